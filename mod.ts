@@ -1,0 +1,30 @@
+/**
+ * Go's `http.Server.Shutdown` on Node, Deno and Bun, with the same result on all three.
+ *
+ * {@linkcode serve} a fetch handler, then give the server to {@linkcode graceful}, which waits for
+ * the signal that ends the process and lets every request finish.
+ *
+ * @example
+ * ```ts
+ * import { graceful, serve } from "@x/graceful";
+ *
+ * const server = await serve(() => new Response("hello"), { port: 9527 });
+ * await graceful(server, { timeout: 15_000 });
+ * ```
+ *
+ * @module
+ */
+export { adopt } from "./src/adopt.ts";
+export {
+  type Cleanup,
+  graceful,
+  type GracefulOptions,
+  type GracefulReport,
+} from "./src/process/graceful.ts";
+export { serve } from "./src/serve.ts";
+export type { Server } from "./src/server.ts";
+export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options.ts";
+export type { Addr, ConnInfo, ConnState } from "./src/conn.ts";
+export type { Engine } from "./src/runtime/driver.ts";
+export type { ShutdownReport } from "./src/report.ts";
+export { ServerClosedError, ShutdownIncompleteError } from "./src/errors.ts";

@@ -1,0 +1,33 @@
+import type { Server as HttpServer } from "node:http";
+import { adoptNode, isNodeServer } from "./runtime/node_adopt.ts";
+import { DrivenServer, type Server } from "./server.ts";
+
+/**
+ * Brings a server that exists, of `node:http` or `node:https` (and so of Express, Fastify, Koa …),
+ * so that it shuts down as those of {@linkcode serve} do. No method of it is replaced.
+ *
+ * To be called before the server takes connections: those that are open already are known only
+ * from their next request on.
+ *
+ * @throws {TypeError} If it is not such a server.
+ *
+ * @example
+ * ```ts
+ * import { createServer } from "node:http";
+ * import { adopt } from "@x/graceful";
+ *
+ * const native = createServer((_request, response) => response.end("hello"));
+ * const server = adopt(native.listen(0));
+ * await server.shutdown({ timeout: 15_000 });
+ * ```
+ */
+export function adopt(native: HttpServer): Server {
+  if (!isNodeServer(native)) {
+    throw new TypeError(
+      `Cannot adopt as 'native' must be a server of node:http or node:https: current value is ${
+        String(native)
+      }`,
+    );
+  }
+  return new DrivenServer(adoptNode(native), new AbortController());
+}

@@ -1,0 +1,66 @@
+import type { ShutdownReport } from "./report.ts";
+
+/**
+ * Thrown when something is asked of a server that has been shut down or closed.
+ *
+ * The name and the meaning are those of Go's `http.ErrServerClosed`.
+ *
+ * @example
+ * ```ts
+ * import { serve, ServerClosedError } from "@x/graceful";
+ *
+ * const server = await serve(() => new Response("hello"), { port: 0 });
+ * await server.close();
+ * try {
+ *   server.onShutdown(() => {});
+ * } catch (error) {
+ *   console.log(error instanceof ServerClosedError); // true
+ * }
+ * ```
+ */
+export class ServerClosedError extends Error {
+  /** Always `"ServerClosedError"`. */
+  override readonly name: string = "ServerClosedError";
+}
+
+/**
+ * Thrown by a shutdown whose context was done before the last connection was.
+ *
+ * Nothing has been closed by that: the connections in {@linkcode ShutdownIncompleteError.report}
+ * are still served, and the caller decides whether to wait again or to `close()`.
+ * `cause` is the reason of the signal, a `TimeoutError` where the `timeout` has passed.
+ *
+ * @example
+ * ```ts
+ * import { serve, ShutdownIncompleteError } from "@x/graceful";
+ *
+ * const server = await serve(() => new Response("hello"), { port: 0 });
+ * try {
+ *   await server.shutdown({ timeout: 15_000 });
+ * } catch (error) {
+ *   if (error instanceof ShutdownIncompleteError) console.error(error.report.connections);
+ *   await server.close();
+ * }
+ * ```
+ */
+export class ShutdownIncompleteError extends Error {
+  /** Always `"ShutdownIncompleteError"`. */
+  override readonly name: string = "ShutdownIncompleteError";
+  /** What had been closed by then, and each connection still open. */
+  readonly report: ShutdownReport;
+
+  /** Made by a shutdown; `cause` is why it stopped waiting. */
+  constructor(report: ShutdownReport, cause: unknown) {
+    const open = report.connections.map((conn) =>
+      `${conn.state} for ${Math.round(conn.age)} ms` +
+      (conn.method === undefined ? "" : `, ${conn.method} ${conn.path}`)
+    );
+    super(
+      `Shutdown is incomplete after ${Math.round(report.duration)} ms: ${open.length} connection${
+        open.length === 1 ? " is" : "s are"
+      } still open${open.length === 0 ? "" : ` (${open.join("; ")})`}`,
+      { cause },
+    );
+    this.report = report;
+  }
+}

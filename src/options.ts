@@ -1,0 +1,254 @@
+import type { Addr, ConnInfo, ConnState } from "./conn.ts";
+import type { Engine } from "./runtime/driver.ts";
+
+/** What a handler is told beside the request. */
+export interface ServeInfo {
+  /** The client's address. */
+  readonly remoteAddr: Addr;
+  /** Aborts when the server starts to drain: end what would go on for ever. */
+  readonly draining: AbortSignal;
+  /**
+   * What the engine gives its own handlers: `{ req, res }` of `node:http` with `"node"`, the
+   * `Deno.ServeHandlerInfo` with `"deno"` and `"deno-serve"`, the `Bun.Server` with `"bun"`.
+   */
+  readonly native: unknown;
+}
+
+/**
+ * Answers a request. What it throws, or rejects with, is answered by
+ * {@linkcode ServeOptions.onError}.
+ */
+export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
+
+/** Options of {@linkcode serve}. */
+export interface ServeOptions {
+  /**
+   * The TCP port, 0 to 65535. 0 lets the system choose one: see `server.addr`.
+   *
+   * @default {8000}
+   */
+  port?: number;
+  /**
+   * The address to listen on, or a name for it.
+   *
+   * @default {"0.0.0.0"}
+   */
+  hostname?: string;
+  /**
+   * Listen on a unix socket at this path instead of on TCP. There must be no file at the path;
+   * the socket's file is removed when the listener closes. Deno asks for `--allow-read` and
+   * `--allow-write` of it.
+   */
+  path?: string;
+  /** The certificate chain in PEM: TLS, with HTTP/2 where the client speaks it. Needs `key`. */
+  cert?: string;
+  /** The private key in PEM. Needs `cert`. */
+  key?: string;
+  /** How many connections may wait in the accept queue. The default is the runtime's. */
+  backlog?: number;
+  /**
+   * Set SO_REUSEPORT, so that several processes can listen on one port. Deno asks for
+   * `--unstable-net`.
+   *
+   * @default {false}
+   */
+  reusePort?: boolean;
+  /**
+   * When aborted, the server closes at once with all its connections, as in `Deno.serve`. Aborted
+   * before the server listens, `serve` rejects with its reason.
+   */
+  signal?: AbortSignal;
+  /**
+   * What runs the HTTP: `"auto"` is the fastest engine of this runtime that keeps what a shutdown
+   * promises, `"node"` is there on all three, `"deno"` and `"deno-serve"` on Deno, `"bun"` on Bun.
+   *
+   * @default {"auto"}
+   */
+  engine?: "auto" | Engine;
+  /** Called once the server listens. */
+  onListen?: (addr: Addr) => void;
+  /**
+   * Makes the response for what the handler threw, and is told of errors after which there is no
+   * response to make: a body that failed while it was sent, a listener that cannot accept. What it
+   * returns is then ignored.
+   *
+   * The default writes the error to the console and answers 500.
+   */
+  onError?: (error: unknown) => Response | Promise<Response>;
+  /**
+   * Called when a connection enters a state, as Go's `Server.ConnState` is. Not with the engine
+   * `"bun"`, which does not show its connections: `"auto"` is then `"node"`.
+   */
+  onConnState?: (state: ConnState, conn: ConnInfo) => void;
+  /** `Bun.serve`'s handlers of WebSockets, passed on as they are. Only with the engine `"bun"`. */
+  websocket?: object;
+}
+
+/** Options of `server.shutdown()`. */
+export interface ShutdownOptions {
+  /** Stops waiting when it aborts. */
+  signal?: AbortSignal;
+  /**
+   * Stops waiting after so many milliseconds, 0 to 2 147 483 647. There is no default: without
+   * `timeout` and `signal` it waits for as long as it takes.
+   */
+  timeout?: number;
+  /**
+   * Milliseconds between two looks for idle connections, 1 to 2 147 483 647. The default is Go's:
+   * 1 ms at first, twice as long each time, 500 ms at most, with up to 10 % of random jitter. A
+   * connection that becomes idle is seen at once all the same.
+   */
+  pollInterval?: number;
+  /**
+   * For how many milliseconds from the start an idle connection is left open, 0 to 2 147 483 647,
+   * so that a request which is already on the wire does not find it closed. Such a request is
+   * answered with `Connection: close`.
+   *
+   * @default {0}
+   */
+  idleGrace?: number;
+  /**
+   * Whether to wait for hijacked connections (WebSockets, CONNECT, upgraded ones). Go ignores them.
+   *
+   * @default {"wait"}
+   */
+  hijacked?: "wait" | "ignore";
+}
+
+/** {@linkcode ServeOptions}, checked and with their defaults. */
+export interface ServeSettings {
+  readonly listen:
+    | { readonly transport: "tcp"; readonly hostname: string; readonly port: number }
+    | { readonly transport: "unix"; readonly path: string };
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly backlog: number | undefined;
+  readonly reusePort: boolean;
+  readonly draining: AbortSignal;
+  readonly onError: (error: unknown) => Response | Promise<Response>;
+  readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
+  readonly websocket: object | undefined;
+}
+
+/** The longest time a timer of any runtime can wait, in ms. */
+const MAX_TIMER = 2_147_483_647;
+
+const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];
+
+/** The types a caller without a type checker may have got wrong. */
+function refuse(what: string, rule: string, value: unknown): never {
+  throw new TypeError(`Cannot ${what} must be ${rule}: current value is ${show(value)}`);
+}
+
+function show(value: unknown): string {
+  return typeof value === "string" ? `"${value}"` : String(value);
+}
+
+function checkInteger(
+  what: string,
+  value: unknown,
+  min: number,
+  max: number,
+): void {
+  if (value === undefined) return;
+  if (typeof value !== "number") refuse(what, "a number", value);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(
+      `Cannot ${what} must be an integer from ${min} to ${max}: current value is ${show(value)}`,
+    );
+  }
+}
+
+function checkMilliseconds(what: string, value: unknown, min: number): void {
+  if (value === undefined) return;
+  if (typeof value !== "number") refuse(what, "a number of milliseconds", value);
+  // Written so that NaN is refused as well.
+  if (!(value >= min && value <= MAX_TIMER)) {
+    throw new RangeError(
+      `Cannot ${what} must be from ${min} to ${MAX_TIMER} ms: current value is ${show(value)}`,
+    );
+  }
+}
+
+function checkType(what: string, value: unknown, type: "function" | "string" | "boolean"): void {
+  if (value !== undefined && typeof value !== type) refuse(what, `a ${type}`, value);
+}
+
+function checkSignal(what: string, value: unknown): void {
+  if (value !== undefined && !(value instanceof AbortSignal)) refuse(what, "an AbortSignal", value);
+}
+
+/** Refuses a handler that is no function, and options that are out of range. */
+export function checkServe(handler: unknown, options: ServeOptions): void {
+  if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
+  const as = (name: string) => `serve as '${name}'`;
+  checkInteger(as("port"), options.port, 0, 65_535);
+  checkInteger(as("backlog"), options.backlog, 1, 2_147_483_647);
+  for (const name of ["hostname", "path", "cert", "key"] as const) {
+    checkType(as(name), options[name], "string");
+    if (options[name] === "") refuse(as(name), "a string that is not empty", "");
+  }
+  for (const name of ["onListen", "onError", "onConnState"] as const) {
+    checkType(as(name), options[name], "function");
+  }
+  checkType(as("reusePort"), options.reusePort, "boolean");
+  checkSignal(as("signal"), options.signal);
+  if (options.engine !== undefined && !ENGINES.includes(options.engine)) {
+    refuse(as("engine"), `one of ${ENGINES.join(", ")}`, options.engine);
+  }
+  for (const name of ["port", "hostname", "reusePort"] as const) {
+    if (options.path !== undefined && options[name] !== undefined) {
+      refuse(as(name), "absent where 'path' is given", options[name]);
+    }
+  }
+  if ((options.cert === undefined) !== (options.key === undefined)) {
+    const missing = options.cert === undefined ? "cert" : "key";
+    refuse(as(missing), "given together with its other half, PEM both", undefined);
+  }
+}
+
+/** {@linkcode ServeOptions} with their defaults, after {@linkcode checkServe}. */
+export function serveSettings(options: ServeOptions, draining: AbortSignal): ServeSettings {
+  return {
+    listen: options.path === undefined
+      ? {
+        transport: "tcp",
+        hostname: options.hostname ?? "0.0.0.0",
+        port: options.port ?? 8_000,
+      }
+      : { transport: "unix", path: options.path },
+    tls: options.cert === undefined || options.key === undefined
+      ? undefined
+      : { cert: options.cert, key: options.key },
+    backlog: options.backlog,
+    reusePort: options.reusePort ?? false,
+    draining,
+    onError: options.onError ?? answerWith500,
+    onConnState: options.onConnState,
+    websocket: options.websocket,
+  };
+}
+
+function answerWith500(error: unknown): Response {
+  console.error(error);
+  return new Response("Internal Server Error", { status: 500 });
+}
+
+/** Refuses options of a shutdown that are out of range. */
+export function checkShutdown(options: ShutdownOptions): void {
+  const as = (name: string) => `shut down as '${name}'`;
+  checkSignal(as("signal"), options.signal);
+  checkMilliseconds(as("timeout"), options.timeout, 0);
+  checkMilliseconds(as("pollInterval"), options.pollInterval, 1);
+  checkMilliseconds(as("idleGrace"), options.idleGrace, 0);
+  if (
+    options.hijacked !== undefined && options.hijacked !== "wait" && options.hijacked !== "ignore"
+  ) {
+    refuse(as("hijacked"), '"wait" or "ignore"', options.hijacked);
+  }
+}
+
+/** The checks that `graceful()` makes of its own options. */
+export const check: {
+  milliseconds: (what: string, value: unknown, min: number) => void;
+  signal: (what: string, value: unknown) => void;
+} = { milliseconds: checkMilliseconds, signal: checkSignal };

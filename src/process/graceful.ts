@@ -1,0 +1,187 @@
+import process from "node:process";
+import { constants } from "node:os";
+import type { Server as HttpServer } from "node:http";
+import { adopt } from "../adopt.ts";
+import { ShutdownIncompleteError } from "../errors.ts";
+import { check } from "../options.ts";
+import type { ShutdownReport } from "../report.ts";
+import { DrivenServer, type Server } from "../server.ts";
+
+/** A function that runs when the servers are closed, such as one that ends a database pool. */
+export type Cleanup = () => unknown;
+
+/** Options of {@linkcode graceful}. */
+export interface GracefulOptions {
+  /**
+   * For how many milliseconds the servers may drain, 0 to 2 147 483 647, before they are closed by
+   * force.
+   *
+   * @default {15_000}
+   */
+  timeout?: number;
+  /**
+   * The signals that start it. A second one, of the same or another name, forces.
+   *
+   * @default {["SIGINT", "SIGTERM"]}
+   */
+  signals?: readonly NodeJS.Signals[];
+  /** Starts it as well, when it aborts. */
+  signal?: AbortSignal;
+  /**
+   * Runs after the servers are closed; of several the last one first. One that fails is reported
+   * and does not stop the next.
+   */
+  cleanup?: Cleanup | readonly Cleanup[];
+}
+
+/** What became of a process's servers. */
+export interface GracefulReport {
+  /** What started it: a signal's name, `"aborted"`, or `"finished"` by a server of its own accord. */
+  readonly cause: string;
+  /** One report a server, in the order in which they were given. */
+  readonly servers: readonly ShutdownReport[];
+  /** Whether connections were cut off at the deadline. */
+  readonly forced: boolean;
+  /** What the cleanup functions threw. */
+  readonly errors: readonly unknown[];
+  /** What `process.exitCode` was set to: 0, or 1 if it was forced or a cleanup failed. */
+  readonly exitCode: number;
+}
+
+/**
+ * The end of a process: waits for SIGINT or SIGTERM, shuts all servers down under one deadline,
+ * closes by force what is left at it, runs the cleanup and sets the exit code.
+ *
+ * A second signal closes everything and ends the process at once, with 128 and the signal's number
+ * as its exit code. But for that the process is left to end by itself.
+ *
+ * @throws {TypeError} If an option has the wrong type, or a server is none.
+ * @throws {RangeError} If an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { graceful, serve } from "@x/graceful";
+ *
+ * const server = await serve(() => new Response("hello"), { port: 9527 });
+ * await graceful(server, { timeout: 15_000, cleanup: () => console.log("bye") });
+ * ```
+ */
+export async function graceful(
+  servers: Server | HttpServer | readonly (Server | HttpServer)[],
+  options: GracefulOptions = {},
+): Promise<GracefulReport> {
+  const { timeout = 15_000, signals = ["SIGINT", "SIGTERM"], signal } = options;
+  check.milliseconds("be graceful as 'timeout'", timeout, 0);
+  check.signal("be graceful as 'signal'", signal);
+  const cleanups = checkedCleanups(options.cleanup);
+  checkSignalNames(signals);
+  const driven = [servers].flat().map(asServer);
+
+  const end = new EndOfProcess(signals, driven);
+  try {
+    const cause = await end.cause(signal);
+    const reports = await Promise.all(driven.map((server) => shutdownOrClose(server, timeout)));
+    const errors = await runAll(cleanups);
+    const forced = reports.some((report) => report.forced > 0);
+    const exitCode = forced || errors.length > 0 ? 1 : 0;
+    process.exitCode = exitCode;
+    return { cause, servers: reports, forced, errors, exitCode };
+  } finally {
+    end.release();
+  }
+}
+
+function asServer(server: Server | HttpServer): Server {
+  return server instanceof DrivenServer ? server : adopt(server as HttpServer);
+}
+
+function checkedCleanups(cleanup: GracefulOptions["cleanup"] = []): Cleanup[] {
+  const cleanups = [cleanup].flat() as Cleanup[];
+  for (const fn of cleanups) {
+    if (typeof fn === "function") continue;
+    throw new TypeError(
+      `Cannot be graceful as 'cleanup' must be a function or several: current value is ${
+        String(fn)
+      }`,
+    );
+  }
+  return cleanups;
+}
+
+function checkSignalNames(signals: readonly string[]): void {
+  for (const name of signals) {
+    if (name in constants.signals) continue;
+    throw new TypeError(
+      `Cannot be graceful as 'signals' must be signals of this system: current value is "${name}"`,
+    );
+  }
+}
+
+/** The signals of the process, for as long as `graceful` runs. */
+class EndOfProcess {
+  readonly #signals: readonly NodeJS.Signals[];
+  readonly #servers: readonly Server[];
+  readonly #first = Promise.withResolvers<string>();
+  #ending = false;
+
+  constructor(signals: readonly NodeJS.Signals[], servers: readonly Server[]) {
+    this.#signals = signals;
+    this.#servers = servers;
+    for (const name of signals) process.on(name, this.#onSignal);
+  }
+
+  /** Resolves with what starts the end. */
+  async cause(signal: AbortSignal | undefined): Promise<string> {
+    const start = (cause: string) => {
+      this.#ending = true;
+      this.#first.resolve(cause);
+    };
+    const onAbort = () => start("aborted");
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort);
+    for (const server of this.#servers) server.finished.then(() => start("finished"));
+    const cause = await this.#first.promise;
+    signal?.removeEventListener("abort", onAbort);
+    return cause;
+  }
+
+  release(): void {
+    for (const name of this.#signals) process.off(name, this.#onSignal);
+  }
+
+  #onSignal = (name: NodeJS.Signals): void => {
+    if (this.#ending) this.#force(name);
+    this.#ending = true;
+    this.#first.resolve(name);
+  };
+
+  /** Somebody is in a hurry: a second signal does not wait for anything. */
+  #force(name: NodeJS.Signals): void {
+    for (const server of this.#servers) server.close().catch(() => {});
+    process.exit(128 + constants.signals[name]);
+  }
+}
+
+async function shutdownOrClose(server: Server, timeout: number): Promise<ShutdownReport> {
+  try {
+    return await server.shutdown({ timeout });
+  } catch (error) {
+    if (!(error instanceof ShutdownIncompleteError)) throw error;
+    await server.close();
+    return { ...error.report, forced: error.report.connections.length };
+  }
+}
+
+/** Runs them one after the other, the last one first, and returns what they threw. */
+async function runAll(cleanups: readonly Cleanup[]): Promise<unknown[]> {
+  const errors: unknown[] = [];
+  for (const cleanup of cleanups.toReversed()) {
+    try {
+      await cleanup();
+    } catch (error) {
+      console.error(error);
+      errors.push(error);
+    }
+  }
+  return errors;
+}

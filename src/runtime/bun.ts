@@ -1,0 +1,340 @@
+/** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
+import process from "node:process";
+import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
+import { NEW_CONN_LIFETIME } from "../conn.ts";
+import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
+import { type KernelConn, type KernelSockets, openKernelSockets } from "./bun_sockets.ts";
+import type { Driver, Engine } from "./driver.ts";
+import { sayingClose } from "./last_response.ts";
+import { listenError } from "./listen_error.ts";
+
+/** What is used of a server of Bun. */
+interface BunServer {
+  readonly address: { readonly address: string; readonly port: number };
+  readonly pendingRequests: number;
+  readonly pendingWebSockets: number;
+  requestIP(request: Request): { address: string; port: number } | null;
+  closeIdleConnections(): number;
+  stop(closeActiveConnections?: boolean): Promise<void>;
+}
+
+/** What is used of a WebSocket of a server of Bun. */
+interface BunWebSocket {
+  readonly remoteAddress: string;
+  close(code: number, reason: string): void;
+}
+
+/** What is used of the handlers of WebSockets. */
+interface BunWebSocketHandlers {
+  open?(socket: BunWebSocket): unknown;
+  close?(socket: BunWebSocket, code: number, reason: string): unknown;
+}
+
+interface BunRuntime {
+  serve(options: Record<string, unknown>): BunServer;
+}
+
+/** RFC 6455, section 7.4.1: an endpoint is going away, such as a server going down. */
+const GOING_AWAY = 1001;
+
+/** How many requests are remembered before those that are over are forgotten. */
+const SWEEP_AT = 256;
+
+/** Starts a server on `Bun.serve`. */
+export function startBun(handler: Handler, settings: ServeSettings): Driver {
+  if (settings.onConnState !== undefined) {
+    throw new TypeError(
+      "Cannot serve as 'onConnState' must be absent with the engine \"bun\", " +
+        'which does not show its connections: the engine "node" does',
+    );
+  }
+  return new BunDriver(handler, settings);
+}
+
+class BunDriver implements Driver {
+  readonly engine: Engine = "bun";
+  readonly secure: boolean;
+  readonly addr: Addr;
+  readonly #server: BunServer;
+  readonly #kernel: KernelSockets | undefined = openKernelSockets();
+  readonly #listener: number | undefined;
+  readonly #flights: Flights;
+  readonly #webSockets = new Set<BunWebSocket>();
+  #drainStart: number | undefined;
+  #openAtStart = 0;
+  #closedIdle = 0;
+  #forced = 0;
+  #onChange = (): void => {};
+  #stopped: Promise<void> | undefined;
+  #gone = false;
+  /** When the next silent connection has been so for too long, on the clock of the polls. */
+  #nextExpiry = 0;
+
+  constructor(handler: Handler, settings: ServeSettings) {
+    this.secure = settings.tls !== undefined;
+    const listeningBefore = this.#kernel?.listening();
+    this.#server = this.#serve(handler, settings);
+    const { address } = this.#server;
+    this.addr = settings.listen.transport === "unix"
+      ? settings.listen
+      : { transport: "tcp", hostname: address.address, port: address.port };
+    this.#flights = new Flights(this.#server, this.addr);
+    this.#listener = this.#kernel?.listening().difference(listeningBefore ?? new Set())
+      .values().next().value;
+    this.#tuneListener(settings.backlog);
+  }
+
+  #serve(handler: Handler, settings: ServeSettings): BunServer {
+    const { listen, tls, reusePort, draining, onError, websocket } = settings;
+    // A handler that has upgraded its request returns nothing.
+    const finish = (response: Response) =>
+      this.#drainStart === undefined || response === undefined ? response : sayingClose(response);
+    const fetch = (request: Request, server: BunServer) => {
+      const info = new BunInfo(request, server, this.addr, draining);
+      this.#flights.add(info);
+      const response = handler(request, info);
+      return response instanceof Promise ? response.then(finish) : finish(response);
+    };
+    // The cast: the types of other runtimes do not know Bun's namespace.
+    const { Bun } = globalThis as unknown as { Bun: BunRuntime };
+    try {
+      return Bun.serve({
+        ...(listen.transport === "unix"
+          ? { unix: listen.path }
+          : { hostname: listen.hostname, port: listen.port, reusePort }),
+        ...(tls === undefined ? {} : { tls, http2: true }),
+        ...(websocket === undefined ? {} : { websocket: this.#follow(websocket) }),
+        fetch,
+        error: async (error: unknown) => finish(await onError(error)),
+        // Bun would cut a handler off that takes longer than 10 s.
+        idleTimeout: 0,
+        development: false,
+      });
+    } catch (error) {
+      throw listenError(listen, error);
+    }
+  }
+
+  /** The user's handlers of WebSockets, and a set of those that are open. */
+  #follow(handlers: BunWebSocketHandlers): BunWebSocketHandlers {
+    const sockets = this.#webSockets;
+    return {
+      ...handlers,
+      open(socket) {
+        sockets.add(socket);
+        return handlers.open?.(socket);
+      },
+      close(socket, code, reason) {
+        sockets.delete(socket);
+        return handlers.close?.(socket, code, reason);
+      },
+    };
+  }
+
+  #tuneListener(backlog: number | undefined): void {
+    const found = this.#kernel !== undefined && this.#listener !== undefined;
+    // Bun has Linux keep a connection back until it sends something, and would lose it at a stop.
+    if (found && this.addr.transport === "tcp") this.#kernel.acceptAtOnce(this.#listener);
+    if (backlog === undefined) return;
+    if (found && this.#kernel.setBacklog(this.#listener, backlog)) return;
+    this.#server.stop(true);
+    throw new TypeError(
+      `Cannot serve as 'backlog' must be absent with the engine "bun" on ${process.platform}: ` +
+        `current value is ${backlog}`,
+    );
+  }
+
+  startDrain(onChange: () => void): void {
+    this.#drainStart = performance.now();
+    this.#onChange = onChange;
+    this.#openAtStart = this.#count();
+    for (const socket of this.#webSockets) socket.close(GOING_AWAY, "");
+  }
+
+  closeListeners(spareIdle: boolean): void {
+    const closed = spareIdle && this.#listener !== undefined &&
+      this.#kernel?.closeBehindItsOwner(this.#listener);
+    // Bun's own way closes the idle connections in the same breath.
+    if (!closed) this.#stop();
+  }
+
+  closeIdle(now: number, policy: PollPolicy): boolean {
+    if (!policy.spareIdle) this.#stop();
+    if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
+    if (policy.ignoreHijacked && this.#onlyWebSockets()) return false;
+    return !this.#gone;
+  }
+
+  async closeAll(): Promise<void> {
+    this.#forced = this.#gone ? 0 : this.#count();
+    this.#stopped ??= Promise.resolve();
+    await this.#server.stop(true);
+    await this.#stopped;
+    this.#gone = true;
+  }
+
+  /** Bun counts no connections: those that the drain found and nothing else has ended are drained. */
+  get tally(): Tally {
+    const idle = this.#closedIdle;
+    const forced = this.#forced;
+    const left = this.#gone ? 0 : this.#count();
+    return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
+  }
+
+  connections(now: number): ConnInfo[] {
+    const flights = new Map(
+      this.#flights.current().map((flight) => [keyOf(flight.remoteAddr), flight.snapshot(now)]),
+    );
+    const webSockets = [...this.#webSockets].map((socket) => socket.remoteAddress);
+    const idleOnes = this.#kernelConns().filter(({ remoteAddr }) => !flights.has(keyOf(remoteAddr)))
+      .map((conn) => ({
+        state: stateOf(conn, webSockets),
+        age: conn.silentFor,
+        remoteAddr: conn.remoteAddr,
+      }));
+    return [...flights.values(), ...idleOnes];
+  }
+
+  #kernelConns(): KernelConn[] {
+    if (this.addr.transport !== "tcp") return [];
+    return this.#kernel?.connections(this.addr.port) ?? [];
+  }
+
+  /** How many connections are open: without the kernel's help, those that Bun counts. */
+  #count(): number {
+    return this.#kernelConns().length ||
+      this.#server.pendingRequests + this.#server.pendingWebSockets;
+  }
+
+  /** Bun's graceful stop: idle connections close, the others after their response. */
+  #stop(): void {
+    if (this.#stopped !== undefined) return;
+    this.#closedIdle += this.#server.closeIdleConnections();
+    this.#stopped = this.#server.stop().then(() => {
+      this.#gone = true;
+      this.#onChange();
+    });
+  }
+
+  /**
+   * Closes the connections on which nothing has come for too long, and tells when the next one
+   * will have been silent for that long.
+   */
+  #closeSilent(now: number): number {
+    if (this.#kernel === undefined || this.addr.transport !== "tcp") {
+      return this.#closeSilentUnseen(now);
+    }
+    let next = Infinity;
+    for (const { fd, silent, silentFor } of this.#kernelConns()) {
+      if (!silent) continue;
+      const expiry = performance.now() - silentFor + NEW_CONN_LIFETIME;
+      if (now < expiry) {
+        next = Math.min(next, expiry);
+        continue;
+      }
+      this.#closedIdle++;
+      this.#kernel.shutdown(fd);
+    }
+    return next;
+  }
+
+  /**
+   * Where connections cannot be seen: after 5 s of drain, once no request is in flight, what is
+   * left is silent, or has sent a part of a head, for at least so long.
+   */
+  #closeSilentUnseen(now: number): number {
+    const expiry = (this.#drainStart ?? now) + NEW_CONN_LIFETIME;
+    if (now < expiry) return expiry;
+    const { pendingRequests, pendingWebSockets } = this.#server;
+    if (pendingRequests + pendingWebSockets === 0) this.#server.stop(true);
+    return now;
+  }
+
+  #onlyWebSockets(): boolean {
+    return this.#server.pendingRequests === 0 && this.#server.pendingWebSockets > 0;
+  }
+}
+
+/** Takes the address off the list for a WebSocket: Bun does not tell which connection is whose. */
+function stateOf(conn: KernelConn, webSockets: string[]): "new" | "hijacked" | "idle" {
+  if (conn.silent) return "new";
+  const found = webSockets.findIndex((address) =>
+    conn.remoteAddr.transport === "tcp" && address === conn.remoteAddr.hostname
+  );
+  if (found < 0) return "idle";
+  webSockets.splice(found, 1);
+  return "hijacked";
+}
+
+function keyOf(addr: Addr): string {
+  return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
+}
+
+/** A request and what its handler is told. */
+class BunInfo implements ServeInfo {
+  readonly native: BunServer;
+  readonly draining: AbortSignal;
+  readonly request: Request;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly since: number = performance.now();
+  /** The handler is done with it. */
+  answered = false;
+  readonly #server: Addr;
+
+  constructor(request: Request, native: BunServer, server: Addr, draining: AbortSignal) {
+    this.request = request;
+    this.native = native;
+    this.draining = draining;
+    this.#server = server;
+  }
+
+  get remoteAddr(): Addr {
+    const peer = this.native.requestIP(this.request);
+    if (this.#server.transport === "unix" || peer === null) return { transport: "unix", path: "" };
+    return { transport: "tcp", hostname: peer.address, port: peer.port };
+  }
+
+  snapshot(now: number): ConnInfo {
+    const { method, url } = this.request;
+    return {
+      state: "active",
+      age: now - this.since,
+      remoteAddr: this.remoteAddr,
+      method,
+      path: new URL(url).pathname,
+    };
+  }
+}
+
+/**
+ * The requests in flight. Which of the remembered ones are over is asked of Bun only now and then,
+ * so that a request costs little more than being remembered.
+ */
+class Flights {
+  readonly #isOver: (info: BunInfo) => boolean;
+  readonly #long = new Set<BunInfo>();
+  #recent: BunInfo[] = [];
+
+  constructor(server: BunServer, addr: Addr) {
+    this.#isOver = addr.transport === "unix"
+      ? (info) => info.answered
+      // Bun knows the address for as long as the response is not delivered.
+      : (info) => server.requestIP(info.request) === null;
+  }
+
+  add(info: BunInfo): void {
+    this.#recent.push(info);
+    if (this.#recent.length === SWEEP_AT) this.#sweep();
+  }
+
+  current(): BunInfo[] {
+    this.#sweep();
+    for (const info of this.#long) if (this.#isOver(info)) this.#long.delete(info);
+    return [...this.#long];
+  }
+
+  #sweep(): void {
+    for (const info of this.#recent) if (!this.#isOver(info)) this.#long.add(info);
+    this.#recent = [];
+  }
+}

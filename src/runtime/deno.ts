@@ -1,0 +1,111 @@
+/**
+ * The Deno engine: an accept loop, and Deno's own HTTP on each connection. That way each one is
+ * known and can be closed by itself, which `Deno.serve` does not offer.
+ */
+import { rmSync } from "node:fs";
+import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
+import { ConnTable } from "../conn.ts";
+import type { Handler, ServeSettings } from "../options.ts";
+import { DenoConnection, type Hosting } from "./deno_conn.ts";
+import { listenOptions, refuseWebSocketHandlers } from "./deno_listen.ts";
+import { startDenoServe } from "./deno_serve.ts";
+import { addrOf, connectionServing, deno, type DenoConn, type DenoListener } from "./deno_types.ts";
+import type { Driver, Engine } from "./driver.ts";
+import { listenError } from "./listen_error.ts";
+
+/** How long to wait after an accept that failed, in ms: Go's figures. */
+const FIRST_RETRY = 5;
+const LONGEST_RETRY = 1_000;
+
+/** Starts a server with HTTP on each connection; where Deno does not offer that, on `Deno.serve`. */
+export function startDeno(handler: Handler, settings: ServeSettings): Driver {
+  const internals = connectionServing();
+  if (internals === undefined) return startDenoServe(handler, settings);
+  refuseWebSocketHandlers(settings);
+  return new DenoDriver({ internals, handler, settings }, listen(settings));
+}
+
+function listen(settings: ServeSettings): DenoListener {
+  const options = listenOptions(settings);
+  try {
+    if (settings.tls === undefined) return deno().listen(options);
+    return deno().listenTls({ ...options, alpnProtocols: ["h2", "http/1.1"] });
+  } catch (error) {
+    throw listenError(settings.listen, error);
+  }
+}
+
+class DenoDriver implements Driver {
+  readonly engine: Engine = "deno";
+  readonly addr: Addr;
+  readonly secure: boolean;
+  readonly #hosting: Hosting;
+  readonly #listener: DenoListener;
+  readonly #conns = new ConnTable<DenoConnection>();
+  readonly #accepting: Promise<void>;
+  #listening = true;
+  #onChange: (() => void) | undefined;
+
+  constructor(hosting: Omit<Hosting, "onGone" | "draining">, listener: DenoListener) {
+    this.addr = addrOf(listener.addr);
+    this.secure = hosting.settings.tls !== undefined;
+    this.#hosting = {
+      ...hosting,
+      onGone: (conn) => this.#conns.delete(conn),
+      draining: () => this.#onChange,
+    };
+    this.#listener = listener;
+    this.#accepting = this.#acceptAll();
+  }
+
+  get tally(): Tally {
+    return this.#conns.tally;
+  }
+
+  async #acceptAll(): Promise<void> {
+    let retry = FIRST_RETRY;
+    while (this.#listening) {
+      try {
+        this.#start(await this.#listener.accept());
+        retry = FIRST_RETRY;
+      } catch (error) {
+        if (!this.#listening) return;
+        // Out of descriptors, or a connection that was gone before it was accepted.
+        void this.#hosting.settings.onError(error);
+        await new Promise((resolve) => setTimeout(resolve, retry));
+        retry = Math.min(retry * 2, LONGEST_RETRY);
+      }
+    }
+  }
+
+  #start(accepted: DenoConn): void {
+    const conn = new DenoConnection(accepted, this.#hosting);
+    this.#conns.add(conn);
+    conn.serve();
+  }
+
+  startDrain(onChange: () => void): void {
+    this.#onChange = onChange;
+    this.#conns.startDrain(onChange);
+    for (const conn of this.#conns) conn.startDrain(onChange);
+  }
+
+  async closeListeners(): Promise<void> {
+    this.#listening = false;
+    this.#listener.close();
+    if (this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
+    await this.#accepting;
+  }
+
+  closeIdle(now: number, policy: PollPolicy): boolean {
+    return this.#conns.closeIdle(now, policy);
+  }
+
+  closeAll(): Promise<void> {
+    return this.#conns.destroyAll();
+  }
+
+  connections(now: number): ConnInfo[] {
+    return this.#conns.snapshot(now);
+  }
+}

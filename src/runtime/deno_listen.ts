@@ -1,0 +1,30 @@
+import type { ServeSettings } from "../options.ts";
+import type { DenoListenOptions } from "./deno_types.ts";
+
+/** The option is Bun's: on Deno a handler calls `Deno.upgradeWebSocket`. */
+export function refuseWebSocketHandlers({ websocket }: ServeSettings): void {
+  if (websocket === undefined) return;
+  throw new TypeError(
+    `Cannot serve as 'websocket' must be absent on every engine but "bun": current value is ${websocket}`,
+  );
+}
+
+/** The address and all else that is said of a listener, in Deno's words. */
+export function listenOptions(
+  { listen, tls, reusePort, backlog }: ServeSettings,
+): DenoListenOptions {
+  if (listen.transport === "unix") {
+    if (tls === undefined) return listen;
+    throw new TypeError(
+      `Cannot serve as 'path' must be absent where 'cert' is given, for Deno has no TLS on unix sockets: current value is "${listen.path}"`,
+    );
+  }
+  const { hostname, port } = listen;
+  return {
+    hostname,
+    port,
+    reusePort,
+    ...(backlog === undefined ? {} : { tcpBacklog: backlog }),
+    ...tls,
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * The fallback on Deno: `Deno.serve`. It shows no connections, only requests, and its own
+ * `shutdown()` decides which of them it closes.
+ */
+import { rmSync } from "node:fs";
+import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
+import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
+import { listenOptions, refuseWebSocketHandlers } from "./deno_listen.ts";
+import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
+import type { Driver, Engine } from "./driver.ts";
+import { sayingClose } from "./last_response.ts";
+import { listenError } from "./listen_error.ts";
+
+/** How long a forced close waits, in ms, for what `Deno.serve` cannot end: a slow reader. */
+const FORCE_WAIT = 500;
+
+/** Starts a server on `Deno.serve`. */
+export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
+  if (settings.onConnState !== undefined) {
+    throw new TypeError(
+      "Cannot serve as 'onConnState' must be absent with the engine \"deno-serve\", " +
+        'which does not show its connections: the engine "node" does',
+    );
+  }
+  refuseWebSocketHandlers(settings);
+  return new DenoServeDriver(handler, settings);
+}
+
+class DenoServeDriver implements Driver {
+  readonly engine: Engine = "deno-serve";
+  readonly addr: Addr;
+  readonly secure: boolean;
+  readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
+  readonly #server: DenoHttpServer;
+  readonly #flights = new Set<Flight>();
+  #onChange: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
+  #gone = false;
+
+  constructor(handler: Handler, settings: ServeSettings) {
+    this.secure = settings.tls !== undefined;
+    const { onError, draining } = settings;
+    const options = {
+      ...listenOptions(settings),
+      onListen: () => {},
+      onError: async (error: unknown) => this.#finish(await onError(error)),
+    };
+    try {
+      this.#server = deno().serve(options, (request, native) => {
+        const flight = new Flight(request, native, draining);
+        this.#follow(flight);
+        return this.#answer(handler, flight);
+      });
+    } catch (error) {
+      throw listenError(settings.listen, error);
+    }
+    this.addr = addrOf(this.#server.addr);
+  }
+
+  #follow(flight: Flight): void {
+    this.#flights.add(flight);
+    const end = () => {
+      this.#flights.delete(flight);
+      if (this.#onChange === undefined) return;
+      this.tally[flight.isCut ? "forced" : "drained"]++;
+      this.#onChange();
+    };
+    flight.native.completed.then(end, end);
+  }
+
+  async #answer(handler: Handler, flight: Flight): Promise<Response> {
+    const response = await Promise.race([handler(flight.request, flight), flight.cut]);
+    return this.#finish(flight.cuttable(response));
+  }
+
+  #finish(response: Response): Response {
+    return this.#onChange === undefined || response.status === 101
+      ? response
+      : sayingClose(response);
+  }
+
+  startDrain(onChange: () => void): void {
+    this.#onChange = onChange;
+  }
+
+  // The listener can only be closed together with the idle connections, and with new ones.
+  closeListeners(): void {
+    this.#stopped = this.#server.shutdown().finally(() => {
+      this.#gone = true;
+      this.#onChange?.();
+    });
+    if (this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
+  }
+
+  closeIdle(_now: number, _policy: PollPolicy): boolean {
+    return !this.#gone;
+  }
+
+  /** Aborting the signal of `Deno.serve` after `shutdown()` would bring the process down. */
+  async closeAll(): Promise<void> {
+    for (const flight of this.#flights) flight.end();
+    let timer;
+    const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, FORCE_WAIT));
+    await Promise.race([this.#stopped, timeout]);
+    clearTimeout(timer);
+  }
+
+  connections(now: number): ConnInfo[] {
+    return [...this.#flights].map((flight) => flight.snapshot(now));
+  }
+}
+
+/** A request in flight, what its handler is told, and a way to end it. */
+class Flight implements ServeInfo {
+  readonly request: Request;
+  readonly native: DenoInfo;
+  readonly draining: AbortSignal;
+  readonly remoteAddr: Addr;
+  readonly #since = performance.now();
+  readonly #cut = new AbortController();
+  /** Resolves with an answer when the request is ended. */
+  readonly cut: Promise<Response>;
+
+  constructor(request: Request, native: DenoInfo, draining: AbortSignal) {
+    this.request = request;
+    this.native = native;
+    this.draining = draining;
+    this.remoteAddr = addrOf(native.remoteAddr);
+    this.cut = new Promise((resolve) => {
+      this.#cut.signal.addEventListener("abort", () => {
+        resolve(new Response("Service Unavailable", { status: 503 }));
+      });
+    });
+  }
+
+  get isCut(): boolean {
+    return this.#cut.signal.aborted;
+  }
+
+  end(): void {
+    this.#cut.abort();
+  }
+
+  /** The same response, with a body that `end()` ends. */
+  cuttable(response: Response): Response {
+    if (response.body === null || response.status === 101) return response;
+    const { status, statusText, headers } = response;
+    const body = response.body.pipeThrough(new TransformStream(), { signal: this.#cut.signal });
+    return new Response(body, { status, statusText, headers });
+  }
+
+  snapshot(now: number): ConnInfo {
+    const { method, url } = this.request;
+    const path = new URL(url).pathname;
+    return { state: "active", age: now - this.#since, remoteAddr: this.remoteAddr, method, path };
+  }
+}

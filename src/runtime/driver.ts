@@ -1,0 +1,46 @@
+import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
+import type { Handler, ServeSettings } from "../options.ts";
+
+/** What runs the HTTP of a server. */
+export type Engine = "node" | "deno" | "deno-serve" | "bun";
+
+/**
+ * What Go's `Shutdown` touches of a server, and no more: its listeners and its connections.
+ *
+ * Waiting, deadlines, hooks and reports are above it, once for all engines.
+ */
+export interface Driver {
+  readonly engine: Engine;
+  /** Where it listens. For a TCP port 0, the port that the system chose. */
+  readonly addr: Addr;
+  readonly secure: boolean;
+  /** How connections have ended since {@linkcode Driver.startDrain}. */
+  readonly tally: Tally;
+
+  /**
+   * From now on each response says `Connection: close` and ends its connection. `onChange` is
+   * called whenever a connection may have become idle or has closed.
+   */
+  startDrain(onChange: () => void): void;
+
+  /**
+   * Refuses new connections, from the return of the call or as soon as the runtime can. With
+   * `spareIdle` the idle ones must stay open. Throws or rejects with the first error of closing one.
+   */
+  closeListeners(spareIdle: boolean): void | Promise<void>;
+
+  /** Closes the connections that are idle at `now` and tells whether one is left to wait for. */
+  closeIdle(now: number, policy: PollPolicy): boolean;
+
+  /** Ends every connection at once and resolves when they are gone. Works at any time. */
+  closeAll(): Promise<void>;
+
+  /** A snapshot. */
+  connections(now: number): ConnInfo[];
+}
+
+/** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */
+export type StartDriver = (
+  handler: Handler,
+  settings: ServeSettings,
+) => Driver | Promise<Driver>;

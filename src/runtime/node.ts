@@ -1,0 +1,147 @@
+/**
+ * The Node engine: `node:http`, or `node:http2` with TLS, and a table of its connections. It runs
+ * on Node, and on Deno and Bun through their own `node:` modules.
+ */
+import http from "node:http";
+import type http2 from "node:http2";
+import net from "node:net";
+import process from "node:process";
+import { NodeRequest, sendNodeResponse } from "srvx/node";
+import type { Addr } from "../conn.ts";
+import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
+import type { Driver } from "./driver.ts";
+import { listenError } from "./listen_error.ts";
+import { type Exchange, NodeDriver, type NodeServer, peerAddr } from "./node_conns.ts";
+
+/** Starts a server on `node:http`. */
+export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {
+  const server = await createServer(settings.tls);
+  const listener = settings.tls === undefined ? plainListener(server) : server;
+  const driver = new NodeDriver(listener, {
+    secure: settings.tls !== undefined,
+    onConnState: settings.onConnState,
+  });
+  server.on("request", responder(handler, settings, driver));
+  await listen(listener, settings);
+  // From here on an error of the listener is not one of starting it.
+  listener.on("error", (error) => void settings.onError(error));
+  return driver;
+}
+
+async function createServer(tls: ServeSettings["tls"]): Promise<NodeServer> {
+  if (tls === undefined) return http.createServer();
+  const { createSecureServer } = await import("node:http2");
+  return createSecureServer({ ...tls, allowHTTP1: true });
+}
+
+/**
+ * What accepts for an `http.Server` without TLS: the server itself, but on Bun, whose `node:http`
+ * shows a connection only with its first bytes, a server of `node:net` that hands each one over.
+ */
+function plainListener(server: NodeServer): net.Server {
+  if (!("bun" in process.versions)) return server;
+  return net.createServer(
+    { allowHalfOpen: true, noDelay: true },
+    (socket) => server.emit("connection", socket),
+  );
+}
+
+function listen(listener: net.Server, settings: ServeSettings): Promise<void> {
+  const { listen, backlog, reusePort } = settings;
+  return new Promise((resolve, reject) => {
+    const onError = (error: unknown) => reject(listenError(listen, error));
+    listener.once("error", onError);
+    listener.listen(
+      listen.transport === "unix"
+        ? { path: listen.path, backlog }
+        : { host: listen.hostname, port: listen.port, backlog, reusePort },
+      () => {
+        listener.off("error", onError);
+        resolve();
+      },
+    );
+  });
+}
+
+/** Turns the requests of `node:http` into those of a fetch handler. */
+function responder(
+  handler: Handler,
+  settings: ServeSettings,
+  driver: NodeDriver,
+): (req: Exchange["req"], res: Exchange["res"]) => void {
+  const { draining, onError } = settings;
+
+  function onRequest(req: Exchange["req"], res: Exchange["res"]): void {
+    if (!driver.begin(req, res)) return;
+    let response: Response | Promise<Response>;
+    try {
+      // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
+      const request = new NodeRequest({ req, res } as never) as unknown as Request;
+      response = handler(request, new NodeInfo(req, res, draining));
+    } catch (error) {
+      fail(res, error);
+      return;
+    }
+    if (response instanceof Response) send(res, response);
+    else answerLater(res, response);
+  }
+
+  async function answerLater(
+    res: Exchange["res"],
+    pending: Promise<Response>,
+  ): Promise<void> {
+    try {
+      const response = await pending;
+      if (!(response instanceof Response)) throw notAResponse(response);
+      send(res, response);
+    } catch (error) {
+      fail(res, error);
+    }
+  }
+
+  async function fail(
+    res: Exchange["res"],
+    error: unknown,
+  ): Promise<void> {
+    try {
+      send(res, await onError(error));
+    } catch (error) {
+      console.error(error);
+      send(res, new Response("Internal Server Error", { status: 500 }));
+    }
+  }
+
+  function send(res: Exchange["res"], response: Response): void {
+    // The cast: of both kinds of response srvx uses what they have in common.
+    sendNodeResponse(res as http.ServerResponse, response).then(() => {
+      if (res.errored && !isOfTheClient(res.errored)) onError(res.errored);
+    }, onError);
+  }
+
+  return onRequest;
+}
+
+/** Whether an error is the end of the client's side, which is nobody's fault here. */
+function isOfTheClient(error: Error): boolean {
+  return "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
+}
+
+function notAResponse(value: unknown): TypeError {
+  return new TypeError(
+    `Cannot answer as the handler's result must be a Response: current value is ${String(value)}`,
+  );
+}
+
+class NodeInfo implements ServeInfo {
+  readonly draining: AbortSignal;
+  readonly native: Exchange;
+
+  constructor(req: Exchange["req"], res: Exchange["res"], draining: AbortSignal) {
+    this.native = { req, res };
+    this.draining = draining;
+  }
+
+  get remoteAddr(): Addr {
+    return peerAddr(this.native.req.socket);
+  }
+}

@@ -1,0 +1,37 @@
+import type http from "node:http";
+import type net from "node:net";
+import type { Driver } from "./driver.ts";
+import { NodeDriver } from "./node_conns.ts";
+
+/** Whether a value looks like a server of `node:http` or `node:https`. */
+export function isNodeServer(value: unknown): value is http.Server {
+  return typeof value === "object" && value !== null && "listen" in value && "address" in value &&
+    "closeIdleConnections" in value && "on" in value;
+}
+
+/** Drives a server that somebody else made. Connections are known from here on. */
+export function adoptNode(server: http.Server): Driver {
+  const driver = new NodeDriver(server, {
+    // A server of node:tls can be given more certificates.
+    secure: "addContext" in server,
+    onConnState: undefined,
+  });
+  server.prependListener("request", (req, res) => void driver.begin(req, res));
+  for (const event of ["upgrade", "connect"]) {
+    onceListenedTo(server, event, () => {
+      server.prependListener(event, (_req: unknown, socket: net.Socket) => driver.hijack(socket));
+    });
+  }
+  return driver;
+}
+
+/** A listener of these events changes what node does, so there must be none but beside another. */
+function onceListenedTo(server: http.Server, event: string, then: () => void): void {
+  if (server.listenerCount(event) > 0) return then();
+  const onNewListener = (name: string | symbol) => {
+    if (name !== event) return;
+    server.off("newListener", onNewListener);
+    then();
+  };
+  server.on("newListener", onNewListener);
+}

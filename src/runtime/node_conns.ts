@@ -1,0 +1,303 @@
+import type http from "node:http";
+import type http2 from "node:http2";
+import net from "node:net";
+import type tls from "node:tls";
+import type { Addr, Conn, ConnInfo, ConnState, PollPolicy, Tally } from "../conn.ts";
+import { ConnTable } from "../conn.ts";
+import type { ServeSettings } from "../options.ts";
+import type { Driver, Engine } from "./driver.ts";
+
+/** A server of `node:http`, or of `node:http2` that speaks HTTP/1 as well. */
+export type NodeServer = http.Server | http2.Http2SecureServer;
+
+/** A request and its response, as node has them. */
+export interface Exchange {
+  req: http.IncomingMessage | http2.Http2ServerRequest;
+  res: http.ServerResponse | http2.Http2ServerResponse;
+}
+
+/** For how many ms a client may go on sending an upload that was answered unread: Go's figure. */
+const LINGER = 500;
+
+/** From a socket to its connection, on the path of every request. */
+const CONN: unique symbol = Symbol("graceful connection");
+type Tracked = net.Socket & { [CONN]?: NodeConn };
+
+/** What the driver has to know of the server it drives. */
+export interface NodeServerTraits {
+  /** Whether it speaks TLS. */
+  readonly secure: boolean;
+  readonly onConnState: ServeSettings["onConnState"];
+}
+
+/** The connections of a node server, and their end. */
+export class NodeDriver implements Driver {
+  readonly engine: Engine = "node";
+  readonly secure: boolean;
+  readonly #listener: net.Server;
+  readonly #conns = new ConnTable<NodeConn>();
+  readonly #onConnState: ServeSettings["onConnState"];
+  #addr: Addr | undefined;
+  #onChange: (() => void) | undefined;
+
+  /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
+  constructor(listener: net.Server, traits: NodeServerTraits) {
+    this.#listener = listener;
+    this.secure = traits.secure;
+    this.#onConnState = traits.onConnState;
+    listener.on("connection", (socket: net.Socket) => this.#onConnection(socket));
+    if (!this.secure) return;
+    // Before the server's own listener, which announces a session of HTTP/2 in the same turn.
+    let handshaken: NodeConn | undefined;
+    listener.prependListener("secureConnection", (socket: tls.TLSSocket) => {
+      handshaken = this.#onHandshake(socket);
+    });
+    listener.on("session", (session: http2.ServerHttp2Session) => {
+      handshaken?.startSession(session, this.#onChange);
+    });
+  }
+
+  get addr(): Addr {
+    this.#addr ??= localAddr(this.#listener);
+    return this.#addr;
+  }
+
+  get tally(): Tally {
+    return this.#conns.tally;
+  }
+
+  #onConnection(socket: Tracked): NodeConn {
+    const conn = new NodeConn(socket, this.#onConnState);
+    socket[CONN] = conn;
+    this.#conns.add(conn);
+    conn.announce("new");
+    socket.on("close", () => {
+      this.#conns.delete(conn);
+      conn.announce("closed");
+    });
+    return conn;
+  }
+
+  /** With TLS the requests come over another socket than the one that was accepted. */
+  #onHandshake(socket: Tracked & { _parent?: Tracked }): NodeConn | undefined {
+    // Bun has one socket for both. `_parent` is not in the types, but it is what node calls it.
+    const conn = (socket._parent ?? socket)[CONN];
+    if (conn === undefined) return undefined;
+    socket[CONN] = conn;
+    conn.socket = socket;
+    return conn;
+  }
+
+  /**
+   * To be called for each request. False for one that came behind the response which said that it
+   * is the last of its connection: it must not be processed (RFC 9112, section 9.6).
+   */
+  begin(req: Exchange["req"], res: Exchange["res"]): boolean {
+    const socket: Tracked = req.socket;
+    const conn = socket[CONN] ?? this.#onConnection(socket);
+    return conn.begin(req, res, this.#onChange);
+  }
+
+  /** To be called for a connection that HTTP has let go: upgraded, or a tunnel. */
+  hijack(socket: Tracked): void {
+    const conn = socket[CONN] ?? this.#onConnection(socket);
+    conn.hijack();
+  }
+
+  startDrain(onChange: () => void): void {
+    this.#onChange = onChange;
+    this.#conns.startDrain(onChange);
+    for (const conn of this.#conns) conn.startDrain(onChange);
+  }
+
+  closeListeners(): Promise<void> {
+    return closeListener(this.#listener);
+  }
+
+  closeIdle(now: number, policy: PollPolicy): boolean {
+    return this.#conns.closeIdle(now, policy);
+  }
+
+  closeAll(): Promise<void> {
+    return this.#conns.destroyAll();
+  }
+
+  connections(now: number): ConnInfo[] {
+    return this.#conns.snapshot(now);
+  }
+}
+
+/** One connection of a node server. Its state is read off its sockets and its newest exchange. */
+class NodeConn implements Conn {
+  readonly acceptedAt: number = performance.now();
+  readonly remoteAddr: Addr;
+  /** The one that requests come over: with TLS not the one that was accepted. */
+  socket: net.Socket;
+  readonly #accepted: net.Socket;
+  readonly #onConnState: ServeSettings["onConnState"];
+  /** The newest exchange, which of a pipeline is the last to end. */
+  #exchange: Exchange | undefined;
+  /** `bytesRead` of the socket when the newest request was announced. */
+  #headEnd = 0;
+  /** A response has said that it is the last one. */
+  #closing = false;
+  #hijacked = false;
+  #session: http2.ServerHttp2Session | undefined;
+  /** The exchanges in flight, of a session of HTTP/2. */
+  readonly #streams = new Set<Exchange>();
+
+  constructor(socket: net.Socket, onConnState: ServeSettings["onConnState"]) {
+    this.socket = this.#accepted = socket;
+    this.#onConnState = onConnState;
+    this.remoteAddr = peerAddr(socket);
+  }
+
+  state(): ConnState {
+    if (this.#accepted.destroyed) return "closed";
+    if (this.#hijacked) return "hijacked";
+    if (this.#session !== undefined) return this.#streams.size > 0 ? "active" : "idle";
+    if (this.#exchange === undefined) return this.socket.bytesRead > 0 ? "active" : "new";
+    const { req, res } = this.#exchange;
+    if (!res.writableFinished || !req.complete) return "active";
+    // The bytes after a request without a body are the next one. After a body it is not known
+    // whose they are, and the connection counts as idle, as any between two requests does in Go.
+    return this.socket.bytesRead > this.#headEnd && !hasBody(req) ? "active" : "idle";
+  }
+
+  request(): { method: string; path: string } | undefined {
+    const [exchange] = this.#session === undefined ? [this.#exchange] : this.#streams;
+    if (exchange === undefined || exchange.res.writableFinished) return undefined;
+    const { method = "", url = "" } = exchange.req;
+    return { method, path: url.replace(/\?.*/s, "") };
+  }
+
+  /** A request has come. With `onChange` the server is draining. */
+  begin(req: Exchange["req"], res: Exchange["res"], onChange: (() => void) | undefined): boolean {
+    if (this.#closing) return false;
+    const exchange = { req, res };
+    if (this.#session !== undefined) {
+      this.#streams.add(exchange);
+      res.once("close", () => {
+        this.#streams.delete(exchange);
+        onChange?.();
+      });
+      return true;
+    }
+    this.#exchange = exchange;
+    this.#headEnd = this.socket.bytesRead;
+    if (onChange !== undefined) this.#endAfter(exchange, onChange);
+    if (this.#onConnState !== undefined) this.#announceExchange(res);
+    return true;
+  }
+
+  hijack(): void {
+    this.#hijacked = true;
+    this.announce("hijacked");
+  }
+
+  /** The client has chosen HTTP/2. */
+  startSession(session: http2.ServerHttp2Session, onChange: (() => void) | undefined): void {
+    this.#session = session;
+    if (onChange !== undefined) session.close();
+  }
+
+  startDrain(onChange: () => void): void {
+    if (this.#session !== undefined) this.#session.close();
+    else if (this.#exchange !== undefined && !this.#exchange.res.writableFinished) {
+      this.#endAfter(this.#exchange, onChange);
+    }
+  }
+
+  /** Makes this exchange the last one of its connection. */
+  #endAfter({ req, res }: Exchange, onChange: () => void): void {
+    res.once("close", onChange);
+    if (res.headersSent) return;
+    this.#closing = true;
+    res.setHeader("connection", "close");
+    lingerOver(this.socket, req);
+  }
+
+  closeIdle(): void {
+    if (this.#session !== undefined) this.#session.close();
+    else this.#accepted.destroy();
+  }
+
+  destroy(): void {
+    this.#session?.destroy();
+    this.#accepted.destroy();
+  }
+
+  announce(state: ConnState): void {
+    if (this.#onConnState === undefined) return;
+    this.#onConnState(state, {
+      state,
+      age: performance.now() - this.acceptedAt,
+      remoteAddr: this.remoteAddr,
+      ...this.request(),
+    });
+  }
+
+  #announceExchange(res: Exchange["res"]): void {
+    this.announce("active");
+    res.once("close", () => {
+      const over = this.#exchange?.res === res && !this.socket.destroyed &&
+        !this.socket.writableEnded;
+      if (over) this.announce("idle");
+    });
+  }
+}
+
+function hasBody(req: Exchange["req"]): boolean {
+  return req.headers["transfer-encoding"] !== undefined ||
+    Number(req.headers["content-length"] ?? 0) > 0;
+}
+
+/**
+ * Closing a socket on which bytes are yet to be read resets it, and the reset takes with it what
+ * the client has not read of the answer. So an upload that was answered unread may go on for a
+ * while: Go's `closeWriteAndWait`.
+ */
+function lingerOver(socket: net.Socket, req: Exchange["req"]): void {
+  const destroySoon = socket.destroySoon.bind(socket);
+  // What node calls when the last response of a connection has been written.
+  socket.destroySoon = () => {
+    if (req.complete) return destroySoon();
+    socket.end();
+    req.resume();
+    const timer = setTimeout(() => socket.destroy(), LINGER);
+    socket.once("close", () => clearTimeout(timer));
+    req.once("end", destroySoon);
+  };
+}
+
+function localAddr(listener: net.Server): Addr {
+  const address = listener.address();
+  if (address === null) throw new Error("The server does not listen");
+  return typeof address === "string"
+    ? { transport: "unix", path: address }
+    : { transport: "tcp", hostname: address.address, port: address.port };
+}
+
+/** The client's address. */
+export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
+  return remoteAddress === undefined || remotePort === undefined
+    ? { transport: "unix", path: "" }
+    : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+}
+
+/**
+ * Stops accepting, and that alone: `close` of `node:http` would end idle connections as well, on
+ * Node 26 even new ones, and when those end is for the poll to say.
+ */
+function closeListener(listener: net.Server): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // Once the last connection is gone nothing is left of it but its timers, which it clears.
+    listener.once("close", () => listener.close());
+    net.Server.prototype.close.call(listener, (error?: Error) => {
+      if (error !== undefined) reject(error);
+    });
+    // Where closing fails it does in the turn after the call; the callback of one that does not
+    // comes only with the end of the last connection.
+    setImmediate(resolve);
+  });
+}

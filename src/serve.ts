@@ -1,0 +1,52 @@
+import { checkServe, type Handler, type ServeOptions, serveSettings } from "./options.ts";
+import { startDriver } from "./runtime/detect.ts";
+import { DrivenServer, type Server } from "./server.ts";
+
+/**
+ * Serves HTTP with a fetch handler, on this runtime's fastest engine that can be shut down as Go's
+ * `http.Server` can.
+ *
+ * Resolves once the server listens. Deno asks for `--allow-net` and nothing else; for a unix
+ * socket, for `--allow-read` and `--allow-write` too.
+ *
+ * @throws {TypeError} If `handler` is no function, an option has the wrong type or contradicts
+ * another, or the engine is not one of this runtime.
+ * @throws {RangeError} If an option is out of range.
+ * @throws {Error} If it cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
+ * open.
+ * @throws The reason of `signal`, if that has aborted before the server listens.
+ *
+ * @example
+ * ```ts
+ * import { graceful, serve } from "@x/graceful";
+ *
+ * const server = await serve((request) => new Response(`hello, ${new URL(request.url).pathname}`), {
+ *   port: 9527,
+ * });
+ * await graceful(server, { timeout: 15_000 });
+ * ```
+ */
+export async function serve(handler: Handler, options: ServeOptions = {}): Promise<Server> {
+  checkServe(handler, options);
+  options.signal?.throwIfAborted();
+  const drainStart = new AbortController();
+  const settings = serveSettings(options, drainStart.signal);
+  const driver = await startDriver(options.engine ?? "auto", handler, settings);
+  const server = new DrivenServer(driver, drainStart);
+  if (options.signal !== undefined) await closeWith(options.signal, server);
+  options.onListen?.(server.addr);
+  return server;
+}
+
+/** Closes the server when the signal aborts, which it may have done while the server started. */
+async function closeWith(signal: AbortSignal, server: Server): Promise<void> {
+  if (signal.aborted) {
+    await server.close();
+    throw signal.reason;
+  }
+  const close = () => {
+    server.close().catch((error: unknown) => console.error(error));
+  };
+  signal.addEventListener("abort", close, { once: true });
+  server.finished.then(() => signal.removeEventListener("abort", close));
+}
