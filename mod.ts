@@ -25,6 +25,7 @@ export { serve } from "./src/serve.ts";
 export type { Server } from "./src/server.ts";
 export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options.ts";
 export type { Addr, ConnInfo, ConnState } from "./src/conn.ts";
+export type { NativeServer } from "./src/runtime/node_adopt.ts";
 export type { Engine } from "./src/runtime/driver.ts";
 export type { ShutdownReport } from "./src/report.ts";
 export { ServerClosedError, ShutdownIncompleteError } from "./src/errors.ts";

@@ -1,5 +1,4 @@
-import type { Server as HttpServer } from "node:http";
-import { adoptNode, isNodeServer } from "./runtime/node_adopt.ts";
+import { adoptNode, isNodeServer, type NativeServer } from "./runtime/node_adopt.ts";
 import { DrivenServer, type Server } from "./server.ts";
 
 /**
@@ -21,7 +20,7 @@ import { DrivenServer, type Server } from "./server.ts";
  * await server.shutdown({ timeout: 15_000 });
  * ```
  */
-export function adopt(native: HttpServer): Server {
+export function adopt(native: NativeServer): Server {
   if (!isNodeServer(native)) {
     throw new TypeError(
       `Cannot adopt as 'native' must be a server of node:http or node:https: current value is ${

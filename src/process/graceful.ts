@@ -1,9 +1,9 @@
 import process from "node:process";
 import { constants } from "node:os";
-import type { Server as HttpServer } from "node:http";
 import { adopt } from "../adopt.ts";
 import { ShutdownIncompleteError } from "../errors.ts";
 import { check } from "../options.ts";
+import type { NativeServer } from "../runtime/node_adopt.ts";
 import type { ShutdownReport } from "../report.ts";
 import { DrivenServer, type Server } from "../server.ts";
 
@@ -67,7 +67,7 @@ export interface GracefulReport {
  * ```
  */
 export async function graceful(
-  servers: Server | HttpServer | readonly (Server | HttpServer)[],
+  servers: Server | NativeServer | readonly (Server | NativeServer)[],
   options: GracefulOptions = {},
 ): Promise<GracefulReport> {
   const { timeout = 15_000, signals = ["SIGINT", "SIGTERM"], signal } = options;
@@ -91,8 +91,8 @@ export async function graceful(
   }
 }
 
-function asServer(server: Server | HttpServer): Server {
-  return server instanceof DrivenServer ? server : adopt(server as HttpServer);
+function asServer(server: Server | NativeServer): Server {
+  return server instanceof DrivenServer ? server : adopt(server as NativeServer);
 }
 
 function checkedCleanups(cleanup: GracefulOptions["cleanup"] = []): Cleanup[] {

@@ -3,7 +3,6 @@
  * on Node, and on Deno and Bun through their own `node:` modules.
  */
 import http from "node:http";
-import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
 import { NodeRequest, sendNodeResponse } from "srvx/node";

@@ -3,8 +3,11 @@ import type net from "node:net";
 import type { Driver } from "./driver.ts";
 import { NodeDriver } from "./node_conns.ts";
 
-/** Whether a value looks like a server of `node:http` or `node:https`. */
-export function isNodeServer(value: unknown): value is http.Server {
+/** A server that somebody else made: of `node:http` or `node:https`. */
+export type NativeServer = http.Server;
+
+/** Whether a value looks like a {@linkcode NativeServer}. */
+export function isNodeServer(value: unknown): value is NativeServer {
   return typeof value === "object" && value !== null && "listen" in value && "address" in value &&
     "closeIdleConnections" in value && "on" in value;
 }
