@@ -42,6 +42,8 @@ export class DenoConnection implements Conn {
   #resource = -1;
   /** The newest exchange; the only one in flight, but with HTTP/2. */
   #exchange: Exchange | undefined;
+  /** A response has said that it is the last one. */
+  #closing = false;
   /** The exchanges in flight, of a connection with HTTP/2. */
   #streams: Set<Exchange> | undefined;
   #webSocket: WebSocket | undefined;
@@ -106,10 +108,20 @@ export class DenoConnection implements Conn {
     // What is not a Response is for Deno to refuse.
     if (!(response instanceof Response)) return response;
     if (response.status === 101) this.#hijack(response);
-    else if (this.#hosting.draining() !== undefined) response = sayingClose(response);
+    else if (this.#hosting.draining() !== undefined) response = this.#endAfter(response);
     streamLargeBody(response);
     return response;
   };
+
+  /** Makes a response the last one of its connection. HTTP/2 has its own way, which is GOAWAY. */
+  #endAfter(response: Response): Response {
+    if (this.#streams !== undefined) return response;
+    this.#closing = true;
+    // Deno does not close a connection because a response says so.
+    const end = () => this.#serving?.shutdown();
+    this.#exchange?.native.completed.then(end, end);
+    return sayingClose(response);
+  }
 
   #followStream(exchange: Exchange, streams: Set<Exchange>): void {
     streams.add(exchange);
@@ -142,7 +154,7 @@ export class DenoConnection implements Conn {
     if (this.#webSocket !== undefined) return "hijacked";
     if (this.#exchange === undefined) return "new";
     if (this.#streams !== undefined) return this.#streams.size > 0 ? "active" : "idle";
-    return isInFlight(this.#exchange) ? "active" : "idle";
+    return this.#closing || isInFlight(this.#exchange) ? "active" : "idle";
   }
 
   request(): { method: string; path: string } | undefined {

@@ -158,7 +158,7 @@ class NodeConn implements Conn {
     if (this.#session !== undefined) return this.#streams.size > 0 ? "active" : "idle";
     if (this.#exchange === undefined) return this.socket.bytesRead > 0 ? "active" : "new";
     const { req, res } = this.#exchange;
-    if (!res.writableFinished || !req.complete) return "active";
+    if (this.#closing || !res.writableFinished || !req.complete) return "active";
     // The bytes after a request without a body are the next one. After a body it is not known
     // whose they are, and the connection counts as idle, as any between two requests does in Go.
     return this.socket.bytesRead > this.#headEnd && !hasBody(req) ? "active" : "idle";

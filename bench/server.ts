@@ -1,0 +1,102 @@
+/**
+ * A server process: `server.ts <bare|graceful> <engine> <handler>`, on any of the three runtimes.
+ *
+ * Prints its port as a line. Answers each line on stdin with a line of JSON, a {@linkcode Usage}:
+ * `usage` at once, `memory` after a garbage collection. Ends with its stdin.
+ */
+import process from "node:process";
+import { createInterface } from "node:readline";
+import type { Engine } from "../mod.ts";
+import { type BenchHandler, type HandlerName, handlers } from "./handlers.ts";
+
+/** Which of the two servers of a pair. */
+export type Kind = "bare" | "graceful";
+
+/** What a server process has used so far. */
+export interface Usage {
+  /** User and system time, in µs. */
+  readonly cpu: number;
+  /** Resident memory, in bytes. */
+  readonly rss: number;
+}
+
+const hostname = "127.0.0.1";
+
+/** Starts a server and resolves with its port. */
+type Start = (handler: BenchHandler, engine: "auto" | Engine) => Promise<number>;
+
+const startGraceful: Start = async (handler, engine) => {
+  const { serve } = await import("../mod.ts");
+  const { addr } = await serve(handler, { port: 0, hostname, engine });
+  if (addr.transport !== "tcp") throw new Error("Cannot measure a server without a port");
+  return addr.port;
+};
+
+const startBareNode: Start = async (handler) => {
+  const { createServer } = await import("node:http");
+  const { toNodeHandler } = await import("srvx/node");
+  // The cast: srvx's handlers take its own ServerRequest, which is a Request.
+  const server = createServer(toNodeHandler(handler as never) as never);
+  await new Promise<void>((resolve) => server.listen({ port: 0, host: hostname }, resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("The server has no port");
+  return address.port;
+};
+
+const startBareDeno: Start = (handler) => {
+  const { Deno } = globalThis as unknown as {
+    Deno: { serve(options: object, handler: BenchHandler): { addr: { port: number } } };
+  };
+  const server = Deno.serve({ port: 0, hostname, onListen: () => {} }, handler);
+  return Promise.resolve(server.addr.port);
+};
+
+const startBareBun: Start = (handler) => {
+  const { Bun } = globalThis as unknown as {
+    Bun: { serve(options: object): { port: number } };
+  };
+  const { port } = Bun.serve({
+    port: 0,
+    hostname,
+    idleTimeout: 0,
+    development: false,
+    // Bare is what a user writes by hand: no arguments are added to the handler's own.
+    fetch: (request: Request) => handler(request),
+  });
+  return Promise.resolve(port);
+};
+
+function startOf(kind: Kind, engine: "auto" | Engine): Start {
+  if (kind === "graceful") return startGraceful;
+  if (engine === "node") return startBareNode;
+  if ("deno" in process.versions) return startBareDeno;
+  if ("bun" in process.versions) return startBareBun;
+  return startBareNode;
+}
+
+function usage(): Usage {
+  const { user, system } = process.cpuUsage();
+  return { cpu: user + system, rss: process.memoryUsage.rss() };
+}
+
+function collectGarbage(): void {
+  const { Bun, gc } = globalThis as unknown as {
+    Bun?: { gc(synchronous: boolean): void };
+    gc?: () => void;
+  };
+  if (Bun === undefined) gc?.();
+  else Bun.gc(true);
+}
+
+async function answerCommands(): Promise<void> {
+  for await (const command of createInterface({ input: process.stdin })) {
+    if (command === "memory") collectGarbage();
+    console.log(JSON.stringify(usage()));
+  }
+}
+
+// The casts: steady.ts is the one that calls.
+const [kind, engine, handler] = process.argv.slice(2) as [Kind, "auto" | Engine, HandlerName];
+console.log(await startOf(kind, engine)(handlers[handler], engine));
+await answerCommands();
+process.exit();
