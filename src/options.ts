@@ -69,8 +69,8 @@ export interface ServeOptions {
   onListen?: (addr: Addr) => void;
   /**
    * Makes the response for what the handler threw, and is told of errors after which there is no
-   * response to make: a body that failed while it was sent, a listener that cannot accept. What it
-   * returns is then ignored.
+   * response to make: a body that failed while it was sent (but Bun does not tell of it), a listener
+   * that cannot accept. What it returns is then ignored.
    *
    * The default writes the error to the console and answers 500.
    */

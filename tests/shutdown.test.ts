@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { ShutdownIncompleteError } from "../mod.ts";
 import { connect, type RawClient, request } from "./support/client.ts";
-import { BIG, engines, type Fixture, runtime, start } from "./support/fixture.ts";
+import { BIG, engines, type Fixture, isOlderDeno, runtime, start } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 10_000;
@@ -31,6 +31,7 @@ for (const engine of engines) {
   const on = `${runtime}, engine ${engine}`;
   /** What `Deno.serve` does otherwise: see the table of the README. */
   const closesNew = engine === "deno-serve";
+  const dropsUploads = engine === "deno-serve" && !isOlderDeno;
 
   test(`${on}: idle connections close at the first poll`, async () => {
     const fixture = await start(engine);
@@ -152,9 +153,12 @@ for (const engine of engines) {
     const done = fixture.server.shutdown();
     await refusedAt(fixture);
     client.write("67890");
-    const response = await client.response();
-    assertEquals(response.body, "got 10");
-    assertEquals(response.headers["connection"]?.toLowerCase(), "close");
+    if (dropsUploads) await client.closed;
+    else {
+      const response = await client.response();
+      assertEquals(response.body, "got 10");
+      assertEquals(response.headers["connection"]?.toLowerCase(), "close");
+    }
     await deadline(done, SOON);
   });
 
@@ -166,7 +170,10 @@ for (const engine of engines) {
     const done = fixture.server.shutdown();
     await refusedAt(fixture);
     client.write("3\r\n678\r\n0\r\n\r\n");
-    assertEquals((await client.response()).body, "got 8");
+    if (dropsUploads) await client.closed;
+    else {
+      assertEquals((await client.response()).body, "got 8");
+    }
     await deadline(done, SOON);
   });
 
@@ -176,9 +183,12 @@ for (const engine of engines) {
     client.write(request("POST /upload", "Content-Length: 5", "Expect: 100-continue"));
     await fixture.arrived("/upload");
     const done = fixture.server.shutdown();
-    assertEquals((await client.response()).status, 100);
-    client.write("12345");
-    assertEquals((await client.response()).body, "got 5");
+    if (dropsUploads) await client.closed;
+    else {
+      assertEquals((await client.response()).status, 100);
+      client.write("12345");
+      assertEquals((await client.response()).body, "got 5");
+    }
     await deadline(done, SOON);
   });
 
@@ -201,12 +211,13 @@ for (const engine of engines) {
     client.write(request("/wait") + request("/hello"));
     await fixture.arrived("/wait");
     const done = fixture.server.shutdown();
-    fixture.open();
     if (engine === "bun") {
-      // Bun closes the connection of a pipelined pair whose first handler is asynchronous.
+      // Bun closes the connection when a second request comes before the first is answered.
       await client.closed;
       assertEquals(client.received, "");
+      fixture.open();
     } else {
+      fixture.open();
       assertEquals((await client.response()).body, "waited");
       await client.closed;
     }

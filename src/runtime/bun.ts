@@ -301,7 +301,8 @@ class BunInfo implements ServeInfo {
       age: now - this.since,
       remoteAddr: this.remoteAddr,
       method,
-      path: new URL(url).pathname,
+      // The base is for HTTP/1.0, where Bun's URL of a request without a host is its path.
+      path: new URL(url, "http://localhost").pathname,
     };
   }
 }

@@ -113,7 +113,9 @@ function responder(
   function send(res: Exchange["res"], response: Response): void {
     // The cast: of both kinds of response srvx uses what they have in common.
     sendNodeResponse(res as http.ServerResponse, response).then(() => {
-      if (res.errored && !isOfTheClient(res.errored)) onError(res.errored);
+      // A body that failed has taken the socket with it; Deno tells it of that one alone.
+      const errored = res.errored ?? res.req.socket.errored;
+      if (errored && !isOfTheClient(errored)) onError(errored);
     }, onError);
   }
 

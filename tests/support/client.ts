@@ -42,6 +42,11 @@ export class RawClient {
     return this.#received.toString("latin1");
   }
 
+  /** Whether the server has ended its side. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   write(text: string): void {
     this.socket.write(text);
   }
