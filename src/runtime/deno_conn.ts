@@ -98,7 +98,7 @@ export class DenoConnection implements Conn {
     const exchange = { request, native };
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
-    if (settings.onConnState !== undefined) this.#announceExchange(native);
+    if (settings.onConnState !== undefined) this.#announceExchange(exchange);
     const response = handler(request, new Info(native, this.remoteAddr, settings.draining));
     return response instanceof Promise ? response.then(this.#finish) : this.#finish(response);
   };
@@ -195,12 +195,13 @@ export class DenoConnection implements Conn {
     this.#announce("closed");
   }
 
-  #announceExchange(native: DenoInfo): void {
+  #announceExchange({ request, native }: Exchange): void {
     this.#announce("active");
-    const idle = () => {
-      if (this.#webSocket === undefined) this.#announce("idle");
+    const isLast = request.headers.get("connection")?.toLowerCase() === "close";
+    const onDelivered = () => {
+      if (!isLast && !this.#closing && this.#webSocket === undefined) this.#announce("idle");
     };
-    native.completed.then(idle, () => {});
+    native.completed.then(onDelivered, () => {});
   }
 
   #announce(state: ConnState): void {

@@ -1,0 +1,57 @@
+/** Go's rule for connections on which nothing comes: they are given up once they are 5 s old. */
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { NEW_CONN_LIFETIME } from "../src/conn.ts";
+import { checkServe, serveSettings } from "../src/options.ts";
+import { startDriver } from "../src/runtime/detect.ts";
+import { connect, request } from "./support/client.ts";
+import { engines, runtime, start } from "./support/fixture.ts";
+
+const policy = { spareIdle: false, ignoreHijacked: false };
+
+for (const engine of engines) {
+  // Deno.serve does not keep a new connection at all: pinned in shutdown.test.ts.
+  if (engine === "deno-serve") continue;
+
+  test(`${runtime}, engine ${engine}: by the clock of the polls`, async () => {
+    const handler = () => new Response("hello");
+    const options = { port: 0, hostname: "127.0.0.1" };
+    checkServe(handler, options);
+    const settings = serveSettings(options, new AbortController().signal);
+    const driver = await startDriver(engine, handler, settings);
+    const [silent, served] = [await connect(driver.addr), await connect(driver.addr)];
+    for (let i = 0; i < 3; i++) {
+      const client = await connect(driver.addr);
+      client.write(request("/", "Connection: close"));
+      await client.closed;
+    }
+    const changed = Promise.withResolvers<void>();
+    driver.startDrain(changed.resolve);
+    await driver.closeListeners(false);
+    const now = performance.now();
+    assertEquals(driver.closeIdle(now, policy), true);
+    assertEquals(driver.closeIdle(now + NEW_CONN_LIFETIME - 1_000, policy), true);
+    served.write(request("/"));
+    assertEquals((await served.response()).body, "hello");
+    assertEquals(silent.isOver, false);
+    assertEquals(driver.closeIdle(now + NEW_CONN_LIFETIME, policy), true);
+    assertEquals(await silent.closed, "end");
+    assertEquals(silent.received, "");
+    await served.closed;
+    await changed.promise;
+    await driver.closeAll();
+  });
+}
+
+test(`${runtime}, default engine: by the clock on the wall`, async () => {
+  const fixture = await start(engines[0]!);
+  const opened = performance.now();
+  const client = await connect(fixture.server.addr);
+  await fixture.settled();
+  const report = await fixture.server.shutdown();
+  assertEquals(await client.closed, "end");
+  const age = performance.now() - opened;
+  // The timers of a runtime may come a millisecond early, and the kernel counts in steps of four.
+  assert(age > NEW_CONN_LIFETIME - 10, `closed after ${age} ms`);
+  assertEquals([report.reason, report.idle], ["drained", 1]);
+});
