@@ -79,9 +79,9 @@ class DenoDriver implements Driver {
   }
 
   #start(accepted: DenoConn): void {
-    const conn = new DenoConnection(accepted, this.#hosting);
+    const conn = new DenoConnection(addrOf(accepted.remoteAddr), this.#hosting);
     this.#conns.add(conn);
-    conn.serve();
+    conn.serve(accepted);
   }
 
   startDrain(onChange: () => void): void {

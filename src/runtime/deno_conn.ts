@@ -35,8 +35,6 @@ export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly remoteAddr: Addr;
   readonly #hosting: Hosting;
-  /** Until HTTP takes it over. */
-  #accepted: DenoConn | undefined;
   #serving: DenoHttpServer | undefined;
   /** The number of the resource behind `#serving`. */
   #resource = -1;
@@ -48,35 +46,15 @@ export class DenoConnection implements Conn {
   #streams: Set<Exchange> | undefined;
   #webSocket: WebSocket | undefined;
 
-  constructor(accepted: DenoConn, hosting: Hosting) {
-    this.#accepted = accepted;
+  constructor(remoteAddr: Addr, hosting: Hosting) {
     this.#hosting = hosting;
-    this.remoteAddr = addrOf(accepted.remoteAddr);
+    this.remoteAddr = remoteAddr;
     this.#announce("new");
   }
 
-  /** Serves HTTP until the connection ends; with TLS, after the handshake. */
-  serve(): void {
-    if (this.#accepted?.handshake === undefined) this.#serveHttp();
-    else this.#shakeHands(this.#accepted.handshake());
-  }
-
-  async #shakeHands(handshake: Promise<{ alpnProtocol: string | null }>): Promise<void> {
-    try {
-      const { alpnProtocol } = await handshake;
-      if (alpnProtocol === "h2") this.#streams = new Set();
-    } catch {
-      // The client's doing, or destroy()'s.
-      this.destroy();
-      return;
-    }
-    if (this.#accepted !== undefined) this.#serveHttp();
-  }
-
-  #serveHttp(): void {
+  /** Serves HTTP until the connection ends. */
+  serve(accepted: DenoConn): void {
     const { internals: { core, serveHttpOnConnection }, settings } = this.#hosting;
-    const accepted = this.#accepted!;
-    this.#accepted = undefined;
     const next = core.createCancelHandle();
     core.close(next);
     this.#serving = serveHttpOnConnection(
@@ -96,6 +74,7 @@ export class DenoConnection implements Conn {
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
     const { handler, settings } = this.#hosting;
     const exchange = { request, native };
+    if (this.#exchange === undefined && isHttp2(request)) this.#streams = new Set();
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
@@ -113,7 +92,7 @@ export class DenoConnection implements Conn {
     return response;
   };
 
-  /** Makes a response the last one of its connection. HTTP/2 has its own way, which is GOAWAY. */
+  /** Makes a response the last one of its connection. HTTP/2 ends in another way: `closeIdle`. */
   #endAfter(response: Response): Response {
     if (this.#streams !== undefined) return response;
     this.#closing = true;
@@ -166,15 +145,18 @@ export class DenoConnection implements Conn {
 
   startDrain(onChange: () => void): void {
     if (this.#webSocket?.readyState === WebSocket.OPEN) this.#webSocket.close(GOING_AWAY);
-    // GOAWAY, which ends the session after the streams in flight.
-    if (this.#streams !== undefined) this.#serving?.shutdown();
-    else if (this.#exchange !== undefined && isInFlight(this.#exchange)) {
-      this.#exchange.native.completed.then(onChange, onChange);
-    }
+    // The streams of HTTP/2 are followed as it is.
+    if (this.#streams !== undefined || this.#exchange === undefined) return;
+    if (isInFlight(this.#exchange)) this.#exchange.native.completed.then(onChange, onChange);
   }
 
+  /**
+   * With nothing in flight Deno closes a connection at once, after what is left of a small response.
+   *
+   * With HTTP/2 this is where GOAWAY is sent. Sent while streams are in flight, Deno would cut them
+   * off as soon as the client answers with a GOAWAY of its own, as Node's does.
+   */
   closeIdle(): void {
-    // With nothing in flight this closes at once, after what is left of a small response.
     if (this.#exchange === undefined) this.destroy();
     else this.#serving?.shutdown();
   }
@@ -182,11 +164,6 @@ export class DenoConnection implements Conn {
   destroy(): void {
     const { core } = this.#hosting.internals;
     if (this.#webSocket !== undefined) core.tryClose(resourceOf(this.#webSocket));
-    if (this.#accepted !== undefined) {
-      this.#accepted.close();
-      this.#accepted = undefined;
-      this.#gone();
-    }
     core.tryClose(this.#resource);
   }
 
@@ -229,12 +206,18 @@ class Info implements ServeInfo {
 
 function isInFlight({ native }: Exchange): boolean {
   try {
-    // It throws once the response has been delivered.
     void native.remoteAddr;
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    // What it says once the response has been delivered. On unix sockets it always throws, but
+    // before that it is for another reason.
+    return !(error instanceof TypeError && error.message === "Request closed");
   }
+}
+
+/** Or HTTP/1.0, whose connections end after one request. */
+function isHttp2(request: Request): boolean {
+  return !request.headers.has("host");
 }
 
 /** The socket that belongs to the response of `Deno.upgradeWebSocket`. */
