@@ -31,6 +31,10 @@ export async function serve(handler: Handler, options: ServeOptions = {}): Promi
   options.signal?.throwIfAborted();
   const drainStart = new AbortController();
   const settings = serveSettings(options, drainStart.signal);
+  if (settings.tls !== undefined) {
+    const { checkCertificate } = await import("./certificate.ts");
+    checkCertificate(settings.tls);
+  }
   const driver = await startDriver(options.engine ?? "auto", handler, settings);
   const server = new DrivenServer(driver, drainStart);
   if (options.signal !== undefined) await closeWith(options.signal, server);

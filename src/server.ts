@@ -114,7 +114,7 @@ export class DrivenServer implements Server {
   }
 
   connections(): ConnInfo[] {
-    return this.#state === "closed" ? [] : this.#driver.connections(performance.now());
+    return this.#closed !== undefined ? [] : this.#driver.connections(performance.now());
   }
 
   onShutdown(fn: () => unknown): void {
@@ -156,7 +156,7 @@ export class DrivenServer implements Server {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#state === "closed" ? Promise.resolve() : this.#closeAll();
+    this.#closed ??= this.#closeAll();
     return this.#closed;
   }
 

@@ -7,7 +7,7 @@ import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
 import { ConnTable } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
 import { DenoConnection, type Hosting } from "./deno_conn.ts";
-import { listenOptions, refuseWebSocketHandlers } from "./deno_listen.ts";
+import { listenOptions } from "./deno_listen.ts";
 import { startDenoServe } from "./deno_serve.ts";
 import { addrOf, connectionServing, deno, type DenoConn, type DenoListener } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
@@ -21,7 +21,6 @@ const LONGEST_RETRY = 1_000;
 export function startDeno(handler: Handler, settings: ServeSettings): Driver {
   const internals = connectionServing();
   if (internals === undefined) return startDenoServe(handler, settings);
-  refuseWebSocketHandlers(settings);
   return new DenoDriver({ internals, handler, settings }, listen(settings));
 }
 

@@ -2,7 +2,6 @@ import type { Addr, Conn, ConnState } from "../conn.ts";
 import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
 import { streamLargeBody } from "./deno_body.ts";
 import {
-  addrOf,
   type ConnectionServing,
   type DenoConn,
   type DenoHttpServer,

@@ -1,14 +1,6 @@
 import type { ServeSettings } from "../options.ts";
 import type { DenoListenOptions } from "./deno_types.ts";
 
-/** The option is Bun's: on Deno a handler calls `Deno.upgradeWebSocket`. */
-export function refuseWebSocketHandlers({ websocket }: ServeSettings): void {
-  if (websocket === undefined) return;
-  throw new TypeError(
-    `Cannot serve as 'websocket' must be absent on every engine but "bun": current value is ${websocket}`,
-  );
-}
-
 /** The address and all else that is said of a listener, in Deno's words. */
 export function listenOptions(
   { listen, tls, reusePort, backlog }: ServeSettings,

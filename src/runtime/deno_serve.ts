@@ -5,7 +5,7 @@
 import { rmSync } from "node:fs";
 import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
 import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
-import { listenOptions, refuseWebSocketHandlers } from "./deno_listen.ts";
+import { listenOptions } from "./deno_listen.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { sayingClose } from "./last_response.ts";
@@ -22,7 +22,6 @@ export function startDenoServe(handler: Handler, settings: ServeSettings): Drive
         'which does not show its connections: the engine "node" does',
     );
   }
-  refuseWebSocketHandlers(settings);
   return new DenoServeDriver(handler, settings);
 }
 

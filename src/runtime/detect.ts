@@ -36,6 +36,11 @@ export async function startDriver(
       }): current value is "${engine}"`,
     );
   }
+  if (settings.websocket !== undefined && chosen !== "bun") {
+    throw new TypeError(
+      `Cannot serve as 'websocket' must be absent on every engine but "bun": current value is ${settings.websocket}, the engine "${chosen}"`,
+    );
+  }
   const start = await load();
   return await start(handler, settings);
 }

@@ -293,7 +293,9 @@ function closeListener(listener: net.Server): Promise<void> {
   return new Promise((resolve, reject) => {
     // Once the last connection is gone nothing is left of it but its timers, which it clears.
     listener.once("close", () => listener.close());
-    net.Server.prototype.close.call(listener, (error?: Error) => {
+    // On Bun a server of node:http is none of node:net.
+    const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
+    close.call(listener, (error?: Error) => {
       if (error !== undefined) reject(error);
     });
     // Where closing fails it does in the turn after the call; the callback of one that does not

@@ -1,0 +1,73 @@
+/**
+ * `npm test`: the checkers, then the same test files on Node, Deno and Bun. With arguments, only
+ * those files on each runtime; `--only node|deno|bun` leaves out the others and the checkers.
+ */
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+/** The runtimes that package.json pins, not the machine's own. */
+const bin = (name: string) =>
+  fileURLToPath(new URL(`../node_modules/.bin/${name}`, import.meta.url));
+
+const { values: { only }, positionals } = parseArgs({
+  options: { only: { type: "string" } },
+  allowPositionals: true,
+});
+const files = positionals.length > 0
+  ? positionals
+  : readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith(".test.ts")).sort()
+    .map((name) => `tests/${name}`);
+
+const importMap = "--import-map=tests/std/import_map.json";
+const checks: Record<string, string[]> = {
+  "tsc": [bin("tsc"), "--noEmit"],
+  "deno fmt": [bin("deno"), "fmt", "--check"],
+  "deno lint": [bin("deno"), "lint"],
+  "deno doc": [bin("deno"), "doc", "--lint", "mod.ts"],
+  "deno publish": [bin("deno"), "publish", "--dry-run", "--allow-dirty"],
+};
+const runtimes: Record<string, string[]> = {
+  node: [bin("node"), "--test", "--test-reporter=dot", "--test-timeout=60000", ...files],
+  deno: [bin("deno"), "test", "--allow-all", "--no-check", importMap, "--reporter=dot", ...files],
+  bun: [bin("bun"), "test", "--timeout=60000", "--dots", ...files],
+};
+
+/** Runs a command; what it writes is shown, of a check only if it fails. */
+function run([command, ...args]: string[], isCheck: boolean): Promise<boolean> {
+  const child = spawn(command!, args, {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: "1" },
+    stdio: ["ignore", isCheck ? "pipe" : "inherit", isCheck ? "pipe" : "inherit"],
+  });
+  let output = "";
+  child.stdout?.on("data", (text) => output += text);
+  child.stderr?.on("data", (text) => output += text);
+  return new Promise((resolve) => {
+    child.on("error", (error) => {
+      console.error(error);
+      resolve(false);
+    });
+    child.on("close", (code) => {
+      if (code !== 0) process.stderr.write(output);
+      resolve(code === 0);
+    });
+  });
+}
+
+const steps = only === undefined ? { ...checks, ...runtimes } : { [only]: runtimes[only]! };
+let passed = 0;
+const failed: string[] = [];
+for (const [name, command] of Object.entries(steps)) {
+  const start = performance.now();
+  const ok = await run(command, name in checks);
+  const seconds = ((performance.now() - start) / 1_000).toFixed(1);
+  console.log(`${ok ? "passed" : "FAILED"}: ${name} (${seconds} s)`);
+  if (ok) passed++;
+  else failed.push(name);
+}
+console.log(`${passed} passed, ${failed.length} failed`);
+process.exitCode = failed.length === 0 ? 0 : 1;
