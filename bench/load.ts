@@ -1,6 +1,6 @@
 /**
- * The client: HTTP/1.1 by hand over `node:net`, because it shares the machine with the server that
- * is measured and has to cost less than that does.
+ * The clients: HTTP/1.1 by hand over `node:net`, because they share the machine with the server
+ * that is measured and have to cost less than that does.
  */
 import { connect, type Socket } from "node:net";
 import { ResponseCounter } from "./response_counter.ts";
@@ -8,111 +8,142 @@ import { ResponseCounter } from "./response_counter.ts";
 /** How requests come: over kept-alive connections, or each over a connection of its own. */
 export type LoadName = "kept-alive" | "connection";
 
-/** A number of requests to be sent to one server. */
-export interface Load {
-  readonly name: LoadName;
-  readonly port: number;
-  /** One request as it goes over the wire: see {@linkcode requestBytes}. */
-  readonly request: string;
-  /** How many requests in all. */
-  readonly requests: number;
-  /** How many of them at a time. */
-  readonly concurrency: number;
+/** Sends requests to one server. */
+export interface Client {
+  /** Sends so many requests, some at a time, and resolves when each has been answered. */
+  send(requests: number): Promise<void>;
+  /** Closes what connections are left. */
+  close(): void;
 }
 
-/** Sends the load and resolves when each of its requests has been answered. */
-export async function send(load: Load): Promise<void> {
-  const budget = { left: load.requests };
-  const sendSome = load.name === "kept-alive" ? sendOverOne : sendOverMany;
-  await Promise.all(Array.from({ length: load.concurrency }, () => sendSome(load, budget)));
+/** Connects to a server on this machine. */
+export async function clientOf(load: LoadName, port: number, body: string): Promise<Client> {
+  const request = requestBytes(load, body);
+  if (load === "connection") return { send: (n) => sendEachAlone(port, request, n), close() {} };
+  const connections = await openConnections(port, 32);
+  return {
+    send: (n) => sendOver(connections, request, n),
+    close: () => connections.forEach((connection) => connection.close()),
+  };
 }
 
-/** What the connections of one load still have to send, all of them together. */
+/** Opens connections that have been used once and are kept alive. Returns what closes them. */
+export async function openIdle(port: number, connections: number): Promise<() => void> {
+  const request = requestBytes("kept-alive", "");
+  const idle = await openConnections(port, connections);
+  await sendOver(idle, request, connections);
+  return () => idle.forEach((connection) => connection.close());
+}
+
+/** How many requests wait for their answer at a time, where each has its own connection. */
+const AT_A_TIME = 16;
+
+/** What those who work side by side still have to send, all of them together. */
 interface Budget {
   left: number;
 }
 
-/** Takes requests from the budget, one after the other, over one connection. */
-function sendOverOne({ port, request }: Load, budget: Budget): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = open(port, reject);
-    const next = () => {
-      if (budget.left > 0) {
-        budget.left--;
-        socket.write(request, "latin1");
-      } else {
-        socket.removeAllListeners("close").destroy();
-        resolve();
-      }
-    };
-    count(socket, next, reject);
-    socket.once("close", () => reject(new Error("The server has closed a kept-alive connection")));
-    socket.once("connect", next);
-  });
+async function sendOver(
+  connections: readonly Connection[],
+  request: string,
+  requests: number,
+): Promise<void> {
+  const budget = { left: requests };
+  await awake(Promise.all(connections.map((connection) => sendSome(connection, request, budget))));
 }
 
-/** Takes requests from the budget, one after the other, each over a connection of its own. */
-async function sendOverMany({ port, request }: Load, budget: Budget): Promise<void> {
+async function sendSome(connection: Connection, request: string, budget: Budget): Promise<void> {
   while (budget.left > 0) {
     budget.left--;
-    await sendAlone(port, request);
+    await connection.answerTo(request);
   }
 }
 
-/** Resolves when the request is answered and the server has closed, as it was asked to. */
-function sendAlone(port: number, request: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = open(port, reject);
-    let answers = 0;
-    count(socket, () => answers++, reject);
-    socket.once("close", () => {
-      if (answers === 1) resolve();
-      else reject(new Error(`A request was answered ${answers} times`));
-    });
-    socket.write(request, "latin1");
-  });
+async function sendEachAlone(port: number, request: string, requests: number): Promise<void> {
+  const budget = { left: requests };
+  const senders = Array.from({ length: AT_A_TIME }, () => sendSomeAlone(port, request, budget));
+  await awake(Promise.all(senders));
 }
 
-/** Opens connections that have been used once and are kept alive. Returns what closes them. */
-export async function openIdle(
-  port: number,
-  request: string,
-  connections: number,
-): Promise<() => void> {
-  const sockets: Socket[] = [];
+async function sendSomeAlone(port: number, request: string, budget: Budget): Promise<void> {
+  while (budget.left > 0) {
+    budget.left--;
+    const connection = new Connection(port);
+    await connection.answerTo(request);
+    await connection.closed;
+  }
+}
+
+/**
+ * Keeps this process from sleeping until the work is done: a server that has to wake its client up
+ * pays for that, in time that varies more than all that is measured here.
+ */
+async function awake(work: Promise<unknown>): Promise<void> {
+  let done = false;
+  const spin = () => {
+    if (!done) setImmediate(spin);
+  };
+  spin();
+  try {
+    await work;
+  } finally {
+    done = true;
+  }
+}
+
+async function openConnections(port: number, count: number): Promise<Connection[]> {
+  const connections: Connection[] = [];
   // One after the other: a burst could overflow the accept queue.
-  while (sockets.length < connections) sockets.push(await openUsed(port, request));
-  return () => sockets.forEach((socket) => socket.destroy());
+  while (connections.length < count) {
+    const connection = new Connection(port);
+    await connection.opened;
+    connections.push(connection);
+  }
+  return connections;
 }
 
-function openUsed(port: number, request: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = open(port, reject);
-    count(socket, () => resolve(socket), reject);
-    socket.write(request, "latin1");
-  });
-}
+/** One connection, with one request at a time. */
+class Connection {
+  readonly opened: Promise<void>;
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  #answer: PromiseWithResolvers<void> | undefined;
 
-function open(port: number, onError: (error: Error) => void): Socket {
-  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
-  socket.once("error", onError);
-  return socket;
-}
+  constructor(port: number) {
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+    this.opened = new Promise((resolve, reject) => {
+      socket.once("connect", () => resolve());
+      socket.once("error", reject);
+    });
+    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
+    const counter = new ResponseCounter(() => this.#onAnswer());
+    socket.on("data", (chunk) => counter.push(chunk.toString("latin1")));
+    socket.once("close", () => {
+      this.#answer?.reject(new Error("The server has closed the connection of a request"));
+    });
+    this.#socket = socket;
+  }
 
-function count(socket: Socket, onResponse: () => void, onError: (error: unknown) => void): void {
-  const counter = new ResponseCounter(onResponse);
-  socket.on("data", (chunk) => {
-    try {
-      counter.push(chunk.toString("latin1"));
-    } catch (error) {
-      socket.destroy();
-      onError(error);
-    }
-  });
+  /** Sends a request and resolves with the end of its response. */
+  answerTo(request: string): Promise<void> {
+    this.#answer = Promise.withResolvers();
+    this.#socket.write(request, "latin1");
+    return this.#answer.promise;
+  }
+
+  #onAnswer(): void {
+    if (this.#answer === undefined) throw new Error("A response has come without a request");
+    this.#answer.resolve();
+    this.#answer = undefined;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
 }
 
 /** A request as it goes over the wire. With a body it is a POST. */
-export function requestBytes(load: LoadName, body: string): string {
+function requestBytes(load: LoadName, body: string): string {
   const head = [
     `${body === "" ? "GET" : "POST"} / HTTP/1.1`,
     "Host: 127.0.0.1",

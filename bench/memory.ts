@@ -1,5 +1,5 @@
 /** Measures what a server takes in memory, and what each idle connection adds. */
-import { openIdle, requestBytes, send } from "./load.ts";
+import { clientOf, openIdle } from "./load.ts";
 import type { Kind } from "./server.ts";
 import { ServerProcess, type ServerSpec } from "./server_process.ts";
 
@@ -11,18 +11,18 @@ export interface Memory {
 
 const CONNECTIONS = 1_000;
 
-/** Has the heap grow to its working size, so that this is not counted as the connections'. */
-const WARM_UP = { name: "kept-alive", requests: 20_000, concurrency: 32 } as const;
+/** So that the heap has its working size, which is then not counted as the connections'. */
+const WARM_UP_REQUESTS = 20_000;
 
 /** Opens idle connections to a fresh server and looks how much it has grown. */
 export async function memoryOf(kind: Kind, spec: ServerSpec): Promise<Memory> {
   await using server = await ServerProcess.start(kind, spec);
-  const { port } = server;
-  const request = requestBytes("kept-alive", "");
-  await send({ ...WARM_UP, port, request });
+  const client = await clientOf("kept-alive", server.port, "");
+  await client.send(WARM_UP_REQUESTS);
+  client.close();
   const { rss } = await server.memory();
-  const closeAll = await openIdle(port, request, CONNECTIONS);
+  const closeIdle = await openIdle(server.port, CONNECTIONS);
   const grown = (await server.memory()).rss;
-  closeAll();
+  closeIdle();
   return { rss, perConnection: (grown - rss) / CONNECTIONS };
 }

@@ -60,8 +60,7 @@ const startBareBun: Start = (handler) => {
     hostname,
     idleTimeout: 0,
     development: false,
-    // Bare is what a user writes by hand: no arguments are added to the handler's own.
-    fetch: (request: Request) => handler(request),
+    fetch: handler,
   });
   return Promise.resolve(port);
 };

@@ -37,7 +37,7 @@ function readOptions(): Options {
     options: {
       runtime: { type: "string", multiple: true, default: [...RUNTIMES] },
       engine: { type: "string", default: "auto" },
-      rounds: { type: "string", default: "21" },
+      rounds: { type: "string", default: "61" },
     },
   });
   const rounds = Number(values.rounds);

@@ -35,17 +35,6 @@ if (runtime === "deno") {
 }
 
 if (runtime === "bun" && process.platform === "linux") {
-  /** Runs without `bun:ffi`. */
-  async function withoutFFI(fn: () => Promise<void>): Promise<void> {
-    const { getBuiltinModule } = process;
-    process.getBuiltinModule = () => undefined as never;
-    try {
-      await fn();
-    } finally {
-      process.getBuiltinModule = getBuiltinModule;
-    }
-  }
-
   test("bun, without FFI: a new connection is not accepted, and lost at a shutdown", async () => {
     await withoutFFI(async () => {
       const fixture = await start("bun");
@@ -89,4 +78,15 @@ if (runtime === "bun" && process.platform === "linux") {
       await assertRejects(() => start("bun", { backlog: 16 }), TypeError, "'backlog'");
     });
   });
+}
+
+/** Runs without `bun:ffi`. */
+async function withoutFFI(fn: () => Promise<void>): Promise<void> {
+  const { getBuiltinModule } = process;
+  process.getBuiltinModule = () => undefined as never;
+  try {
+    await fn();
+  } finally {
+    process.getBuiltinModule = getBuiltinModule;
+  }
 }

@@ -1,10 +1,13 @@
 /** The clients: what each kind of connection is in the middle of when the signal comes. */
 import type { Buffer } from "node:buffer";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Connection } from "./connection.ts";
+import { Connection, type Head } from "./connection.ts";
 
 /** The deadline that server.ts gives to `graceful`, in ms. */
 export const DEADLINE = 3_000;
+
+/** How much too early a timer may be, in ms. */
+const TIMER_SLACK = 5;
 
 /** How the connections of a client have ended. What was lost is thrown instead. */
 export interface Ending {
@@ -24,14 +27,10 @@ export interface Client {
   open(port: number): Promise<Play>;
 }
 
-/** The drain of one server, as its clients see it. */
+/** The drain of one server, as its clients see it. To be made right before the signal. */
 export class Drain {
-  readonly #start: number;
+  readonly #start = performance.now();
   readonly #noticed = Promise.withResolvers<void>();
-
-  constructor(start: number) {
-    this.#start = start;
-  }
 
   /** Milliseconds since the signal. */
   get elapsed(): number {
@@ -59,27 +58,24 @@ export class Drain {
 export const clients: readonly Client[] = [
   { name: "idle, kept alive (3 connections)", connections: 3, open: idle },
   { name: "endless stream, heeds draining", connections: 1, open: endless },
-  { name: "new connection at 200 ms", connections: 0, open: late },
-  { name: "silent, first request at 400 ms", connections: 1, open: silent },
+  { name: "new connection, tried at 200 ms", connections: 0, open: late },
+  { name: "new, silent until 400 ms", connections: 1, open: silent },
   { name: "half a head, the rest at 600 ms", connections: 1, open: halfHead },
-  { name: "half an upload, rest at 800 ms", connections: 1, open: halfUpload },
-  { name: "chunked upload, rest at 1000 ms", connections: 1, open: chunkedUpload },
+  { name: "half an upload, the rest at 800 ms", connections: 1, open: halfUpload },
+  { name: "chunked upload, the rest at 1 s", connections: 1, open: chunkedUpload },
   { name: "slow handler, 1.2 s", connections: 1, open: slowHandler },
   { name: "streamed response, 1.4 s", connections: 1, open: stream },
-  { name: "slow reader of 24 MiB, 2 s", connections: 1, open: slowReader },
+  { name: "slow reader of 24 MiB, 1.7 s", connections: 1, open: slowReader },
   { name: "stuck handler, never answers", connections: 1, open: stuck },
 ];
 
 async function idle(port: number): Promise<Play> {
   const connections = await Promise.all([1, 2, 3].map(async () => {
-    const connection = await Connection.open(port);
-    connection.send(get("/hello"));
-    const head = await connection.head();
+    const { connection, head } = await begin(port, "/hello");
     expect(await connection.text(head), "hello");
     return connection;
   }));
   return async (drain) => {
-    for (const connection of connections) connection.limitSilence(1_000);
     const closed = connections.map((connection) => connection.closed());
     await Promise.all(closed).finally(() => drain.notice());
     return { how: "closed", text: "closed" };
@@ -87,13 +83,13 @@ async function idle(port: number): Promise<Play> {
 }
 
 async function endless(port: number): Promise<Play> {
-  const connection = await Connection.open(port);
-  connection.send(get("/endless"));
-  const head = await connection.head();
+  const { connection, head } = await begin(port, "/endless");
   return async () => {
-    const lines = (await connection.text(head)).split("\n").length - 1;
+    const text = await connection.text(head);
+    const count = text.split("\n").length - 1;
+    expect(text, lines(Math.max(1, count)));
     await connection.closed();
-    return { how: "answered", text: `200 ${lines} ${lines === 1 ? "line" : "lines"}` };
+    return { how: "answered", text: `200 ${count} ${count === 1 ? "line" : "lines"}` };
   };
 }
 
@@ -137,7 +133,7 @@ async function halfUpload(port: number): Promise<Play> {
   return async (drain) => {
     await drain.reaches(800);
     connection.send(half);
-    return await lastAnswer(connection, "65536 bytes");
+    return await lastAnswer(connection, "65536 B");
   };
 }
 
@@ -148,7 +144,7 @@ async function chunkedUpload(port: number): Promise<Play> {
   return async (drain) => {
     await drain.reaches(1_000);
     connection.send(chunk.slice(9_999), chunk, chunk, "0\r\n\r\n");
-    return await lastAnswer(connection, "65536 bytes");
+    return await lastAnswer(connection, "65536 B");
   };
 }
 
@@ -159,12 +155,9 @@ async function slowHandler(port: number): Promise<Play> {
 }
 
 async function stream(port: number): Promise<Play> {
-  const connection = await Connection.open(port);
-  connection.send(get("/stream"));
-  const head = await connection.head();
-  const expected = Array.from({ length: 15 }, (_, index) => `line ${index + 1}\n`).join("");
+  const { connection, head } = await begin(port, "/stream");
   return async () => {
-    expect(await connection.text(head), expected);
+    expect(await connection.text(head), lines(15));
     await connection.closed();
     return { how: "answered", text: "200 15 lines" };
   };
@@ -173,12 +166,10 @@ async function stream(port: number): Promise<Play> {
 /** Far more than fits the buffers of both sockets: most of it is still in the server's memory. */
 async function slowReader(port: number): Promise<Play> {
   const size = 24 * 1024 * 1024;
-  const connection = await Connection.open(port);
-  connection.send(get("/large"));
-  const head = await connection.head();
+  const { connection, head } = await begin(port, "/large");
   return async (drain) => {
-    const read = await readOver(2_000, connection.body(head), size, drain);
-    expect(`${read} bytes`, `${size} bytes`);
+    const read = await readOver(1_700, connection.body(head), size, drain);
+    if (read !== size) throw new Error(`${read} bytes instead of ${size}`);
     await connection.closed();
     return { how: "answered", text: "200 24 MiB" };
   };
@@ -188,12 +179,21 @@ async function stuck(port: number): Promise<Play> {
   const connection = await Connection.open(port);
   connection.send(get("/stuck"));
   return async (drain) => {
-    await connection.closed().catch((error: unknown) => {
+    await connection.closed(2 * DEADLINE).catch((error: unknown) => {
       if (!isReset(error)) throw error;
     });
-    if (drain.elapsed < DEADLINE) throw new Error("closed before the deadline");
+    if (drain.elapsed < DEADLINE - TIMER_SLACK) throw new Error("closed before the deadline");
     return { how: "cut", text: "cut" };
   };
+}
+
+/** Sends a request and reads the head of its response. */
+async function begin(port: number, path: string): Promise<{ connection: Connection; head: Head }> {
+  const connection = await Connection.open(port);
+  connection.send(get(path));
+  const head = await connection.head();
+  expect(`${head.status}`, "200");
+  return { connection, head };
 }
 
 /** Reads a body of a known size at an even pace, and tells how much came. */
@@ -223,6 +223,11 @@ async function lastAnswer(connection: Connection, body: string): Promise<Ending>
 
 function expect(actual: string, expected: string): void {
   if (actual !== expected) throw new Error(`${actual.trim()} instead of ${expected.trim()}`);
+}
+
+/** The first lines that server.ts streams. */
+function lines(count: number): string {
+  return Array.from({ length: count }, (_, index) => `line ${index + 1}\n`).join("");
 }
 
 function get(path: string): string {

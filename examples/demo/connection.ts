@@ -2,8 +2,8 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import net from "node:net";
 
-/** For how long a server may say nothing, in ms: longer than its drain takes. */
-const PATIENCE = 6_000;
+/** For how long a server may say nothing, in ms, when it has something to say. */
+const PATIENCE = 5_000;
 
 /** The head of a response. */
 export interface Head {
@@ -25,18 +25,14 @@ export class Connection {
     this.#received = socket[Symbol.asyncIterator]();
     // Errors are thrown to who reads. This is for those that come while nobody does.
     socket.on("error", () => {});
-    this.limitSilence(PATIENCE);
+    socket.on("timeout", () => socket.destroy(new Error("still open, and silent")));
+    socket.setTimeout(PATIENCE);
   }
 
   static async open(port: number): Promise<Connection> {
     const socket = net.connect({ host: "127.0.0.1", port, noDelay: true });
     await once(socket, "connect");
     return new Connection(socket);
-  }
-
-  /** A connection that nothing comes on for so many milliseconds fails. */
-  limitSilence(ms: number): void {
-    this.#socket.setTimeout(ms, () => this.#socket.destroy(new Error(`still open, silent`)));
   }
 
   send(...parts: string[]): void {
@@ -70,8 +66,12 @@ export class Connection {
     return Buffer.concat(await Array.fromAsync(this.body(head))).toString();
   }
 
-  /** Resolves when the server has closed the connection, with nothing more sent on it. */
-  async closed(): Promise<void> {
+  /**
+   * Resolves when the server has closed the connection, with nothing more sent on it. Throws if it
+   * has not `within` so many milliseconds.
+   */
+  async closed(within: number = 1_000): Promise<void> {
+    this.#socket.setTimeout(within);
     if (this.#rest.length > 0 || await this.#receive()) throw new Error("more than the response");
   }
 
@@ -105,7 +105,7 @@ export class Connection {
   async #receive(): Promise<boolean> {
     const { done, value } = await this.#received.next();
     if (done) return false;
-    this.#rest = Buffer.concat([this.#rest, value]);
+    this.#rest = this.#rest.length === 0 ? value : Buffer.concat([this.#rest, value]);
     return true;
   }
 }

@@ -7,7 +7,7 @@ import process from "node:process";
 import { styleText } from "node:util";
 import { createBoard, print } from "./board.ts";
 import { clients, DEADLINE, Drain, type Play } from "./clients.ts";
-import { Program, runtimes } from "./program.ts";
+import { type Program, runtimes, startProgram } from "./program.ts";
 import { type Outcome, Table } from "./table.ts";
 
 /** What became of one program. */
@@ -21,7 +21,7 @@ interface Result {
 const FORCED = 1;
 
 async function main(): Promise<void> {
-  const programs = await Promise.all(runtimes.map(Program.start));
+  const programs = await Promise.all(runtimes.map(startProgram));
   const plays = await Promise.all(programs.map(openAll));
   const count = clients.reduce((sum, client) => sum + client.connections, 0);
   print(`One server program on three runtimes, ${count} connections to each.`);
@@ -39,11 +39,13 @@ async function openAll({ port }: Program): Promise<Play[]> {
 
 /** Sends the signal and lets the clients play, to the end of all processes. */
 async function stopAll(programs: readonly Program[], plays: readonly Play[][]): Promise<Result[]> {
-  const table = new Table(clients.map(({ name }) => name), programs.map(({ name }) => name));
+  const names = programs.map(({ name, version }) => `${name} ${version}`);
+  const table = new Table(clients.map(({ name }) => name), names);
   const board = createBoard(table);
   const drains = programs.map((program) => {
+    const drain = new Drain();
     program.terminate();
-    return new Drain(performance.now());
+    return drain;
   });
   const results = await Promise.all(programs.map(async (program, column) => {
     const outcomes = await Promise.all(plays[column]!.map(async (play, row) => {
@@ -69,12 +71,12 @@ async function outcomeOf(play: Play, drain: Drain): Promise<Outcome> {
 
 /** Says what it comes to, and whether it is what it should be. */
 function conclude(results: readonly Result[]): boolean {
-  const exits = results.map(({ program, exit }) => `${program.name}: ${exit}`);
+  const exits = results.map(({ program, exit }) => `${program.name} ${exit}`);
   print("", `Exit codes: ${exits.join(", ")} (${FORCED}: the deadline had to cut something).`);
   const faults = results.flatMap(faultsOf);
   if (faults.length > 0) {
     print("", ...faults);
-    for (const { program } of results) print("", `${program.name} wrote:`, program.log);
+    for (const { program } of results) print("", `${program.name} wrote:`, program.log());
     return false;
   }
   const cut = Math.max(...results.map(cuts));

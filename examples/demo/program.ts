@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -19,78 +19,59 @@ export const runtimes: readonly Runtime[] = [
   { name: "bun", args: [] },
 ];
 
+/** server.ts as a process of its own. */
+export interface Program {
+  /** Of the runtime. */
+  readonly name: string;
+  readonly version: string;
+  /** The port on which it listens. */
+  readonly port: number;
+  /** Sends SIGTERM. */
+  terminate(): void;
+  /** Resolves with its exit code, or else with the signal that ended it. */
+  readonly exit: Promise<number | string>;
+  /** What it has written to stderr. */
+  log(): string;
+}
+
 /** How long a program may take from its start to its end, in ms, before it is killed. */
 const LIFETIME = 12_000;
 
-/** server.ts as a process of its own, on one runtime. */
-export class Program {
-  /** The runtime and its version. */
-  readonly name: string;
-  /** The port on which it listens. */
-  readonly port: number;
-  /** Resolves with its exit code, or the signal that ended it. */
-  readonly exit: Promise<number | string>;
-  readonly #child: ChildProcess;
-  readonly #log: readonly string[];
-
-  private constructor(name: string, port: number, { child, exit, log }: Started) {
-    this.name = name;
-    this.port = port;
-    this.exit = exit;
-    this.#child = child;
-    this.#log = log;
-  }
-
-  /** Resolves when it listens. */
-  static async start({ name, args }: Runtime): Promise<Program> {
-    const binary = fileURLToPath(import.meta.resolve(`../../node_modules/.bin/${name}`));
-    const { stdout } = await promisify(execFile)(binary, ["--version"]);
-    const version = stdout.match(/\d+\.\d+\.\d+/)?.[0] ?? "";
-    const server = fileURLToPath(import.meta.resolve("./server.ts"));
-    const started = start(binary, [...args, server]);
-    return new Program(`${name} ${version}`, await portOf(name, started), started);
-  }
-
-  /** What it has written to stderr. */
-  get log(): string {
-    return this.#log.join("");
-  }
-
-  terminate(): void {
-    this.#child.kill("SIGTERM");
-  }
-
-  kill(): void {
-    this.#child.kill("SIGKILL");
-  }
-}
-
-interface Started {
-  readonly child: ChildProcess;
-  readonly exit: Promise<number | string>;
-  readonly log: string[];
-}
-
-function start(binary: string, args: readonly string[]): Started {
-  const child = spawn(binary, args, {
+/** Starts server.ts and resolves when it listens. */
+export async function startProgram({ name, args }: Runtime): Promise<Program> {
+  const binary = pathOf(`../../node_modules/.bin/${name}`);
+  const version = await versionOf(binary);
+  const child = spawn(binary, [...args, pathOf("./server.ts")], {
     stdio: ["ignore", "pipe", "pipe"],
     timeout: LIFETIME,
     killSignal: "SIGKILL",
   });
-  // However this process ends, the other one must not outlive it.
+  // However this process ends, its children must not outlive it.
   process.on("exit", () => child.kill("SIGKILL"));
-  const log: string[] = [];
-  child.stderr.setEncoding("utf8").on("data", (text: string) => log.push(text));
-  const exit = once(child, "close").then(([code, signal]) => code ?? signal);
-  return { child, exit, log };
+
+  let log = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => log += text);
+  const exit = once(child, "close").then(([code, signal]): number | string => code ?? signal);
+  const died = exit.then((end) => {
+    throw new Error(`${name} has ended with ${end} before it listened:\n${log}`);
+  });
+  const url = once(createInterface(child.stdout), "line");
+  const [line] = await Promise.race([url, died]);
+  return {
+    name,
+    version,
+    port: Number(new URL(line).port),
+    terminate: () => child.kill("SIGTERM"),
+    exit,
+    log: () => log,
+  };
 }
 
-/** The server says its URL when it listens. */
-async function portOf(name: string, { child, exit, log }: Started): Promise<number> {
-  const died = exit.then((end) => {
-    throw new Error(`${name} has ended with ${end} before it listened:\n${log.join("")}`);
-  });
-  const line = once(createInterface(child.stdout), "line");
-  const [url] = await Promise.race([line, died]);
-  return Number(new URL(url).port);
+async function versionOf(binary: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(binary, ["--version"]);
+  return stdout.match(/\d+\.\d+\.\d+/)?.[0] ?? "";
+}
+
+function pathOf(relative: string): string {
+  return fileURLToPath(new URL(relative, import.meta.url));
 }

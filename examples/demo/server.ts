@@ -7,7 +7,7 @@ import { graceful, type Handler, serve } from "../../mod.ts";
 
 const routes: Record<string, Handler> = {
   "/hello": () => new Response("hello"),
-  "/upload": async (request) => new Response(`${(await request.arrayBuffer()).byteLength} bytes`),
+  "/upload": async (request) => new Response(`${(await request.arrayBuffer()).byteLength} B`),
   "/slow": async () => {
     await sleep(1_200);
     return new Response("done");
