@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { deadline } from "@std/async";
 import { type Addr, graceful, type GracefulOptions } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
-import { engines, runtime, start } from "./support/fixture.ts";
+import { engines, isOlderDeno, runtime, start } from "./support/fixture.ts";
 import { type Program, run } from "./support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -69,6 +69,19 @@ for (const engine of engines) {
   });
 }
 
+for (const path of ["/leak", "/upload"]) {
+  test(`${runtime}: a process that something keeps alive is ended: ${path}`, async () => {
+    const program = run("service.ts", [engines[0]!, "100"]);
+    const client = await connect(await addrOf(program));
+    client.write(request(`POST ${path}`, "Content-Length: 10") + "12345");
+    await program.says(/arrived: \//);
+    program.signal("SIGTERM");
+    assertEquals(await deadline(program.exit, SOON), 1);
+    const isKept = path === "/leak" || isOlderDeno;
+    assertEquals(program.output.includes("The process is kept alive by"), isKept, program.output);
+  });
+}
+
 test(`${runtime}: a cleanup that fails does not stop the next, and the exit code is 1`, async () => {
   const program = run("service.ts", [engines[0]!, "15000", "failing"]);
   await addrOf(program);
@@ -97,14 +110,14 @@ if (runtime === "deno") {
 test(`${runtime}: graceful ends with its signal, or with its servers`, async () => {
   const controller = new AbortController();
   const servers = [(await start(engines[0]!)).server, (await start("node")).server];
-  const done = graceful(servers, { signal: controller.signal });
+  const done = graceful(servers, { signal: controller.signal, exit: false });
   controller.abort();
   const report = await deadline(done, SOON);
   assertEquals([report.cause, report.servers.length, report.exitCode], ["aborted", 2, 0]);
   assertEquals(servers.map(({ state }) => state), ["closed", "closed"]);
 
   const { server } = await start(engines[0]!);
-  const ending = graceful(server);
+  const ending = graceful(server, { exit: false });
   await server.close();
   assertEquals((await deadline(ending, SOON)).cause, "finished");
 });
@@ -114,6 +127,7 @@ test(`${runtime}: graceful refuses bad options at the call`, async () => {
   const refused: [unknown, string][] = [
     [{ timeout: -1 }, "'timeout'"],
     [{ signal: "SIGTERM" }, "'signal'"],
+    [{ exit: -1 }, "'exit'"],
     [{ signals: ["SIGNONE"] }, "SIGNONE"],
     [{ cleanup: "db" }, "'cleanup'"],
   ];

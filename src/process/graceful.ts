@@ -32,6 +32,14 @@ export interface GracefulOptions {
    * and does not stop the next.
    */
   cleanup?: Cleanup | readonly Cleanup[];
+  /**
+   * How many milliseconds after all that the process is ended if something still keeps it alive,
+   * 0 to 2 147 483 647: a timer that was forgotten, a connection that nothing can cut off. It says
+   * so on the console first. False leaves the process alone.
+   *
+   * @default {1_000}
+   */
+  exit?: number | false;
 }
 
 /** What became of a process's servers. */
@@ -52,8 +60,8 @@ export interface GracefulReport {
  * The end of a process: waits for SIGINT or SIGTERM, shuts all servers down under one deadline,
  * closes by force what is left at it, runs the cleanup and sets the exit code.
  *
- * A second signal closes everything and ends the process at once, with 128 and the signal's number
- * as its exit code. But for that the process is left to end by itself.
+ * The process then ends by itself, or 1 s later by force (`exit`). A second signal closes everything
+ * and ends it at once, with 128 and the signal's number as its exit code.
  *
  * @throws {TypeError} If an option has the wrong type, or a server is none.
  * @throws {RangeError} If an option is out of range.
@@ -73,6 +81,8 @@ export async function graceful(
   const { timeout = 15_000, signals = ["SIGINT", "SIGTERM"], signal } = options;
   check.milliseconds("be graceful as 'timeout'", timeout, 0);
   check.signal("be graceful as 'signal'", signal);
+  const { exit = 1_000 } = options;
+  if (exit !== false) check.milliseconds("be graceful as 'exit'", exit, 0);
   const cleanups = checkedCleanups(options.cleanup);
   checkSignalNames(signals);
   const driven = [servers].flat().map(asServer);
@@ -85,6 +95,7 @@ export async function graceful(
     const forced = reports.some((report) => report.forced > 0);
     const exitCode = forced || errors.length > 0 ? 1 : 0;
     process.exitCode = exitCode;
+    if (exit !== false) exitAfter(exit, exitCode);
     return { cause, servers: reports, forced, errors, exitCode };
   } finally {
     end.release();
@@ -160,6 +171,16 @@ class EndOfProcess {
     for (const server of this.#servers) server.close().catch(() => {});
     process.exit(128 + constants.signals[name]);
   }
+}
+
+/** Ends the process, unless it ends by itself before. */
+function exitAfter(ms: number, exitCode: number): void {
+  const timer = setTimeout(() => {
+    const what = process.getActiveResourcesInfo().join(", ") || "something";
+    console.error(`The process is kept alive by ${what}: ending it with exit code ${exitCode}`);
+    process.exit(exitCode);
+  }, ms);
+  timer.unref();
 }
 
 async function shutdownOrClose(server: Server, timeout: number): Promise<ShutdownReport> {

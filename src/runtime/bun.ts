@@ -4,7 +4,7 @@ import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
 import { NEW_CONN_LIFETIME } from "../conn.ts";
 import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./bun_sockets.ts";
-import type { Driver, Engine } from "./driver.ts";
+import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
 import { sayingClose } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 
@@ -34,20 +34,11 @@ interface BunRuntime {
   serve(options: Record<string, unknown>): BunServer;
 }
 
-/** RFC 6455, section 7.4.1: an endpoint is going away, such as a server going down. */
-const GOING_AWAY = 1001;
-
 /** How many requests are remembered before those that are over are forgotten. */
 const SWEEP_AT = 256;
 
 /** Starts a server on `Bun.serve`. */
 export function startBun(handler: Handler, settings: ServeSettings): Driver {
-  if (settings.onConnState !== undefined) {
-    throw new TypeError(
-      "Cannot serve as 'onConnState' must be absent with the engine \"bun\", " +
-        'which does not show its connections: the engine "node" does',
-    );
-  }
   return new BunDriver(handler, settings);
 }
 

@@ -8,7 +8,6 @@ import { ConnTable } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
 import { DenoConnection, type Hosting } from "./deno_conn.ts";
 import { listenOptions } from "./deno_listen.ts";
-import { startDenoServe } from "./deno_serve.ts";
 import { addrOf, connectionServing, deno, type DenoConn, type DenoListener } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
@@ -17,10 +16,10 @@ import { listenError } from "./listen_error.ts";
 const FIRST_RETRY = 5;
 const LONGEST_RETRY = 1_000;
 
-/** Starts a server with HTTP on each connection; where Deno does not offer that, on `Deno.serve`. */
+/** Starts a server with HTTP on each connection. */
 export function startDeno(handler: Handler, settings: ServeSettings): Driver {
   const internals = connectionServing();
-  if (internals === undefined) return startDenoServe(handler, settings);
+  if (internals === undefined) throw new Error("This version of Deno has no HTTP on a connection");
   return new DenoDriver({ internals, handler, settings }, listen(settings));
 }
 
@@ -78,7 +77,7 @@ class DenoDriver implements Driver {
   }
 
   #start(accepted: DenoConn): void {
-    const conn = new DenoConnection(addrOf(accepted.remoteAddr), this.#hosting);
+    const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
     this.#conns.add(conn);
     conn.serve(accepted);
   }

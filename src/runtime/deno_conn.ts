@@ -2,15 +2,14 @@ import type { Addr, Conn, ConnState } from "../conn.ts";
 import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
 import { streamLargeBody } from "./deno_body.ts";
 import {
+  addrOf,
   type ConnectionServing,
   type DenoConn,
   type DenoHttpServer,
   type DenoInfo,
 } from "./deno_types.ts";
+import { GOING_AWAY } from "./driver.ts";
 import { sayingClose } from "./last_response.ts";
-
-/** RFC 6455, section 7.4.1: an endpoint is going away, such as a server going down. */
-const GOING_AWAY = 1001;
 
 /** What the connections of one server share. */
 export interface Hosting {
@@ -23,16 +22,12 @@ export interface Hosting {
   draining(): (() => void) | undefined;
 }
 
-/** A request and what Deno tells of it. */
-interface Exchange {
-  readonly request: Request;
-  readonly native: DenoInfo;
-}
+const nothing = () => {};
 
 /** One connection, served by itself. Its state is read off its newest exchange. */
 export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
-  readonly remoteAddr: Addr;
+  readonly #peer: DenoConn["remoteAddr"];
   readonly #hosting: Hosting;
   #serving: DenoHttpServer | undefined;
   /** The number of the resource behind `#serving`. */
@@ -45,10 +40,14 @@ export class DenoConnection implements Conn {
   #streams: Set<Exchange> | undefined;
   #webSocket: WebSocket | undefined;
 
-  constructor(remoteAddr: Addr, hosting: Hosting) {
+  constructor(peer: DenoConn["remoteAddr"], hosting: Hosting) {
     this.#hosting = hosting;
-    this.remoteAddr = remoteAddr;
+    this.#peer = peer;
     this.#announce("new");
+  }
+
+  get remoteAddr(): Addr {
+    return addrOf(this.#peer);
   }
 
   /** Serves HTTP until the connection ends. */
@@ -61,7 +60,7 @@ export class DenoConnection implements Conn {
       undefined,
       this.#onRequest,
       async (error) => this.#finish(await settings.onError(error)),
-      () => {},
+      nothing,
     );
     this.#resource = next + 1;
     const end = () => {
@@ -72,12 +71,13 @@ export class DenoConnection implements Conn {
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
     const { handler, settings } = this.#hosting;
-    const exchange = { request, native };
-    if (this.#exchange === undefined && isHttp2(request)) this.#streams = new Set();
+    const exchange = new Exchange(request, native, this, settings.draining);
+    const isFirst = this.#exchange === undefined;
+    if (isFirst && settings.tls !== undefined && isHttp2(request)) this.#streams = new Set();
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
-    const response = handler(request, new Info(native, this.remoteAddr, settings.draining));
+    const response = handler(request, exchange);
     return response instanceof Promise ? response.then(this.#finish) : this.#finish(response);
   };
 
@@ -181,7 +181,9 @@ export class DenoConnection implements Conn {
   }
 
   #announce(state: ConnState): void {
-    this.#hosting.settings.onConnState?.(state, {
+    const { onConnState } = this.#hosting.settings;
+    if (onConnState === undefined) return;
+    onConnState(state, {
       state,
       age: performance.now() - this.acceptedAt,
       remoteAddr: this.remoteAddr,
@@ -190,16 +192,22 @@ export class DenoConnection implements Conn {
   }
 }
 
-/** What a handler is told. */
-class Info implements ServeInfo {
+/** A request and what its handler is told. */
+class Exchange implements ServeInfo {
+  readonly request: Request;
   readonly native: DenoInfo;
-  readonly remoteAddr: Addr;
   readonly draining: AbortSignal;
+  readonly #conn: Conn;
 
-  constructor(native: DenoInfo, remoteAddr: Addr, draining: AbortSignal) {
+  constructor(request: Request, native: DenoInfo, conn: Conn, draining: AbortSignal) {
+    this.request = request;
     this.native = native;
-    this.remoteAddr = remoteAddr;
+    this.#conn = conn;
     this.draining = draining;
+  }
+
+  get remoteAddr(): Addr {
+    return this.#conn.remoteAddr;
   }
 }
 

@@ -16,12 +16,6 @@ const FORCE_WAIT = 500;
 
 /** Starts a server on `Deno.serve`. */
 export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
-  if (settings.onConnState !== undefined) {
-    throw new TypeError(
-      "Cannot serve as 'onConnState' must be absent with the engine \"deno-serve\", " +
-        'which does not show its connections: the engine "node" does',
-    );
-  }
   return new DenoServeDriver(handler, settings);
 }
 

@@ -1,16 +1,15 @@
 import process from "node:process";
 import type { Handler, ServeSettings } from "../options.ts";
+import { connectionServing } from "./deno_types.ts";
 import type { Driver, Engine, StartDriver } from "./driver.ts";
 
 /** How each engine of this runtime is started, the fastest that keeps every promise first. */
 function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
   const node = async () => (await import("./node.ts")).startNode;
   if ("deno" in process.versions) {
-    return {
-      deno: async () => (await import("./deno.ts")).startDeno,
-      "deno-serve": async () => (await import("./deno_serve.ts")).startDenoServe,
-      node,
-    };
+    const onServe = async () => (await import("./deno_serve.ts")).startDenoServe;
+    if (connectionServing() === undefined) return { "deno-serve": onServe, node };
+    return { deno: async () => (await import("./deno.ts")).startDeno, "deno-serve": onServe, node };
   }
   if ("bun" in process.versions) {
     return { bun: async () => (await import("./bun.ts")).startBun, node };
@@ -20,33 +19,37 @@ function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
 
 /** Starts a server on the engine asked for, or on the best one there is. */
 export async function startDriver(
-  engine: "auto" | Engine,
+  asked: "auto" | Engine,
   handler: Handler,
   settings: ServeSettings,
 ): Promise<Driver> {
   const available = engines();
   // The cast: the keys of a record of engines are engines.
   const names = Object.keys(available) as Engine[];
-  const chosen = engine === "auto" ? names.find((name) => canKeep(name, settings)) : engine;
-  const load = chosen && available[chosen];
-  if (load === undefined) {
+  const engine = asked === "auto" ? names.find((name) => canServe(name, settings)) : asked;
+  // A Deno on which connections cannot be served one by one has the next best under this name.
+  const load = engine && (available[engine] ?? (engine === "deno" && available["deno-serve"]));
+  if (!load) {
     throw new TypeError(
       `Cannot serve as 'engine' must be one of this runtime (${
         ["auto", ...names].join(", ")
-      }): current value is "${engine}"`,
+      }): current value is "${asked}"`,
     );
   }
-  if (settings.websocket !== undefined && chosen !== "bun") {
-    throw new TypeError(
-      `Cannot serve as 'websocket' must be absent on every engine but "bun": current value is ${settings.websocket}, the engine "${chosen}"`,
-    );
-  }
+  if (!canServe(engine, settings)) refuse(engine, settings);
   const start = await load();
   return await start(handler, settings);
 }
 
-/** Whether `auto` may choose an engine for these settings. */
-function canKeep(engine: Engine, settings: ServeSettings): boolean {
-  if (engine === "bun") return settings.onConnState === undefined;
-  return true;
+/** Whether an engine has what these settings ask for. */
+function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): boolean {
+  if (websocket !== undefined && engine !== "bun") return false;
+  return onConnState === undefined || engine === "node" || engine === "deno";
+}
+
+function refuse(engine: Engine, { websocket }: ServeSettings): never {
+  const rule = engine !== "bun" && websocket !== undefined
+    ? `'websocket' must be absent on every engine but "bun"`
+    : `'onConnState' must be absent with an engine that does not show its connections`;
+  throw new TypeError(`Cannot serve as ${rule}: current engine is "${engine}"`);
 }

@@ -1,6 +1,9 @@
 import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
 
+/** What a WebSocket is told at a drain: its end of the connection goes away (RFC 6455, 7.4.1). */
+export const GOING_AWAY = 1001;
+
 /** What runs the HTTP of a server. */
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 

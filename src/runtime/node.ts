@@ -98,10 +98,12 @@ function responder(
     }
   }
 
+  /** An error that is nothing but the end of the connection has nobody to be answered or told. */
   async function fail(
     res: Exchange["res"],
     error: unknown,
   ): Promise<void> {
+    if (res.req.socket.destroyed && isEndOfConnection(error)) return;
     try {
       send(res, await onError(error));
     } catch (error) {
@@ -115,15 +117,17 @@ function responder(
     sendNodeResponse(res as http.ServerResponse, response).then(() => {
       // A body that failed has taken the socket with it; Deno tells it of that one alone.
       const errored = res.errored ?? res.req.socket.errored;
-      if (errored && !isOfTheClient(errored)) onError(errored);
+      if (errored && !isEndOfConnection(errored)) onError(errored);
     }, onError);
   }
 
   return onRequest;
 }
 
-/** Whether an error is the end of the client's side, which is nobody's fault here. */
-function isOfTheClient(error: Error): boolean {
+/** Whether an error says that the connection has ended, by the client or by close(). */
+function isEndOfConnection(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error.name === "AbortError") return true;
   return "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 

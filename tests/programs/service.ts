@@ -8,8 +8,10 @@ function handler(request: Request, { draining }: ServeInfo): Response | Promise<
   const { pathname } = new URL(request.url);
   if (pathname === "/") return new Response("hello");
   console.log(`arrived: ${pathname}`);
+  if (pathname === "/upload") return request.text().then((text) => new Response(text));
   return new Promise((resolve) => {
     if (pathname === "/stuck") return;
+    if (pathname === "/leak") return void setInterval(() => {}, 60_000);
     draining.addEventListener("abort", () => resolve(new Response("drained")));
   });
 }
