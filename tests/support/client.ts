@@ -134,7 +134,9 @@ export class RawClient {
 
   /** Ends the connection as a process that dies would. */
   vanish(): void {
-    this.socket.resetAndDestroy();
+    // One whose end was sent cannot be reset any more: node would keep its handle.
+    if (this.socket.writableEnded) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   #ended(): void {
