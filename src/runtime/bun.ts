@@ -50,7 +50,8 @@ class BunDriver implements Driver {
   readonly #kernel: KernelSockets | undefined = openKernelSockets();
   readonly #listener: number | undefined;
   readonly #flights: Flights;
-  readonly #webSockets = new Set<BunWebSocket>();
+  /** The open ones, and when they were opened. */
+  readonly #webSockets = new Map<BunWebSocket, number>();
   #drainStart: number | undefined;
   #openAtStart = 0;
   #closedIdle = 0;
@@ -112,7 +113,7 @@ class BunDriver implements Driver {
     return {
       ...handlers,
       open(socket) {
-        sockets.add(socket);
+        sockets.set(socket, performance.now());
         return handlers.open?.(socket);
       },
       close(socket, code, reason) {
@@ -139,7 +140,7 @@ class BunDriver implements Driver {
     this.#drainStart = performance.now();
     this.#onChange = onChange;
     this.#openAtStart = this.#count();
-    for (const socket of this.#webSockets) socket.close(GOING_AWAY, "");
+    for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
   }
 
   closeListeners(spareIdle: boolean): void {
@@ -176,14 +177,14 @@ class BunDriver implements Driver {
     const flights = new Map(
       this.#flights.current().map((flight) => [keyOf(flight.remoteAddr), flight.snapshot(now)]),
     );
-    const webSockets = [...this.#webSockets].map((socket) => socket.remoteAddress);
-    const idleOnes = this.#kernelConns().filter(({ remoteAddr }) => !flights.has(keyOf(remoteAddr)))
-      .map((conn) => ({
-        state: stateOf(conn, webSockets),
-        age: conn.silentFor,
-        remoteAddr: conn.remoteAddr,
-      }));
-    return [...flights.values(), ...idleOnes];
+    const webSockets = [...this.#webSockets].map(([{ remoteAddress }, opened]) => ({
+      state: "hijacked" as const,
+      age: now - opened,
+      // Bun does not tell its port.
+      remoteAddr: { transport: "tcp" as const, hostname: remoteAddress, port: 0 },
+    }));
+    const resting = this.#kernelConns().filter(({ remoteAddr }) => !flights.has(keyOf(remoteAddr)));
+    return [...flights.values(), ...webSockets, ...withoutWebSockets(resting, webSockets)];
   }
 
   #kernelConns(): KernelConn[] {
@@ -246,15 +247,24 @@ class BunDriver implements Driver {
   }
 }
 
-/** Takes the address off the list for a WebSocket: Bun does not tell which connection is whose. */
-function stateOf(conn: KernelConn, webSockets: string[]): "new" | "hijacked" | "idle" {
-  if (conn.silent) return "new";
-  const found = webSockets.findIndex((address) =>
-    conn.remoteAddr.transport === "tcp" && address === conn.remoteAddr.hostname
-  );
-  if (found < 0) return "idle";
-  webSockets.splice(found, 1);
-  return "hijacked";
+/** Connections with no request in flight, less one from the same host for each WebSocket. */
+function withoutWebSockets(
+  conns: readonly KernelConn[],
+  webSockets: readonly { remoteAddr: { hostname: string } }[],
+): ConnInfo[] {
+  const hosts = webSockets.map(({ remoteAddr }) => remoteAddr.hostname);
+  return conns.flatMap(({ silent, silentFor, remoteAddr }) => {
+    const webSocket = silent ? -1 : hosts.indexOf(hostOf(remoteAddr));
+    if (webSocket >= 0) {
+      hosts.splice(webSocket, 1);
+      return [];
+    }
+    return [{ state: silent ? "new" : "idle", age: silentFor, remoteAddr }];
+  });
+}
+
+function hostOf(addr: Addr): string {
+  return addr.transport === "tcp" ? addr.hostname : addr.path;
 }
 
 function keyOf(addr: Addr): string {

@@ -18,6 +18,9 @@ export const runtime: "node" | "deno" | "bun" = "deno" in process.versions
 export const isOlderDeno: boolean = runtime === "deno" &&
   process.versions["deno"]!.localeCompare("2.9.6", undefined, { numeric: true }) < 0;
 
+/** Whether the engine "bun" has the kernel's help, without which it cannot keep all it promises. */
+export const hasKernelHelp: boolean = process.platform === "linux";
+
 /** Its engines, the default one first. */
 export const engines: readonly Engine[] = {
   node: ["node"] as const,

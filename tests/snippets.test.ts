@@ -1,0 +1,75 @@
+/** Every snippet of the README and every example of a docstring runs as printed. */
+import { test } from "node:test";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { assert, assertEquals } from "@std/assert";
+import { deadline } from "@std/async";
+import { runtime } from "./support/fixture.ts";
+import { run } from "./support/process.ts";
+
+/** In ms: far above what anything here takes, far below the limits of the runners. */
+const SOON = 20_000;
+
+const root = new URL("../", import.meta.url);
+
+/** The TypeScript of a Markdown text, or of the examples in a source file. */
+function snippetsOf(file: string): string[] {
+  const text = readFileSync(new URL(file, root), "utf8");
+  const isSource = file.endsWith(".ts");
+  const fence = isSource ? /^ *\* ```ts\n([\s\S]*?)^ *\* ```$/gm : /^```ts\n([\s\S]*?)^```$/gm;
+  return [...text.matchAll(fence)].map(([, code]) =>
+    isSource ? code!.replace(/^ *\* ?/gm, "") : code!
+  );
+}
+
+function sources(folder: string): string[] {
+  return readdirSync(new URL(folder, root), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts")).map((name) => `${folder}${name}`);
+}
+
+/** Inside the package, so that its own name resolves. */
+const folder = new URL(`./programs/snippets-${runtime}-${process.pid}/`, import.meta.url);
+
+for (const file of ["README.md", "mod.ts", ...sources("src/")]) {
+  for (const [index, code] of snippetsOf(file).entries()) {
+    test(`${runtime}: snippet ${index + 1} of ${file}`, async () => {
+      assert(code.includes('from "@x/graceful"'), "a reader can paste it");
+      mkdirSync(folder, { recursive: true });
+      try {
+        writeFileSync(new URL("snippet.ts", folder), code);
+        await runSnippet(code);
+      } finally {
+        rmSync(fileURLToPath(folder), { recursive: true, force: true });
+      }
+    });
+  }
+}
+
+/** One that waits for a signal is asked something, and then gets one. */
+async function runSnippet(code: string): Promise<void> {
+  const importMap = fileURLToPath(new URL("std/import_map.json", import.meta.url));
+  const program = run(`${folder.pathname.split("/").at(-2)}/snippet.ts`, [], [
+    "--allow-all",
+    `--import-map=${importMap}`,
+  ]);
+  if (code.includes("await graceful(")) {
+    // It has called graceful by the time that it answers.
+    await deadline(Promise.race([answered("http://127.0.0.1:9527/"), program.exit]), SOON);
+    program.signal("SIGTERM");
+  }
+  const expected = /\/\/ (hello|true|drained \[\])$/m.exec(code)?.[1];
+  assertEquals(await deadline(program.exit, SOON), 0, program.output);
+  if (expected !== undefined) await program.says(new RegExp(expected.replace(/[[\]]/g, "\\$&")));
+}
+
+async function answered(url: string): Promise<void> {
+  for (;;) {
+    try {
+      await (await fetch(url)).text();
+      return;
+    } catch {
+      // It does not listen yet.
+    }
+  }
+}
