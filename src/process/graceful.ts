@@ -24,7 +24,7 @@ export interface GracefulOptions {
    *
    * @default {["SIGINT", "SIGTERM"]}
    */
-  signals?: readonly NodeJS.Signals[];
+  signals?: readonly string[];
   /** Starts it as well, when it aborts. */
   signal?: AbortSignal;
   /**
@@ -119,7 +119,9 @@ function checkedCleanups(cleanup: GracefulOptions["cleanup"] = []): Cleanup[] {
   return cleanups;
 }
 
-function checkSignalNames(signals: readonly string[]): void {
+function checkSignalNames(
+  signals: readonly string[],
+): asserts signals is readonly NodeJS.Signals[] {
   for (const name of signals) {
     if (name in constants.signals) continue;
     throw new TypeError(
