@@ -20,6 +20,8 @@ for (const engine of engines) {
     const settings = serveSettings(options, new AbortController().signal);
     const driver = await startDriver(engine, handler, settings);
     const [silent, served] = [await connect(driver.addr), await connect(driver.addr)];
+    const half = await connect(driver.addr);
+    half.write("GET / HTTP/1.1\r\nHo");
     for (let i = 0; i < 3; i++) {
       const client = await connect(driver.addr);
       client.write(request("/", "Connection: close"));
@@ -38,6 +40,14 @@ for (const engine of engines) {
     assertEquals(await silent.closed, "end");
     assertEquals(silent.received, "");
     await served.closed;
+    // What has begun to send is not new any more, but Deno does not tell; Go does not either.
+    if (engine === "deno") {
+      await half.closed;
+    } else {
+      half.write("st: test\r\n\r\n");
+      assertEquals((await half.response()).body, "hello");
+      await half.closed;
+    }
     await changed.promise;
     await driver.closeAll();
   });

@@ -2,6 +2,8 @@
 import { test } from "node:test";
 import http2 from "node:http2";
 import net from "node:net";
+import tls from "node:tls";
+import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
@@ -16,12 +18,12 @@ const SOON = 10_000;
 const http1 = { alpn: "http/1.1" };
 
 /** A session of HTTP/2, and how it ends. */
-function session(url: string): {
+function session(url: string, createConnection?: () => tls.TLSSocket): {
   session: http2.ClientHttp2Session;
   closed: Promise<void>;
   goaway: Promise<void>;
 } {
-  const session = http2.connect(url, { rejectUnauthorized: false });
+  const session = http2.connect(url, { rejectUnauthorized: false, createConnection });
   session.on("error", () => {});
   return {
     session,
@@ -105,6 +107,8 @@ for (const engine of engines) {
     const streaming = get(active.session, "/stream");
     await fixture.arrived("/wait");
     await fixture.arrived("/stream started");
+    // The newest stream is over: the others count.
+    assertEquals(await get(active.session, "/hello"), [200, "hello"]);
     const done = fixture.server.shutdown({ pollInterval: 3_600_000 });
     await idle.closed;
     // Deno would cut the streams off when the client answers with a GOAWAY of its own: the engine
@@ -119,6 +123,25 @@ for (const engine of engines) {
     }
     await active.goaway;
     await active.closed;
+    await deadline(done, SOON);
+  });
+
+  test(`${on}: HTTP/2: a session that begins during the drain is served its first request`, async () => {
+    const fixture = await start(engine, pem);
+    const { addr } = fixture.server;
+    assert(addr.transport === "tcp");
+    const socket = net.connect(addr.port, addr.hostname);
+    await once(socket, "connect");
+    await fixture.settled();
+    const done = fixture.server.shutdown();
+    const options = { socket, rejectUnauthorized: false, ALPNProtocols: ["h2"] };
+    const client = session(fixture.server.url, () => tls.connect(options));
+    if (engine === "deno-serve") {
+      assertEquals(await get(client.session, "/hello").catch(() => [0, ""]), [0, ""]);
+    } else {
+      assertEquals(await get(client.session, "/hello"), [200, "hello"]);
+    }
+    await client.closed;
     await deadline(done, SOON);
   });
 

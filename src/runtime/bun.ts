@@ -5,7 +5,7 @@ import { NEW_CONN_LIFETIME } from "../conn.ts";
 import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./bun_sockets.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
-import { sayingClose } from "./last_response.ts";
+import { LINGER, sayingClose } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 
 /** What is used of a server of Bun. */
@@ -78,14 +78,19 @@ class BunDriver implements Driver {
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, draining, onError, websocket } = settings;
-    // A handler that has upgraded its request returns nothing.
-    const finish = (response: Response) =>
-      this.#drainStart === undefined || response === undefined ? response : sayingClose(response);
+    const finish = (response: Response, request?: Request) => {
+      // A handler that has upgraded its request returns nothing.
+      if (this.#drainStart === undefined || response === undefined) return response;
+      const last = sayingClose(response);
+      return request === undefined ? last : afterUpload(request, last);
+    };
     const fetch = (request: Request, server: BunServer) => {
       const info = new BunInfo(request, server, this.addr, draining);
       this.#flights.add(info);
       const response = handler(request, info);
-      return response instanceof Promise ? response.then(finish) : finish(response);
+      return response instanceof Promise
+        ? response.then((response) => finish(response, request))
+        : finish(response, request);
     };
     // The cast: the types of other runtimes do not know Bun's namespace.
     const { Bun } = globalThis as unknown as { Bun: BunRuntime };
@@ -151,7 +156,11 @@ class BunDriver implements Driver {
   }
 
   closeIdle(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle) this.#stop();
+    if (!policy.spareIdle) {
+      // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
+      this.#closedIdle += this.#server.closeIdleConnections();
+      this.#stop();
+    }
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
     if (policy.ignoreHijacked && this.#onlyWebSockets()) return false;
     return !this.#gone;
@@ -244,6 +253,27 @@ class BunDriver implements Driver {
 
   #onlyWebSockets(): boolean {
     return this.#server.pendingRequests === 0 && this.#server.pendingWebSockets > 0;
+  }
+}
+
+/**
+ * Bun closes a connection right behind its last response. What the client still sends then is
+ * answered with a reset, which takes the response away, so an unread upload is taken in first.
+ */
+function afterUpload(request: Request, response: Response): Response | Promise<Response> {
+  if (request.body === null || request.bodyUsed) return response;
+  return discard(request.body).then(() => response);
+}
+
+async function discard(body: ReadableStream): Promise<void> {
+  const reader = body.getReader();
+  const timer = setTimeout(() => reader.cancel(), LINGER);
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The client is gone, and wants no response.
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,3 +1,6 @@
+/** For how many ms a client may go on sending an upload that is answered unread: Go's figure. */
+export const LINGER = 500;
+
 /**
  * The same response, saying that it is the last of its connection. With HTTP/2, which has no such
  * header, runtimes drop it.

@@ -6,6 +6,7 @@ import type { Addr, Conn, ConnInfo, ConnState, PollPolicy, Tally } from "../conn
 import { ConnTable } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
+import { LINGER } from "./last_response.ts";
 
 /** A server of `node:http`, or of `node:http2` that speaks HTTP/1 as well. */
 export type NodeServer = http.Server | http2.Http2SecureServer;
@@ -15,9 +16,6 @@ export interface Exchange {
   req: http.IncomingMessage | http2.Http2ServerRequest;
   res: http.ServerResponse | http2.Http2ServerResponse;
 }
-
-/** For how many ms a client may go on sending an upload that was answered unread: Go's figure. */
-const LINGER = 500;
 
 /** From a socket to its connection, on the path of every request. */
 const CONN: unique symbol = Symbol("graceful connection");
@@ -53,7 +51,7 @@ export class NodeDriver implements Driver {
       handshaken = this.#onHandshake(socket);
     });
     listener.on("session", (session: http2.ServerHttp2Session) => {
-      handshaken?.startSession(session, this.#onChange);
+      handshaken?.startSession(session, this.#onChange !== undefined);
     });
   }
 
@@ -143,6 +141,8 @@ class NodeConn implements Conn {
   #closing = false;
   #hijacked = false;
   #session: http2.ServerHttp2Session | undefined;
+  /** A session that began during the drain has had no stream yet. */
+  #awaitsStream = false;
   /** The exchanges in flight, of a session of HTTP/2. */
   readonly #streams = new Set<Exchange>();
 
@@ -155,7 +155,8 @@ class NodeConn implements Conn {
   state(): ConnState {
     if (this.#accepted.destroyed) return "closed";
     if (this.#hijacked) return "hijacked";
-    if (this.#session !== undefined) return this.#streams.size > 0 ? "active" : "idle";
+    if (this.#streams.size > 0) return "active";
+    if (this.#session !== undefined) return this.#awaitsStream ? "new" : "idle";
     if (this.#exchange === undefined) return this.socket.bytesRead > 0 ? "active" : "new";
     const { req, res } = this.#exchange;
     if (this.#closing || !res.writableFinished || !req.complete) return "active";
@@ -176,6 +177,7 @@ class NodeConn implements Conn {
     if (this.#closing) return false;
     const exchange = { req, res };
     if (this.#session !== undefined) {
+      this.#awaitsStream = false;
       this.#streams.add(exchange);
       res.once("close", () => {
         this.#streams.delete(exchange);
@@ -195,10 +197,13 @@ class NodeConn implements Conn {
     this.announce("hijacked");
   }
 
-  /** The client has chosen HTTP/2. */
-  startSession(session: http2.ServerHttp2Session, onChange: (() => void) | undefined): void {
+  /**
+   * The client has chosen HTTP/2. If the drain came between its connection and this, its first
+   * request is on the way: GOAWAY would turn that away.
+   */
+  startSession(session: http2.ServerHttp2Session, isDraining: boolean): void {
     this.#session = session;
-    if (onChange !== undefined) session.close();
+    this.#awaitsStream = isDraining;
   }
 
   startDrain(onChange: () => void): void {

@@ -55,7 +55,11 @@ export class Fixture {
 
   /** Resolves when a request for the path has reached its handler, or its body begins to flow. */
   async arrived(path: string): Promise<void> {
-    while (!this.#arrivals.includes(path)) await this.#arrival.promise;
+    while (!this.hasArrived(path)) await this.#arrival.promise;
+  }
+
+  hasArrived(path: string): boolean {
+    return this.#arrivals.includes(path);
   }
 
   /** Resolves when what was sent to the server before has reached it: it accepts in order. */
@@ -95,7 +99,10 @@ export class Fixture {
     },
     "/stuck": () => new Promise<Response>(() => {}),
     "/upload": async (req) => new Response(`got ${(await req.text()).length}`),
-    "/ignore-upload": () => new Response("too much", { status: 413 }),
+    "/ignore-upload": async () => {
+      await this.#gate.promise;
+      return new Response("too much", { status: 413 });
+    },
     "/stream": () =>
       new Response(this.#bodyOf(async (controller) => {
         controller.enqueue(bytes("first "));
