@@ -43,6 +43,11 @@ export interface ConnInfo {
   readonly path?: string;
 }
 
+/** The path of a request's target or URL, which need not be one that parses; without its query. */
+export function pathOf(url: string): string {
+  return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "").replace(/[?#].*/s, "") || "/";
+}
+
 /** How long a connection on which nothing was received is kept during a drain: Go's figure, in ms. */
 export const NEW_CONN_LIFETIME = 5_000;
 

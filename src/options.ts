@@ -158,7 +158,8 @@ function checkInteger(
   }
 }
 
-function checkMilliseconds(what: string, value: unknown, min: number): void {
+/** Refuses what is no number of milliseconds that a timer can wait. */
+export function checkMilliseconds(what: string, value: unknown, min: number): void {
   if (value === undefined) return;
   if (typeof value !== "number") refuse(what, "a number of milliseconds", value);
   // Written so that NaN is refused as well.
@@ -173,7 +174,8 @@ function checkType(what: string, value: unknown, type: "function" | "string" | "
   if (value !== undefined && typeof value !== type) refuse(what, `a ${type}`, value);
 }
 
-function checkSignal(what: string, value: unknown): void {
+/** Refuses what is no AbortSignal. */
+export function checkSignal(what: string, value: unknown): void {
   if (value !== undefined && !(value instanceof AbortSignal)) refuse(what, "an AbortSignal", value);
 }
 
@@ -222,10 +224,44 @@ export function serveSettings(options: ServeOptions, draining: AbortSignal): Ser
     backlog: options.backlog,
     reusePort: options.reusePort ?? false,
     draining,
-    onError: options.onError ?? answerWith500,
-    onConnState: options.onConnState,
+    onError: neverFailing(options.onError ?? answerWith500),
+    onConnState: options.onConnState && reported(options.onConnState),
     websocket: options.websocket,
   };
+}
+
+/** A handler of errors that failed itself would leave its client waiting, or end the process. */
+function neverFailing(onError: NonNullable<ServeOptions["onError"]>): ServeSettings["onError"] {
+  return async (error) => {
+    try {
+      const response = await onError(error);
+      refuseUnsendable(response);
+      return response;
+    } catch (failure) {
+      return answerWith500(failure);
+    }
+  };
+}
+
+/** Reports what a callback throws, for it is no part of what it is told of. */
+function reported(
+  onConnState: NonNullable<ServeOptions["onConnState"]>,
+): NonNullable<ServeOptions["onConnState"]> {
+  return (state, conn) => {
+    try {
+      onConnState(state, conn);
+    } catch (error) {
+      console.error(error);
+    }
+  };
+}
+
+/** Refuses what no engine can send: what is no Response, a used one, and `Response.error()`. */
+export function refuseUnsendable(response: unknown): asserts response is Response {
+  if (!(response instanceof Response)) refuse("answer as the response", "a Response", response);
+  // Not its type, which would cost Deno the short way of sending it.
+  if (response.status === 0) refuse("answer as the response", "no network error", "error");
+  if (response.bodyUsed) refuse("answer as the response", "one whose body is unused", "used");
 }
 
 function answerWith500(error: unknown): Response {
@@ -246,9 +282,3 @@ export function checkShutdown(options: ShutdownOptions): void {
     refuse(as("hijacked"), '"wait" or "ignore"', options.hijacked);
   }
 }
-
-/** The checks that `graceful()` makes of its own options. */
-export const check: {
-  milliseconds: (what: string, value: unknown, min: number) => void;
-  signal: (what: string, value: unknown) => void;
-} = { milliseconds: checkMilliseconds, signal: checkSignal };

@@ -38,7 +38,12 @@ export async function serve(handler: Handler, options: ServeOptions = {}): Promi
   const driver = await startDriver(options.engine ?? "auto", handler, settings);
   const server = new DrivenServer(driver, drainStart);
   if (options.signal !== undefined) await closeWith(options.signal, server);
-  options.onListen?.(server.addr);
+  try {
+    options.onListen?.(server.addr);
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
   return server;
 }
 

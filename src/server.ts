@@ -150,8 +150,8 @@ export class DrivenServer implements Server {
       const reason = options.signal?.aborted ? "aborted" : "timeout";
       throw new ShutdownIncompleteError(this.#report(reason, start, polls), context.reason);
     }
-    await listenersClosed;
     this.#finished();
+    await listenersClosed;
     return this.#report("drained", start, polls);
   }
 

@@ -35,7 +35,7 @@ export async function drain(
     const left = driver.closeIdle(now, { spareIdle: graceLeft > 0, ignoreHijacked });
     if (!left) return { drained: true, polls };
     const pause = graceLeft > 0 ? Math.min(interval(), graceLeft) : interval();
-    await firstOf(change, pause, context);
+    if (!context.aborted) await firstOf(change, pause, context);
     if (context.aborted) return { drained: false, polls };
   }
 }

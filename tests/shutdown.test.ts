@@ -89,7 +89,7 @@ for (const engine of engines) {
     const done = fixture.server.shutdown({ pollInterval: 3_600_000 });
     fixture.open();
     await client.take(/last/);
-    assertEquals(await client.closed, "end");
+    assertEquals(await deadline(client.closed, SOON), "end");
     await deadline(done, SOON);
   });
 
@@ -100,7 +100,7 @@ for (const engine of engines) {
     await client.take(/first /);
     const done = fixture.server.shutdown({ pollInterval: 3_600_000 });
     await client.take(/drained/);
-    assertEquals(await client.closed, "end");
+    assertEquals(await deadline(client.closed, SOON), "end");
     await deadline(done, SOON);
   });
 

@@ -2,7 +2,7 @@ import process from "node:process";
 import { constants } from "node:os";
 import { adopt } from "../adopt.ts";
 import { ShutdownIncompleteError } from "../errors.ts";
-import { check } from "../options.ts";
+import { checkMilliseconds, checkSignal } from "../options.ts";
 import type { NativeServer } from "../runtime/node_adopt.ts";
 import type { ShutdownReport } from "../report.ts";
 import { DrivenServer, type Server } from "../server.ts";
@@ -50,7 +50,7 @@ export interface GracefulReport {
   readonly servers: readonly ShutdownReport[];
   /** Whether connections were cut off at the deadline. */
   readonly forced: boolean;
-  /** What the cleanup functions threw. */
+  /** What closing a listener, or a cleanup function, has thrown. */
   readonly errors: readonly unknown[];
   /** What `process.exitCode` was set to: 0, or 1 if it was forced or a cleanup failed. */
   readonly exitCode: number;
@@ -79,10 +79,10 @@ export async function graceful(
   options: GracefulOptions = {},
 ): Promise<GracefulReport> {
   const { timeout = 15_000, signals = ["SIGINT", "SIGTERM"], signal } = options;
-  check.milliseconds("be graceful as 'timeout'", timeout, 0);
-  check.signal("be graceful as 'signal'", signal);
+  checkMilliseconds("be graceful as 'timeout'", timeout, 0);
+  checkSignal("be graceful as 'signal'", signal);
   const { exit = 1_000 } = options;
-  if (exit !== false) check.milliseconds("be graceful as 'exit'", exit, 0);
+  if (exit !== false) checkMilliseconds("be graceful as 'exit'", exit, 0);
   const cleanups = checkedCleanups(options.cleanup);
   checkSignalNames(signals);
   const driven = [servers].flat().map(asServer);
@@ -90,8 +90,11 @@ export async function graceful(
   const end = new EndOfProcess(signals, driven);
   try {
     const cause = await end.cause(signal);
-    const reports = await Promise.all(driven.map((server) => shutdownOrClose(server, timeout)));
-    const errors = await runAll(cleanups);
+    const errors: unknown[] = [];
+    const reports = await Promise.all(
+      driven.map((server) => shutdownOrClose(server, timeout, errors)),
+    );
+    await runAll(cleanups, errors);
     const forced = reports.some((report) => report.forced > 0);
     const exitCode = forced || errors.length > 0 ? 1 : 0;
     process.exitCode = exitCode;
@@ -185,26 +188,39 @@ function exitAfter(ms: number, exitCode: number): void {
   timer.unref();
 }
 
-async function shutdownOrClose(server: Server, timeout: number): Promise<ShutdownReport> {
+async function shutdownOrClose(
+  server: Server,
+  timeout: number,
+  errors: unknown[],
+): Promise<ShutdownReport> {
+  const start = performance.now();
   try {
     return await server.shutdown({ timeout });
   } catch (error) {
-    if (!(error instanceof ShutdownIncompleteError)) throw error;
-    await server.close();
-    return { ...error.report, forced: error.report.connections.length };
+    if (error instanceof ShutdownIncompleteError) {
+      await server.close();
+      return { ...error.report, forced: error.report.connections.length };
+    }
+    // The drain is complete, but a listener could not be closed.
+    report(error, errors);
+    const duration = performance.now() - start;
+    const nothing = { polls: 0, idle: 0, drained: 0, forced: 0, connections: [] };
+    return { reason: "drained", duration, ...nothing };
   }
 }
 
-/** Runs them one after the other, the last one first, and returns what they threw. */
-async function runAll(cleanups: readonly Cleanup[]): Promise<unknown[]> {
-  const errors: unknown[] = [];
+/** Runs them one after the other, the last one first. */
+async function runAll(cleanups: readonly Cleanup[], errors: unknown[]): Promise<void> {
   for (const cleanup of cleanups.toReversed()) {
     try {
       await cleanup();
     } catch (error) {
-      console.error(error);
-      errors.push(error);
+      report(error, errors);
     }
   }
-  return errors;
+}
+
+function report(error: unknown, errors: unknown[]): void {
+  console.error(error);
+  errors.push(error);
 }

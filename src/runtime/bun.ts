@@ -1,7 +1,7 @@
 /** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
 import process from "node:process";
 import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
-import { NEW_CONN_LIFETIME } from "../conn.ts";
+import { NEW_CONN_LIFETIME, pathOf } from "../conn.ts";
 import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./bun_sockets.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
@@ -78,19 +78,21 @@ class BunDriver implements Driver {
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, draining, onError, websocket } = settings;
-    const finish = (response: Response, request?: Request) => {
-      // A handler that has upgraded its request returns nothing.
-      if (this.#drainStart === undefined || response === undefined) return response;
+    const finish = (response: Response, info?: BunInfo) => {
+      if (info !== undefined) info.answered = true;
+      // A handler that has upgraded its request returns nothing; what else is no Response is for
+      // Bun to refuse.
+      if (this.#drainStart === undefined || !(response instanceof Response)) return response;
       const last = sayingClose(response);
-      return request === undefined ? last : afterUpload(request, last);
+      return info === undefined ? last : afterUpload(info.request, last);
     };
     const fetch = (request: Request, server: BunServer) => {
       const info = new BunInfo(request, server, this.addr, draining);
       this.#flights.add(info);
       const response = handler(request, info);
       return response instanceof Promise
-        ? response.then((response) => finish(response, request))
-        : finish(response, request);
+        ? response.then((response) => finish(response, info))
+        : finish(response, info);
     };
     // The cast: the types of other runtimes do not know Bun's namespace.
     const { Bun } = globalThis as unknown as { Bun: BunRuntime };
@@ -227,7 +229,8 @@ class BunDriver implements Driver {
     }
     let next = Infinity;
     for (const { fd, silent, silentFor } of this.#kernelConns()) {
-      if (!silent) continue;
+      // With TLS the handshake has been received, and what came after it is not known.
+      if (!silent && !(this.secure && this.#isQuiet())) continue;
       const expiry = performance.now() - silentFor + NEW_CONN_LIFETIME;
       if (now < expiry) {
         next = Math.min(next, expiry);
@@ -246,9 +249,12 @@ class BunDriver implements Driver {
   #closeSilentUnseen(now: number): number {
     const expiry = (this.#drainStart ?? now) + NEW_CONN_LIFETIME;
     if (now < expiry) return expiry;
-    const { pendingRequests, pendingWebSockets } = this.#server;
-    if (pendingRequests + pendingWebSockets === 0) this.#server.stop(true);
+    if (this.#isQuiet()) this.#server.stop(true);
     return now;
+  }
+
+  #isQuiet(): boolean {
+    return this.#server.pendingRequests + this.#server.pendingWebSockets === 0;
   }
 
   #onlyWebSockets(): boolean {
@@ -308,9 +314,10 @@ class BunInfo implements ServeInfo {
   readonly request: Request;
   /** When it came, on the clock of `performance.now()`. */
   readonly since: number = performance.now();
-  /** The handler is done with it. */
+  /** The handler has answered. */
   answered = false;
   readonly #server: Addr;
+  #peer: Addr | null = null;
 
   constructor(request: Request, native: BunServer, server: Addr, draining: AbortSignal) {
     this.request = request;
@@ -320,9 +327,11 @@ class BunInfo implements ServeInfo {
   }
 
   get remoteAddr(): Addr {
+    if (this.#server.transport === "unix") return { transport: "unix", path: "" };
+    // Bun knows the address until the response is delivered.
     const peer = this.native.requestIP(this.request);
-    if (this.#server.transport === "unix" || peer === null) return { transport: "unix", path: "" };
-    return { transport: "tcp", hostname: peer.address, port: peer.port };
+    this.#peer ??= peer && { transport: "tcp", hostname: peer.address, port: peer.port };
+    return this.#peer ?? { transport: "tcp", hostname: "", port: 0 };
   }
 
   snapshot(now: number): ConnInfo {
@@ -332,8 +341,7 @@ class BunInfo implements ServeInfo {
       age: now - this.since,
       remoteAddr: this.remoteAddr,
       method,
-      // The base is for HTTP/1.0, where Bun's URL of a request without a host is its path.
-      path: new URL(url, "http://localhost").pathname,
+      path: pathOf(url),
     };
   }
 }
@@ -361,11 +369,11 @@ class Flights {
 
   current(): BunInfo[] {
     this.#sweep();
-    for (const info of this.#long) if (this.#isOver(info)) this.#long.delete(info);
     return [...this.#long];
   }
 
   #sweep(): void {
+    for (const info of this.#long) if (this.#isOver(info)) this.#long.delete(info);
     for (const info of this.#recent) if (!this.#isOver(info)) this.#long.add(info);
     this.#recent = [];
   }

@@ -79,7 +79,7 @@ class DenoDriver implements Driver {
   #start(accepted: DenoConn): void {
     const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
     this.#conns.add(conn);
-    conn.serve(accepted);
+    void conn.serve(accepted);
   }
 
   startDrain(onChange: () => void): void {

@@ -28,6 +28,11 @@ function findSlots(): Slots | undefined {
 /** Whether large bodies are recognised on this version of Deno. */
 export const seesBodies: boolean = slots !== undefined;
 
+/** Whether Deno will be given the body whole. */
+export function isBodyAtHand(response: Response): boolean {
+  return slots !== undefined && bodyAtHand(response, slots) !== undefined;
+}
+
 /** Makes a large body a stream, in place. */
 export function streamLargeBody(response: Response): void {
   if (slots === undefined) return;

@@ -1,5 +1,5 @@
-import type { Addr, Conn, ConnState } from "../conn.ts";
-import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
+import { type Addr, type Conn, type ConnState, pathOf } from "../conn.ts";
+import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
 import { streamLargeBody } from "./deno_body.ts";
 import {
   addrOf,
@@ -29,6 +29,8 @@ export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly #peer: DenoConn["remoteAddr"];
   readonly #hosting: Hosting;
+  /** Until its handshake is done. */
+  #handshaking: DenoConn | undefined;
   #serving: DenoHttpServer | undefined;
   /** The number of the resource behind `#serving`. */
   #resource = -1;
@@ -50,8 +52,23 @@ export class DenoConnection implements Conn {
     return addrOf(this.#peer);
   }
 
-  /** Serves HTTP until the connection ends. */
-  serve(accepted: DenoConn): void {
+  /** Serves HTTP until the connection ends; with TLS, after the handshake. */
+  async serve(accepted: DenoConn): Promise<void> {
+    if (accepted.handshake === undefined) return this.#serveHttp(accepted);
+    this.#handshaking = accepted;
+    try {
+      const { alpnProtocol } = await accepted.handshake();
+      if (alpnProtocol === "h2") this.#streams = new Set();
+    } catch {
+      // The client's doing, or destroy()'s.
+      return this.destroy();
+    }
+    if (this.#handshaking === undefined) return;
+    this.#handshaking = undefined;
+    this.#serveHttp(accepted);
+  }
+
+  #serveHttp(accepted: DenoConn): void {
     const { internals: { core, serveHttpOnConnection }, settings } = this.#hosting;
     const next = core.createCancelHandle();
     core.close(next);
@@ -64,7 +81,10 @@ export class DenoConnection implements Conn {
     );
     this.#resource = next + 1;
     const end = () => {
-      if (this.#webSocket === undefined) this.#gone();
+      // One that never opened does not tell of its end.
+      const isOpen = this.#webSocket !== undefined &&
+        this.#webSocket.readyState !== WebSocket.CONNECTING;
+      if (!isOpen) this.#gone();
     };
     this.#serving.finished.then(end, end);
   }
@@ -72,8 +92,6 @@ export class DenoConnection implements Conn {
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
     const { handler, settings } = this.#hosting;
     const exchange = new Exchange(request, native, this, settings.draining);
-    const isFirst = this.#exchange === undefined;
-    if (isFirst && settings.tls !== undefined && isHttp2(request)) this.#streams = new Set();
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
@@ -83,8 +101,8 @@ export class DenoConnection implements Conn {
 
   /** What is to be done with each response. */
   #finish = (response: Response): Response => {
-    // What is not a Response is for Deno to refuse.
-    if (!(response instanceof Response)) return response;
+    // Deno refuses it too, but where nothing catches that if it came as a promise.
+    refuseUnsendable(response);
     if (response.status === 101) this.#hijack(response);
     else if (this.#hosting.draining() !== undefined) response = this.#endAfter(response);
     streamLargeBody(response);
@@ -139,7 +157,7 @@ export class DenoConnection implements Conn {
     const [exchange] = this.#streams ?? [this.#exchange];
     if (exchange === undefined || !isInFlight(exchange)) return undefined;
     const { method, url } = exchange.request;
-    return { method, path: new URL(url).pathname };
+    return { method, path: pathOf(url) };
   }
 
   startDrain(onChange: () => void): void {
@@ -164,6 +182,10 @@ export class DenoConnection implements Conn {
     const { core } = this.#hosting.internals;
     if (this.#webSocket !== undefined) core.tryClose(resourceOf(this.#webSocket));
     core.tryClose(this.#resource);
+    if (this.#handshaking === undefined) return;
+    this.#handshaking.close();
+    this.#handshaking = undefined;
+    this.#gone();
   }
 
   #gone(): void {
@@ -220,11 +242,6 @@ function isInFlight({ native }: Exchange): boolean {
     // before that it is for another reason.
     return !(error instanceof TypeError && error.message === "Request closed");
   }
-}
-
-/** Or HTTP/1.0, whose connections end after one request. */
-function isHttp2(request: Request): boolean {
-  return !request.headers.has("host");
 }
 
 /** The socket that belongs to the response of `Deno.upgradeWebSocket`. */

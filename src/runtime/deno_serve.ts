@@ -3,8 +3,9 @@
  * `shutdown()` decides which of them it closes.
  */
 import { rmSync } from "node:fs";
-import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
-import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
+import { type Addr, type ConnInfo, pathOf, type PollPolicy, type Tally } from "../conn.ts";
+import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
+import { isBodyAtHand } from "./deno_body.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
@@ -63,6 +64,7 @@ class DenoServeDriver implements Driver {
 
   async #answer(handler: Handler, flight: Flight): Promise<Response> {
     const response = await Promise.race([handler(flight.request, flight), flight.cut]);
+    refuseUnsendable(response);
     return this.#finish(flight.cuttable(response));
   }
 
@@ -134,9 +136,10 @@ class Flight implements ServeInfo {
     this.#cut.abort();
   }
 
-  /** The same response, with a body that `end()` ends. */
+  /** The same response, with a body that `end()` ends if it is a stream. */
   cuttable(response: Response): Response {
-    if (response.body === null || response.status === 101) return response;
+    if (this.isCut || response.status === 101 || isBodyAtHand(response)) return response;
+    if (response.body === null) return response;
     const { status, statusText, headers } = response;
     const body = response.body.pipeThrough(new TransformStream(), { signal: this.#cut.signal });
     return new Response(body, { status, statusText, headers });
@@ -144,7 +147,12 @@ class Flight implements ServeInfo {
 
   snapshot(now: number): ConnInfo {
     const { method, url } = this.request;
-    const path = new URL(url).pathname;
-    return { state: "active", age: now - this.#since, remoteAddr: this.remoteAddr, method, path };
+    return {
+      state: "active",
+      age: now - this.#since,
+      remoteAddr: this.remoteAddr,
+      method,
+      path: pathOf(url),
+    };
   }
 }

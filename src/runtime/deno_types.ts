@@ -17,6 +17,9 @@ interface NativeAddr {
 /** A connection that was accepted, before HTTP takes it over. */
 export interface DenoConn {
   readonly remoteAddr: NativeAddr;
+  close(): void;
+  /** Of TLS only. */
+  handshake?(): Promise<{ alpnProtocol: string | null }>;
 }
 
 /** A listener. */

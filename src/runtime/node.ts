@@ -7,7 +7,7 @@ import net from "node:net";
 import process from "node:process";
 import { NodeRequest, sendNodeResponse } from "srvx/node";
 import type { Addr } from "../conn.ts";
-import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
+import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
 import type { Driver } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
 import { type Exchange, NodeDriver, type NodeServer, peerAddr } from "./node_conns.ts";
@@ -77,12 +77,13 @@ function responder(
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
       const request = new NodeRequest({ req, res } as never) as unknown as Request;
       response = handler(request, new NodeInfo(req, res, draining));
+      if (!(response instanceof Promise)) refuse(response);
     } catch (error) {
       fail(res, error);
       return;
     }
-    if (response instanceof Response) send(res, response);
-    else answerLater(res, response);
+    if (response instanceof Promise) answerLater(res, response);
+    else send(res, response);
   }
 
   async function answerLater(
@@ -91,11 +92,18 @@ function responder(
   ): Promise<void> {
     try {
       const response = await pending;
-      if (!(response instanceof Response)) throw notAResponse(response);
+      refuse(response);
       send(res, response);
     } catch (error) {
       fail(res, error);
     }
+  }
+
+  /** What could not be sent is an error of the handler, unless its beginning was. */
+  function failSending(res: Exchange["res"], error: unknown): void {
+    if (!res.headersSent) return void fail(res, error);
+    void onError(error);
+    res.destroy();
   }
 
   /** An error that is nothing but the end of the connection has nobody to be answered or told. */
@@ -104,12 +112,7 @@ function responder(
     error: unknown,
   ): Promise<void> {
     if (res.req.socket.destroyed && isEndOfConnection(error)) return;
-    try {
-      send(res, await onError(error));
-    } catch (error) {
-      console.error(error);
-      send(res, new Response("Internal Server Error", { status: 500 }));
-    }
+    send(res, await onError(error));
   }
 
   function send(res: Exchange["res"], response: Response): void {
@@ -118,10 +121,16 @@ function responder(
       // A body that failed has taken the socket with it; Deno tells it of that one alone.
       const errored = res.errored ?? res.req.socket.errored;
       if (errored && !isEndOfConnection(errored)) onError(errored);
-    }, onError);
+    }, (error) => failSending(res, error));
   }
 
   return onRequest;
+}
+
+/** Refuses what cannot be sent. A FastResponse of srvx can, and a look at it would slow it down. */
+function refuse(response: Response): void {
+  if (response instanceof Response && "_toNodeResponse" in response) return;
+  refuseUnsendable(response);
 }
 
 /** Whether an error says that the connection has ended, by the client or by close(). */
@@ -129,12 +138,6 @@ function isEndOfConnection(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error.name === "AbortError") return true;
   return "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
-}
-
-function notAResponse(value: unknown): TypeError {
-  return new TypeError(
-    `Cannot answer as the handler's result must be a Response: current value is ${String(value)}`,
-  );
 }
 
 class NodeInfo implements ServeInfo {

@@ -19,7 +19,12 @@ export function adoptNode(server: http.Server): Driver {
     secure: "addContext" in server,
     onConnState: undefined,
   });
-  server.prependListener("request", (req, res) => void driver.begin(req, res));
+  const begin = (req: http.IncomingMessage, res: http.ServerResponse) =>
+    void driver.begin(req, res);
+  server.prependListener("request", begin);
+  for (const event of ["checkContinue", "checkExpectation"]) {
+    onceListenedTo(server, event, () => void server.prependListener(event, begin));
+  }
   for (const event of ["upgrade", "connect"]) {
     onceListenedTo(server, event, () => {
       server.prependListener(event, (_req: unknown, socket: net.Socket) => driver.hijack(socket));

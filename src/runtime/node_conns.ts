@@ -3,7 +3,7 @@ import type http2 from "node:http2";
 import net from "node:net";
 import type tls from "node:tls";
 import type { Addr, Conn, ConnInfo, ConnState, PollPolicy, Tally } from "../conn.ts";
-import { ConnTable } from "../conn.ts";
+import { ConnTable, pathOf } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
@@ -65,7 +65,7 @@ export class NodeDriver implements Driver {
   }
 
   #onConnection(socket: Tracked): NodeConn {
-    const conn = new NodeConn(socket, this.#onConnState);
+    const conn = new NodeConn(socket, this.secure, this.#onConnState);
     socket[CONN] = conn;
     this.#conns.add(conn);
     conn.announce("new");
@@ -83,6 +83,7 @@ export class NodeDriver implements Driver {
     if (conn === undefined) return undefined;
     socket[CONN] = conn;
     conn.socket = socket;
+    conn.isHandshaken = true;
     return conn;
   }
 
@@ -131,6 +132,8 @@ class NodeConn implements Conn {
   readonly remoteAddr: Addr;
   /** The one that requests come over: with TLS not the one that was accepted. */
   socket: net.Socket;
+  /** What was read is HTTP. */
+  isHandshaken: boolean;
   readonly #accepted: net.Socket;
   readonly #onConnState: ServeSettings["onConnState"];
   /** The newest exchange, which of a pipeline is the last to end. */
@@ -146,7 +149,8 @@ class NodeConn implements Conn {
   /** The exchanges in flight, of a session of HTTP/2. */
   readonly #streams = new Set<Exchange>();
 
-  constructor(socket: net.Socket, onConnState: ServeSettings["onConnState"]) {
+  constructor(socket: net.Socket, isSecure: boolean, onConnState: ServeSettings["onConnState"]) {
+    this.isHandshaken = !isSecure;
     this.socket = this.#accepted = socket;
     this.#onConnState = onConnState;
     this.remoteAddr = peerAddr(socket);
@@ -157,7 +161,9 @@ class NodeConn implements Conn {
     if (this.#hijacked) return "hijacked";
     if (this.#streams.size > 0) return "active";
     if (this.#session !== undefined) return this.#awaitsStream ? "new" : "idle";
-    if (this.#exchange === undefined) return this.socket.bytesRead > 0 ? "active" : "new";
+    if (this.#exchange === undefined) {
+      return this.isHandshaken && this.socket.bytesRead > 0 ? "active" : "new";
+    }
     const { req, res } = this.#exchange;
     if (this.#closing || !res.writableFinished || !req.complete) return "active";
     // The bytes after a request without a body are the next one. After a body it is not known
@@ -169,7 +175,7 @@ class NodeConn implements Conn {
     const [exchange] = this.#session === undefined ? [this.#exchange] : this.#streams;
     if (exchange === undefined || exchange.res.writableFinished) return undefined;
     const { method = "", url = "" } = exchange.req;
-    return { method, path: url.replace(/\?.*/s, "") };
+    return { method, path: pathOf(url) };
   }
 
   /** A request has come. With `onChange` the server is draining. */
@@ -300,8 +306,9 @@ function closeListener(listener: net.Server): Promise<void> {
     listener.once("close", () => listener.close());
     // On Bun a server of node:http is none of node:net.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
-    close.call(listener, (error?: Error) => {
-      if (error !== undefined) reject(error);
+    close.call(listener, (error?: NodeJS.ErrnoException) => {
+      // One that is closed already is closed.
+      if (error !== undefined && error.code !== "ERR_SERVER_NOT_RUNNING") reject(error);
     });
     // Where closing fails it does in the turn after the call; the callback of one that does not
     // comes only with the end of the last connection.
