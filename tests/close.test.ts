@@ -19,8 +19,7 @@ const busy: Record<string, string> = {
 
 /** What nothing can cut off: it ends with its client, or with the process. */
 function outlivesClose(what: string, engine: string): boolean {
-  // A response that Deno.serve was given whole, and an upload that is being read.
-  if (what === "a slow reader") return engine === "deno-serve";
+  // An upload that is being read.
   return what === "an upload" && (engine === "deno-serve" || engine === "deno" && isOlderDeno);
 }
 

@@ -126,28 +126,33 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: HTTP/2: a session that begins during the drain is served its first request`, async () => {
-    const fixture = await start(engine, pem);
-    const { addr } = fixture.server;
-    assert(addr.transport === "tcp");
-    const socket = net.connect(addr.port, addr.hostname);
-    await once(socket, "connect");
-    await fixture.settled();
-    const done = fixture.server.shutdown({ pollInterval: 1 });
-    const options = { socket, rejectUnauthorized: false, ALPNProtocols: ["h2"] };
-    const client = session(fixture.server.url, () => tls.connect(options));
-    await once(client.session, "remoteSettings");
-    // Time to do it wrong: many polls find the session without a stream.
-    await delay(30);
-    if (engine === "bun" || engine === "deno-serve") {
-      // They close it as an idle one.
+  // With Deno.serve it is closed as an idle one. What that does to the client of Deno 2.9.5's
+  // node:http2, over a socket of its own, is to bring the process down.
+  const isSafe = engine !== "deno-serve";
+  if (isSafe) {
+    test(`${on}: HTTP/2: a session that begins during the drain`, async () => {
+      const fixture = await start(engine, pem);
+      const { addr } = fixture.server;
+      assert(addr.transport === "tcp");
+      const socket = net.connect(addr.port, addr.hostname);
+      await once(socket, "connect");
+      await fixture.settled();
+      const done = fixture.server.shutdown({ pollInterval: 1 });
+      const options = { socket, rejectUnauthorized: false, ALPNProtocols: ["h2"] };
+      const client = session(fixture.server.url, () => tls.connect(options));
+      await once(client.session, "remoteSettings");
+      // Time to do it wrong: many polls find the session without a stream.
+      await delay(30);
+      if (engine === "bun") {
+        // Bun closes it as an idle one.
+        await client.closed;
+      } else {
+        assertEquals(await get(client.session, "/hello"), [200, "hello"]);
+      }
       await client.closed;
-    } else {
-      assertEquals(await get(client.session, "/hello"), [200, "hello"]);
-    }
-    await client.closed;
-    await deadline(done, SOON);
-  });
+      await deadline(done, SOON);
+    });
+  }
 
   test(`${on}: HTTP/2: close() ends handlers and streams`, async () => {
     const fixture = await start(engine, pem);

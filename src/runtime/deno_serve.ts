@@ -5,14 +5,14 @@
 import { rmSync } from "node:fs";
 import { type Addr, type ConnInfo, pathOf, type PollPolicy, type Tally } from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
-import { isBodyAtHand } from "./deno_body.ts";
+import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { sayingClose } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 
-/** How long a forced close waits, in ms, for what `Deno.serve` cannot end: a slow reader. */
+/** How long a forced close waits, in ms, for what `Deno.serve` cannot end: an upload that is read. */
 const FORCE_WAIT = 500;
 
 /** Starts a server on `Deno.serve`. */
@@ -65,6 +65,7 @@ class DenoServeDriver implements Driver {
   async #answer(handler: Handler, flight: Flight): Promise<Response> {
     const response = await Promise.race([handler(flight.request, flight), flight.cut]);
     refuseUnsendable(response);
+    streamLargeBody(response);
     return this.#finish(flight.cuttable(response));
   }
 
