@@ -1,41 +1,14 @@
 /** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
 import process from "node:process";
 import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
-import { NEW_CONN_LIFETIME, pathOf } from "../conn.ts";
-import type { Handler, ServeInfo, ServeSettings } from "../options.ts";
+import { NEW_CONN_LIFETIME } from "../conn.ts";
+import type { Handler, ServeSettings } from "../options.ts";
+import { BunInfo, Flights } from "./bun_flights.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./bun_sockets.ts";
+import type { BunRuntime, BunServer, BunWebSocket, BunWebSocketHandlers } from "./bun_types.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
 import { LINGER, sayingClose } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
-
-/** What is used of a server of Bun. */
-interface BunServer {
-  readonly address: { readonly address: string; readonly port: number };
-  readonly pendingRequests: number;
-  readonly pendingWebSockets: number;
-  requestIP(request: Request): { address: string; port: number } | null;
-  closeIdleConnections(): number;
-  stop(closeActiveConnections?: boolean): Promise<void>;
-}
-
-/** What is used of a WebSocket of a server of Bun. */
-interface BunWebSocket {
-  readonly remoteAddress: string;
-  close(code: number, reason: string): void;
-}
-
-/** What is used of the handlers of WebSockets. */
-interface BunWebSocketHandlers {
-  open?(socket: BunWebSocket): unknown;
-  close?(socket: BunWebSocket, code: number, reason: string): unknown;
-}
-
-interface BunRuntime {
-  serve(options: Record<string, unknown>): BunServer;
-}
-
-/** How many requests are remembered before those that are over are forgotten. */
-const SWEEP_AT = 256;
 
 /** Starts a server on `Bun.serve`. */
 export function startBun(handler: Handler, settings: ServeSettings): Driver {
@@ -305,76 +278,4 @@ function hostOf(addr: Addr): string {
 
 function keyOf(addr: Addr): string {
   return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
-}
-
-/** A request and what its handler is told. */
-class BunInfo implements ServeInfo {
-  readonly native: BunServer;
-  readonly draining: AbortSignal;
-  readonly request: Request;
-  /** When it came, on the clock of `performance.now()`. */
-  readonly since: number = performance.now();
-  /** The handler has answered. */
-  answered = false;
-  readonly #server: Addr;
-  #peer: Addr | null = null;
-
-  constructor(request: Request, native: BunServer, server: Addr, draining: AbortSignal) {
-    this.request = request;
-    this.native = native;
-    this.draining = draining;
-    this.#server = server;
-  }
-
-  get remoteAddr(): Addr {
-    if (this.#server.transport === "unix") return { transport: "unix", path: "" };
-    // Bun knows the address until the response is delivered.
-    const peer = this.native.requestIP(this.request);
-    this.#peer ??= peer && { transport: "tcp", hostname: peer.address, port: peer.port };
-    return this.#peer ?? { transport: "tcp", hostname: "", port: 0 };
-  }
-
-  snapshot(now: number): ConnInfo {
-    const { method, url } = this.request;
-    return {
-      state: "active",
-      age: now - this.since,
-      remoteAddr: this.remoteAddr,
-      method,
-      path: pathOf(url),
-    };
-  }
-}
-
-/**
- * The requests in flight. Which of the remembered ones are over is asked of Bun only now and then,
- * so that a request costs little more than being remembered.
- */
-class Flights {
-  readonly #isOver: (info: BunInfo) => boolean;
-  readonly #long = new Set<BunInfo>();
-  #recent: BunInfo[] = [];
-
-  constructor(server: BunServer, addr: Addr) {
-    this.#isOver = addr.transport === "unix"
-      ? (info) => info.answered
-      // Bun knows the address for as long as the response is not delivered.
-      : (info) => server.requestIP(info.request) === null;
-  }
-
-  add(info: BunInfo): void {
-    this.#recent.push(info);
-    if (this.#recent.length === SWEEP_AT) this.#sweep();
-  }
-
-  current(): BunInfo[] {
-    this.#sweep();
-    return [...this.#long];
-  }
-
-  #sweep(): void {
-    for (const info of this.#long) if (this.#isOver(info)) this.#long.delete(info);
-    for (const info of this.#recent) if (!this.#isOver(info)) this.#long.add(info);
-    this.#recent = [];
-  }
 }

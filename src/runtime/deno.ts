@@ -3,14 +3,14 @@
  * known and can be closed by itself, which `Deno.serve` does not offer.
  */
 import { rmSync } from "node:fs";
-import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
-import { ConnTable } from "../conn.ts";
+import type { Addr } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
 import { DenoConnection, type Hosting } from "./deno_conn.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, connectionServing, deno, type DenoConn, type DenoListener } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
+import { TableDriver } from "./table_driver.ts";
 
 /** How long to wait after an accept that failed, in ms: Go's figures. */
 const FIRST_RETRY = 5;
@@ -33,31 +33,26 @@ function listen(settings: ServeSettings): DenoListener {
   }
 }
 
-class DenoDriver implements Driver {
+class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly engine: Engine = "deno";
   readonly addr: Addr;
   readonly secure: boolean;
   readonly #hosting: Hosting;
   readonly #listener: DenoListener;
-  readonly #conns = new ConnTable<DenoConnection>();
   readonly #accepting: Promise<void>;
   #listening = true;
-  #onChange: (() => void) | undefined;
 
   constructor(hosting: Omit<Hosting, "onGone" | "draining">, listener: DenoListener) {
+    super();
     this.addr = addrOf(listener.addr);
     this.secure = hosting.settings.tls !== undefined;
     this.#hosting = {
       ...hosting,
-      onGone: (conn) => this.#conns.delete(conn),
-      draining: () => this.#onChange,
+      onGone: (conn) => this.conns.delete(conn),
+      draining: () => this.onChange,
     };
     this.#listener = listener;
     this.#accepting = this.#acceptAll();
-  }
-
-  get tally(): Tally {
-    return this.#conns.tally;
   }
 
   async #acceptAll(): Promise<void> {
@@ -78,14 +73,8 @@ class DenoDriver implements Driver {
 
   #start(accepted: DenoConn): void {
     const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
-    this.#conns.add(conn);
+    this.conns.add(conn);
     void conn.serve(accepted);
-  }
-
-  startDrain(onChange: () => void): void {
-    this.#onChange = onChange;
-    this.#conns.startDrain(onChange);
-    for (const conn of this.#conns) conn.startDrain(onChange);
   }
 
   async closeListeners(): Promise<void> {
@@ -93,17 +82,5 @@ class DenoDriver implements Driver {
     this.#listener.close();
     if (this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
     await this.#accepting;
-  }
-
-  closeIdle(now: number, policy: PollPolicy): boolean {
-    return this.#conns.closeIdle(now, policy);
-  }
-
-  closeAll(): Promise<void> {
-    return this.#conns.destroyAll();
-  }
-
-  connections(now: number): ConnInfo[] {
-    return this.#conns.snapshot(now);
   }
 }

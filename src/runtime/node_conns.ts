@@ -2,11 +2,11 @@ import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
 import type tls from "node:tls";
-import type { Addr, Conn, ConnInfo, ConnState, PollPolicy, Tally } from "../conn.ts";
-import { ConnTable, pathOf } from "../conn.ts";
+import { type Addr, type Conn, type ConnState, pathOf } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
+import { TableDriver } from "./table_driver.ts";
 
 /** A server of `node:http`, or of `node:http2` that speaks HTTP/1 as well. */
 export type NodeServer = http.Server | http2.Http2SecureServer;
@@ -29,17 +29,16 @@ export interface NodeServerTraits {
 }
 
 /** The connections of a node server, and their end. */
-export class NodeDriver implements Driver {
+export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly engine: Engine = "node";
   readonly secure: boolean;
   readonly #listener: net.Server;
-  readonly #conns = new ConnTable<NodeConn>();
   readonly #onConnState: ServeSettings["onConnState"];
   #addr: Addr | undefined;
-  #onChange: (() => void) | undefined;
 
   /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
   constructor(listener: net.Server, traits: NodeServerTraits) {
+    super();
     this.#listener = listener;
     this.secure = traits.secure;
     this.#onConnState = traits.onConnState;
@@ -51,7 +50,7 @@ export class NodeDriver implements Driver {
       handshaken = this.#onHandshake(socket);
     });
     listener.on("session", (session: http2.ServerHttp2Session) => {
-      handshaken?.startSession(session, this.#onChange !== undefined);
+      handshaken?.startSession(session, this.onChange !== undefined);
     });
   }
 
@@ -60,17 +59,13 @@ export class NodeDriver implements Driver {
     return this.#addr;
   }
 
-  get tally(): Tally {
-    return this.#conns.tally;
-  }
-
   #onConnection(socket: Tracked): NodeConn {
     const conn = new NodeConn(socket, this.secure, this.#onConnState);
     socket[CONN] = conn;
-    this.#conns.add(conn);
+    this.conns.add(conn);
     conn.announce("new");
     socket.on("close", () => {
-      this.#conns.delete(conn);
+      this.conns.delete(conn);
       conn.announce("closed");
     });
     return conn;
@@ -94,7 +89,7 @@ export class NodeDriver implements Driver {
   begin(req: Exchange["req"], res: Exchange["res"]): boolean {
     const socket: Tracked = req.socket;
     const conn = socket[CONN] ?? this.#onConnection(socket);
-    return conn.begin(req, res, this.#onChange);
+    return conn.begin(req, res, this.onChange);
   }
 
   /** To be called for a connection that HTTP has let go: upgraded, or a tunnel. */
@@ -103,26 +98,8 @@ export class NodeDriver implements Driver {
     conn.hijack();
   }
 
-  startDrain(onChange: () => void): void {
-    this.#onChange = onChange;
-    this.#conns.startDrain(onChange);
-    for (const conn of this.#conns) conn.startDrain(onChange);
-  }
-
   closeListeners(): Promise<void> {
     return closeListener(this.#listener);
-  }
-
-  closeIdle(now: number, policy: PollPolicy): boolean {
-    return this.#conns.closeIdle(now, policy);
-  }
-
-  closeAll(): Promise<void> {
-    return this.#conns.destroyAll();
-  }
-
-  connections(now: number): ConnInfo[] {
-    return this.#conns.snapshot(now);
   }
 }
 

@@ -1,0 +1,28 @@
+/** What the Bun engine uses of Bun, so that the checkers of the other runtimes can read it. */
+
+/** What is used of a server of Bun. */
+export interface BunServer {
+  readonly address: { readonly address: string; readonly port: number };
+  readonly pendingRequests: number;
+  readonly pendingWebSockets: number;
+  requestIP(request: Request): { address: string; port: number } | null;
+  closeIdleConnections(): number;
+  stop(closeActiveConnections?: boolean): Promise<void>;
+}
+
+/** What is used of a WebSocket of a server of Bun. */
+export interface BunWebSocket {
+  readonly remoteAddress: string;
+  close(code: number, reason: string): void;
+}
+
+/** What is used of the handlers of WebSockets. */
+export interface BunWebSocketHandlers {
+  open?(socket: BunWebSocket): unknown;
+  close?(socket: BunWebSocket, code: number, reason: string): unknown;
+}
+
+/** What is used of Bun. */
+export interface BunRuntime {
+  serve(options: Record<string, unknown>): BunServer;
+}
