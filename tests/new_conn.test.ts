@@ -36,7 +36,8 @@ for (const engine of engines) {
     served.write(request("/"));
     assertEquals((await served.response()).body, "hello");
     assertEquals(silent.isOver, false);
-    assertEquals(driver.closeIdle(now + NEW_CONN_LIFETIME, policy), true);
+    // The kernel, which Bun's driver asks, counts in steps of some milliseconds.
+    assertEquals(driver.closeIdle(now + NEW_CONN_LIFETIME + 20, policy), true);
     assertEquals(await silent.closed, "end");
     assertEquals(silent.received, "");
     await served.closed;
@@ -61,7 +62,7 @@ test(`${runtime}, default engine: by the clock on the wall`, async () => {
   const report = await fixture.server.shutdown();
   assertEquals(await client.closed, "end");
   const age = performance.now() - opened;
-  // The timers of a runtime may come a millisecond early, and the kernel counts in steps of four.
+  // The timers of a runtime may come a millisecond early, and the kernel counts in steps.
   assert(age > NEW_CONN_LIFETIME - 10, `closed after ${age} ms`);
   assertEquals([report.reason, report.idle], ["drained", 1]);
 });
