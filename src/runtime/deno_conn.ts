@@ -24,6 +24,9 @@ export interface Hosting {
 
 const nothing = () => {};
 
+/** Whether the number of a resource can be told from that of the one before: as the first shows. */
+let areNumbered: boolean | undefined;
+
 /** One connection, served by itself. Its state is read off its newest exchange. */
 export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
@@ -32,7 +35,7 @@ export class DenoConnection implements Conn {
   /** Until its handshake is done. */
   #handshaking: DenoConn | undefined;
   #serving: DenoHttpServer | undefined;
-  /** The number of the resource behind `#serving`. */
+  /** The number of the resource behind `#serving`; -1, which is nobody's, if it is not known. */
   #resource = -1;
   /** The newest exchange; the only one in flight, but with HTTP/2. */
   #exchange: Exchange | undefined;
@@ -79,7 +82,8 @@ export class DenoConnection implements Conn {
       async (error) => this.#finish(await settings.onError(error)),
       nothing,
     );
-    this.#resource = next + 1;
+    areNumbered ??= core.resources()[next + 1] === "http";
+    if (areNumbered) this.#resource = next + 1;
     const end = () => {
       // One that never opened does not tell of its end.
       const isOpen = this.#webSocket !== undefined &&
