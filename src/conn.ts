@@ -9,7 +9,9 @@
  */
 export type ConnState = "new" | "active" | "idle" | "hijacked" | "closed";
 
-/** An address as `Deno.Addr` has it. A unix socket's client has an empty path, for it has no name. */
+/**
+ * An address as `Deno.Addr` has it. A unix socket's client has an empty path, for it has no name.
+ */
 export type Addr =
   | {
     /** TCP, over IPv4 or IPv6. */

@@ -80,7 +80,7 @@ export interface ServeOptions {
    * `"bun"`, which does not show its connections: `"auto"` is then `"node"`.
    */
   onConnState?: (state: ConnState, conn: ConnInfo) => void;
-  /** `Bun.serve`'s handlers of WebSockets, passed on as they are. Only with the engine `"bun"`. */
+  /** The handlers of WebSockets of the engine `"bun"`, passed on as they are. Only with that one. */
   websocket?: object;
 }
 

@@ -18,7 +18,7 @@ import { Changes, drain } from "./shutdown.ts";
  * ```
  */
 export interface Server extends AsyncDisposable {
-  /** Where it listens, as `Deno.serve` has it. */
+  /** Where it listens. */
   readonly addr: Addr;
   /** A URL that reaches it from this machine. For a unix socket, `http+unix:` and its path. */
   readonly url: string;

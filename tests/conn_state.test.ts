@@ -89,6 +89,33 @@ for (const engine of engines) {
   });
 }
 
+if (runtime === "deno") {
+  test("deno, engine deno: of a WebSocket", async () => {
+    const { Deno } = globalThis as unknown as {
+      Deno: { upgradeWebSocket(request: Request): { response: Response } };
+    };
+    const recorder = new Recorder();
+    const server = await serve((request) => Deno.upgradeWebSocket(request).response, {
+      port: 0,
+      hostname: "127.0.0.1",
+      onConnState: recorder.record,
+    });
+    const client = await connect(server.addr);
+    client.write(request(
+      "/",
+      "Connection: Upgrade",
+      "Upgrade: websocket",
+      "Sec-WebSocket-Version: 13",
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ));
+    const port = client.socket.localPort!;
+    await recorder.until(port, "hijacked");
+    client.vanish();
+    assertEquals(await recorder.until(port, "closed"), ["new", "active", "hijacked", "closed"]);
+    await server.close();
+  });
+}
+
 test(`${runtime}: auto chooses an engine that shows its connections`, async () => {
   const fixture = await start("auto" as "node", { onConnState: () => {} });
   assertEquals(fixture.server.engine, runtime === "deno" ? "deno" : "node");

@@ -273,6 +273,23 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
+  // All three runtimes take the end of the client's side for its end, and tell the handler so: that
+  // is how most clients go away. Go would answer.
+  test(`${on}: a client that ends its side after its request is gone`, async () => {
+    const fixture = await start(engine);
+    const client = await connect(fixture.server.addr);
+    client.write(request("/wait"));
+    client.socket.end();
+    await fixture.arrived("/wait");
+    await fixture.settled();
+    const done = fixture.server.shutdown();
+    fixture.open();
+    const body = await client.response().then(({ body }) => body, () => "lost");
+    assertEquals(body, "lost");
+    await client.closed;
+    await deadline(done, SOON);
+  });
+
   test(`${on}: HTTP/1.0 is answered, and its connection closes`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);

@@ -147,7 +147,6 @@ export class DenoConnection implements Conn {
       if (this.#hosting.draining() !== undefined) socket.close(GOING_AWAY);
     });
     socket.addEventListener("close", () => this.#gone());
-    socket.addEventListener("error", () => this.#gone());
   }
 
   state(): ConnState {
