@@ -124,13 +124,11 @@ for (const engine of engines) {
     assertEquals(refused.name, "ServerClosedError");
   });
 
-  test(`${on}: await using shuts down`, async () => {
-    const fixture = await start(engine);
-    {
-      await using server = fixture.server;
-      assertEquals(server.state, "serving");
-    }
-    assertEquals(fixture.server.state, "closed");
+  test(`${on}: leaving the scope of an await using shuts down`, async () => {
+    const { server } = await start(engine);
+    // Node 22 does not know the syntax: this is what it calls.
+    await server[Symbol.asyncDispose]();
+    assertEquals(server.state, "closed");
   });
 
   test(`${on}: aborting the signal closes, and one that has aborted refuses to start`, async () => {
