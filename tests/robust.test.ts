@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
+import { FastResponse } from "srvx/node";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Handler, serve, type ServeOptions, ShutdownIncompleteError } from "../mod.ts";
@@ -165,6 +166,13 @@ for (const engine of engines) {
     });
   }
 }
+
+test(`${runtime}, engine node: the faster Response of srvx is taken`, async () => {
+  const server = await serve(() => new FastResponse("hello"), { port: 0, engine: "node" });
+  const response = await fetch(server.url);
+  assertEquals([await response.text(), response.headers.get("content-length")], ["hello", "5"]);
+  await server.close();
+});
 
 if (runtime === "deno") {
   test("deno, engine deno: clients that vanish during the upgrade to a WebSocket", async () => {
