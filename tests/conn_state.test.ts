@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type ConnState, serve } from "../mod.ts";
-import { connect, request } from "./support/client.ts";
+import { connect, request, webSocketUpgrade } from "./support/client.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
 
 /** Records the states of each connection, by the client's port. */
@@ -101,13 +101,7 @@ if (runtime === "deno") {
       onConnState: recorder.record,
     });
     const client = await connect(server.addr);
-    client.write(request(
-      "/",
-      "Connection: Upgrade",
-      "Upgrade: websocket",
-      "Sec-WebSocket-Version: 13",
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ));
+    client.write(webSocketUpgrade);
     const port = client.socket.localPort!;
     await recorder.until(port, "hijacked");
     client.vanish();

@@ -6,7 +6,7 @@ import process from "node:process";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Engine, serve, type ServeInfo, type Server } from "../mod.ts";
-import { connect, request } from "./support/client.ts";
+import { connect, request, webSocketUpgrade } from "./support/client.ts";
 import { engines, runtime } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -70,13 +70,7 @@ for (const engine of engines) {
   test(`${on}: close() ends a WebSocket whose client does not answer`, async () => {
     const server = await echoServer(engine);
     const client = await connect(server.addr);
-    client.write(request(
-      "/",
-      "Connection: Upgrade",
-      "Upgrade: websocket",
-      "Sec-WebSocket-Version: 13",
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ));
+    client.write(webSocketUpgrade);
     assertEquals((await client.head()).status, 101);
     const waited = server.shutdown({ timeout: 200 });
     // The others send their 1001 and close, without waiting for the client's answer.

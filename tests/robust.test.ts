@@ -7,7 +7,7 @@ import { FastResponse } from "srvx/node";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Handler, serve, type ServeOptions, ShutdownIncompleteError } from "../mod.ts";
-import { connect, request } from "./support/client.ts";
+import { connect, request, webSocketUpgrade } from "./support/client.ts";
 import { engines, pem, runtime, start } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -183,16 +183,9 @@ if (runtime === "deno") {
       port: 0,
       engine: "deno",
     });
-    const upgrade = request(
-      "/",
-      "Connection: Upgrade",
-      "Upgrade: websocket",
-      "Sec-WebSocket-Version: 13",
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    );
     for (let i = 0; i < 100; i++) {
       const client = await connect(server.addr);
-      client.write(upgrade);
+      client.write(webSocketUpgrade);
       client.vanish();
     }
     assertEquals((await deadline(server.shutdown(), SOON)).reason, "drained");

@@ -188,3 +188,12 @@ export function request(path: string, ...headers: string[]): string {
   const [method, target] = path.includes(" ") ? path.split(" ") : ["GET", path];
   return [`${method} ${target} HTTP/1.1`, "Host: test", ...headers, "", ""].join("\r\n");
 }
+
+/** The request that asks for a WebSocket. */
+export const webSocketUpgrade: string = request(
+  "/",
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+);
