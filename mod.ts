@@ -23,9 +23,17 @@ export {
 } from "./src/process/graceful.ts";
 export { serve } from "./src/serve.ts";
 export type { Server } from "./src/server.ts";
-export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options.ts";
+export { listen } from "./src/upgrade/listener.ts";
+export type {
+  Handler,
+  Listener,
+  ListenOptions,
+  ServeInfo,
+  ServeOptions,
+  ShutdownOptions,
+} from "./src/options.ts";
 export type { Addr, ConnInfo, ConnState } from "./src/conn.ts";
 export type { NativeServer } from "./src/runtime/node_adopt.ts";
 export type { Engine } from "./src/runtime/driver.ts";
 export type { ShutdownReport } from "./src/report.ts";
-export { ServerClosedError, ShutdownIncompleteError } from "./src/errors.ts";
+export { ServerClosedError, ShutdownIncompleteError, UpgradeError } from "./src/errors.ts";

@@ -24,6 +24,27 @@ export class ServerClosedError extends Error {
 }
 
 /**
+ * Thrown when a process cannot hand its listeners on to a successor, or the successor did not
+ * become ready. The process goes on serving.
+ *
+ * @example
+ * ```ts
+ * import { Upgrader, UpgradeError } from "@x/graceful/upgrade";
+ *
+ * const upgrader = new Upgrader();
+ * try {
+ *   await upgrader.upgrade();
+ * } catch (error) {
+ *   console.log(error instanceof UpgradeError); // true
+ * }
+ * ```
+ */
+export class UpgradeError extends Error {
+  /** Always `"UpgradeError"`. */
+  override readonly name: string = "UpgradeError";
+}
+
+/**
  * Thrown by a shutdown whose context was done before the last connection was.
  *
  * Nothing has been closed by that: the connections in {@linkcode ShutdownIncompleteError.report}

@@ -20,6 +20,63 @@ export interface ServeInfo {
  */
 export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
 
+/**
+ * A listening socket that can be handed on to the next process, and a server made to accept on it.
+ *
+ * @example
+ * ```ts
+ * import { listen, serve } from "@x/graceful";
+ *
+ * const listener = await listen({ port: 0, hostname: "127.0.0.1" });
+ * const server = await serve(() => new Response("hello"), { listener });
+ * console.log(await (await fetch(server.url)).text()); // hello
+ * await server.shutdown({ timeout: 15_000 });
+ * ```
+ */
+export interface Listener {
+  /** Where it listens. For a TCP port 0, the port that the system chose. */
+  readonly addr: Addr;
+  /**
+   * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net`, on Node and on
+   * Deno. The server owns it from then on.
+   */
+  readonly fd: number;
+  /** Whether it was inherited: from the process before this one, or from systemd. */
+  readonly inherited: boolean;
+  /**
+   * Closes it, if no server has it: one that does closes it itself. The file of a unix socket is
+   * removed, unless a successor listens on it. May be called many times.
+   */
+  close(): void;
+}
+
+/** Options of {@linkcode listen}. */
+export interface ListenOptions {
+  /**
+   * The TCP port, 0 to 65535. 0 lets the system choose one: see `listener.addr`.
+   *
+   * @default {8000}
+   */
+  port?: number;
+  /**
+   * The address to listen on, or a name for it.
+   *
+   * @default {"0.0.0.0"}
+   */
+  hostname?: string;
+  /**
+   * Listen on a unix socket at this path instead of on TCP. There must be no file at the path. Deno
+   * asks for `--allow-read` and `--allow-write` of it.
+   */
+  path?: string;
+  /** The descriptor of a socket that listens already, instead of an address. */
+  fd?: number;
+  /** Set SO_REUSEPORT. Deno asks for `--unstable-net`. */
+  reusePort?: boolean;
+  /** How many connections may wait in the accept queue. The default is the runtime's. */
+  backlog?: number;
+}
+
 /** Options of {@linkcode serve}. */
 export interface ServeOptions {
   /**
@@ -53,6 +110,23 @@ export interface ServeOptions {
    * @default {false}
    */
   reusePort?: boolean;
+  /**
+   * Makes the listener one that a successor can take over, and says how: `"inherit"` passes it the
+   * descriptor, so that there is one accept queue; with `"reuseport"` both processes bind with
+   * SO_REUSEPORT, and the kernel is told to send every new connection to the newer one. `"auto"` is
+   * `"inherit"`, which has nothing to wait for and is as fast. `"reuseport"` falls back to it, with
+   * a warning, where the kernel cannot be told: on Node, and for unix sockets.
+   *
+   * The default is that the listener is not handed on. An inherited one is taken over all the same.
+   *
+   * @throws {UpgradeError} From `serve`, on Deno without `--allow-ffi`, and on Deno and Bun on
+   * another system than Linux.
+   */
+  handoff?: "auto" | "inherit" | "reuseport";
+  /**
+   * What to accept on, instead of `port`, `hostname` or `path`: what {@linkcode listen} returned.
+   */
+  listener?: Listener;
   /**
    * When aborted, the server closes at once with all its connections, as in `Deno.serve`. Aborted
    * before the server listens, `serve` rejects with its reason.
@@ -117,9 +191,13 @@ export interface ShutdownOptions {
 
 /** {@linkcode ServeOptions}, checked and with their defaults. */
 export interface ServeSettings {
-  readonly listen:
-    | { readonly transport: "tcp"; readonly hostname: string; readonly port: number }
-    | { readonly transport: "unix"; readonly path: string };
+  /** What was asked for: the port may be 0, and the host a name. */
+  readonly listen: Addr;
+  /**
+   * The socket's address, if the driver is not to listen for itself, but to accept on a socket
+   * that it is given later.
+   */
+  readonly socket: Addr | undefined;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly backlog: number | undefined;
   readonly reusePort: boolean;
@@ -179,28 +257,68 @@ export function checkSignal(what: string, value: unknown): void {
   if (value !== undefined && !(value instanceof AbortSignal)) refuse(what, "an AbortSignal", value);
 }
 
-/** Refuses a handler that is no function, and options that are out of range. */
-export function checkServe(handler: unknown, options: ServeOptions): void {
-  if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
-  const as = (name: string) => `serve as '${name}'`;
+const HANDOFFS: readonly string[] = ["auto", "inherit", "reuseport"];
+
+/** The options that say where to listen, in both of `listen` and `serve`. */
+function checkAddress(
+  as: (name: string) => string,
+  options: Pick<ListenOptions, "port" | "hostname" | "path" | "backlog" | "reusePort">,
+): void {
   checkInteger(as("port"), options.port, 0, 65_535);
   checkInteger(as("backlog"), options.backlog, 1, 2_147_483_647);
-  for (const name of ["hostname", "path", "cert", "key"] as const) {
-    checkType(as(name), options[name], "string");
-    if (options[name] === "") refuse(as(name), "a string that is not empty", "");
-  }
-  for (const name of ["onListen", "onError", "onConnState"] as const) {
-    checkType(as(name), options[name], "function");
-  }
+  for (const name of ["hostname", "path"] as const) checkText(as(name), options[name]);
   checkType(as("reusePort"), options.reusePort, "boolean");
-  checkSignal(as("signal"), options.signal);
-  if (options.engine !== undefined && !ENGINES.includes(options.engine)) {
-    refuse(as("engine"), `one of ${ENGINES.join(", ")}`, options.engine);
-  }
   for (const name of ["port", "hostname", "reusePort"] as const) {
     if (options.path !== undefined && options[name] !== undefined) {
       refuse(as(name), "absent where 'path' is given", options[name]);
     }
+  }
+}
+
+function checkText(what: string, value: unknown): void {
+  checkType(what, value, "string");
+  if (value === "") refuse(what, "a string that is not empty", "");
+}
+
+/** Refuses options of `listen` that are out of range. */
+export function checkListen(options: ListenOptions): void {
+  const as = (name: string) => `listen as '${name}'`;
+  checkAddress(as, options);
+  checkInteger(as("fd"), options.fd, 0, 2_147_483_647);
+  if (options.fd === undefined) return;
+  for (const name of ["port", "hostname", "path", "reusePort", "backlog"] as const) {
+    if (options[name] !== undefined) refuse(as(name), "absent where 'fd' is given", options[name]);
+  }
+}
+
+function checkListener(as: (name: string) => string, options: ServeOptions): void {
+  const { listener, handoff } = options;
+  if (handoff !== undefined && !HANDOFFS.includes(handoff)) {
+    refuse(as("handoff"), `one of ${HANDOFFS.join(", ")}`, handoff);
+  }
+  if (handoff === "reuseport" && options.reusePort === false) {
+    refuse(as("reusePort"), "true or absent where 'handoff' is \"reuseport\"", false);
+  }
+  if (listener === undefined) return;
+  for (const name of ["port", "hostname", "path", "reusePort", "handoff"] as const) {
+    if (options[name] === undefined) continue;
+    refuse(as(name), "absent where 'listener' is given", options[name]);
+  }
+}
+
+/** Refuses a handler that is no function, and options that are out of range. */
+export function checkServe(handler: unknown, options: ServeOptions): void {
+  if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
+  const as = (name: string) => `serve as '${name}'`;
+  checkAddress(as, options);
+  checkListener(as, options);
+  for (const name of ["cert", "key"] as const) checkText(as(name), options[name]);
+  for (const name of ["onListen", "onError", "onConnState"] as const) {
+    checkType(as(name), options[name], "function");
+  }
+  checkSignal(as("signal"), options.signal);
+  if (options.engine !== undefined && !ENGINES.includes(options.engine)) {
+    refuse(as("engine"), `one of ${ENGINES.join(", ")}`, options.engine);
   }
   if ((options.cert === undefined) !== (options.key === undefined)) {
     const missing = options.cert === undefined ? "cert" : "key";
@@ -208,16 +326,25 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
   }
 }
 
-/** {@linkcode ServeOptions} with their defaults, after {@linkcode checkServe}. */
-export function serveSettings(options: ServeOptions, draining: AbortSignal): ServeSettings {
+/** What is asked for. */
+export function listenAddress(
+  { path, hostname = "0.0.0.0", port = 8_000 }: Pick<ListenOptions, "port" | "hostname" | "path">,
+): Addr {
+  return path === undefined ? { transport: "tcp", hostname, port } : { transport: "unix", path };
+}
+
+/**
+ * {@linkcode ServeOptions} with their defaults, after {@linkcode checkServe}. `socket` is where the
+ * driver will be given a socket to accept on, if it will.
+ */
+export function serveSettings(
+  options: ServeOptions,
+  draining: AbortSignal,
+  socket: Addr | undefined,
+): ServeSettings {
   return {
-    listen: options.path === undefined
-      ? {
-        transport: "tcp",
-        hostname: options.hostname ?? "0.0.0.0",
-        port: options.port ?? 8_000,
-      }
-      : { transport: "unix", path: options.path },
+    listen: listenAddress(options),
+    socket,
     tls: options.cert === undefined || options.key === undefined
       ? undefined
       : { cert: options.cert, key: options.key },

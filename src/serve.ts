@@ -1,6 +1,7 @@
 import { checkServe, type Handler, type ServeOptions, serveSettings } from "./options.ts";
 import { startDriver } from "./runtime/detect.ts";
 import { DrivenServer, type Server } from "./server.ts";
+import { listenerFor, type SharedListener } from "./upgrade/listener.ts";
 
 /**
  * Serves HTTP with a fetch handler, on this runtime's fastest engine that can be shut down as Go's
@@ -29,14 +30,12 @@ import { DrivenServer, type Server } from "./server.ts";
 export async function serve(handler: Handler, options: ServeOptions = {}): Promise<Server> {
   checkServe(handler, options);
   options.signal?.throwIfAborted();
-  const drainStart = new AbortController();
-  const settings = serveSettings(options, drainStart.signal);
-  if (settings.tls !== undefined) {
+  if (options.cert !== undefined && options.key !== undefined) {
     const { checkCertificate } = await import("./certificate.ts");
-    checkCertificate(settings.tls);
+    checkCertificate({ cert: options.cert, key: options.key });
   }
-  const driver = await startDriver(options.engine ?? "auto", handler, settings);
-  const server = new DrivenServer(driver, drainStart);
+  const listener = await listenerFor(options);
+  const server = await start(handler, options, listener);
   if (options.signal !== undefined) await closeWith(options.signal, server);
   try {
     options.onListen?.(server.addr);
@@ -45,6 +44,27 @@ export async function serve(handler: Handler, options: ServeOptions = {}): Promi
     throw error;
   }
   return server;
+}
+
+/** Starts a server that accepts on the listener, or without one listens for itself. */
+async function start(
+  handler: Handler,
+  options: ServeOptions,
+  listener: SharedListener | undefined,
+): Promise<DrivenServer> {
+  const drainStart = new AbortController();
+  const settings = serveSettings(options, drainStart.signal, listener?.addr);
+  let server;
+  try {
+    const driver = await startDriver(options.engine ?? "auto", handler, settings);
+    server = new DrivenServer(driver, drainStart, listener);
+    await listener?.giveTo(driver);
+    return server;
+  } catch (error) {
+    if (server === undefined) listener?.close();
+    else await server.close();
+    throw error;
+  }
 }
 
 /** Closes the server when the signal aborts, which it may have done while the server started. */

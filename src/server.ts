@@ -24,6 +24,8 @@ export interface Server extends AsyncDisposable {
   readonly url: string;
   /** What runs its HTTP. */
   readonly engine: Engine;
+  /** How a successor gets its listener; undefined if that is not one that can be handed on. */
+  readonly handoff: "inherit" | "reuseport" | undefined;
   /** `"serving"`, then `"draining"` once and for good, then `"closed"`. */
   readonly state: "serving" | "draining" | "closed";
   /** Aborts when the drain starts, or when the server is closed without one. */
@@ -66,11 +68,19 @@ export interface Server extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** The listening socket of a server, if that did not open it for itself. */
+export interface ServedListener {
+  readonly handoff: "inherit" | "reuseport";
+  /** To be called when the server has closed it. */
+  closed(): void;
+}
+
 /** A {@linkcode Server} over a driver. `draining` is the one its handlers are told of. */
 export class DrivenServer implements Server {
   readonly finished: Promise<void>;
   readonly #driver: Driver;
   readonly #drainStart: AbortController;
+  readonly #listener: ServedListener | undefined;
   readonly #changes = new Changes();
   readonly #hooks: (() => unknown)[] = [];
   #finish: () => void;
@@ -80,9 +90,10 @@ export class DrivenServer implements Server {
   /** How many calls of shutdown are still waiting. */
   #waiting = 0;
 
-  constructor(driver: Driver, drainStart: AbortController) {
+  constructor(driver: Driver, drainStart: AbortController, listener?: ServedListener) {
     this.#driver = driver;
     this.#drainStart = drainStart;
+    this.#listener = listener;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
     this.#finish = resolve;
@@ -103,6 +114,10 @@ export class DrivenServer implements Server {
 
   get engine(): Engine {
     return this.#driver.engine;
+  }
+
+  get handoff(): "inherit" | "reuseport" | undefined {
+    return this.#listener?.handoff;
   }
 
   get state(): "serving" | "draining" | "closed" {
@@ -178,7 +193,11 @@ export class DrivenServer implements Server {
   }
 
   async #closeListeners(spareIdle: boolean): Promise<void> {
-    await this.#driver.closeListeners(spareIdle);
+    try {
+      await this.#driver.closeListeners(spareIdle);
+    } finally {
+      this.#listener?.closed();
+    }
   }
 
   async #closeAll(): Promise<void> {

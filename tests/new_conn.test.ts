@@ -17,7 +17,7 @@ for (const engine of engines) {
     const handler = () => new Response("hello");
     const options = { port: 0, hostname: "127.0.0.1" };
     checkServe(handler, options);
-    const settings = serveSettings(options, new AbortController().signal);
+    const settings = serveSettings(options, new AbortController().signal, undefined);
     const driver = await startDriver(engine, handler, settings);
     const [silent, served] = [await connect(driver.addr), await connect(driver.addr)];
     const half = await connect(driver.addr);

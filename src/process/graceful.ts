@@ -2,10 +2,15 @@ import process from "node:process";
 import { constants } from "node:os";
 import { adopt } from "../adopt.ts";
 import { ShutdownIncompleteError } from "../errors.ts";
-import { checkMilliseconds, checkSignal } from "../options.ts";
+import { checkMilliseconds, checkSignal, type ShutdownOptions } from "../options.ts";
 import type { NativeServer } from "../runtime/node_adopt.ts";
 import type { ShutdownReport } from "../report.ts";
 import { DrivenServer, type Server } from "../server.ts";
+import { Upgrader } from "../upgrade/upgrader.ts";
+import { Succession } from "./succession.ts";
+
+/** How long idle connections stay open after an upgrade, in ms, unless `idleGrace` says otherwise. */
+const UPGRADE_IDLE_GRACE = 1_000;
 
 /** A function that runs when the servers are closed, such as one that ends a database pool. */
 export type Cleanup = () => unknown;
@@ -28,6 +33,24 @@ export interface GracefulOptions {
   /** Starts it as well, when it aborts. */
   signal?: AbortSignal;
   /**
+   * The signal at which a new process takes over, `"SIGHUP"` by custom: the same program is started
+   * again and inherits the listeners, and when its own `graceful` is reached this process drains
+   * and exits. If it never is, this process serves on and says so. The servers have to be made with
+   * `handoff`, or to listen on what `listen` returned.
+   *
+   * A signal that comes while an upgrade is under way is ignored, and says so; one that comes while
+   * the process before this one is still draining waits for its end.
+   */
+  upgradeOn?: string;
+  /** What starts the new process, if its defaults do not fit: another command, a PID file. */
+  upgrader?: Upgrader;
+  /**
+   * For how many milliseconds idle connections stay open when the drain starts, so that a request
+   * that is already on the wire does not find its connection closed. The default is 0, and 1 000
+   * after an upgrade, where nobody is in a hurry.
+   */
+  idleGrace?: number;
+  /**
    * Runs after the servers are closed; of several the last one first. One that fails is reported
    * and does not stop the next.
    */
@@ -44,7 +67,10 @@ export interface GracefulOptions {
 
 /** What became of a process's servers. */
 export interface GracefulReport {
-  /** What started it: a signal's name, `"aborted"`, or `"finished"` by a server of its own accord. */
+  /**
+   * What started it: a signal's name, `"aborted"`, `"upgraded"` by a successor that has taken over,
+   * or `"finished"` by a server of its own accord.
+   */
   readonly cause: string;
   /** One report a server, in the order in which they were given. */
   readonly servers: readonly ShutdownReport[];
@@ -84,15 +110,21 @@ export async function graceful(
   const { exit = 1_000 } = options;
   if (exit !== false) checkMilliseconds("be graceful as 'exit'", exit, 0);
   const cleanups = checkedCleanups(options.cleanup);
-  checkSignalNames(signals);
+  checkSignalNames("signals", signals);
+  const upgradeOn = checkedUpgradeSignal(options, signals);
+  checkMilliseconds("be graceful as 'idleGrace'", options.idleGrace, 0);
   const driven = [servers].flat().map(asServer);
 
+  const succession = new Succession(driven, upgradeOn, options.upgrader);
   const end = new EndOfProcess(signals, driven);
   try {
-    const cause = await end.cause(signal);
+    await succession.begin();
+    const cause = await end.cause(signal, succession.succeeded);
+    await succession.end();
+    const { idleGrace = cause === "upgraded" ? UPGRADE_IDLE_GRACE : 0 } = options;
     const errors: unknown[] = [];
     const reports = await Promise.all(
-      driven.map((server) => shutdownOrClose(server, timeout, errors)),
+      driven.map((server) => shutdownOrClose(server, { timeout, idleGrace }, errors)),
     );
     await runAll(cleanups, errors);
     const forced = reports.some((report) => report.forced > 0);
@@ -102,6 +134,7 @@ export async function graceful(
     return { cause, servers: reports, forced, errors, exitCode };
   } finally {
     end.release();
+    succession.release();
   }
 }
 
@@ -123,14 +156,33 @@ function checkedCleanups(cleanup: GracefulOptions["cleanup"] = []): Cleanup[] {
 }
 
 function checkSignalNames(
+  option: string,
   signals: readonly string[],
 ): asserts signals is readonly NodeJS.Signals[] {
   for (const name of signals) {
     if (name in constants.signals) continue;
     throw new TypeError(
-      `Cannot be graceful as 'signals' must be signals of this system: current value is "${name}"`,
+      `Cannot be graceful as '${option}' must be signals of this system: current value is "${name}"`,
     );
   }
+}
+
+function checkedUpgradeSignal(
+  { upgradeOn, upgrader }: GracefulOptions,
+  signals: readonly string[],
+): NodeJS.Signals | undefined {
+  if (upgrader !== undefined && !(upgrader instanceof Upgrader)) {
+    throw new TypeError(
+      `Cannot be graceful as 'upgrader' must be an Upgrader: current value is ${String(upgrader)}`,
+    );
+  }
+  if (upgradeOn === undefined) return undefined;
+  const names = [upgradeOn];
+  checkSignalNames("upgradeOn", names);
+  if (!signals.includes(upgradeOn)) return names[0];
+  throw new TypeError(
+    `Cannot be graceful as 'upgradeOn' must be none of 'signals': current value is "${upgradeOn}"`,
+  );
 }
 
 /** The signals of the process, for as long as `graceful` runs. */
@@ -146,8 +198,8 @@ class EndOfProcess {
     for (const name of signals) process.on(name, this.#onSignal);
   }
 
-  /** Resolves with what starts the end. */
-  async cause(signal: AbortSignal | undefined): Promise<string> {
+  /** Resolves with what starts the end: `signal`, a successor, or what happens to the process. */
+  async cause(signal: AbortSignal | undefined, succeeded: Promise<unknown>): Promise<string> {
     const start = (cause: string) => {
       this.#ending = true;
       this.#first.resolve(cause);
@@ -156,6 +208,8 @@ class EndOfProcess {
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort);
     for (const server of this.#servers) server.finished.then(() => start("finished"));
+    // Nobody was in a hurry: the first signal of those that end the process is still to come.
+    succeeded.then(() => this.#first.resolve("upgraded"));
     const cause = await this.#first.promise;
     signal?.removeEventListener("abort", onAbort);
     return cause;
@@ -190,12 +244,12 @@ function exitAfter(ms: number, exitCode: number): void {
 
 async function shutdownOrClose(
   server: Server,
-  timeout: number,
+  options: ShutdownOptions,
   errors: unknown[],
 ): Promise<ShutdownReport> {
   const start = performance.now();
   try {
-    return await server.shutdown({ timeout });
+    return await server.shutdown(options);
   } catch (error) {
     if (error instanceof ShutdownIncompleteError) {
       await server.close();

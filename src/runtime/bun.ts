@@ -4,11 +4,12 @@ import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
 import { NEW_CONN_LIFETIME } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
 import { BunInfo, Flights } from "./bun_flights.ts";
-import { type KernelConn, type KernelSockets, openKernelSockets } from "./bun_sockets.ts";
-import type { BunRuntime, BunServer, BunWebSocket, BunWebSocketHandlers } from "./bun_types.ts";
+import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
+import { bun, type BunServer, type BunWebSocket, type BunWebSocketHandlers } from "./bun_types.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
 import { LINGER, sayingClose } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
+import { StandIn } from "./stand_in.ts";
 
 /** Starts a server on `Bun.serve`. */
 export function startBun(handler: Handler, settings: ServeSettings): Driver {
@@ -21,7 +22,8 @@ class BunDriver implements Driver {
   readonly addr: Addr;
   readonly #server: BunServer;
   readonly #kernel: KernelSockets | undefined = openKernelSockets();
-  readonly #listener: number | undefined;
+  readonly #standIn: StandIn<BunServer> | undefined;
+  #listener: number | undefined;
   readonly #flights: Flights;
   /** The open ones, and when they were opened. */
   readonly #webSockets = new Map<BunWebSocket, number>();
@@ -37,16 +39,31 @@ class BunDriver implements Driver {
 
   constructor(handler: Handler, settings: ServeSettings) {
     this.secure = settings.tls !== undefined;
-    const listeningBefore = this.#kernel?.listening();
-    this.#server = this.#serve(handler, settings);
-    const { address } = this.#server;
-    this.addr = settings.listen.transport === "unix"
-      ? settings.listen
-      : { transport: "tcp", hostname: address.address, port: address.port };
+    this.#standIn = settings.socket && new StandIn(
+      settings.socket,
+      (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
+      (server) => void server.stop(true),
+    );
+    if (this.#standIn !== undefined) {
+      this.#server = this.#standIn.listener;
+      this.addr = settings.socket!;
+    } else {
+      const opened = this.#opening(() => this.#serve(handler, settings));
+      this.#server = opened.made;
+      this.#listener = opened.fd;
+      this.addr = addrOf(this.#server, settings.listen);
+      this.#tuneListener(settings.backlog);
+    }
     this.#flights = new Flights(this.#server, this.addr);
-    this.#listener = this.#kernel?.listening().difference(listeningBefore ?? new Set())
-      .values().next().value;
-    this.#tuneListener(settings.backlog);
+  }
+
+  async acceptOn(fd: number): Promise<number> {
+    this.#listener = this.#standIn!.graft(fd);
+    return this.#listener;
+  }
+
+  #opening(open: () => BunServer): { made: BunServer; fd: number | undefined } {
+    return this.#kernel?.opening(open) ?? { made: open(), fd: undefined };
   }
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
@@ -67,10 +84,8 @@ class BunDriver implements Driver {
         ? response.then((response) => finish(response, info))
         : finish(response, info);
     };
-    // The cast: the types of other runtimes do not know Bun's namespace.
-    const { Bun } = globalThis as unknown as { Bun: BunRuntime };
     try {
-      return Bun.serve({
+      return bun().serve({
         ...(listen.transport === "unix"
           ? { unix: listen.path }
           : { hostname: listen.hostname, port: listen.port, reusePort }),
@@ -104,11 +119,12 @@ class BunDriver implements Driver {
   }
 
   #tuneListener(backlog: number | undefined): void {
-    const found = this.#kernel !== undefined && this.#listener !== undefined;
+    const [kernel, listener] = [this.#kernel, this.#listener];
+    const found = kernel !== undefined && listener !== undefined;
     // Bun has Linux keep a connection back until it sends something, and would lose it at a stop.
-    if (found && this.addr.transport === "tcp") this.#kernel.acceptAtOnce(this.#listener);
+    if (found && this.addr.transport === "tcp") kernel.acceptAtOnce(listener);
     if (backlog === undefined) return;
-    if (found && this.#kernel.setBacklog(this.#listener, backlog)) return;
+    if (found && kernel.setBacklog(listener, backlog)) return;
     this.#server.stop(true);
     throw new TypeError(
       `Cannot serve as 'backlog' must be absent with the engine "bun" on ${process.platform}: ` +
@@ -233,6 +249,12 @@ class BunDriver implements Driver {
   #onlyWebSockets(): boolean {
     return this.#server.pendingRequests === 0 && this.#server.pendingWebSockets > 0;
   }
+}
+
+function addrOf({ address }: BunServer, asked: Addr): Addr {
+  return asked.transport === "unix"
+    ? asked
+    : { transport: "tcp", hostname: address.address, port: address.port };
 }
 
 /**

@@ -22,7 +22,19 @@ export interface BunWebSocketHandlers {
   close?(socket: BunWebSocket, code: number, reason: string): unknown;
 }
 
-/** What is used of Bun. */
-export interface BunRuntime {
+/** A listener of TCP or of a unix socket. */
+export interface BunListener {
+  readonly port: number;
+  stop(closeActiveConnections: boolean): void;
+}
+
+interface BunRuntime {
   serve(options: Record<string, unknown>): BunServer;
+  listen(options: Record<string, unknown>): BunListener;
+}
+
+/** The runtime. Only called on Bun. */
+export function bun(): BunRuntime {
+  // The cast: the types of other runtimes do not know Bun's namespace.
+  return (globalThis as unknown as { Bun: BunRuntime }).Bun;
 }

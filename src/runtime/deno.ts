@@ -10,6 +10,7 @@ import { listenOptions } from "./deno_listen.ts";
 import { addrOf, connectionServing, deno, type DenoConn, type DenoListener } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
+import { StandIn } from "./stand_in.ts";
 import { TableDriver } from "./table_driver.ts";
 
 /** How long to wait after an accept that failed, in ms: Go's figures. */
@@ -20,7 +21,14 @@ const LONGEST_RETRY = 1_000;
 export function startDeno(handler: Handler, settings: ServeSettings): Driver {
   const internals = connectionServing();
   if (internals === undefined) throw new Error("This version of Deno has no HTTP on a connection");
-  return new DenoDriver({ internals, handler, settings }, listen(settings));
+  const hosting = { internals, handler, settings };
+  if (settings.socket === undefined) return new DenoDriver(hosting, listen(settings));
+  const standIn = new StandIn(
+    settings.socket,
+    (where) => listen({ ...settings, listen: where, reusePort: false }),
+    (listener) => listener.close(),
+  );
+  return new DenoDriver(hosting, standIn.listener, standIn);
 }
 
 function listen(settings: ServeSettings): DenoListener {
@@ -39,12 +47,17 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly secure: boolean;
   readonly #hosting: Hosting;
   readonly #listener: DenoListener;
-  readonly #accepting: Promise<void>;
+  readonly #standIn: StandIn<DenoListener> | undefined;
+  #accepting: Promise<void> | undefined;
   #listening = true;
 
-  constructor(hosting: Omit<Hosting, "onGone" | "draining">, listener: DenoListener) {
+  constructor(
+    hosting: Omit<Hosting, "onGone" | "draining">,
+    listener: DenoListener,
+    standIn?: StandIn<DenoListener>,
+  ) {
     super();
-    this.addr = addrOf(listener.addr);
+    this.addr = hosting.settings.socket ?? addrOf(listener.addr);
     this.secure = hosting.settings.tls !== undefined;
     this.#hosting = {
       ...hosting,
@@ -52,7 +65,14 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
       draining: () => this.onChange,
     };
     this.#listener = listener;
+    this.#standIn = standIn;
+    if (standIn === undefined) this.#accepting = this.#acceptAll();
+  }
+
+  async acceptOn(fd: number): Promise<number> {
+    const grafted = this.#standIn!.graft(fd);
     this.#accepting = this.#acceptAll();
+    return grafted;
   }
 
   async #acceptAll(): Promise<void> {
@@ -80,7 +100,8 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   async closeListeners(): Promise<void> {
     this.#listening = false;
     this.#listener.close();
-    if (this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
+    const isOurs = this.#standIn === undefined;
+    if (isOurs && this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
     await this.#accepting;
   }
 }

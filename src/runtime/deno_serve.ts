@@ -11,6 +11,7 @@ import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.t
 import type { Driver, Engine } from "./driver.ts";
 import { sayingClose } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
+import { StandIn } from "./stand_in.ts";
 
 /** How long a forced close waits, in ms, for what `Deno.serve` cannot end: an upload that is read. */
 const FORCE_WAIT = 500;
@@ -26,6 +27,7 @@ class DenoServeDriver implements Driver {
   readonly secure: boolean;
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #server: DenoHttpServer;
+  readonly #standIn: StandIn<DenoHttpServer> | undefined;
   readonly #flights = new Set<Flight>();
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
@@ -33,6 +35,16 @@ class DenoServeDriver implements Driver {
 
   constructor(handler: Handler, settings: ServeSettings) {
     this.secure = settings.tls !== undefined;
+    this.#standIn = settings.socket && new StandIn(
+      settings.socket,
+      (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
+      (server) => void server.shutdown(),
+    );
+    this.#server = this.#standIn?.listener ?? this.#serve(handler, settings);
+    this.addr = settings.socket ?? addrOf(this.#server.addr);
+  }
+
+  #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {
     const { onError, draining } = settings;
     const options = {
       ...listenOptions(settings),
@@ -40,7 +52,7 @@ class DenoServeDriver implements Driver {
       onError: async (error: unknown) => this.#finish(await onError(error)),
     };
     try {
-      this.#server = deno().serve(options, (request, native) => {
+      return deno().serve(options, (request, native) => {
         const flight = new Flight(request, native, draining);
         this.#follow(flight);
         return this.#answer(handler, flight);
@@ -48,7 +60,10 @@ class DenoServeDriver implements Driver {
     } catch (error) {
       throw listenError(settings.listen, error);
     }
-    this.addr = addrOf(this.#server.addr);
+  }
+
+  async acceptOn(fd: number): Promise<number> {
+    return this.#standIn!.graft(fd);
   }
 
   #follow(flight: Flight): void {
@@ -85,7 +100,8 @@ class DenoServeDriver implements Driver {
       this.#gone = true;
       this.#onChange?.();
     });
-    if (this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
+    const isOurs = this.#standIn === undefined;
+    if (isOurs && this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
   }
 
   closeIdle(_now: number, _policy: PollPolicy): boolean {

@@ -62,6 +62,14 @@ export type DenoListenOptions =
 
 interface DenoRuntime {
   readonly internal: symbol;
+  readonly permissions: {
+    querySync(descriptor: { name: "ffi" } | { name: "env"; variable: string }): { state: string };
+  };
+  dlopen(library: string, symbols: Record<string, unknown>): { symbols: unknown };
+  readonly UnsafePointer: {
+    of(buffer: Uint8Array): object | null;
+    value(pointer: object | null): bigint;
+  };
   listen(options: DenoListenOptions): DenoListener;
   listenTls(options: DenoListenOptions): DenoListener;
   serve(options: Record<string, unknown>, handler: DenoHandler): DenoHttpServer;

@@ -2,6 +2,7 @@ import process from "node:process";
 import type { Handler, ServeSettings } from "../options.ts";
 import { connectionServing } from "./deno_types.ts";
 import type { Driver, Engine, StartDriver } from "./driver.ts";
+import { mayGraft, NotGraftableError } from "./stand_in.ts";
 
 /** How each engine of this runtime is started, the fastest that keeps every promise first. */
 function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
@@ -38,17 +39,25 @@ export async function startDriver(
   }
   if (!canServe(engine, settings)) refuse(engine, settings);
   const start = await load();
-  return await start(handler, settings);
+  try {
+    return await start(handler, settings);
+  } catch (error) {
+    if (asked !== "auto" || !(error instanceof NotGraftableError)) throw error;
+    return await startDriver("node", handler, settings);
+  }
 }
 
 /** Whether an engine has what these settings ask for. */
-function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): boolean {
+function canServe(engine: Engine, { onConnState, websocket, socket }: ServeSettings): boolean {
   if (websocket !== undefined && engine !== "bun") return false;
+  if (socket !== undefined && engine !== "node" && !mayGraft()) return false;
   return onConnState === undefined || engine === "node" || engine === "deno";
 }
 
-function refuse(engine: Engine, { websocket }: ServeSettings): never {
-  const rule = engine !== "bun" && websocket !== undefined
+function refuse(engine: Engine, { websocket, socket }: ServeSettings): never {
+  const rule = socket !== undefined && !mayGraft()
+    ? `'engine' must be "node" where a listening socket is handed on without FFI`
+    : engine !== "bun" && websocket !== undefined
     ? `'websocket' must be absent on every engine but "bun"`
     : `'onConnState' must be absent with an engine that does not show its connections`;
   throw new TypeError(`Cannot serve as ${rule}: current engine is "${engine}"`);

@@ -21,6 +21,13 @@ export interface Driver {
   readonly tally: Tally;
 
   /**
+   * Accepts on a listening socket that the driver has not opened itself, and owns it from now on.
+   * Resolves with its descriptor, which may have become another number. To be called once, if
+   * {@linkcode ServeSettings.socket} is set.
+   */
+  acceptOn(fd: number): Promise<number>;
+
+  /**
    * From now on each response says `Connection: close` and ends its connection. `onChange` is
    * called whenever a connection may have become idle or has closed.
    */

@@ -10,7 +10,7 @@ import type { Addr } from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
 import type { Driver } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
-import { type Exchange, NodeDriver, type NodeServer, peerAddr } from "./node_conns.ts";
+import { type Exchange, listening, NodeDriver, type NodeServer, peerAddr } from "./node_conns.ts";
 
 /** Starts a server on `node:http`. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {
@@ -19,9 +19,11 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
   const driver = new NodeDriver(listener, {
     secure: settings.tls !== undefined,
     onConnState: settings.onConnState,
+    addr: settings.socket,
+    backlog: settings.backlog,
   });
   server.on("request", responder(handler, settings, driver));
-  await listen(listener, settings);
+  if (settings.socket === undefined) await listen(listener, settings);
   // From here on an error of the listener is not one of starting it.
   listener.on("error", (error) => void settings.onError(error));
   return driver;
@@ -45,21 +47,18 @@ function plainListener(server: NodeServer): net.Server {
   );
 }
 
-function listen(listener: net.Server, settings: ServeSettings): Promise<void> {
+async function listen(listener: net.Server, settings: ServeSettings): Promise<void> {
   const { listen, backlog, reusePort } = settings;
-  return new Promise((resolve, reject) => {
-    const onError = (error: unknown) => reject(listenError(listen, error));
-    listener.once("error", onError);
-    listener.listen(
+  try {
+    await listening(
+      listener,
       listen.transport === "unix"
         ? { path: listen.path, backlog }
         : { host: listen.hostname, port: listen.port, backlog, reusePort },
-      () => {
-        listener.off("error", onError);
-        resolve();
-      },
     );
-  });
+  } catch (error) {
+    throw listenError(listen, error);
+  }
 }
 
 /** Turns the requests of `node:http` into those of a fetch handler. */

@@ -18,6 +18,8 @@ export function adoptNode(server: http.Server): Driver {
     // A server of node:tls can be given more certificates.
     secure: "addContext" in server,
     onConnState: undefined,
+    addr: undefined,
+    backlog: undefined,
   });
   const begin = (req: http.IncomingMessage, res: http.ServerResponse) =>
     void driver.begin(req, res);

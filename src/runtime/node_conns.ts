@@ -26,6 +26,9 @@ export interface NodeServerTraits {
   /** Whether it speaks TLS. */
   readonly secure: boolean;
   readonly onConnState: ServeSettings["onConnState"];
+  /** Where it listens, if the server itself cannot tell. */
+  readonly addr: Addr | undefined;
+  readonly backlog: number | undefined;
 }
 
 /** The connections of a node server, and their end. */
@@ -34,6 +37,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly secure: boolean;
   readonly #listener: net.Server;
   readonly #onConnState: ServeSettings["onConnState"];
+  readonly #backlog: number | undefined;
   #addr: Addr | undefined;
 
   /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
@@ -42,6 +46,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     this.#listener = listener;
     this.secure = traits.secure;
     this.#onConnState = traits.onConnState;
+    this.#addr = traits.addr;
+    this.#backlog = traits.backlog;
     listener.on("connection", (socket: net.Socket) => this.#onConnection(socket));
     if (!this.secure) return;
     // Before the server's own listener, which announces a session of HTTP/2 in the same turn.
@@ -57,6 +63,11 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   get addr(): Addr {
     this.#addr ??= localAddr(this.#listener);
     return this.#addr;
+  }
+
+  async acceptOn(fd: number): Promise<number> {
+    await listening(this.#listener, { fd, backlog: this.#backlog });
+    return fd;
   }
 
   #onConnection(socket: Tracked): NodeConn {
@@ -271,6 +282,21 @@ export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
   return remoteAddress === undefined || remotePort === undefined
     ? { transport: "unix", path: "" }
     : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+}
+
+/** Resolves when the server listens, rejects if it cannot. */
+export function listening(
+  listener: net.Server,
+  where: net.ListenOptions | { fd: number; backlog: number | undefined },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    listener.once("error", reject);
+    // The cast: the types leave `fd` out.
+    listener.listen(where as net.ListenOptions, () => {
+      listener.off("error", reject);
+      resolve();
+    });
+  });
 }
 
 /**

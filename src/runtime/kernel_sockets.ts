@@ -1,31 +1,13 @@
 /**
- * The kernel's view of a server's sockets, which `Bun.serve` does not show: read with `bun:ffi`,
- * on Linux. It costs nothing until it is asked.
+ * The kernel's view of a process's sockets, which `Bun.serve` and Deno do not show: read with the C
+ * library, on Linux. It costs nothing until it is asked.
  */
-import { readdirSync } from "node:fs";
-import process from "node:process";
 import type { Addr } from "../conn.ts";
-
-/** What is used of the C library. */
-interface LibC {
-  getsockopt(fd: number, level: number, name: number, value: Uint8Array, size: Uint8Array): number;
-  setsockopt(fd: number, level: number, name: number, value: Uint8Array, size: number): number;
-  getsockname(fd: number, addr: Uint8Array, size: Uint8Array): number;
-  getpeername(fd: number, addr: Uint8Array, size: Uint8Array): number;
-  shutdown(fd: number, how: number): number;
-  listen(fd: number, backlog: number): number;
-  open(path: Uint8Array, flags: number): number;
-  dup2(from: number, to: number): number;
-  close(fd: number): number;
-}
-
-/** What is used of `bun:ffi`. */
-interface BunFFI {
-  dlopen(
-    library: string,
-    symbols: Record<string, { args: readonly string[]; returns: string }>,
-  ): { symbols: LibC };
-}
+import { register, registrationsOf, unregister } from "./event_loop.ts";
+import { type LibC, openLibC } from "./libc.ts";
+import { cString, descriptors } from "./proc_files.ts";
+import type { Steering } from "./sockets.ts";
+import { acceptQueue, steerTo, stopSteering } from "./steering.ts";
 
 /** A connection as the kernel has it. */
 export interface KernelConn {
@@ -37,75 +19,77 @@ export interface KernelConn {
   readonly silentFor: number;
 }
 
-// The numbers of Linux, the same on every processor that Bun runs on.
+// The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
 const IPPROTO_TCP = 6;
 const TCP_DEFER_ACCEPT = 9;
 const TCP_INFO = 11;
 const TCP_ESTABLISHED = 1;
+const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SHUT_RDWR = 2;
 const O_RDWR = 2;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+const F_SETFD = 2;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const F_DUPFD_CLOEXEC = 1030;
+const FD_CLOEXEC = 1;
 /** Where `struct tcp_info` has its fields. */
 const INFO_STATE = 0;
 const INFO_LAST_DATA_RECV = 52;
 const INFO_BYTES_RECEIVED = 128;
 const INFO_SIZE = 136;
 
+/** The size of the largest address, that of a unix socket. */
+const NAME_SIZE = 110;
+
 const size = (bytes: number): Uint8Array => new Uint8Array(Uint32Array.of(bytes).buffer);
 
 /** The sockets of this process, or undefined where they cannot be looked at. */
 export function openKernelSockets(): KernelSockets | undefined {
-  if (process.platform !== "linux") return undefined;
-  // The cast: the types of node do not know Bun's modules.
-  const ffi = process.getBuiltinModule("bun:ffi" as "fs") as unknown as BunFFI | undefined;
-  if (ffi === undefined) return undefined;
-  const libc = loadLibC(ffi);
+  const libc = openLibC();
   return libc && new KernelSockets(libc);
-}
-
-function loadLibC({ dlopen }: BunFFI): LibC | undefined {
-  const socketCall = { args: ["i32", "ptr", "ptr"], returns: "i32" };
-  const symbols = {
-    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
-    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
-    getsockname: socketCall,
-    getpeername: socketCall,
-    shutdown: { args: ["i32", "i32"], returns: "i32" },
-    listen: { args: ["i32", "i32"], returns: "i32" },
-    open: { args: ["ptr", "i32"], returns: "i32" },
-    dup2: { args: ["i32", "i32"], returns: "i32" },
-    close: { args: ["i32"], returns: "i32" },
-  };
-  // The first name is glibc's, the others are musl's.
-  for (const name of ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]) {
-    try {
-      return dlopen(name, symbols).symbols;
-    } catch {
-      // The next name; without any of them the caller does without.
-    }
-  }
-  return undefined;
 }
 
 /** Finds sockets among the process's descriptors, and acts on them. */
 export class KernelSockets {
+  readonly steering: Steering;
   readonly #libc: LibC;
 
   constructor(libc: LibC) {
     this.#libc = libc;
+    this.steering = {
+      steerTo: ({ fd, addr }) => steerTo(libc, fd, addr),
+      stop: (fd) => stopSteering(libc, fd),
+      acceptQueue: (fd) => acceptQueue(libc, fd),
+    };
   }
 
   /** The descriptors that listen. */
   listening(): Set<number> {
     const value = new Uint8Array(4);
     return new Set(
-      descriptors().filter((fd) =>
+      descriptors(this.#libc).filter((fd) =>
         this.#libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, size(4)) === 0 && value[0] === 1
       ),
     );
+  }
+
+  /** Runs what opens a listener, and finds the descriptor that it has opened. */
+  opening<T>(open: () => T): { made: T; fd: number | undefined } {
+    const before = this.listening();
+    const made = open();
+    const [fd] = this.listening().difference(before);
+    return { made, fd };
+  }
+
+  /** Whether {@linkcode KernelSockets.graft} can work on the listener of a runtime. */
+  isGraftable(listener: number): boolean {
+    return registrationsOf(this.#libc, listener).length > 0;
   }
 
   /** Has the kernel show a connection at once, not only with its first bytes. */
@@ -122,16 +106,60 @@ export class KernelSockets {
    * turn: nothing is accepted any more, and the owner does not know.
    */
   closeBehindItsOwner(listener: number): boolean {
-    const nothing = this.#libc.open(new TextEncoder().encode("/dev/null\0"), O_RDWR);
+    const nothing = this.#libc.open(cString("/dev/null"), O_RDWR);
     if (nothing < 0) return false;
-    const done = this.#libc.dup2(nothing, listener) === listener;
+    unregister(this.#libc, listener);
+    const done = this.#libc.dup3(nothing, listener, O_CLOEXEC) === listener;
     this.#libc.close(nothing);
     return done;
   }
 
+  /**
+   * Puts a listening socket in the place of the one that a runtime listens on, which is closed: from
+   * now on it accepts from this one, at the speed it has. The number `fd` is closed as well. False
+   * if the kernel refuses.
+   */
+  graft(fd: number, listener: number): boolean {
+    const registrations = registrationsOf(this.#libc, listener);
+    this.setNonblocking(fd);
+    if (this.#libc.dup3(fd, listener, O_CLOEXEC) !== listener) return false;
+    this.#libc.close(fd);
+    return register(this.#libc, listener, registrations);
+  }
+
+  /** Another descriptor of the same socket, which no program that this one starts inherits. */
+  duplicate(fd: number): number {
+    return this.#libc.fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  }
+
+  close(fd: number): void {
+    this.#libc.close(fd);
+  }
+
+  /** Of what this process has inherited: what it starts itself does not inherit it in turn. */
+  setCloseOnExec(fd: number): void {
+    this.#libc.fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
+
+  /** The flag belongs to the socket, and so to every process that has it. */
+  setNonblocking(fd: number): void {
+    this.#libc.fcntl(fd, F_SETFL, this.#libc.fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
+  }
+
+  /** The address that a socket is bound to, or undefined if it is no socket. */
+  addressOf(fd: number): Addr | undefined {
+    const name = new Uint8Array(NAME_SIZE);
+    if (this.#libc.getsockname(fd, name, size(NAME_SIZE)) !== 0) return undefined;
+    if (familyOf(name) !== AF_UNIX) {
+      return { transport: "tcp", hostname: hostOf(name), port: portOf(name) };
+    }
+    const path = name.subarray(2, name.indexOf(0, 2));
+    return { transport: "unix", path: new TextDecoder().decode(path) };
+  }
+
   /** The TCP connections accepted at a port of this machine. */
   connections(port: number): KernelConn[] {
-    return descriptors().flatMap((fd) => this.#connection(fd, port) ?? []);
+    return descriptors(this.#libc).flatMap((fd) => this.#connection(fd, port) ?? []);
   }
 
   /** Ends a connection as its client would see it end. */
@@ -158,21 +186,20 @@ export class KernelSockets {
   }
 }
 
-/** All of them: the calls above fail on one that is no socket. */
-function descriptors(): number[] {
-  return readdirSync("/proc/self/fd").map(Number);
+function familyOf(name: Uint8Array): number {
+  return new DataView(name.buffer).getUint16(0, true);
 }
 
 /** Of a `struct sockaddr_in` or `sockaddr_in6`; 0 for another family. */
 function portOf(name: Uint8Array): number {
-  const family = new DataView(name.buffer).getUint16(0, true);
+  const family = familyOf(name);
   if (family !== AF_INET && family !== AF_INET6) return 0;
   return new DataView(name.buffer).getUint16(2);
 }
 
 function hostOf(name: Uint8Array): string {
   const view = new DataView(name.buffer);
-  if (view.getUint16(0, true) === AF_INET) return name.subarray(4, 8).join(".");
+  if (familyOf(name) === AF_INET) return name.subarray(4, 8).join(".");
   const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(8 + 2 * i).toString(16));
   // The URL parser knows how to write an IPv6 address short.
   const short = new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);

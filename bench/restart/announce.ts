@@ -1,0 +1,24 @@
+/**
+ * What the services here have in common: their answer, and the lines by which they tell whoever
+ * started them where they are, `ready <pid>` and `ended <pid> <exit code>`.
+ */
+import process from "node:process";
+
+/** The variable that marks all processes of one run. */
+export const MARK = "RESTART_BENCH";
+
+/** The variable with the time at which a service ends in any case, in ms since 1970. */
+export const UNTIL = "RESTART_BENCH_UNTIL";
+
+/** Answers with the process and the path. */
+export function answer(request: Request): Response {
+  return new Response(`${process.pid} ${new URL(request.url).pathname}`);
+}
+
+/** Tells that this process serves, and later that it ends. */
+export function announce(): void {
+  console.log(`ready ${process.pid}`);
+  process.on("exit", (code) => console.log(`ended ${process.pid} ${code}`));
+  // For the case that whoever started it was killed.
+  setTimeout(() => process.exit(3), Number(process.env[UNTIL]) - Date.now()).unref();
+}

@@ -1,0 +1,191 @@
+/**
+ * Restarts a service under load, many times, and counts what was lost.
+ *
+ * `node bench/restart/soak.ts --runtime bun --handoff inherit --restarts 100`
+ */
+import { writeFileSync } from "node:fs";
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import type { Engine } from "../../mod.ts";
+import { type Runtime, RUNTIMES } from "../runtimes.ts";
+import { median } from "../stats.ts";
+import { Load } from "./load.ts";
+import { type Restart, RestartableService } from "./restartable.ts";
+import { asCount, asRuntime } from "./runtimes.ts";
+import { printReport } from "./soak_report.ts";
+import { BIN, type FailureKind, type Tally } from "./tally.ts";
+import { until } from "./until.ts";
+import { type Handoff, handOff } from "./ways.ts";
+
+/** Options of {@linkcode soak}. */
+export interface SoakOptions {
+  readonly runtime: Runtime;
+  /** @default {"auto"} */
+  readonly handoff?: Handoff;
+  /** @default {"auto"} */
+  readonly engine?: "auto" | Engine;
+  /** @default {100} */
+  readonly restarts?: number;
+  /**
+   * How many clients open a connection for every request.
+   *
+   * @default {32}
+   */
+  readonly fresh?: number;
+  /**
+   * How many clients keep their connections alive.
+   *
+   * @default {16}
+   */
+  readonly kept?: number;
+}
+
+/** What became of the requests during the restarts, and how long the restarts took. */
+export interface SoakResult {
+  readonly runtime: Runtime;
+  readonly handoff: Handoff;
+  readonly engine: "auto" | Engine;
+  readonly restarts: number;
+  readonly requests: number;
+  readonly failed: number;
+  readonly failures: Readonly<Partial<Record<FailureKind, number>>>;
+  /** The messages of the first failures. */
+  readonly messages: readonly string[];
+  /** The processes that ended with another exit code than 0, and that code. */
+  readonly unclean: readonly { readonly pid: number; readonly code: number | undefined }[];
+  /** Answers a second while nothing is restarted, and from the first restart to the last. */
+  readonly steadyRate: number;
+  readonly rate: number;
+  /** The answers within the worst 250 ms of the restarts, beside those of the median steady ones. */
+  readonly lowest: number;
+  /** From the signal to the first answer of the new process, in ms. */
+  readonly firstAnswer: Times;
+  /** From the signal until the old process is gone, in ms. */
+  readonly gone: Times;
+  /** The longest time from a request to the end of its response, in ms. */
+  readonly slowest: number;
+}
+
+/** A time that was measured more than once. */
+export interface Times {
+  readonly median: number;
+  readonly max: number;
+}
+
+/** How long it goes on before it is measured, and then without a restart, in ms. */
+const WARM_UP = 1_000;
+const STEADY = 3_000;
+
+/** How long it goes on after the last restart, in ms. */
+const SETTLE = 500;
+
+/** How long a restart may take, in ms, before all is given up. */
+const LONGEST = 30_000;
+
+/** Restarts a service under load. Rejects if a restart fails, or if something is left behind. */
+export async function soak(options: SoakOptions): Promise<SoakResult> {
+  const { runtime, handoff = "auto", engine = "auto", restarts = 100 } = options;
+  const { fresh = 32, kept = 16 } = options;
+  const maxTime = WARM_UP + STEADY + (restarts + 2) * LONGEST;
+  await using service = await RestartableService.start(handOff(runtime, handoff, engine), maxTime);
+  const load = new Load({ port: service.port, fresh, kept, maxTime });
+  const done: Restart[] = [];
+  try {
+    await wait(WARM_UP + STEADY);
+    while (done.length < restarts) {
+      const restart = await service.restart();
+      done.push(restart);
+      await firstAnswerOf(restart.successor, load.tally);
+    }
+    await wait(SETTLE);
+  } finally {
+    await load.stop();
+  }
+  await service.stop();
+  const { exitCodes } = service.processes;
+  const pids = [...done.map(({ old }) => old), done.at(-1)!.successor];
+  return {
+    runtime,
+    handoff,
+    engine,
+    restarts: done.length,
+    unclean: pids.map((pid) => ({ pid, code: exitCodes.get(pid) })).filter(({ code }) =>
+      code !== 0
+    ),
+    ...countsOf(load.tally),
+    ...ratesOf(load.tally, done[0]!.start),
+    ...timesOf(load.tally, done),
+  };
+}
+
+/** A process that has not answered anything yet is not replaced: it would prove nothing. */
+async function firstAnswerOf(pid: number, { firstAnswers }: Tally): Promise<number> {
+  return await until(() => `Process ${pid} has not answered`, () => firstAnswers.get(pid));
+}
+
+function countsOf({ requests, failed, failures, messages, slowest }: Tally) {
+  return { requests, failed, failures: Object.fromEntries(failures), messages, slowest };
+}
+
+function ratesOf(tally: Tally, firstRestart: number) {
+  const steady = tally.answeredBetween(tally.start + WARM_UP, firstRestart);
+  const restarting = tally.answeredBetween(firstRestart, tally.end);
+  return {
+    steadyRate: median(steady) * 1_000 / BIN,
+    rate: restarting.reduce((a, b) => a + b, 0) * 1_000 / BIN / restarting.length,
+    lowest: Math.min(...restarting) / median(steady),
+  };
+}
+
+function timesOf({ firstAnswers }: Tally, done: readonly Restart[]) {
+  return {
+    firstAnswer: times(done.map(({ successor, start }) => firstAnswers.get(successor)! - start)),
+    gone: times(done.map(({ start, end }) => end - start)),
+  };
+}
+
+function times(values: readonly number[]): Times {
+  return { median: median(values), max: Math.max(...values) };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      runtime: { type: "string", multiple: true, default: [...RUNTIMES] },
+      handoff: { type: "string", default: "auto" },
+      engine: { type: "string", default: "auto" },
+      restarts: { type: "string", default: "100" },
+      new: { type: "string", default: "32" },
+      kept: { type: "string", default: "16" },
+      json: { type: "string" },
+    },
+  });
+  const results: SoakResult[] = [];
+  for (const runtime of values.runtime.map(asRuntime)) {
+    results.push(
+      await soak({
+        runtime,
+        // The casts: serve() refuses what is none.
+        handoff: values.handoff as Handoff,
+        engine: values.engine as "auto" | Engine,
+        restarts: asCount("--restarts", values.restarts, 1),
+        fresh: asCount("--new", values.new, 0),
+        kept: asCount("--kept", values.kept, 0),
+      }),
+    );
+  }
+  printReport(results);
+  if (values.json !== undefined) {
+    writeFileSync(values.json, JSON.stringify(results, null, 2) + "\n");
+  }
+  if (results.some(({ failed, unclean }) => failed + unclean.length > 0)) process.exitCode = 1;
+}
+
+if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    // Leaving takes the services along.
+    process.once(signal, () => process.exit(1));
+  }
+  await main();
+}

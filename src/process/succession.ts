@@ -1,0 +1,72 @@
+import process from "node:process";
+import type { Addr } from "../conn.ts";
+import { UpgradeError } from "../errors.ts";
+import type { Server } from "../server.ts";
+import { predecessor } from "../upgrade/inheritance.ts";
+import { openListeners } from "../upgrade/listener.ts";
+import { Upgrader } from "../upgrade/upgrader.ts";
+
+/** What {@linkcode graceful} does about the process before this one and the one after it. */
+export class Succession {
+  readonly #upgrader: Upgrader | undefined;
+  readonly #signal: NodeJS.Signals | undefined;
+
+  /** `signal` is the one to upgrade on. Throws if the servers cannot be handed on. */
+  constructor(
+    servers: readonly Server[],
+    signal: NodeJS.Signals | undefined,
+    upgrader: Upgrader | undefined,
+  ) {
+    if (signal !== undefined) { for (const server of servers) refuseUnlessSharable(server); }
+    const isNeeded = signal !== undefined || predecessor() !== undefined;
+    this.#upgrader = upgrader ?? (isNeeded ? new Upgrader() : undefined);
+    this.#signal = signal;
+  }
+
+  /** Starts to serve in place of the process before this one, and to listen to the signal. */
+  async begin(): Promise<void> {
+    if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
+    await this.#upgrader?.ready();
+  }
+
+  /** Resolves when a successor has taken over. */
+  get succeeded(): Promise<unknown> {
+    return this.#upgrader?.exit ?? new Promise(() => {});
+  }
+
+  /** To be called when the end begins: resolves when no upgrade is under way any more. */
+  async end(): Promise<void> {
+    this.#upgrader?.stop();
+    if (this.#upgrader?.hasSuccessor) await this.#upgrader.exit;
+  }
+
+  release(): void {
+    if (this.#signal !== undefined) process.off(this.#signal, this.#onSignal);
+  }
+
+  #onSignal = async (): Promise<void> => {
+    try {
+      await this.#upgrader?.predecessorGone;
+      await this.#upgrader?.upgrade();
+    } catch (error) {
+      console.error(error);
+    }
+  };
+}
+
+function refuseUnlessSharable(server: Server): void {
+  const isSharable = server.handoff !== undefined ||
+    openListeners().some(({ addr }) => isSame(addr, server.addr));
+  if (isSharable) return;
+  throw new UpgradeError(
+    "Cannot be graceful as 'upgradeOn' must be absent where a server cannot be handed on, which " +
+      "`handoff` makes it for serve(), and `listen({ fd })` on what listen() returns for others: " +
+      `current server is ${server.url}`,
+  );
+}
+
+function isSame(a: Addr, b: Addr): boolean {
+  return a.transport === "tcp"
+    ? b.transport === "tcp" && a.port === b.port
+    : b.transport === "unix" && a.path === b.path;
+}

@@ -1,0 +1,93 @@
+import process from "node:process";
+import type { Addr } from "../conn.ts";
+import { bun } from "./bun_types.ts";
+import { deno } from "./deno_types.ts";
+import type { KernelSockets } from "./kernel_sockets.ts";
+import { listenError } from "./listen_error.ts";
+import type { ListeningSocket, OpenOptions, Sockets, Steering } from "./sockets.ts";
+import { atSparePath } from "./spare_path.ts";
+
+/**
+ * Sockets of Deno and Bun: the runtime's own `listen` opens them, so that names, permissions and
+ * errors are the runtime's, and the kernel tells their numbers.
+ */
+export class FfiSockets implements Sockets {
+  readonly steering: Steering;
+  readonly #kernel: KernelSockets;
+
+  constructor(kernel: KernelSockets) {
+    this.#kernel = kernel;
+    this.steering = kernel.steering;
+  }
+
+  async open(
+    listen: Addr,
+    { backlog, reusePort }: OpenOptions,
+  ): Promise<ListeningSocket> {
+    const { made: close, fd: own } = this.#kernel.opening(() => listenNatively(listen, reusePort));
+    try {
+      if (own === undefined) throw new Error("The new socket is not among those of this process");
+      const fd = this.#kernel.duplicate(own);
+      this.#kernel.acceptAtOnce(fd);
+      if (backlog !== undefined) this.#kernel.setBacklog(fd, backlog);
+      const addr = listen.transport === "unix" ? listen : this.#kernel.addressOf(fd)!;
+      return { fd, addr };
+    } finally {
+      // Before the event loop turns: nothing has been accepted on it.
+      close();
+    }
+  }
+
+  addressOf(fd: number): Addr | undefined {
+    return this.#kernel.listening().has(fd) ? this.#kernel.addressOf(fd) : undefined;
+  }
+
+  close(fd: number): void {
+    // A server that had its number may have closed it, and something else have it by now.
+    if (this.#kernel.listening().has(fd)) this.#kernel.close(fd);
+  }
+
+  keep(fd: number): void {
+    this.#kernel.setCloseOnExec(fd);
+  }
+
+  /**
+   * Deno has made the socket block, for the sake of the program: an `accept` of this process would
+   * stop its event loop until the next connection comes.
+   */
+  afterSpawn(fd: number): void {
+    this.#kernel.setNonblocking(fd);
+  }
+}
+
+/** Returns what closes it. */
+function listenNatively(listen: Addr, reusePort: boolean): () => void {
+  try {
+    return "deno" in process.versions
+      ? listenOnDeno(listen, reusePort)
+      : listenOnBun(listen, reusePort);
+  } catch (error) {
+    throw listenError(listen, error);
+  }
+}
+
+function listenOnDeno(listen: Addr, reusePort: boolean): () => void {
+  const listener = deno().listen(listen.transport === "unix" ? listen : { ...listen, reusePort });
+  return () => listener.close();
+}
+
+function listenOnBun(listen: Addr, reusePort: boolean): () => void {
+  // Bun wants to know what becomes of the data of connections, of which there will be none.
+  const socket = { data() {} };
+  if (listen.transport === "tcp") {
+    const { hostname, port } = listen;
+    const listener = bun().listen({ hostname, port, reusePort, socket });
+    return () => listener.stop(true);
+  }
+  const listener = atSparePath(
+    listen.path,
+    (unix) => bun().listen({ unix, socket }),
+    (listener) => listener.stop(true),
+  );
+  return () => listener.stop(true);
+}

@@ -1,0 +1,124 @@
+import { closeSync, readFileSync, readlinkSync } from "node:fs";
+import { lookup } from "node:dns/promises";
+import net from "node:net";
+import { getSystemErrorName } from "node:util";
+import type { Addr } from "../conn.ts";
+import { listenError } from "./listen_error.ts";
+import type { ListeningSocket, OpenOptions, Sockets } from "./sockets.ts";
+import { atSparePath } from "./spare_path.ts";
+
+/** What node keeps of a socket: not in its types, but what its own `cluster` is made with. */
+interface Handle {
+  readonly fd: number;
+  close(): void;
+  getsockname?(out: { address?: string; port?: number }): number;
+}
+type CreateHandle = (
+  address: string,
+  port: number,
+  addressType: 4 | 6 | -1,
+  fd: undefined,
+  flags: number,
+) => Handle | number;
+
+/** The state of a listening socket in `/proc/net/tcp`. */
+const LISTEN = "0A";
+/** The flag of libuv's `uv_tcp_bind`. */
+const UV_TCP_REUSEPORT = 2;
+
+/**
+ * Sockets of Node: bound here, and made to listen by the server that takes one. Node keeps
+ * inherited descriptors from programs that it starts, and cannot steer.
+ */
+export class NodeSockets implements Sockets {
+  readonly steering = undefined;
+  /** Those opened here, which node would not know how to close by their numbers. */
+  readonly #opened = new Map<number, { handle: Handle; link: string }>();
+
+  async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {
+    try {
+      const handle = listen.transport === "unix"
+        ? atSparePath(listen.path, (spare) => bind(spare, -1, -1, 0), (handle) => handle.close())
+        : await bindTcp(listen.hostname, listen.port, reusePort ? UV_TCP_REUSEPORT : 0);
+      this.#opened.set(handle.fd, { handle, link: linkOf(handle.fd) });
+      return { fd: handle.fd, addr: listen.transport === "unix" ? listen : nameOf(handle) };
+    } catch (error) {
+      throw listenError(listen, error);
+    }
+  }
+
+  addressOf(fd: number): Addr | undefined {
+    const inode = /^socket:\[(\d+)\]$/.exec(linkOf(fd))?.[1];
+    return inode === undefined ? undefined : tcpAddress(inode) ?? unixAddress(inode);
+  }
+
+  close(fd: number): void {
+    const opened = this.#opened.get(fd);
+    if (opened === undefined) closeSync(fd);
+    // A server that had its number may have closed it, and something else have it by now.
+    else if (linkOf(fd) === opened.link) opened.handle.close();
+    this.#opened.delete(fd);
+  }
+
+  keep(): void {}
+
+  afterSpawn(): void {}
+}
+
+async function bindTcp(hostname: string, port: number, flags: number): Promise<Handle> {
+  const { address, family } = await lookup(hostname);
+  return bind(address, port, family === 6 ? 6 : 4, flags);
+}
+
+function bind(address: string, port: number, type: 4 | 6 | -1, flags: number): Handle {
+  // The cast: the types leave the function out.
+  const { _createServerHandle } = net as unknown as { _createServerHandle: CreateHandle };
+  const handle = _createServerHandle(address, port, type, undefined, flags);
+  if (typeof handle !== "number") return handle;
+  throw Object.assign(new Error(`bind ${getSystemErrorName(handle)}`), {
+    code: getSystemErrorName(handle),
+  });
+}
+
+function nameOf(handle: Handle): Addr {
+  const name: { address?: string; port?: number } = {};
+  handle.getsockname?.(name);
+  return { transport: "tcp", hostname: name.address ?? "", port: name.port ?? 0 };
+}
+
+function linkOf(fd: number): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return "";
+  }
+}
+
+/** The lines of a table of the kernel's, in words. */
+function table(path: string): string[][] {
+  return readFileSync(path, "utf8").split("\n").map((line) => line.trim().split(/\s+/));
+}
+
+function tcpAddress(inode: string): Addr | undefined {
+  for (const path of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
+    const row = table(path).find((row) => row[9] === inode && row[3] === LISTEN);
+    if (row === undefined) continue;
+    const [address = "", port = ""] = row[1]!.split(":");
+    return { transport: "tcp", hostname: hostnameOf(address), port: parseInt(port, 16) };
+  }
+  return undefined;
+}
+
+function unixAddress(inode: string): Addr | undefined {
+  const row = table("/proc/self/net/unix").find((row) => row[6] === inode);
+  return row && { transport: "unix", path: row[7] ?? "" };
+}
+
+/** Each four bytes are turned round in it, as x86 and arm64 have them. */
+function hostnameOf(hex: string): string {
+  const bytes = hex.match(/.{8}/g)!.flatMap((word) => word.match(/../g)!.reverse());
+  if (bytes.length === 4) return bytes.map((byte) => parseInt(byte, 16)).join(".");
+  const groups = bytes.join("").match(/.{4}/g)!;
+  // The URL parser knows how to write an IPv6 address short.
+  return new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
+}

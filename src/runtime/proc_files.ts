@@ -1,0 +1,64 @@
+/**
+ * Linux's `/proc`, read with the C library: Deno has no permission for it but the one for
+ * everything.
+ */
+import type { LibC } from "./libc.ts";
+
+const O_RDONLY = 0;
+const CHUNK = 64 * 1024;
+
+/** The numbers of the process's open descriptors. */
+export function descriptors(libc: LibC): number[] {
+  const numbers: number[] = [];
+  reading(libc, "/proc/self/fd", (folder) => {
+    for (const name of entries(libc, folder)) {
+      if (name !== "." && name !== ".." && Number(name) !== folder) numbers.push(Number(name));
+    }
+  });
+  return numbers;
+}
+
+/** The lines of a file, read no further than they are asked for. Of one that is not there, none. */
+export function* linesOf(libc: LibC, path: string): Generator<string> {
+  const file = libc.open(cString(path), O_RDONLY);
+  if (file < 0) return;
+  try {
+    const buffer = new Uint8Array(CHUNK);
+    let rest = "";
+    for (let size; (size = libc.read(file, buffer, CHUNK)) > 0;) {
+      const lines = (rest + new TextDecoder().decode(buffer.subarray(0, size))).split("\n");
+      rest = lines.pop()!;
+      yield* lines;
+    }
+    if (rest !== "") yield rest;
+  } finally {
+    libc.close(file);
+  }
+}
+
+/** A path as C has it. */
+export function cString(text: string): Uint8Array {
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+function reading(libc: LibC, path: string, use: (file: number) => void): void {
+  const file = libc.open(cString(path), O_RDONLY);
+  if (file < 0) return;
+  use(file);
+  libc.close(file);
+}
+
+/** The names in a folder: those of its `struct linux_dirent64`s. */
+function* entries(libc: LibC, folder: number): Generator<string> {
+  const NAME = 19;
+  const buffer = new Uint8Array(CHUNK);
+  const view = new DataView(buffer.buffer);
+  for (let size; (size = libc.getdents64(folder, buffer, CHUNK)) > 0;) {
+    for (let at = 0; at < size;) {
+      const length = view.getUint16(at + 16, true);
+      const name = buffer.subarray(at + NAME, at + length);
+      yield new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+      at += length;
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/** The service manager that has started this process, systemd or one of its kind. */
+import { readVariable } from "./environment.ts";
+import { type LibC, openLibC } from "./libc.ts";
+import { monotonicMicroseconds } from "./monotonic_clock.ts";
+import { runSystemdNotify } from "./systemd_notify.ts";
+import { sendDatagram } from "./unix_datagram.ts";
+
+/** The one that listens for this process, or undefined if there is none. */
+export function serviceManager(): ServiceManager | undefined {
+  const address = readVariable("NOTIFY_SOCKET");
+  if (address === undefined || address === "") return undefined;
+  return new ServiceManager(address, openLibC());
+}
+
+/** Takes messages, by the way that this runtime has. */
+export class ServiceManager {
+  readonly #address: string;
+  readonly #libc: LibC | undefined;
+
+  constructor(address: string, libc: LibC | undefined) {
+    this.#address = address;
+    this.#libc = libc;
+  }
+
+  /** The time on the clock that it goes by, in microseconds. */
+  now(): number {
+    return monotonicMicroseconds(this.#libc);
+  }
+
+  /** Sends the lines as one message. Rejects if it cannot be delivered. */
+  async send(lines: readonly string[]): Promise<void> {
+    if (this.#libc === undefined) await runSystemdNotify(lines);
+    else await sendDatagram(this.#libc, this.#address, lines.join("\n"));
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * The listening sockets of this process by their descriptors: what one process hands on to the
+ * next. Each runtime has its own way to open one that nothing accepts on yet.
+ */
+import process from "node:process";
+import type { Addr } from "../conn.ts";
+import { UpgradeError } from "../errors.ts";
+import { FfiSockets } from "./ffi_sockets.ts";
+import { openKernelSockets } from "./kernel_sockets.ts";
+import { NodeSockets } from "./node_sockets.ts";
+
+/** A listening socket that nothing accepts on. */
+export interface ListeningSocket {
+  readonly fd: number;
+  readonly addr: Addr;
+}
+
+/** How one is opened, beside its address. */
+export interface OpenOptions {
+  readonly backlog: number | undefined;
+  readonly reusePort: boolean;
+}
+
+/** What a runtime can do with the descriptors of listening sockets. */
+export interface Sockets {
+  /** Throws or rejects as `listen` does, with nothing left open. */
+  open(listen: Addr, options: OpenOptions): Promise<ListeningSocket>;
+  /** Where the socket of a descriptor is bound, or undefined if it is no socket that listens. */
+  addressOf(fd: number): Addr | undefined;
+  /** Closes one that no server accepts on. */
+  close(fd: number): void;
+  /** Of an inherited one: keeps it from the programs that this one starts for other reasons. */
+  keep(fd: number): void;
+  /** To be called right after a program was started with the descriptor. */
+  afterSpawn(fd: number): void;
+  /** Where the kernel can be told which of several sockets of a port gets the connections. */
+  readonly steering: Steering | undefined;
+}
+
+/** Which socket of those that share a port with SO_REUSEPORT gets the new connections. */
+export interface Steering {
+  /** Gives them to the one that has been the last to join. False if the kernel refuses. */
+  steerTo(socket: ListeningSocket): boolean;
+  /** Leaves it to the kernel again. */
+  stop(fd: number): void;
+  /** How many connections a socket still has to accept. */
+  acceptQueue(fd: number): number;
+}
+
+let opened: Sockets | undefined;
+
+/**
+ * Those of this runtime.
+ *
+ * @throws {UpgradeError} Where descriptors are out of reach.
+ */
+export function sockets(): Sockets {
+  opened ??= openSockets();
+  return opened;
+}
+
+function openSockets(): Sockets {
+  const { deno, bun } = process.versions;
+  if (deno === undefined && bun === undefined) return new NodeSockets();
+  const kernel = openKernelSockets();
+  if (kernel !== undefined) return new FfiSockets(kernel);
+  throw new UpgradeError(
+    process.platform !== "linux"
+      ? `Cannot hand on a listening socket as 'platform' must be linux on this runtime: current value is "${process.platform}"`
+      : "Cannot hand on a listening socket as the permission 'ffi' must be granted (--allow-ffi): current value is \"denied\"",
+  );
+}

@@ -1,0 +1,54 @@
+import { rmSync } from "node:fs";
+import type { Addr } from "../conn.ts";
+import { UpgradeError } from "../errors.ts";
+import { type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
+import { sparePath } from "./spare_path.ts";
+
+/** Thrown where a runtime's own listener cannot be made to accept on another socket. */
+export class NotGraftableError extends UpgradeError {}
+
+/** Whether there is any hope of it. */
+export function mayGraft(): boolean {
+  return openKernelSockets() !== undefined;
+}
+
+/**
+ * A listener of the runtime's own that holds the place of a socket it could not be told to listen
+ * on: that of another process. Nobody knows its address.
+ */
+export class StandIn<T> {
+  readonly listener: T;
+  readonly #kernel: KernelSockets;
+  readonly #fd: number;
+
+  /** `listen` opens it at an address, and `close` undoes that where grafting cannot work. */
+  constructor(socket: Addr, listen: (where: Addr) => T, close: (listener: T) => void) {
+    const kernel = openKernelSockets();
+    if (kernel === undefined) throw new NotGraftableError("The kernel cannot be asked for sockets");
+    const where = placeFor(socket);
+    const { made, fd } = kernel.opening(() => listen(where));
+    if (where.transport === "unix") rmSync(where.path, { force: true });
+    if (fd === undefined || !kernel.isGraftable(fd)) {
+      close(made);
+      throw new NotGraftableError(
+        "The runtime's event loop does not wait for its listener by epoll",
+      );
+    }
+    this.listener = made;
+    this.#kernel = kernel;
+    this.#fd = fd;
+  }
+
+  /** The listener accepts on this socket from now on. Returns the number it has from now on. */
+  graft(fd: number): number {
+    if (this.#kernel.graft(fd, this.#fd)) return this.#fd;
+    throw new NotGraftableError(`Cannot accept on the descriptor ${fd}: the kernel refuses`);
+  }
+}
+
+/** One of the same kind: the addresses of clients are read differently. */
+function placeFor(socket: Addr): Addr {
+  return socket.transport === "unix"
+    ? { transport: "unix", path: sparePath(socket.path) }
+    : { transport: "tcp", hostname: "127.0.0.1", port: 0 };
+}

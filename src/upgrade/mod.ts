@@ -1,0 +1,13 @@
+/**
+ * Restarts that lose no connection: a new process takes the listeners over from the old one.
+ *
+ * Most services need none of this by name: `serve(handler, { handoff: "auto" })` and
+ * `graceful(server, { upgradeOn: "SIGHUP" })` do it.
+ *
+ * @module
+ */
+export { listen } from "./listener.ts";
+export type { Listener, ListenOptions } from "../options.ts";
+export { Upgrader, type UpgraderOptions } from "./upgrader.ts";
+export { UpgradeError } from "../errors.ts";
+export type { Addr } from "../conn.ts";

@@ -1,0 +1,121 @@
+/** The process that is to replace this one: its start, and what becomes of it until it is ready. */
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import type { Readable } from "node:stream";
+import { UpgradeError } from "../errors.ts";
+import { sockets } from "../runtime/sockets.ts";
+import { writeWill } from "./environment.ts";
+import type { SharedListener } from "./listener.ts";
+
+/** What a successor writes when it is ready. */
+export const READY = "ready\n";
+/** The descriptors of a new process behind those of its console: where it says that it is ready … */
+const READY_FD = 3;
+/** … and the listeners. */
+const FIRST_LISTENER_FD = 4;
+
+/** How a successor is started, and how long it may take. */
+export interface SuccessorOptions {
+  readonly command: readonly string[];
+  readonly cwd: string | undefined;
+  /** In ms. */
+  readonly readyTimeout: number;
+  /** Gives up when it aborts. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Starts a process that inherits the listeners, and resolves with its number when it is ready. One
+ * that does not become ready is killed, and leaves nothing behind.
+ *
+ * @throws {UpgradeError} If it cannot be started, ends or takes too long before it is ready.
+ */
+export async function startSuccessor(
+  listeners: readonly SharedListener[],
+  options: SuccessorOptions,
+): Promise<number> {
+  const child = spawnWith(listeners, options);
+  // The cast: a `pipe` can be read. There is none if nothing was started.
+  const pipe = child.stdio[READY_FD] as Readable | undefined;
+  const exited = new Promise<void>((resolve) => {
+    child.once("exit", () => resolve());
+    // One that was never started does not exit.
+    child.once("error", () => resolve());
+  });
+  try {
+    await ready(child, pipe, options);
+    child.unref();
+    return child.pid!;
+  } catch (error) {
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      child.kill("SIGKILL");
+    }
+    await exited;
+    throw error;
+  } finally {
+    pipe?.destroy();
+  }
+}
+
+function spawnWith(
+  listeners: readonly SharedListener[],
+  { command, cwd }: SuccessorOptions,
+): ChildProcess {
+  const heirlooms = listeners.map(({ heirloom }) => heirloom);
+  const [program, ...args] = command;
+  const will = writeWill({
+    pid: process.pid,
+    ready: READY_FD,
+    listeners: heirlooms.map((heirloom, index) => ({
+      ...heirloom,
+      fd: FIRST_LISTENER_FD + index,
+    })),
+  });
+  try {
+    return spawn(program!, args, {
+      cwd,
+      env: { ...process.env, ...will },
+      stdio: ["inherit", "inherit", "inherit", "pipe", ...heirlooms.map(({ fd }) => fd)],
+    });
+  } catch (cause) {
+    throw notStarted(command, cause);
+  } finally {
+    for (const { fd } of heirlooms) sockets().afterSpawn(fd);
+  }
+}
+
+/** Resolves when the child is ready, rejects when it will not be. */
+async function ready(
+  child: ChildProcess,
+  pipe: Readable | undefined,
+  { command, readyTimeout, signal }: SuccessorOptions,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => {
+    reject(new UpgradeError(`The new process was not ready within ${readyTimeout} ms`));
+  }, readyTimeout);
+  const onAbort = () => reject(new UpgradeError("The upgrade was given up"));
+  signal.addEventListener("abort", onAbort);
+  child.once("error", (cause) => reject(notStarted(command, cause)));
+  child.once("exit", (code, signalName) => {
+    const how = signalName === null ? `exited with code ${code}` : `was ended by ${signalName}`;
+    reject(new UpgradeError(`The new process ${how} before it was ready`));
+  });
+  let said = "";
+  pipe?.on("data", (chunk: unknown) => {
+    said += String(chunk);
+    if (said.includes(READY)) resolve();
+  });
+  // It ends with the process, of which the exit tells more.
+  pipe?.on("error", () => {});
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function notStarted(command: readonly string[], cause: unknown): UpgradeError {
+  return new UpgradeError(`Cannot start the new process with "${command.join(" ")}"`, { cause });
+}

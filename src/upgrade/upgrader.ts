@@ -1,0 +1,264 @@
+import { closeSync, realpathSync, writeSync } from "node:fs";
+import process from "node:process";
+import { UpgradeError } from "../errors.ts";
+import { checkMilliseconds } from "../options.ts";
+import { notify, notifyReloading } from "../process/systemd.ts";
+import { commandLine } from "../runtime/command_line.ts";
+import { readVariable } from "../runtime/environment.ts";
+import { sockets } from "../runtime/sockets.ts";
+import { predecessor, takeUnclaimed } from "./inheritance.ts";
+import { leaveToSuccessor, openListeners, SharedListener } from "./listener.ts";
+import { removePidFile, writePidFile } from "./pid_file.ts";
+import { startWaiting } from "./readiness.ts";
+import { settled } from "./settling.ts";
+import { READY, startSuccessor } from "./successor.ts";
+
+/** Options of an {@linkcode Upgrader}. */
+export interface UpgraderOptions {
+  /**
+   * The program and its arguments. The default is the command that this process was started with,
+   * its runtime and the runtime's options included. It has to become the service itself: a wrapper
+   * that starts it in turn does not pass the listeners on.
+   */
+  command?: readonly string[];
+  /**
+   * Where it runs. The default is where this process was started, by the path that was used then:
+   * where that leads through a symlink, the new process runs where the link leads to now.
+   */
+  cwd?: string;
+  /**
+   * How many milliseconds the new process may take to become ready, 0 to 2 147 483 647, before it
+   * is killed. The default is tableflip's.
+   *
+   * @default {60_000}
+   */
+  readyTimeout?: number;
+  /**
+   * A file that holds the number of the process that serves, for those who send it signals. Written
+   * when this process is ready, in one step, and removed when it stops without a successor.
+   */
+  pidFile?: string;
+}
+
+/** How often to look whether the predecessor is gone, in ms. Its end makes no event here. */
+const PREDECESSOR_INTERVAL = 50;
+
+let used = false;
+
+/**
+ * Replaces this process by a new one that takes over its listeners, as Cloudflare's tableflip does:
+ *
+ * - no old code serves on after an upgrade that succeeded, but what it has begun;
+ * - the new process has time to initialise: it accepts nothing until it is ready;
+ * - if it crashes, hangs or exits before it is ready, this one serves on as if nothing had been;
+ * - one upgrade at a time: not while another is under way, nor while the process before this one
+ *   is still draining.
+ *
+ * `graceful` does all of this with `upgradeOn`; this is for what it does not do. One a process.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@x/graceful";
+ * import { Upgrader } from "@x/graceful/upgrade";
+ *
+ * const upgrader = new Upgrader({ readyTimeout: 10_000 });
+ * const server = await serve(() => new Response("hello"), {
+ *   port: 0,
+ *   hostname: "127.0.0.1",
+ *   handoff: "auto",
+ * });
+ * await upgrader.ready();
+ * upgrader.exit.then(() => server.shutdown({ timeout: 15_000, idleGrace: 1_000 }));
+ * // await upgrader.upgrade(); starts the successor
+ * upgrader.stop();
+ * await server.shutdown({ timeout: 15_000 });
+ * ```
+ */
+export class Upgrader {
+  /**
+   * Resolves with the successor's process id when that has taken over and nothing waits here to be
+   * accepted: shut the servers down and exit.
+   */
+  readonly exit: Promise<number>;
+  readonly #options: UpgraderOptions;
+  readonly #cwd: string | undefined;
+  readonly #exit: (pid: number) => void;
+  readonly #stopped = new AbortController();
+  #state: "starting" | "ready" | "upgrading" | "succeeded" = "starting";
+  #predecessorGone: Promise<void> | undefined;
+
+  /**
+   * @throws {TypeError} If an option has the wrong type.
+   * @throws {RangeError} If an option is out of range.
+   * @throws {UpgradeError} If this process has one already.
+   */
+  constructor(options: UpgraderOptions = {}) {
+    checkUpgrader(options);
+    if (used) throw new UpgradeError("Cannot make an Upgrader: this process has one already");
+    used = true;
+    this.#options = options;
+    this.#cwd = options.cwd ?? logicalFolder();
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.exit = promise;
+    this.#exit = resolve;
+  }
+
+  /** Whether this process was started to replace another. */
+  get hasPredecessor(): boolean {
+    return predecessor() !== undefined;
+  }
+
+  /** Resolves when the process before this one is gone; at once if there was none. */
+  get predecessorGone(): Promise<void> {
+    this.#predecessorGone ??= gone(predecessor()?.pid);
+    return this.#predecessorGone;
+  }
+
+  /** Whether a successor has taken over, or is about to with an upgrade that has succeeded. */
+  get hasSuccessor(): boolean {
+    return this.#state === "succeeded";
+  }
+
+  /**
+   * To be called when this process can serve: its servers start to accept, the process before it
+   * is told, inherited listeners that nothing has asked for are closed, the PID file is written.
+   * Tells systemd `READY=1`.
+   *
+   * @throws {Error} If the PID file cannot be written, or a server cannot accept. The process before
+   * this one then serves on: exit.
+   */
+  async ready(): Promise<void> {
+    if (this.#state !== "starting") return;
+    this.#state = "ready";
+    await startWaiting();
+    const { pidFile } = this.#options;
+    if (pidFile !== undefined) writePidFile(pidFile);
+    for (const heirloom of takeUnclaimed()) new SharedListener(heirloom, true).close();
+    const will = predecessor();
+    if (will === undefined) return void await tell(() => notify({ READY: 1 }));
+    sayReady(will.ready);
+    this.predecessorGone.then(() => {
+      for (const listener of openListeners()) listener.stopSteering();
+    });
+  }
+
+  /**
+   * Starts the successor and resolves with its process id when that is ready. From then on it
+   * serves, and {@linkcode Upgrader.exit} says when to shut down here. Tells systemd `RELOADING=1`,
+   * and then `MAINPID` and `READY=1`.
+   *
+   * @throws {UpgradeError} If there is none: it could not be started, or was not ready before it
+   * ended or `readyTimeout` passed. Nothing is left of it, and this process serves on. Also if this
+   * process is not ready, is being upgraded or was, was stopped, or the one before it is not gone.
+   */
+  async upgrade(): Promise<number> {
+    this.#refuseUpgrade();
+    this.#state = "upgrading";
+    await tell(notifyReloading);
+    try {
+      const listeners = openListeners();
+      const pid = await startSuccessor(listeners, {
+        command: this.#options.command ?? commandLine(),
+        cwd: this.#cwd,
+        readyTimeout: this.#options.readyTimeout ?? 60_000,
+        signal: this.#stopped.signal,
+      });
+      this.#state = "succeeded";
+      leaveToSuccessor();
+      await tell(() => notify({ MAINPID: pid, READY: 1 }));
+      settled(listeners).then(() => this.#exit(pid));
+      return pid;
+    } catch (error) {
+      this.#state = "ready";
+      await tell(() => notify({ READY: 1 }));
+      throw error;
+    }
+  }
+
+  /**
+   * Ends an upgrade that is under way, and refuses others. After one that has succeeded it does
+   * nothing. Removes the PID file if it is this process's.
+   */
+  stop(): void {
+    if (this.hasSuccessor) return;
+    this.#stopped.abort();
+    if (this.#options.pidFile !== undefined) removePidFile(this.#options.pidFile);
+  }
+
+  #refuseUpgrade(): void {
+    const why = this.#stopped.signal.aborted
+      ? "the upgrader was stopped"
+      : this.#state === "starting"
+      ? "this process is not ready itself"
+      : this.#state === "upgrading"
+      ? "an upgrade is under way"
+      : this.#state === "succeeded"
+      ? "a successor has taken over"
+      : isThere(predecessor()?.pid)
+      ? "the process before this one is still draining"
+      : undefined;
+    if (why !== undefined) throw new UpgradeError(`Cannot upgrade: ${why}`);
+  }
+}
+
+function checkUpgrader({ command, cwd, pidFile, readyTimeout }: UpgraderOptions): void {
+  checkMilliseconds("upgrade as 'readyTimeout'", readyTimeout, 0);
+  for (const [name, value] of Object.entries({ cwd, pidFile })) {
+    if (value === undefined || (typeof value === "string" && value !== "")) continue;
+    throw new TypeError(
+      `Cannot upgrade as '${name}' must be a string that is not empty: current value is ${value}`,
+    );
+  }
+  const isCommand = Array.isArray(command) && command.length > 0 &&
+    command.every((word) => typeof word === "string");
+  if (command === undefined || isCommand) return;
+  throw new TypeError(
+    `Cannot upgrade as 'command' must be a program and its arguments: current value is ${command}`,
+  );
+}
+
+/** The path of the current folder by which the process came there, if the shell has told. */
+function logicalFolder(): string | undefined {
+  const path = readVariable("PWD");
+  try {
+    return path !== undefined && realpathSync(path) === process.cwd() ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The predecessor may have been killed meanwhile: then there is nobody to tell. */
+function sayReady(fd: number): void {
+  try {
+    writeSync(fd, READY);
+  } catch (error) {
+    console.warn("The process before this one was gone before this one was ready", error);
+  }
+  closeSync(fd);
+}
+
+/** Whether the process that started this one is still there. */
+function isThere(predecessor: number | undefined): boolean {
+  return predecessor !== undefined && process.ppid === predecessor;
+}
+
+function gone(predecessor: number | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (!isThere(predecessor)) return resolve();
+    const timer = setInterval(() => {
+      if (isThere(predecessor)) return;
+      clearInterval(timer);
+      resolve();
+    }, PREDECESSOR_INTERVAL);
+    timer.unref();
+  });
+}
+
+/** That systemd could not be told is no reason not to serve. */
+async function tell(notification: () => Promise<boolean>): Promise<void> {
+  try {
+    await notification();
+  } catch (error) {
+    console.error(error);
+  }
+}
