@@ -2,7 +2,7 @@ import process from "node:process";
 import type { Handler, ServeSettings } from "../options.ts";
 import { connectionServing } from "./deno_types.ts";
 import type { Driver, Engine, StartDriver } from "./driver.ts";
-import { mayGraft, NotGraftableError } from "./stand_in.ts";
+import { NotGraftableError } from "./stand_in.ts";
 
 /** How each engine of this runtime is started, the fastest that keeps every promise first. */
 function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
@@ -48,16 +48,13 @@ export async function startDriver(
 }
 
 /** Whether an engine has what these settings ask for. */
-function canServe(engine: Engine, { onConnState, websocket, socket }: ServeSettings): boolean {
+function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): boolean {
   if (websocket !== undefined && engine !== "bun") return false;
-  if (socket !== undefined && engine !== "node" && !mayGraft()) return false;
   return onConnState === undefined || engine === "node" || engine === "deno";
 }
 
-function refuse(engine: Engine, { websocket, socket }: ServeSettings): never {
-  const rule = socket !== undefined && !mayGraft()
-    ? `'engine' must be "node" where a listening socket is handed on without FFI`
-    : engine !== "bun" && websocket !== undefined
+function refuse(engine: Engine, { websocket }: ServeSettings): never {
+  const rule = engine !== "bun" && websocket !== undefined
     ? `'websocket' must be absent on every engine but "bun"`
     : `'onConnState' must be absent with an engine that does not show its connections`;
   throw new TypeError(`Cannot serve as ${rule}: current engine is "${engine}"`);

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import process from "node:process";
 import type { Addr } from "../conn.ts";
 import { bun } from "./bun_types.ts";
@@ -47,8 +48,15 @@ export class FfiSockets implements Sockets {
     if (this.#kernel.listening().has(fd)) this.#kernel.close(fd);
   }
 
-  keep(fd: number): void {
+  own(fd: number): void {
+    if ("deno" in process.versions) closeDuplicate(fd);
     this.#kernel.setCloseOnExec(fd);
+  }
+
+  finish(pipe: number, text: string): boolean {
+    const isSent = this.#kernel.send(pipe, text);
+    this.#kernel.close(pipe);
+    return isSent;
   }
 
   /**
@@ -57,6 +65,18 @@ export class FfiSockets implements Sockets {
    */
   afterSpawn(fd: number): void {
     this.#kernel.setNonblocking(fd);
+  }
+}
+
+/**
+ * Of what it inherits from another Deno, Deno makes itself a second descriptor, for `node:fs` to use
+ * and to close. A listening socket would go on to listen with that.
+ */
+function closeDuplicate(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // It was not Deno that started this process.
   }
 }
 

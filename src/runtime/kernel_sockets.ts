@@ -30,6 +30,7 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SHUT_RDWR = 2;
+const MSG_NOSIGNAL = 0x4000;
 const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
@@ -130,6 +131,12 @@ export class KernelSockets {
   /** Another descriptor of the same socket, which no program that this one starts inherits. */
   duplicate(fd: number): number {
     return this.#libc.fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  }
+
+  /** False if the other end is gone. */
+  send(fd: number, text: string): boolean {
+    const bytes = new TextEncoder().encode(text);
+    return this.#libc.send(fd, bytes, bytes.length, MSG_NOSIGNAL) === bytes.length;
   }
 
   close(fd: number): void {

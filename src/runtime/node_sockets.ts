@@ -1,4 +1,4 @@
-import { closeSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, readFileSync, readlinkSync, writeSync } from "node:fs";
 import { lookup } from "node:dns/promises";
 import net from "node:net";
 import { getSystemErrorName } from "node:util";
@@ -60,7 +60,17 @@ export class NodeSockets implements Sockets {
     this.#opened.delete(fd);
   }
 
-  keep(): void {}
+  own(): void {}
+
+  finish(pipe: number, text: string): boolean {
+    try {
+      return writeSync(pipe, text) > 0;
+    } catch {
+      return false;
+    } finally {
+      closeSync(pipe);
+    }
+  }
 
   afterSpawn(): void {}
 }

@@ -29,8 +29,13 @@ export interface Sockets {
   addressOf(fd: number): Addr | undefined;
   /** Closes one that no server accepts on. */
   close(fd: number): void;
-  /** Of an inherited one: keeps it from the programs that this one starts for other reasons. */
-  keep(fd: number): void;
+  /**
+   * To be called for each inherited descriptor: it is this process's alone from now on, and not that
+   * of programs which this one starts for other reasons.
+   */
+  own(fd: number): void;
+  /** Writes to an inherited pipe, and closes it. False if its other end is gone. */
+  finish(pipe: number, text: string): boolean;
   /** To be called right after a program was started with the descriptor. */
   afterSpawn(fd: number): void;
   /** Where the kernel can be told which of several sockets of a port gets the connections. */

@@ -7,11 +7,6 @@ import { sparePath } from "./spare_path.ts";
 /** Thrown where a runtime's own listener cannot be made to accept on another socket. */
 export class NotGraftableError extends UpgradeError {}
 
-/** Whether there is any hope of it. */
-export function mayGraft(): boolean {
-  return openKernelSockets() !== undefined;
-}
-
 /**
  * A listener of the runtime's own that holds the place of a socket it could not be told to listen
  * on: that of another process. Nobody knows its address.

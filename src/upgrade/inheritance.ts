@@ -20,8 +20,8 @@ function inheritance(): Inheritance {
 function readInheritance(): Inheritance {
   const will = takeWill();
   const listeners = will?.listeners ?? activated();
-  if (will !== undefined) keep(will.ready);
-  for (const { fd } of listeners) keep(fd);
+  const fds = listeners.map(({ fd }) => fd).concat(will?.ready ?? []);
+  for (const fd of fds) sockets().own(fd);
   return { will, listeners: new Set(listeners) };
 }
 
@@ -33,15 +33,6 @@ function activated(): Heirloom[] {
       ? []
       : [{ fd, addr, asked: addr, handoff: "inherit" as const, unlink: false }];
   });
-}
-
-/** Where descriptors are out of reach they are passed on to what this process starts. */
-function keep(fd: number): void {
-  try {
-    sockets().keep(fd);
-  } catch {
-    // Said where it matters: in what asks for a listener that can be handed on.
-  }
 }
 
 /** Whom this process is to replace, and how it says that it can. */

@@ -1,4 +1,4 @@
-import { closeSync, realpathSync, writeSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import process from "node:process";
 import { UpgradeError } from "../errors.ts";
 import { checkMilliseconds } from "../options.ts";
@@ -136,7 +136,9 @@ export class Upgrader {
     for (const heirloom of takeUnclaimed()) new SharedListener(heirloom, true).close();
     const will = predecessor();
     if (will === undefined) return void await tell(() => notify({ READY: 1 }));
-    sayReady(will.ready);
+    if (!sockets().finish(will.ready, READY)) {
+      console.warn("The process before this one was gone when this one was ready");
+    }
     this.predecessorGone.then(() => {
       for (const listener of openListeners()) listener.stopSteering();
     });
@@ -225,16 +227,6 @@ function logicalFolder(): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The predecessor may have been killed meanwhile: then there is nobody to tell. */
-function sayReady(fd: number): void {
-  try {
-    writeSync(fd, READY);
-  } catch (error) {
-    console.warn("The process before this one was gone before this one was ready", error);
-  }
-  closeSync(fd);
 }
 
 /** Whether the process that started this one is still there. */
