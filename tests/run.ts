@@ -27,7 +27,14 @@ const checks: Record<string, string[]> = {
   "tsc": [bin("tsc"), "--noEmit"],
   "deno fmt": [bin("deno"), "fmt", "--check"],
   "deno lint": [bin("deno"), "lint"],
-  "deno doc": [bin("deno"), "doc", "--lint", "mod.ts", "src/upgrade/mod.ts", "src/process/systemd.ts"],
+  "deno doc": [
+    bin("deno"),
+    "doc",
+    "--lint",
+    "mod.ts",
+    "src/upgrade/mod.ts",
+    "src/process/systemd.ts",
+  ],
   "deno publish": [bin("deno"), "publish", "--dry-run", "--allow-dirty"],
 };
 const runtimes: Record<string, string[]> = {

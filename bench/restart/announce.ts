@@ -12,13 +12,16 @@ export const UNTIL = "RESTART_BENCH_UNTIL";
 
 /** Answers with the process and the path. */
 export function answer(request: Request): Response {
-  return new Response(`${process.pid} ${new URL(request.url).pathname}`);
+  const body = `${process.pid} ${new URL(request.url).pathname}`;
+  // Node's own server would send it in chunks.
+  return new Response(body, { headers: { "content-length": `${body.length}` } });
 }
 
 /** Tells that this process serves, and later that it ends. */
 export function announce(): void {
   console.log(`ready ${process.pid}`);
   process.on("exit", (code) => console.log(`ended ${process.pid} ${code}`));
+  const until = process.env[UNTIL];
   // For the case that whoever started it was killed.
-  setTimeout(() => process.exit(3), Number(process.env[UNTIL]) - Date.now()).unref();
+  if (until !== undefined) setTimeout(() => process.exit(3), Number(until) - Date.now()).unref();
 }

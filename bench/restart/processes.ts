@@ -31,6 +31,8 @@ export class Processes implements AsyncDisposable {
   readonly #known = new Set<number>();
   readonly #ready: number[] = [];
   readonly #lines: string[] = [];
+  /** How many streams of theirs are open. */
+  #outputs = 0;
 
   /** For a run that takes no longer than so many milliseconds. */
   constructor(maxTime: number) {
@@ -44,7 +46,9 @@ export class Processes implements AsyncDisposable {
     child.once("error", (error) => this.#onLine(error.message));
     if (child.pid !== undefined) this.#known.add(child.pid);
     for (const input of [child.stdout, child.stderr]) {
-      createInterface({ input }).on("line", (line) => this.#onLine(line));
+      this.#outputs++;
+      const lines = createInterface({ input }).on("line", (line) => this.#onLine(line));
+      lines.once("close", () => this.#outputs--);
     }
     return await this.nextReady();
   }
@@ -63,6 +67,11 @@ export class Processes implements AsyncDisposable {
   async gone(pid: number): Promise<void> {
     await this.#until(`process ${pid} is still there`, () => isAlive(pid) ? undefined : true);
     this.#known.delete(pid);
+  }
+
+  /** Resolves once everything that they have written is read. They have to be gone. */
+  async outputEnd(): Promise<void> {
+    await this.#until("their output has not ended", () => this.#outputs > 0 ? undefined : true);
   }
 
   /** Those that are alive. */

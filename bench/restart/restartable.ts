@@ -61,6 +61,7 @@ export class RestartableService implements AsyncDisposable {
     await this.processes.gone(this.#newest);
     const left = this.processes.alive();
     if (left.length > 0) throw new Error(`Processes are left behind: ${left.join(", ")}`);
+    await this.processes.outputEnd();
     // The other threads of a process can hold it a little longer than the first.
     await until(
       () => `port ${this.port} is still taken`,

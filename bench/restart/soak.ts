@@ -120,8 +120,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 }
 
 /** A process that has not answered anything yet is not replaced: it would prove nothing. */
-async function firstAnswerOf(pid: number, { firstAnswers }: Tally): Promise<number> {
-  return await until(() => `Process ${pid} has not answered`, () => firstAnswers.get(pid));
+async function firstAnswerOf(pid: number, { firstAnswers, messages }: Tally): Promise<void> {
+  const what = () => `process ${pid} has not answered\n${messages.join("\n")}`;
+  await until(what, () => firstAnswers.get(pid));
 }
 
 function countsOf({ requests, failed, failures, messages, slowest }: Tally) {

@@ -147,7 +147,7 @@ class BunDriver implements Driver {
   }
 
   closeIdle(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle) {
+    if (!policy.spareIdle || this.#isEmpty()) {
       // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
       this.#closedIdle += this.#server.closeIdleConnections();
       this.#stop();
@@ -240,6 +240,12 @@ class BunDriver implements Driver {
     if (now < expiry) return expiry;
     if (this.#isQuiet()) this.#server.stop(true);
     return now;
+  }
+
+  /** Nothing is connected, as far as that can be seen. */
+  #isEmpty(): boolean {
+    const isSeen = this.#kernel !== undefined && this.addr.transport === "tcp";
+    return isSeen && this.#isQuiet() && this.#kernelConns().length === 0;
   }
 
   #isQuiet(): boolean {

@@ -82,10 +82,14 @@ function closeDuplicate(fd: number): void {
 
 /** Returns what closes it. */
 function listenNatively(listen: Addr, reusePort: boolean): () => void {
+  const listenAt = "deno" in process.versions ? listenOnDeno : listenOnBun;
   try {
-    return "deno" in process.versions
-      ? listenOnDeno(listen, reusePort)
-      : listenOnBun(listen, reusePort);
+    if (listen.transport === "tcp") return listenAt(listen, reusePort);
+    return atSparePath(
+      listen.path,
+      (path) => listenAt({ transport: "unix", path }, reusePort),
+      (close) => close(),
+    );
   } catch (error) {
     throw listenError(listen, error);
   }
@@ -97,17 +101,10 @@ function listenOnDeno(listen: Addr, reusePort: boolean): () => void {
 }
 
 function listenOnBun(listen: Addr, reusePort: boolean): () => void {
+  const where = listen.transport === "unix"
+    ? { unix: listen.path }
+    : { hostname: listen.hostname, port: listen.port, reusePort };
   // Bun wants to know what becomes of the data of connections, of which there will be none.
-  const socket = { data() {} };
-  if (listen.transport === "tcp") {
-    const { hostname, port } = listen;
-    const listener = bun().listen({ hostname, port, reusePort, socket });
-    return () => listener.stop(true);
-  }
-  const listener = atSparePath(
-    listen.path,
-    (unix) => bun().listen({ unix, socket }),
-    (listener) => listener.stop(true),
-  );
+  const listener = bun().listen({ ...where, socket: { data() {} } });
   return () => listener.stop(true);
 }

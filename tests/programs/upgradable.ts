@@ -1,16 +1,65 @@
 /**
- * A service that is restarted by SIGHUP, as a user would write it. Arguments: engine, handoff, port
- * or path.
+ * A service that is restarted by SIGHUP, as a user would write it, and that says what it does. Its
+ * argument is a JSON object of {@linkcode Plan}. What goes wrong with a generation is read from a
+ * file when it starts, for the command is the same each time.
  */
+import { readFileSync } from "node:fs";
 import process from "node:process";
-import { type Engine, graceful, serve } from "../../mod.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  graceful,
+  type GracefulOptions,
+  serve,
+  type ServeOptions,
+  type Server,
+} from "../../mod.ts";
+import { Upgrader, type UpgraderOptions } from "../../src/upgrade/mod.ts";
 
-const [engine, handoff, where = "0"] = process.argv.slice(2);
-const server = await serve(() => new Response(String(process.pid)), {
-  ...(where.startsWith("/") ? { path: where } : { port: Number(where), hostname: "127.0.0.1" }),
-  engine: engine as Engine,
-  handoff: handoff as "inherit",
+/** What the service is made of. */
+export interface Plan {
+  readonly servers: readonly ServeOptions[];
+  readonly graceful?: GracefulOptions;
+  readonly upgrader?: UpgraderOptions;
+  /** Where it is written what goes wrong with the generation that starts next. */
+  readonly mishap?: string;
+}
+
+const plan: Plan = JSON.parse(process.argv[2]!);
+const mishap = plan.mishap === undefined ? "" : readFileSync(plan.mishap, "utf8").trim();
+
+console.log(`starts: ${process.pid} ${mishap};`);
+if (mishap === "crashes at once") throw new Error("of a program that crashes at once");
+if (mishap === "exits at once") process.exit(0);
+if (mishap === "hangs") await new Promise(() => setInterval(() => {}, 60_000));
+
+async function handler(request: Request): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/wait") {
+    console.log(`arrived: ${pathname};`);
+    await sleep(Number(new URL(request.url).searchParams.get("ms")));
+  }
+  if (pathname === "/upload") await request.text();
+  if (pathname === "/env") return new Response(JSON.stringify(Object.keys(process.env)));
+  if (pathname === "/argv") return new Response(JSON.stringify(process.argv.slice(2)));
+  return new Response(String(process.pid));
+}
+
+const servers: Server[] = [];
+for (const options of plan.servers) servers.push(await serve(handler, options));
+if (mishap === "crashes after serve") {
+  await sleep(300);
+  throw new Error("of a program that crashes after serve");
+}
+const { pid } = process;
+for (const { engine, handoff, addr } of servers) {
+  console.log(`up: ${pid} ${engine} ${handoff} ${JSON.stringify(addr)};`);
+}
+const ending = graceful(servers, {
+  upgradeOn: "SIGHUP",
+  ...plan.graceful,
+  ...(plan.upgrader === undefined ? {} : { upgrader: new Upgrader(plan.upgrader) }),
 });
-console.log(`up: ${process.pid} ${server.engine} ${server.handoff} ${JSON.stringify(server.addr)};`);
-const report = await graceful(server, { upgradeOn: "SIGHUP", timeout: 5000 });
-console.log(`down: ${process.pid} ${report.cause} ${report.exitCode};`);
+console.log(`graceful: ${pid};`);
+if (mishap === "dies after ready") setTimeout(() => process.kill(pid, "SIGKILL"), 300);
+const report = await ending;
+console.log(`down: ${pid} ${report.cause} ${report.exitCode};`);

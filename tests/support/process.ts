@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { after } from "node:test";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { runtime } from "./fixture.ts";
 
-const running = new Set<ChildProcess>();
+const running = new Set<Program>();
 after(() => {
-  for (const child of running) child.kill("SIGKILL");
+  for (const program of running) program.kill();
 });
 
 /** A program of tests/programs/, run by the runtime that runs the tests. */
@@ -22,7 +23,7 @@ export class Program {
 
   constructor(child: ChildProcess) {
     this.child = child;
-    running.add(child);
+    running.add(this);
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding("utf8");
       stream.on("data", (text: string) => {
@@ -32,7 +33,7 @@ export class Program {
     }
     // Its streams end after it: then the output is complete.
     this.exit = once(child, "close").then(([code, signal]) => {
-      running.delete(child);
+      running.delete(this);
       this.#exited = true;
       this.#changed();
       return code ?? signal;
@@ -42,6 +43,14 @@ export class Program {
   /** Sends a signal. Not `child.kill`, after which Deno takes any end for that signal's doing. */
   signal(name: NodeJS.Signals): void {
     process.kill(this.child.pid!, name);
+  }
+
+  /** Ends it, and what it has started, by the numbers that these have written. */
+  kill(): void {
+    this.child.kill("SIGKILL");
+    for (const [, pid] of this.output.matchAll(/^starts: (\d+)/gm)) {
+      if (isRunning(Number(pid))) process.kill(Number(pid), "SIGKILL");
+    }
   }
 
   /** Waits for the pattern, and returns its first group. */
@@ -60,6 +69,37 @@ export class Program {
   }
 }
 
+/**
+ * Whether there is such a process. A zombie is none: whose parent has ended before it waits for the
+ * system's first process, which takes its time.
+ */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return stateOf(pid) !== "Z";
+  } catch {
+    return false;
+  }
+}
+
+/** Its letter in `/proc`: `Z` is a zombie. Undefined if there is no such process, or no `/proc`. */
+export function stateOf(pid: number): string | undefined {
+  try {
+    return /^\d+ \(.*\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/** How a program of a file is started by a runtime. `permissions` are Deno's. */
+export function commandOf(
+  file: string,
+  permissions: readonly string[] = ["--allow-all"],
+): [string, ...string[]] {
+  const flags = runtime === "deno" ? ["run", "--no-check", "--no-prompt", ...permissions] : [];
+  return [process.execPath, ...flags, file];
+}
+
 /** Starts a program. `permissions` are Deno's, which the other runtimes do without. */
 export function run(
   name: string,
@@ -67,8 +107,6 @@ export function run(
   permissions: readonly string[] = ["--allow-all"],
 ): Program {
   const file = fileURLToPath(new URL(`../programs/${name}`, import.meta.url));
-  const flags = runtime === "deno" ? ["run", "--no-check", "--no-prompt", ...permissions] : [];
-  return new Program(
-    spawn(process.execPath, [...flags, file, ...args], { stdio: ["ignore", "pipe", "pipe"] }),
-  );
+  const [command, ...flags] = commandOf(file, permissions);
+  return new Program(spawn(command, [...flags, ...args], { stdio: ["ignore", "pipe", "pipe"] }));
 }

@@ -1,0 +1,119 @@
+/** Restarts that lose nothing: what a successor takes over, and what its predecessor still does. */
+import { test } from "node:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { deadline } from "@std/async";
+import type { ServeOptions } from "../mod.ts";
+import { connect, request } from "./support/client.ts";
+import { engines, pem, runtime, temporaryFolder } from "./support/fixture.ts";
+import { Service, SOON } from "./support/generations.ts";
+import { isRunning } from "./support/process.ts";
+
+const local = { port: 0, hostname: "127.0.0.1" } as const;
+
+/** The ways to hand on that this runtime has. */
+const ways: readonly ServeOptions[] = [
+  ...engines.map((engine) => ({ engine, handoff: "inherit" as const })),
+  ...(runtime === "node"
+    ? []
+    : engines.map((engine) => ({ engine, handoff: "reuseport" as const }))),
+];
+
+const permissions = ["--allow-all", "--unstable-net"];
+
+for (const way of ways) {
+  const name = `${runtime}, engine ${way.engine}, ${way.handoff}`;
+
+  test(`${name}: three restarts in a row, and each generation serves and ends`, async () => {
+    const service = await Service.start({ servers: [{ ...local, ...way }] }, permissions);
+    for (let i = 0; i < 3; i++) {
+      assertEquals(await service.ask(), String(service.pid));
+      const old = service.pid;
+      const pid = await service.restart();
+      assert(pid !== old, "another process");
+      assertEquals(service.servers(pid), [{ ...way, addr: service.addr } as never]);
+    }
+    assertEquals(await service.ask(), String(service.pid));
+    const { addr } = service;
+    assertEquals(await service.end(), 0);
+    assertEquals(service.pids.filter(isRunning), [], "no process is left");
+    await assertRejects(() => connect(addr), Error, "ECONNREFUSED");
+  });
+
+  test(`${name}: what the predecessor has begun it ends, while the successor serves`, async () => {
+    const service = await Service.start({ servers: [{ ...local, ...way }] }, permissions);
+    const old = service.pid;
+    const slow = await service.request("/wait?ms=1500");
+    await service.says(/arrived: \/wait/);
+    const upload = await connect(service.addr);
+    upload.write(request("POST /upload", "Content-Length: 10") + "half ");
+    const idle = await connect(service.addr);
+    idle.write(request("/"));
+    assertEquals((await deadline(idle.response(), SOON)).body, String(old));
+    service.hup();
+    await service.says(/^graceful: (?!.*graceful: )(\d+);[\s\S]*^graceful: (\d+);/m);
+    while (await service.ask() === String(old));
+    upload.write("other");
+    assertEquals((await deadline(upload.response(), SOON)).body, String(old));
+    assertEquals((await deadline(slow.response(), SOON)).body, String(old));
+    await service.says(new RegExp(`^down: ${old} upgraded 0;`, "m"));
+    assertEquals(await service.ask(), String(service.pid));
+    assertEquals(await service.end(), 0);
+  });
+}
+
+/** Those whose engine keeps idle connections for a while: not Deno.serve. */
+for (const engine of engines.filter((engine) => engine !== "deno-serve")) {
+  test(`${runtime}, engine ${engine}: a kept-alive connection is told to move over`, async () => {
+    const service = await Service.start({ servers: [{ ...local, engine, handoff: "inherit" }] });
+    const old = service.pid;
+    const client = await connect(service.addr);
+    client.write(request("/"));
+    await deadline(client.response(), SOON);
+    service.hup();
+    while (await service.ask() === String(old));
+    client.write(request("/"));
+    const { body, headers } = await deadline(client.response(), SOON);
+    assertEquals([body, headers["connection"]], [String(old), "close"]);
+    assertEquals(await deadline(client.closed, SOON), "end");
+    assertEquals(await service.end(), 0);
+  });
+}
+
+test(`${runtime}: several listeners, IPv6, unix and TLS among them`, async () => {
+  const path = join(temporaryFolder(), "socket");
+  const servers: ServeOptions[] = [
+    { ...local, handoff: "auto" },
+    { ...local, handoff: "auto" },
+    { port: 0, hostname: "::1", handoff: "auto" },
+    { path, handoff: "auto" },
+    { ...local, handoff: "auto", ...pem },
+  ];
+  const service = await Service.start({ servers });
+  const first = service.servers(service.pid);
+  for (let i = 0; i < 2; i++) {
+    const pid = await service.restart();
+    assertEquals(service.servers(pid), first, "each where it was");
+    for (const { addr } of first.slice(0, 4)) {
+      assertEquals(await service.ask("/", addr), String(pid));
+    }
+    const tls = await connect(first[4]!.addr, { alpn: "http/1.1" });
+    tls.write(request("/", "Connection: close"));
+    assertEquals((await deadline(tls.response(), SOON)).body, String(pid));
+    await deadline(tls.closed, SOON);
+  }
+  assert(existsSync(path), "the predecessors have left it");
+  assertEquals(await service.end(), 0);
+  assert(!existsSync(path), "the last one has not");
+});
+
+test(`${runtime}: the command, the arguments and the environment are the same`, async () => {
+  const service = await Service.start({ servers: [{ ...local, handoff: "auto" }] });
+  const [argv, env] = [await service.ask("/argv"), await service.ask("/env")];
+  await service.restart();
+  assertEquals(await service.ask("/argv"), argv);
+  const names = (text: string) => (JSON.parse(text) as string[]).sort();
+  assertEquals(names(await service.ask("/env")), names(env));
+  assertEquals(await service.end(), 0);
+});
