@@ -8,7 +8,6 @@ import type { ServeOptions } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, pem, runtime, temporaryFolder } from "./support/fixture.ts";
 import { Service, SOON } from "./support/generations.ts";
-import { isRunning } from "./support/process.ts";
 
 const local = { port: 0, hostname: "127.0.0.1" } as const;
 
@@ -37,7 +36,7 @@ for (const way of ways) {
     assertEquals(await service.ask(), String(service.pid));
     const { addr } = service;
     assertEquals(await service.end(), 0);
-    assertEquals(service.pids.filter(isRunning), [], "no process is left");
+    await service.gone();
     await assertRejects(() => connect(addr), Error, "ECONNREFUSED");
   });
 

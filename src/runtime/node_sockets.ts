@@ -23,6 +23,8 @@ type CreateHandle = (
 
 /** The state of a listening socket in `/proc/net/tcp`. */
 const LISTEN = "0A";
+/** The flag of one in `/proc/net/unix`. */
+const ACCEPTS = "00010000";
 /** The flag of libuv's `uv_tcp_bind`. */
 const UV_TCP_REUSEPORT = 2;
 
@@ -40,8 +42,9 @@ export class NodeSockets implements Sockets {
       const handle = listen.transport === "unix"
         ? atSparePath(listen.path, (spare) => bind(spare, -1, -1, 0), (handle) => handle.close())
         : await bindTcp(listen.hostname, listen.port, reusePort ? UV_TCP_REUSEPORT : 0);
+      const addr = listen.transport === "unix" ? listen : nameOf(handle);
       this.#opened.set(handle.fd, { handle, link: linkOf(handle.fd) });
-      return { fd: handle.fd, addr: listen.transport === "unix" ? listen : nameOf(handle) };
+      return { fd: handle.fd, addr };
     } catch (error) {
       throw listenError(listen, error);
     }
@@ -84,16 +87,24 @@ function bind(address: string, port: number, type: 4 | 6 | -1, flags: number): H
   // The cast: the types leave the function out.
   const { _createServerHandle } = net as unknown as { _createServerHandle: CreateHandle };
   const handle = _createServerHandle(address, port, type, undefined, flags);
-  if (typeof handle !== "number") return handle;
-  throw Object.assign(new Error(`bind ${getSystemErrorName(handle)}`), {
-    code: getSystemErrorName(handle),
-  });
+  if (typeof handle === "number") throw systemError("bind", handle);
+  return handle;
 }
 
+/** libuv tells only here that an address is in use. */
 function nameOf(handle: Handle): Addr {
   const name: { address?: string; port?: number } = {};
-  handle.getsockname?.(name);
+  const status = handle.getsockname?.(name) ?? 0;
+  if (status !== 0) {
+    handle.close();
+    throw systemError("bind", status);
+  }
   return { transport: "tcp", hostname: name.address ?? "", port: name.port ?? 0 };
+}
+
+function systemError(call: string, status: number): Error {
+  const code = getSystemErrorName(status);
+  return Object.assign(new Error(`${call} ${code}`), { code });
 }
 
 function linkOf(fd: number): string {
@@ -120,7 +131,7 @@ function tcpAddress(inode: string): Addr | undefined {
 }
 
 function unixAddress(inode: string): Addr | undefined {
-  const row = table("/proc/self/net/unix").find((row) => row[6] === inode);
+  const row = table("/proc/self/net/unix").find((row) => row[6] === inode && row[3] === ACCEPTS);
   return row && { transport: "unix", path: row[7] ?? "" };
 }
 

@@ -3,11 +3,12 @@ import { connect } from "./client.ts";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
 import type { Plan } from "../programs/upgradable.ts";
 import { temporaryFolder } from "./fixture.ts";
-import { type Program, run } from "./process.ts";
+import { isRunning, type Program, run } from "./process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 export const SOON = 20_000;
@@ -93,6 +94,15 @@ export class Service {
     const client = await deadline(connect(addr), SOON);
     client.write(requestText(path, "Connection: close"));
     return client;
+  }
+
+  /** Resolves when no process of it is left. */
+  async gone(): Promise<void> {
+    // The streams of a process may end a moment before it does.
+    const all = async () => {
+      while (this.pids.some(isRunning)) await sleep(10);
+    };
+    await deadline(all(), SOON);
   }
 
   /** Ends it; resolves when no process of it is left. */
