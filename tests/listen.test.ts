@@ -151,15 +151,14 @@ if (runtime !== "bun") {
 }
 
 /** Starts the service with a socket of ours as its descriptor 3, as systemd does. */
-async function activate(fd: number, plan: object, pid = "$$"): Promise<Program> {
-  const script = `LISTEN_PID=${pid} LISTEN_FDS=1 LISTEN_FDNAMES=web exec "$@"`;
+function activate(fd: number, plan: object): Program {
+  const script = `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec "$@"`;
   const file = new URL("./programs/upgradable.ts", import.meta.url).pathname;
-  const program = new Program(
+  return new Program(
     spawn("sh", ["-c", script, "sh", ...commandOf(file), JSON.stringify(plan)], {
       stdio: ["ignore", "pipe", "pipe", fd],
     }),
   );
-  return program;
 }
 
 test(`${runtime}: takes over what systemd listens on, and hands it on`, async () => {
@@ -169,7 +168,7 @@ test(`${runtime}: takes over what systemd listens on, and hands it on`, async ()
   const holder = net.createServer();
   await new Promise<void>((resolve) => holder.listen({ fd: listener.fd }, resolve));
   const servers = [{ port, hostname: "127.0.0.1", handoff: "auto" }];
-  const program = await activate(listener.fd, { servers });
+  const program = activate(listener.fd, { servers });
   await deadline(program.says(/^graceful: (\d+);/m), SOON);
   holder.close();
   assertEquals(await answer(listener), await program.says(/^graceful: (\d+);/m));

@@ -34,7 +34,7 @@ const folder = new URL(`./programs/snippets-${runtime}-${process.pid}/`, import.
 for (const file of ["README.md", "mod.ts", ...sources("src/")]) {
   for (const [index, code] of snippetsOf(file).entries()) {
     test(`${runtime}: snippet ${index + 1} of ${file}`, async () => {
-      assert(code.includes('from "@x/graceful"'), "a reader can paste it");
+      assert(code.includes('from "@x/graceful'), "a reader can paste it");
       mkdirSync(folder, { recursive: true });
       try {
         writeFileSync(new URL("snippet.ts", folder), code);

@@ -2,7 +2,7 @@
  * Draws what becomes of requests while a service is restarted every 5 s in three ways: handed on by
  * this package, stopped and started, and with SO_REUSEPORT alone.
  *
- * `node bench/restart/chart.ts --runtime bun --seconds 60 --out bench/restart/restarts.svg`
+ * `node bench/restart/chart.ts --runtime bun --seconds 60 && deno fmt bench/restart/restarts.svg`
  */
 import { writeFileSync } from "node:fs";
 import process from "node:process";
@@ -64,11 +64,14 @@ function waysOf({ runtime, handoff, engine }: Options): readonly { title: string
 
 /** What is to be known about the run. */
 function footOf({ runtime, every, fresh, kept, pause }: Options): string[] {
-  const clients = `${fresh} clients open a connection for every request, ${kept} keep theirs alive`;
   return [
-    `${versionOf(runtime)}, restarted every ${every} s under load: ${clients}.`,
-    `Answers a second, one colour a process; below them the failed requests. In bins of ${BIN} ms. ` +
-    `Pauses of up to ${pause} ms; nothing is retried.`,
+    `${
+      versionOf(runtime)
+    }, restarted every ${every} s (dotted) under load: ${fresh} clients open a ` +
+    `connection for every request, ${kept} keep theirs alive.`,
+    `They pause for up to ${pause} ms after each response, and retry nothing.`,
+    `Shown are the answers a second, one colour a process; below them the requests that failed, ` +
+    `in bins of ${BIN} ms.`,
   ];
 }
 

@@ -73,6 +73,8 @@ export interface Times {
   readonly max: number;
 }
 
+const DEFAULTS = { handoff: "auto", engine: "auto", restarts: 100, fresh: 32, kept: 16 } as const;
+
 /** How long it goes on before it is measured, and then without a restart, in ms. */
 const WARM_UP = 1_000;
 const STEADY = 3_000;
@@ -85,44 +87,58 @@ const LONGEST = 30_000;
 
 /** Restarts a service under load. Rejects if a restart fails, or if something is left behind. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
-  const { runtime, handoff = "auto", engine = "auto", restarts = 100 } = options;
-  const { fresh = 32, kept = 16 } = options;
+  const settings = { ...DEFAULTS, ...options };
+  const { runtime, handoff, engine, restarts } = settings;
   const maxTime = WARM_UP + STEADY + (restarts + 2) * LONGEST;
-  await using service = await RestartableService.start(handOff(runtime, handoff, engine), maxTime);
+  const service = await RestartableService.start(handOff(runtime, handoff, engine), maxTime);
+  // Not `await using`, which Node 22 does not know.
+  try {
+    return await soakService(service, settings, maxTime);
+  } finally {
+    await service[Symbol.asyncDispose]();
+  }
+}
+
+async function soakService(
+  service: RestartableService,
+  { runtime, handoff, engine, restarts, fresh, kept }: Required<SoakOptions>,
+  maxTime: number,
+): Promise<SoakResult> {
   const load = new Load({ port: service.port, fresh, kept, maxTime });
   const done: Restart[] = [];
   try {
     await wait(WARM_UP + STEADY);
-    while (done.length < restarts) {
-      const restart = await service.restart();
-      done.push(restart);
-      await firstAnswerOf(restart.successor, load.tally);
-    }
+    while (done.length < restarts) done.push(await restartOnce(service, load.tally));
     await wait(SETTLE);
   } finally {
     await load.stop();
   }
   await service.stop();
-  const { exitCodes } = service.processes;
-  const pids = [...done.map(({ old }) => old), done.at(-1)!.successor];
   return {
     runtime,
     handoff,
     engine,
     restarts: done.length,
-    unclean: pids.map((pid) => ({ pid, code: exitCodes.get(pid) })).filter(({ code }) =>
-      code !== 0
-    ),
+    unclean: uncleanOf(service, done),
     ...countsOf(load.tally),
     ...ratesOf(load.tally, done[0]!.start),
     ...timesOf(load.tally, done),
   };
 }
 
-/** A process that has not answered anything yet is not replaced: it would prove nothing. */
-async function firstAnswerOf(pid: number, { firstAnswers, messages }: Tally): Promise<void> {
-  const what = () => `process ${pid} has not answered\n${messages.join("\n")}`;
-  await until(what, () => firstAnswers.get(pid));
+/** A process that has not answered anything is not replaced again: that would prove nothing. */
+async function restartOnce(service: RestartableService, tally: Tally): Promise<Restart> {
+  const restart = await service.restart();
+  const { successor } = restart;
+  const what = () => `process ${successor} has not answered\n${tally.messages.join("\n")}`;
+  await until(what, () => tally.firstAnswers.get(successor));
+  return restart;
+}
+
+function uncleanOf({ processes }: RestartableService, done: readonly Restart[]) {
+  const pids = [...done.map(({ old }) => old), done.at(-1)!.successor];
+  return pids.map((pid) => ({ pid, code: processes.exitCodes.get(pid) }))
+    .filter(({ code }) => code !== 0);
 }
 
 function countsOf({ requests, failed, failures, messages, slowest }: Tally) {

@@ -19,7 +19,7 @@ const ANSWERS = 116;
 const GAP = 18;
 const FAILURES = 40;
 const PANEL = TITLE + ANSWERS + GAP + FAILURES + 22;
-const FOOT = 44;
+const FOOT = 61;
 
 /** The colours of the processes, one after the other and then again. */
 const COLOURS = ["#4c78a8", "#9ecae9", "#8c9a5b", "#c9c38a"];

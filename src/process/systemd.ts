@@ -25,7 +25,7 @@ import { serviceManager } from "../runtime/service_manager.ts";
  * permit to read it. The variable stays set, for what this process starts.
  *
  * The message comes from this process itself, so that the unit needs no more than the
- * `NotifyAccess=main` which is systemd's default, where the runtime can call the C library: on Bun, on
+ * `NotifyAccess=main` of every `Type=notify`, where the runtime can call the C library: on Bun, on
  * Deno with `--allow-ffi`, on Node 26.1 and later (which writes once to stderr that its FFI is
  * experimental). Elsewhere the program `systemd-notify` sends it, and is waited for until the manager
  * has read the message. As root it sends in the name of this process; for any other user the unit

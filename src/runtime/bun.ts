@@ -57,7 +57,7 @@ class BunDriver implements Driver {
     this.#flights = new Flights(this.#server, this.addr);
   }
 
-  async acceptOn(fd: number): Promise<number> {
+  acceptOn(fd: number): number {
     this.#listener = this.#standIn!.graft(fd);
     return this.#listener;
   }

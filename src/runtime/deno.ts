@@ -69,7 +69,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
     if (standIn === undefined) this.#accepting = this.#acceptAll();
   }
 
-  async acceptOn(fd: number): Promise<number> {
+  acceptOn(fd: number): number {
     const grafted = this.#standIn!.graft(fd);
     this.#accepting = this.#acceptAll();
     return grafted;

@@ -62,7 +62,7 @@ class DenoServeDriver implements Driver {
     }
   }
 
-  async acceptOn(fd: number): Promise<number> {
+  acceptOn(fd: number): number {
     return this.#standIn!.graft(fd);
   }
 

@@ -22,10 +22,10 @@ export interface Driver {
 
   /**
    * Accepts on a listening socket that the driver has not opened itself, and owns it from now on.
-   * Resolves with its descriptor, which may have become another number. To be called once, if
+   * Returns its descriptor, which may have become another number. To be called once, if
    * {@linkcode ServeSettings.socket} is set.
    */
-  acceptOn(fd: number): Promise<number>;
+  acceptOn(fd: number): number | Promise<number>;
 
   /**
    * From now on each response says `Connection: close` and ends its connection. `onChange` is

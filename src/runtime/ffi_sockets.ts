@@ -21,10 +21,7 @@ export class FfiSockets implements Sockets {
     this.steering = kernel.steering;
   }
 
-  async open(
-    listen: Addr,
-    { backlog, reusePort }: OpenOptions,
-  ): Promise<ListeningSocket> {
+  open(listen: Addr, { backlog, reusePort }: OpenOptions): ListeningSocket {
     const { made: close, fd: own } = this.#kernel.opening(() => listenNatively(listen, reusePort));
     try {
       if (own === undefined) throw new Error("The new socket is not among those of this process");

@@ -74,18 +74,11 @@ interface NodeFFI {
   getRawPointer(buffer: Uint8Array): bigint;
 }
 
-let opened: LibC | undefined;
-
 /**
  * The C library, or undefined where there is none to be had: another system, no permission, a Node
  * before 26.1. A later Node says on stderr, once, that its FFI is experimental.
  */
 export function openLibC(): LibC | undefined {
-  opened ??= open();
-  return opened;
-}
-
-function open(): LibC | undefined {
   if (process.platform !== "linux") return undefined;
   if ("bun" in process.versions) return firstOf(NAMES, openOnBun);
   if ("deno" in process.versions) return mayUseFFI() ? firstOf(NAMES, openOnDeno) : undefined;

@@ -24,7 +24,7 @@ export interface OpenOptions {
 /** What a runtime can do with the descriptors of listening sockets. */
 export interface Sockets {
   /** Throws or rejects as `listen` does, with nothing left open. */
-  open(listen: Addr, options: OpenOptions): Promise<ListeningSocket>;
+  open(listen: Addr, options: OpenOptions): ListeningSocket | Promise<ListeningSocket>;
   /** Where the socket of a descriptor is bound, or undefined if it is no socket that listens. */
   addressOf(fd: number): Addr | undefined;
   /** Closes one that no server accepts on. */

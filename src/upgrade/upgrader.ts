@@ -88,6 +88,8 @@ export class Upgrader {
   #predecessorGone: Promise<void> | undefined;
 
   /**
+   * Starts nothing yet: see {@linkcode Upgrader.ready}.
+   *
    * @throws {TypeError} If an option has the wrong type.
    * @throws {RangeError} If an option is out of range.
    * @throws {UpgradeError} If this process has one already.
