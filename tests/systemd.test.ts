@@ -120,25 +120,34 @@ class Receiver {
     return JSON.parse(await deadline(line, SOON));
   }
 
-  /** Begins to read, if it was bound without. */
+  /** Begins to read. */
   read(): void {
     this.#program.child.stdin!.end();
   }
+
+  /** It would read for ever. */
+  async end(): Promise<void> {
+    this.#program.child.kill("SIGKILL");
+    await this.#program.exit;
+  }
 }
 
-async function bind(address: string): Promise<Receiver> {
+/** Has a socket bound for as long as the function runs. */
+async function withReceiver(
+  address: string,
+  use: (receiver: Receiver) => Promise<void>,
+): Promise<void> {
   const file = fileURLToPath(new URL("programs/datagram_receiver.ts", import.meta.url));
   // Bun, on every runtime, for the FFI that it always has.
   const bun = fileURLToPath(new URL("../node_modules/.bin/bun", import.meta.url));
   const program = new Program(spawn(bun, [file, address], { stdio: ["pipe", "pipe", "pipe"] }));
-  await deadline(program.says(/bound/), SOON);
-  return new Receiver(program);
-}
-
-async function receive(address: string): Promise<Receiver> {
-  const receiver = await bind(address);
-  receiver.read();
-  return receiver;
+  const receiver = new Receiver(program);
+  try {
+    await deadline(program.says(/bound/), SOON);
+    await use(receiver);
+  } finally {
+    await receiver.end();
+  }
 }
 
 function newPath(): string {
@@ -158,28 +167,32 @@ for (const way of [byLibC, byProgram]) {
     testOf(way, `a message is one datagram to the ${kind}, and the address stays`, async () => {
       const path = newPath();
       const address = kind === "path" ? path : path.replace("/", "@");
-      const receiver = await receive(address);
-      const program = notifying(way, address, [JSON.stringify(STATE), '{"X_END":2}']);
-      assertEquals(await deadline(program.exit, SOON), 0, program.output);
-      assertStringIncludes(program.output, "called\nsent: true\ncalled\nsent: true\n");
-      // The program asks to be told when its message has been read.
-      const barrier = way === byProgram ? ["BARRIER=1"] : [];
-      for (const [index, text] of [MESSAGE, ...barrier, "X_END=2", ...barrier].entries()) {
-        assertEquals((await receiver.datagram(index + 1)).text, text);
-      }
+      await withReceiver(address, async (receiver) => {
+        receiver.read();
+        const program = notifying(way, address, [JSON.stringify(STATE), '{"X_END":2}']);
+        assertEquals(await deadline(program.exit, SOON), 0, program.output);
+        assertStringIncludes(program.output, "called\nsent: true\ncalled\nsent: true\n");
+        // The program asks to be told when its message has been read.
+        const barrier = way === byProgram ? ["BARRIER=1"] : [];
+        for (const [index, text] of [MESSAGE, ...barrier, "X_END=2", ...barrier].entries()) {
+          assertEquals((await receiver.datagram(index + 1)).text, text);
+        }
+      });
     });
   }
 
   testOf(way, "a reload comes with the time of CLOCK_MONOTONIC", async () => {
     const address = newPath();
-    const receiver = await receive(address);
-    assertEquals(await outcome(way, address, "reloading"), "sent: true");
-    const { text, at } = await receiver.datagram(1);
-    const time = Number(/^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(text)?.[1]);
-    // Deno without FFI has the uptime: rounded up, and with what the machine has slept.
-    const isUptime = runtime === "deno" && way === byProgram;
-    const clock = isUptime ? uptimeInMicroseconds() : at;
-    assert(Math.abs(time - clock) <= 1_000_000, `${text}, the clock says ${clock}`);
+    await withReceiver(address, async (receiver) => {
+      receiver.read();
+      assertEquals(await outcome(way, address, "reloading"), "sent: true");
+      const { text, at } = await receiver.datagram(1);
+      const time = Number(/^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(text)?.[1]);
+      // Deno without FFI has the uptime: rounded up, and with what the machine has slept.
+      const isUptime = runtime === "deno" && way === byProgram;
+      const clock = isUptime ? uptimeInMicroseconds() : at;
+      assert(Math.abs(time - clock) <= 1_000_000, `${text}, the clock says ${clock}`);
+    });
   });
 
   testOf(way, "without a service manager nothing is sent", async () => {
@@ -214,16 +227,17 @@ testOf(byLibC, "what is no address is an error", async () => {
 
 testOf(byLibC, "a full queue is waited for, and nothing stops meanwhile", async () => {
   const address = newPath();
-  const receiver = await bind(address);
   const room = 1 + Number(readFileSync("/proc/sys/net/unix/max_dgram_qlen", "utf8"));
   const states = Array.from({ length: room + 1 }, (_, index) => `{"X":${index}}`);
-  const program = notifying(byLibC, address, states);
-  const full = new RegExp(`(?:called\nsent: true\n){${room}}called\n`);
-  await deadline(program.says(full), SOON);
-  receiver.read();
-  assertEquals(await deadline(program.exit, SOON), 0, program.output);
-  assertEquals(program.output.match(/sent: true/g)?.length, room + 1, program.output);
-  assertEquals((await receiver.datagram(room + 1)).text, `X=${room}`);
+  await withReceiver(address, async (receiver) => {
+    const program = notifying(byLibC, address, states);
+    const full = new RegExp(`(?:called\nsent: true\n){${room}}called\n`);
+    await deadline(program.says(full), SOON);
+    receiver.read();
+    assertEquals(await deadline(program.exit, SOON), 0, program.output);
+    assertEquals(program.output.match(/sent: true/g)?.length, room + 1, program.output);
+    assertEquals((await receiver.datagram(room + 1)).text, `X=${room}`);
+  });
 });
 
 if (runtime !== "bun") {

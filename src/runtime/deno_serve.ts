@@ -94,22 +94,29 @@ class DenoServeDriver implements Driver {
     this.#onChange = onChange;
   }
 
-  // The listener can only be closed together with the idle connections, and with new ones.
-  closeListeners(): void {
-    this.#stopped = this.#server.shutdown().finally(() => {
-      this.#gone = true;
-      this.#onChange?.();
-    });
+  closeListeners(spareIdle: boolean): void {
+    const closed = spareIdle && this.#standIn?.closeListener();
+    if (!closed) this.#stop();
     const isOurs = this.#standIn === undefined;
     if (isOurs && this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
   }
 
-  closeIdle(_now: number, _policy: PollPolicy): boolean {
+  /** Deno's own way closes the listener together with the idle connections, and with new ones. */
+  #stop(): void {
+    this.#stopped ??= this.#server.shutdown().finally(() => {
+      this.#gone = true;
+      this.#onChange?.();
+    });
+  }
+
+  closeIdle(_now: number, policy: PollPolicy): boolean {
+    if (!policy.spareIdle) this.#stop();
     return !this.#gone;
   }
 
   /** Aborting the signal of `Deno.serve` after `shutdown()` would bring the process down. */
   async closeAll(): Promise<void> {
+    this.#stop();
     for (const flight of this.#flights) flight.end();
     let timer;
     const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, FORCE_WAIT));

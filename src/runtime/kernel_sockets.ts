@@ -5,7 +5,7 @@
 import type { Addr } from "../conn.ts";
 import { register, registrationsOf, unregister } from "./event_loop.ts";
 import { type LibC, openLibC } from "./libc.ts";
-import { cString, descriptors } from "./proc_files.ts";
+import { descriptors } from "./proc_files.ts";
 import type { Steering } from "./sockets.ts";
 import { acceptQueue, steerTo, stopSteering } from "./steering.ts";
 
@@ -31,7 +31,7 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const SHUT_RDWR = 2;
 const MSG_NOSIGNAL = 0x4000;
-const O_RDWR = 2;
+const SOCK_STREAM = 1;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const F_SETFD = 2;
@@ -103,16 +103,28 @@ export class KernelSockets {
   }
 
   /**
-   * Closes the listening socket, and leaves at its number a descriptor that its owner can close in
-   * turn: nothing is accepted any more, and the owner does not know.
+   * Closes the listening socket, and leaves at its number one that nobody connects to: nothing is
+   * accepted any more, and the owner, which may be about to try, does not know.
    */
   closeBehindItsOwner(listener: number): boolean {
-    const nothing = this.#libc.open(cString("/dev/null"), O_RDWR);
-    if (nothing < 0) return false;
+    const deserted = this.#listenForNobody();
+    if (deserted < 0) return false;
     unregister(this.#libc, listener);
-    const done = this.#libc.dup3(nothing, listener, O_CLOEXEC) === listener;
-    this.#libc.close(nothing);
+    const done = this.#libc.dup3(deserted, listener, O_CLOEXEC) === listener;
+    this.#libc.close(deserted);
     return done;
+  }
+
+  /** On an address that the kernel makes up, which is no file. */
+  #listenForNobody(): number {
+    const fd = this.#libc.socket(AF_UNIX, SOCK_STREAM | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd < 0) return fd;
+    const family = new Uint8Array(Uint16Array.of(AF_UNIX).buffer);
+    if (this.#libc.bind(fd, family, family.length) === 0 && this.#libc.listen(fd, 1) === 0) {
+      return fd;
+    }
+    this.#libc.close(fd);
+    return -1;
   }
 
   /**

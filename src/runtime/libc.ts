@@ -20,6 +20,7 @@ interface Functions {
   dup3(from: number, to: number, flags: number): number;
   epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
   socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, addr: Uint8Array, size: number): number;
   connect(fd: number, addr: Uint8Array, size: number): number;
   send(fd: number, buffer: Uint8Array, size: number, flags: number): number;
   clock_gettime(clock: number, time: Uint8Array): number;
@@ -47,6 +48,7 @@ const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = 
   dup3: ["i32", "i32", "i32"],
   epoll_ctl: ["i32", "i32", "i32", "ptr"],
   socket: ["i32", "i32", "i32"],
+  bind: ["i32", "ptr", "u32"],
   connect: ["i32", "ptr", "u32"],
   send: ["i32", "ptr", "u32", "i32"],
   clock_gettime: ["i32", "ptr"],

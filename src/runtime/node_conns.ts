@@ -1,6 +1,7 @@
 import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
+import process from "node:process";
 import type tls from "node:tls";
 import { type Addr, type Conn, type ConnState, pathOf } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
@@ -284,6 +285,15 @@ export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
     : { transport: "tcp", hostname: remoteAddress, port: remotePort };
 }
 
+/**
+ * Deno ends a connection behind each response of a server that does not listen, although the
+ * response did not say so, and a request may have crossed that.
+ */
+function seemToListen(listener: net.Server): void {
+  Object.defineProperty(listener, "listening", { value: true, configurable: true });
+  listener.once("close", () => Reflect.deleteProperty(listener, "listening"));
+}
+
 /** Resolves when the server listens, rejects if it cannot. */
 export function listening(
   listener: net.Server,
@@ -313,6 +323,7 @@ function closeListener(listener: net.Server): Promise<void> {
       // One that is closed already is closed.
       if (error !== undefined && error.code !== "ERR_SERVER_NOT_RUNNING") reject(error);
     });
+    if ("deno" in process.versions) seemToListen(listener);
     // Where closing fails it does in the turn after the call; the callback of one that does not
     // comes only with the end of the last connection.
     setImmediate(resolve);

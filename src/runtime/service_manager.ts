@@ -5,11 +5,15 @@ import { monotonicMicroseconds } from "./monotonic_clock.ts";
 import { runSystemdNotify } from "./systemd_notify.ts";
 import { sendDatagram } from "./unix_datagram.ts";
 
+/** Kept: each opening of it costs milliseconds and memory that does not come back. */
+let libc: LibC | undefined;
+
 /** The one that listens for this process, or undefined if there is none. */
 export function serviceManager(): ServiceManager | undefined {
   const address = readVariable("NOTIFY_SOCKET");
   if (address === undefined || address === "") return undefined;
-  return new ServiceManager(address, openLibC());
+  libc ??= openLibC();
+  return new ServiceManager(address, libc);
 }
 
 /** Takes messages, by the way that this runtime has. */

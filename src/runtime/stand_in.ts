@@ -34,6 +34,11 @@ export class StandIn<T> {
     this.#fd = fd;
   }
 
+  /** Closes the listener and nothing else, which the runtime itself cannot. False if that fails. */
+  closeListener(): boolean {
+    return this.#kernel.closeBehindItsOwner(this.#fd);
+  }
+
   /** The listener accepts on this socket from now on. Returns the number it has from now on. */
   graft(fd: number): number {
     if (this.#kernel.graft(fd, this.#fd)) return this.#fd;
