@@ -80,6 +80,21 @@ for (const engine of engines.filter((engine) => engine !== "deno-serve")) {
   });
 }
 
+if (runtime !== "node") {
+  test(`${runtime}: a third process shares the port, and gets its connections again`, async () => {
+    const start = (port: number) =>
+      Service.start({ servers: [{ ...local, port, handoff: "reuseport" }] }, permissions);
+    const service = await start(0);
+    const bystander = await start((service.addr as { port: number }).port);
+    for (let i = 0; i < 2; i++) {
+      const pid = await service.restart();
+      const both = new Set([String(pid), String(bystander.pid)]);
+      while (both.size > 0) both.delete(await service.ask());
+    }
+    assertEquals([await service.end(), await bystander.end()], [0, 0]);
+  });
+}
+
 test(`${runtime}: several listeners, IPv6, unix and TLS among them`, async () => {
   const path = join(temporaryFolder(), "socket");
   const servers: ServeOptions[] = [

@@ -4,6 +4,7 @@
  */
 import { setTimeout as wait } from "node:timers/promises";
 import { Connection } from "./connection.ts";
+import { Pace } from "./pace.ts";
 import { RequestFailure, Tally } from "./tally.ts";
 
 /** How much load there is to be. */
@@ -27,6 +28,19 @@ export interface LoadOptions {
    */
   readonly keptPause?: number;
   /**
+   * How long it is from one request of a client to its next one, in ms, whatever the answer takes:
+   * its {@linkcode Pace}. By default a client knows none but its pauses.
+   *
+   * @default {0}
+   */
+  readonly interval?: number;
+  /**
+   * How long the bins of the tally are, in ms.
+   *
+   * @default {250}
+   */
+  readonly bin?: number;
+  /**
    * After so many requests no further one is sent.
    *
    * @default {10_000_000}
@@ -48,7 +62,7 @@ const AFTER_FAILURE = 10;
 
 /** Clients at work. */
 export class Load {
-  readonly tally: Tally = new Tally();
+  readonly tally: Tally;
   readonly #options: LoadOptions;
   readonly #clients: Promise<unknown>;
   #stopped = false;
@@ -56,6 +70,7 @@ export class Load {
   /** Starts the clients. */
   constructor(options: LoadOptions) {
     this.#options = options;
+    this.tally = new Tally(options.bin);
     const fresh = Array.from({ length: options.fresh }, () => this.#askEachAlone());
     const kept = Array.from({ length: options.kept }, () => this.#askOnKept());
     this.#clients = Promise.all([...fresh, ...kept]);
@@ -74,7 +89,8 @@ export class Load {
   }
 
   async #askEachAlone(): Promise<void> {
-    while (this.#goesOn()) {
+    const pace = new Pace(this.#options.interval);
+    while (await this.#goesOn(pace)) {
       const start = performance.now();
       const connection = new Connection(this.#options.port);
       await this.#ask(connection, "fresh", start, this.#options.freshPause ?? 0);
@@ -84,7 +100,8 @@ export class Load {
 
   async #askOnKept(): Promise<void> {
     let connection: Connection | undefined;
-    while (this.#goesOn()) {
+    const pace = new Pace(this.#options.interval);
+    while (await this.#goesOn(pace)) {
       const start = performance.now();
       if (!connection?.usable) {
         connection?.close();
@@ -95,7 +112,9 @@ export class Load {
     connection?.close();
   }
 
-  #goesOn(): boolean {
+  /** Waits until it is time for the next request, and tells whether there is to be one. */
+  async #goesOn(pace: Pace): Promise<boolean> {
+    await pace.next();
     const { maxRequests = 10_000_000, maxTime = 3_600_000 } = this.#options;
     const { requests, start } = this.tally;
     return !this.#stopped && requests < maxRequests && performance.now() - start < maxTime;

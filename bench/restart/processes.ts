@@ -25,6 +25,8 @@ process.on("exit", () => open.forEach((processes) => processes.kill()));
 export class Processes implements AsyncDisposable {
   /** The exit code of each process that has ended by itself. */
   readonly exitCodes: Map<number, number> = new Map();
+  /** When each process told that it serves, on the clock of `performance.now()`. */
+  readonly readyTimes: Map<number, number> = new Map();
   readonly #mark: string = randomUUID();
   readonly #env: NodeJS.ProcessEnv;
   /** Those that were started here or have announced themselves, and were not seen to end. */
@@ -102,6 +104,7 @@ export class Processes implements AsyncDisposable {
     const [, event, pid, code] = /^(ready|ended) (\d+)(?: (\d+))?$/.exec(line) ?? [];
     if (event === "ready") {
       this.#known.add(Number(pid));
+      this.readyTimes.set(Number(pid), performance.now());
       this.#ready.push(Number(pid));
     } else if (event === "ended") {
       this.exitCodes.set(Number(pid), Number(code));

@@ -37,7 +37,7 @@ export interface Bin {
   failed: number;
 }
 
-/** How long a bin is, in ms. */
+/** How long a bin is unless the tally was made with another length, in ms. */
 export const BIN = 250;
 
 /** How many messages of failures are kept. */
@@ -45,6 +45,8 @@ const MESSAGES = 10;
 
 /** Counts. Its clock starts when it is made. */
 export class Tally {
+  /** How long its bins are, in ms. */
+  readonly bin: number;
   /** When it was made, on the clock of `performance.now()`. */
   readonly start: number = performance.now();
   /** When the last request was sent; infinite until then. */
@@ -61,6 +63,10 @@ export class Tally {
   failed = 0;
   /** The longest time from a request, its connection included, to the end of its response: ms. */
   slowest = 0;
+
+  constructor(bin: number = BIN) {
+    this.bin = bin;
+  }
 
   /** Counts a request as answered by the process. */
   answer(pid: number, took: number): void {
@@ -84,8 +90,8 @@ export class Tally {
 
   /** How many requests were answered in each whole bin between two times. */
   answeredBetween(from: number, to: number): number[] {
-    const first = Math.ceil((from - this.start) / BIN);
-    const end = Math.floor((to - this.start) / BIN);
+    const first = Math.ceil((from - this.start) / this.bin);
+    const end = Math.floor((to - this.start) / this.bin);
     // A bin in which nothing has ended need not be there.
     return Array.from({ length: Math.max(end - first, 0) }, (_, i) => {
       const bin = this.bins[first + i];
@@ -94,7 +100,7 @@ export class Tally {
   }
 
   #binAt(time: number): Bin {
-    const index = Math.floor((time - this.start) / BIN);
+    const index = Math.floor((time - this.start) / this.bin);
     while (this.bins.length <= index) this.bins.push({ answered: new Map(), failed: 0 });
     return this.bins[index]!;
   }

@@ -46,6 +46,7 @@ export class Succession {
 
   #onSignal = async (): Promise<void> => {
     try {
+      await this.#upgrader?.ready();
       await this.#upgrader?.predecessorGone;
       await this.#upgrader?.upgrade();
     } catch (error) {

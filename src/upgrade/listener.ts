@@ -190,7 +190,7 @@ export class SharedListener implements Listener {
   }
 
   close(): void {
-    if (this.#state === "open") this.closed();
+    if (this.isFree) this.closed();
   }
 
   /** To be called when its server has closed it. */

@@ -1,16 +1,21 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 
-/** Writes the number of this process, so that a reader never finds half of it or nothing. */
-export function writePidFile(path: string): void {
+/**
+ * Writes the number of this process beside the file, and returns what puts it in its place: in one
+ * step, so that a reader never finds half of it or nothing.
+ */
+export function draftPidFile(path: string): () => void {
   const draft = `${path}.${process.pid}`;
-  try {
-    writeFileSync(draft, `${process.pid}\n`);
-    renameSync(draft, path);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    throw error;
-  }
+  writeFileSync(draft, `${process.pid}\n`);
+  return () => {
+    try {
+      renameSync(draft, path);
+    } catch (error) {
+      rmSync(draft, { force: true });
+      throw error;
+    }
+  };
 }
 
 /** Removes the file, unless a successor has put its own number there. */

@@ -95,6 +95,7 @@ async function ready(
     reject(new UpgradeError(`The new process was not ready within ${readyTimeout} ms`));
   }, readyTimeout);
   const onAbort = () => reject(new UpgradeError("The upgrade was given up"));
+  if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort);
   child.once("error", (cause) => reject(notStarted(command, cause)));
   child.once("exit", (code, signalName) => {

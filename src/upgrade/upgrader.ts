@@ -8,7 +8,7 @@ import { readVariable } from "../runtime/environment.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { predecessor, takeUnclaimed } from "./inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "./listener.ts";
-import { removePidFile, writePidFile } from "./pid_file.ts";
+import { draftPidFile, removePidFile } from "./pid_file.ts";
 import { startWaiting } from "./readiness.ts";
 import { settled } from "./settling.ts";
 import { READY, startSuccessor } from "./successor.ts";
@@ -85,6 +85,7 @@ export class Upgrader {
   readonly #exit: (pid: number) => void;
   readonly #stopped = new AbortController();
   #state: "starting" | "ready" | "upgrading" | "succeeded" = "starting";
+  #ready: Promise<void> | undefined;
   #predecessorGone: Promise<void> | undefined;
 
   /**
@@ -129,16 +130,26 @@ export class Upgrader {
    * @throws {Error} If the PID file cannot be written, or a server cannot accept. The process before
    * this one then serves on: exit.
    */
-  async ready(): Promise<void> {
-    if (this.#state !== "starting") return;
-    this.#state = "ready";
-    await startWaiting();
+  ready(): Promise<void> {
+    this.#ready ??= this.#becomeReady();
+    return this.#ready;
+  }
+
+  async #becomeReady(): Promise<void> {
     const { pidFile } = this.#options;
-    if (pidFile !== undefined) writePidFile(pidFile);
+    const publishPid = pidFile === undefined ? undefined : draftPidFile(pidFile);
+    await startWaiting();
+    publishPid?.();
     for (const heirloom of takeUnclaimed()) new SharedListener(heirloom, true).close();
     const will = predecessor();
-    if (will === undefined) return void await tell(() => notify({ READY: 1 }));
-    if (!sockets().finish(will.ready, READY)) {
+    if (will === undefined) await tell(() => notify({ READY: 1 }));
+    else this.#succeed(will.ready);
+    this.#state = "ready";
+  }
+
+  /** Takes over from the process before this one. */
+  #succeed(readyPipe: number): void {
+    if (!sockets().finish(readyPipe, READY)) {
       console.warn("The process before this one was gone when this one was ready");
     }
     this.predecessorGone.then(() => {

@@ -7,9 +7,12 @@ import { fileURLToPath } from "node:url";
 import { runtime } from "./fixture.ts";
 
 const running = new Set<Program>();
-after(() => {
+const killAll = () => {
   for (const program of running) program.kill();
-});
+};
+after(killAll);
+// Bun runs the hook after the first of the files alone that use this one.
+process.on("exit", killAll);
 
 /** A program of tests/programs/, run by the runtime that runs the tests. */
 export class Program {
