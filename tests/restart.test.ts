@@ -2,11 +2,13 @@
 import { test } from "node:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import type { ServeOptions } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, pem, runtime, temporaryFolder } from "./support/fixture.ts";
+import { run } from "./support/process.ts";
 import { Service, SOON } from "./support/generations.ts";
 
 const local = { port: 0, hostname: "127.0.0.1" } as const;
@@ -121,6 +123,44 @@ test(`${runtime}: several listeners, IPv6, unix and TLS among them`, async () =>
   assertEquals(await service.end(), 0);
   assert(!existsSync(path), "the last one has not");
 });
+
+test(`${runtime}: what the successor does not ask for is closed`, async () => {
+  const path = join(temporaryFolder(), "socket");
+  const servers: ServeOptions[] = [local, local, { path }].map((where) => ({
+    ...where,
+    handoff: "auto",
+  }));
+  const service = await Service.start({ servers });
+  const [kept, ...left] = service.servers(service.pid);
+  service.nextMishap = "serves less";
+  const pid = await service.restart();
+  assertEquals(await service.ask("/", kept!.addr), String(pid));
+  for (const { addr } of left) await assertRejects(() => connect(addr), Error, "connect E");
+  assert(!existsSync(path));
+  assertEquals(await service.end(), 0);
+});
+
+if (runtime === "deno") {
+  const plan = JSON.stringify({ servers: [{ ...local, handoff: "auto" }] });
+  const needed = ["--allow-net", "--allow-env", "--allow-ffi", "--allow-run"];
+
+  test("deno: the permissions that a restart asks for", async () => {
+    const program = run("upgradable.ts", [plan], needed);
+    await deadline(program.says(/^graceful: \d+;/m), SOON);
+    program.signal("SIGHUP");
+    await deadline(program.says(/^down: \d+ upgraded 0;/m), SOON);
+    const pid = Number([...program.output.matchAll(/^graceful: (\d+);/gm)].at(-1)![1]);
+    process.kill(pid, "SIGTERM");
+    await deadline(program.exit, SOON);
+    assert(new RegExp(`^down: ${pid} SIGTERM 0;`, "m").test(program.output), program.output);
+  });
+
+  test("deno: without --allow-ffi a listener cannot be handed on, and says so", async () => {
+    const program = run("upgradable.ts", [plan], needed.filter((flag) => flag !== "--allow-ffi"));
+    assertEquals(await deadline(program.exit, SOON), 1);
+    await program.says(/UpgradeError: Cannot hand on a listening socket as the permission 'ffi'/);
+  });
+}
 
 test(`${runtime}: the command, the arguments and the environment are the same`, async () => {
   const service = await Service.start({ servers: [{ ...local, handoff: "auto" }] });

@@ -45,6 +45,8 @@ export type Kind = "nothing" | "start" | "restart";
 /** Something that happened to the service, and the answers within {@linkcode WINDOW}. */
 export interface Happening {
   readonly kind: Kind;
+  /** When it was, in ms since 1970. */
+  readonly at: number;
   /** How many milliseconds later the new process told that it serves: NaN if there is none. */
   readonly ready: number;
   /** How many milliseconds later it gave its first answer. */
@@ -202,6 +204,7 @@ function resultOf(options: DipOptions, tally: Tally, moments: readonly Moments[]
   const { requests, failed, messages } = tally;
   const happenings = moments.map(({ kind, start, ready, firstAnswer, gone }) => ({
     kind,
+    at: performance.timeOrigin + start,
     ready: (ready ?? NaN) - start,
     firstAnswer: (firstAnswer ?? NaN) - start,
     gone: (gone ?? NaN) - start,

@@ -45,7 +45,8 @@ async function handler(request: Request): Promise<Response> {
 }
 
 const servers: Server[] = [];
-for (const options of plan.servers) servers.push(await serve(handler, options));
+const asked = mishap === "serves less" ? plan.servers.slice(0, 1) : plan.servers;
+for (const options of asked) servers.push(await serve(handler, options));
 if (mishap === "crashes after serve") {
   await sleep(300);
   throw new Error("of a program that crashes after serve");
