@@ -23,15 +23,9 @@ export {
 } from "./src/process/graceful.ts";
 export { serve } from "./src/serve.ts";
 export type { Server } from "./src/server.ts";
+export type { Listener, ListenOptions } from "./src/listen_options.ts";
 export { listen } from "./src/upgrade/listener.ts";
-export type {
-  Handler,
-  Listener,
-  ListenOptions,
-  ServeInfo,
-  ServeOptions,
-  ShutdownOptions,
-} from "./src/options.ts";
+export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options.ts";
 export type { Addr, ConnInfo, ConnState } from "./src/conn.ts";
 export type { NativeServer } from "./src/runtime/node_adopt.ts";
 export type { Engine } from "./src/runtime/driver.ts";

@@ -1,4 +1,6 @@
 import type { Addr, ConnInfo, ConnState } from "./conn.ts";
+import { checkMilliseconds, checkSignal, checkText, checkType, refuse } from "./checks.ts";
+import { checkAddress, listenAddress, type Listener } from "./listen_options.ts";
 import type { Engine } from "./runtime/driver.ts";
 
 /** What a handler is told beside the request. */
@@ -19,63 +21,6 @@ export interface ServeInfo {
  * {@linkcode ServeOptions.onError}.
  */
 export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
-
-/**
- * A listening socket that can be handed on to the next process, and a server made to accept on it.
- *
- * @example
- * ```ts
- * import { listen, serve } from "@x/graceful";
- *
- * const listener = await listen({ port: 0, hostname: "127.0.0.1" });
- * const server = await serve(() => new Response("hello"), { listener });
- * console.log(await (await fetch(server.url)).text()); // hello
- * await server.shutdown({ timeout: 15_000 });
- * ```
- */
-export interface Listener {
-  /** Where it listens. For a TCP port 0, the port that the system chose. */
-  readonly addr: Addr;
-  /**
-   * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net`, on Node and on
-   * Deno. The server owns it from then on.
-   */
-  readonly fd: number;
-  /** Whether it was inherited: from the process before this one, or from systemd. */
-  readonly inherited: boolean;
-  /**
-   * Closes it, if no server has it: one that does closes it itself. The file of a unix socket is
-   * removed, unless a successor listens on it. May be called many times.
-   */
-  close(): void;
-}
-
-/** Options of {@linkcode listen}. */
-export interface ListenOptions {
-  /**
-   * The TCP port, 0 to 65535. 0 lets the system choose one: see `listener.addr`.
-   *
-   * @default {8000}
-   */
-  port?: number;
-  /**
-   * The address to listen on, or a name for it.
-   *
-   * @default {"0.0.0.0"}
-   */
-  hostname?: string;
-  /**
-   * Listen on a unix socket at this path instead of on TCP. There must be no file at the path. Deno
-   * asks for `--allow-read` and `--allow-write` of it.
-   */
-  path?: string;
-  /** The descriptor of a socket that listens already, instead of an address. */
-  fd?: number;
-  /** Set SO_REUSEPORT. Deno asks for `--unstable-net`. */
-  reusePort?: boolean;
-  /** How many connections may wait in the accept queue. The default is the runtime's. */
-  backlog?: number;
-}
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions {
@@ -207,89 +152,9 @@ export interface ServeSettings {
   readonly websocket: object | undefined;
 }
 
-/** The longest time a timer of any runtime can wait, in ms. */
-const MAX_TIMER = 2_147_483_647;
-
 const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];
 
-/** The types a caller without a type checker may have got wrong. */
-function refuse(what: string, rule: string, value: unknown): never {
-  throw new TypeError(`Cannot ${what} must be ${rule}: current value is ${show(value)}`);
-}
-
-function show(value: unknown): string {
-  return typeof value === "string" ? `"${value}"` : String(value);
-}
-
-function checkInteger(
-  what: string,
-  value: unknown,
-  min: number,
-  max: number,
-): void {
-  if (value === undefined) return;
-  if (typeof value !== "number") refuse(what, "a number", value);
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new RangeError(
-      `Cannot ${what} must be an integer from ${min} to ${max}: current value is ${show(value)}`,
-    );
-  }
-}
-
-/** Refuses what is no number of milliseconds that a timer can wait. */
-export function checkMilliseconds(what: string, value: unknown, min: number): void {
-  if (value === undefined) return;
-  if (typeof value !== "number") refuse(what, "a number of milliseconds", value);
-  // Written so that NaN is refused as well.
-  if (!(value >= min && value <= MAX_TIMER)) {
-    throw new RangeError(
-      `Cannot ${what} must be from ${min} to ${MAX_TIMER} ms: current value is ${show(value)}`,
-    );
-  }
-}
-
-function checkType(what: string, value: unknown, type: "function" | "string" | "boolean"): void {
-  if (value !== undefined && typeof value !== type) refuse(what, `a ${type}`, value);
-}
-
-/** Refuses what is no AbortSignal. */
-export function checkSignal(what: string, value: unknown): void {
-  if (value !== undefined && !(value instanceof AbortSignal)) refuse(what, "an AbortSignal", value);
-}
-
 const HANDOFFS: readonly string[] = ["auto", "inherit", "reuseport"];
-
-/** The options that say where to listen, in both of `listen` and `serve`. */
-function checkAddress(
-  as: (name: string) => string,
-  options: Pick<ListenOptions, "port" | "hostname" | "path" | "backlog" | "reusePort">,
-): void {
-  checkInteger(as("port"), options.port, 0, 65_535);
-  checkInteger(as("backlog"), options.backlog, 1, 2_147_483_647);
-  for (const name of ["hostname", "path"] as const) checkText(as(name), options[name]);
-  checkType(as("reusePort"), options.reusePort, "boolean");
-  for (const name of ["port", "hostname", "reusePort"] as const) {
-    if (options.path !== undefined && options[name] !== undefined) {
-      refuse(as(name), "absent where 'path' is given", options[name]);
-    }
-  }
-}
-
-function checkText(what: string, value: unknown): void {
-  checkType(what, value, "string");
-  if (value === "") refuse(what, "a string that is not empty", "");
-}
-
-/** Refuses options of `listen` that are out of range. */
-export function checkListen(options: ListenOptions): void {
-  const as = (name: string) => `listen as '${name}'`;
-  checkAddress(as, options);
-  checkInteger(as("fd"), options.fd, 0, 2_147_483_647);
-  if (options.fd === undefined) return;
-  for (const name of ["port", "hostname", "path", "reusePort", "backlog"] as const) {
-    if (options[name] !== undefined) refuse(as(name), "absent where 'fd' is given", options[name]);
-  }
-}
 
 function checkListener(as: (name: string) => string, options: ServeOptions): void {
   const { listener, handoff } = options;
@@ -324,13 +189,6 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
     const missing = options.cert === undefined ? "cert" : "key";
     refuse(as(missing), "given together with its other half, PEM both", undefined);
   }
-}
-
-/** What is asked for. */
-export function listenAddress(
-  { path, hostname = "0.0.0.0", port = 8_000 }: Pick<ListenOptions, "port" | "hostname" | "path">,
-): Addr {
-  return path === undefined ? { transport: "tcp", hostname, port } : { transport: "unix", path };
 }
 
 /**

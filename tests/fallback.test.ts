@@ -5,10 +5,33 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { seesBodies } from "../src/runtime/deno_body.ts";
 import { connect, request } from "./support/client.ts";
-import { runtime, start } from "./support/fixture.ts";
+import { UpgradeError } from "../mod.ts";
+import { KernelSockets } from "../src/runtime/kernel_sockets.ts";
+import { engines, hasKernelHelp, runtime, start } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 10_000;
+
+if (runtime !== "node" && hasKernelHelp) {
+  test(`${runtime}: where no socket can be put in the place of the engine's, the engine is node`, async () => {
+    const { isGraftable } = KernelSockets.prototype;
+    KernelSockets.prototype.isGraftable = () => false;
+    try {
+      const handoff = "inherit";
+      const { server } = await start("auto" as "node", { handoff });
+      assertEquals([server.engine, server.handoff], ["node", handoff]);
+      const client = await connect(server.addr);
+      client.write(request("/hello"));
+      assertEquals((await deadline(client.response(), SOON)).body, "hello");
+      await server.close();
+      for (const engine of engines.filter((engine) => engine !== "node")) {
+        await assertRejects(() => start(engine, { handoff }), UpgradeError, "event loop");
+      }
+    } finally {
+      KernelSockets.prototype.isGraftable = isGraftable;
+    }
+  });
+}
 
 if (runtime === "deno") {
   test("deno: without HTTP on a connection of one's own, the engine is Deno.serve", async () => {

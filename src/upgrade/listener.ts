@@ -6,8 +6,8 @@ import {
   listenAddress,
   type Listener,
   type ListenOptions,
-  type ServeOptions,
-} from "../options.ts";
+} from "../listen_options.ts";
+import type { ServeOptions } from "../options.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { type OpenOptions, sockets } from "../runtime/sockets.ts";
 import type { Handoff, Heirloom } from "./environment.ts";

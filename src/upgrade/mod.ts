@@ -7,7 +7,7 @@
  * @module
  */
 export { listen } from "./listener.ts";
-export type { Listener, ListenOptions } from "../options.ts";
+export type { Listener, ListenOptions } from "../listen_options.ts";
 export { Upgrader, type UpgraderOptions } from "./upgrader.ts";
 export { UpgradeError } from "../errors.ts";
 export type { Addr } from "../conn.ts";

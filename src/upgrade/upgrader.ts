@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
 import process from "node:process";
 import { UpgradeError } from "../errors.ts";
-import { checkMilliseconds } from "../options.ts";
+import { checkMilliseconds } from "../checks.ts";
 import { notify, notifyReloading } from "../process/systemd.ts";
 import { commandLine } from "../runtime/command_line.ts";
 import { readVariable } from "../runtime/environment.ts";

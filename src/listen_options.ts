@@ -1,0 +1,93 @@
+import { checkInteger, checkText, checkType, refuse } from "./checks.ts";
+import type { Addr } from "./conn.ts";
+
+/**
+ * A listening socket that can be handed on to the next process, and a server made to accept on it.
+ *
+ * @example
+ * ```ts
+ * import { listen, serve } from "@x/graceful";
+ *
+ * const listener = await listen({ port: 0, hostname: "127.0.0.1" });
+ * const server = await serve(() => new Response("hello"), { listener });
+ * console.log(await (await fetch(server.url)).text()); // hello
+ * await server.shutdown({ timeout: 15_000 });
+ * ```
+ */
+export interface Listener {
+  /** Where it listens. For a TCP port 0, the port that the system chose. */
+  readonly addr: Addr;
+  /**
+   * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net`, on Node and on
+   * Deno. The server owns it from then on.
+   */
+  readonly fd: number;
+  /** Whether it was inherited: from the process before this one, or from systemd. */
+  readonly inherited: boolean;
+  /**
+   * Closes it, if no server has it: one that does closes it itself. The file of a unix socket is
+   * removed, unless a successor listens on it. May be called many times.
+   */
+  close(): void;
+}
+
+/** Options of {@linkcode listen}. */
+export interface ListenOptions {
+  /**
+   * The TCP port, 0 to 65535. 0 lets the system choose one: see `listener.addr`.
+   *
+   * @default {8000}
+   */
+  port?: number;
+  /**
+   * The address to listen on, or a name for it.
+   *
+   * @default {"0.0.0.0"}
+   */
+  hostname?: string;
+  /**
+   * Listen on a unix socket at this path instead of on TCP. There must be no file at the path. Deno
+   * asks for `--allow-read` and `--allow-write` of it.
+   */
+  path?: string;
+  /** The descriptor of a socket that listens already, instead of an address. */
+  fd?: number;
+  /** Set SO_REUSEPORT. Deno asks for `--unstable-net`. */
+  reusePort?: boolean;
+  /** How many connections may wait in the accept queue. The default is the runtime's. */
+  backlog?: number;
+}
+
+/** The options that say where to listen, in both of `listen` and `serve`. */
+export function checkAddress(
+  as: (name: string) => string,
+  options: Pick<ListenOptions, "port" | "hostname" | "path" | "backlog" | "reusePort">,
+): void {
+  checkInteger(as("port"), options.port, 0, 65_535);
+  checkInteger(as("backlog"), options.backlog, 1, 2_147_483_647);
+  for (const name of ["hostname", "path"] as const) checkText(as(name), options[name]);
+  checkType(as("reusePort"), options.reusePort, "boolean");
+  for (const name of ["port", "hostname", "reusePort"] as const) {
+    if (options.path !== undefined && options[name] !== undefined) {
+      refuse(as(name), "absent where 'path' is given", options[name]);
+    }
+  }
+}
+
+/** Refuses options of `listen` that are out of range. */
+export function checkListen(options: ListenOptions): void {
+  const as = (name: string) => `listen as '${name}'`;
+  checkAddress(as, options);
+  checkInteger(as("fd"), options.fd, 0, 2_147_483_647);
+  if (options.fd === undefined) return;
+  for (const name of ["port", "hostname", "path", "reusePort", "backlog"] as const) {
+    if (options[name] !== undefined) refuse(as(name), "absent where 'fd' is given", options[name]);
+  }
+}
+
+/** What is asked for. */
+export function listenAddress(
+  { path, hostname = "0.0.0.0", port = 8_000 }: Pick<ListenOptions, "port" | "hostname" | "path">,
+): Addr {
+  return path === undefined ? { transport: "tcp", hostname, port } : { transport: "unix", path };
+}
