@@ -1,5 +1,5 @@
 /**
- * A server process: `server.ts <bare|graceful> <engine> <handler>`, on any of the three runtimes.
+ * A server process: `server.ts <bare|graceful|handoff> <engine> <handler>`, on any of the three runtimes.
  *
  * Prints its port as a line. Answers each line on stdin with a line of JSON, a {@linkcode Usage}:
  * `usage` at once, `memory` after a garbage collection. Ends with its stdin.
@@ -9,8 +9,8 @@ import { createInterface } from "node:readline";
 import type { Engine } from "../mod.ts";
 import { type BenchHandler, type HandlerName, handlers } from "./handlers.ts";
 
-/** Which of the two servers of a pair. */
-export type Kind = "bare" | "graceful";
+/** Which of the servers of a pair. `handoff` is one whose listener can be handed on. */
+export type Kind = "bare" | "graceful" | "handoff";
 
 /** What a server process has used so far. */
 export interface Usage {
@@ -23,11 +23,12 @@ export interface Usage {
 const hostname = "127.0.0.1";
 
 /** Starts a server and resolves with its port. */
-type Start = (handler: BenchHandler, engine: "auto" | Engine) => Promise<number>;
+type Start = (handler: BenchHandler, engine: "auto" | Engine, kind: Kind) => Promise<number>;
 
-const startGraceful: Start = async (handler, engine) => {
+const startGraceful: Start = async (handler, engine, kind) => {
   const { serve } = await import("../mod.ts");
-  const { addr } = await serve(handler, { port: 0, hostname, engine });
+  const handoff = kind === "handoff" ? "auto" : undefined;
+  const { addr } = await serve(handler, { port: 0, hostname, engine, handoff });
   if (addr.transport !== "tcp") throw new Error("Cannot measure a server without a port");
   return addr.port;
 };
@@ -66,7 +67,7 @@ const startBareBun: Start = (handler) => {
 };
 
 function startOf(kind: Kind, engine: "auto" | Engine): Start {
-  if (kind === "graceful") return startGraceful;
+  if (kind !== "bare") return startGraceful;
   if (engine === "node") return startBareNode;
   if ("deno" in process.versions) return startBareDeno;
   if ("bun" in process.versions) return startBareBun;
@@ -96,6 +97,6 @@ async function answerCommands(): Promise<void> {
 
 // The casts: steady.ts is the one that calls.
 const [kind, engine, handler] = process.argv.slice(2) as [Kind, "auto" | Engine, HandlerName];
-console.log(await startOf(kind, engine)(handlers[handler], engine));
+console.log(await startOf(kind, engine)(handlers[handler], engine, kind));
 await answerCommands();
 process.exit();

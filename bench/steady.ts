@@ -18,13 +18,22 @@ import { table } from "./table.ts";
 const COMPARISONS: readonly { handler: HandlerName; load: LoadName; against: Kind }[] = [
   { handler: "sync", load: "kept-alive", against: "bare" },
   { handler: "sync", load: "kept-alive", against: "graceful" },
+  { handler: "sync", load: "kept-alive", against: "handoff" },
   { handler: "async", load: "kept-alive", against: "graceful" },
   { handler: "upload", load: "kept-alive", against: "graceful" },
   { handler: "sync", load: "connection", against: "bare" },
   { handler: "sync", load: "connection", against: "graceful" },
+  { handler: "sync", load: "connection", against: "handoff" },
   { handler: "async", load: "connection", against: "graceful" },
   { handler: "upload", load: "connection", against: "graceful" },
 ];
+
+/** What is said of a row beside its handler and its load. */
+const NOTES: Record<Kind, string> = {
+  bare: " (bare/bare)",
+  graceful: "",
+  handoff: ", handoff",
+};
 
 interface Options {
   readonly runtimes: readonly Runtime[];
@@ -73,7 +82,7 @@ async function timeTable(runtime: Runtime, { engine, rounds }: Options): Promise
     });
     const { handler, load, against } = comparison;
     rows.push([
-      `${handler}, ${load}${against === "bare" ? " (bare/bare)" : ""}`,
+      `${handler}, ${load}${NOTES[against]}`,
       bare.toFixed(1),
       other.toFixed(1),
       ratio.toFixed(3),

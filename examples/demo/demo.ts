@@ -1,6 +1,7 @@
 /**
  * Starts server.ts on Node, Deno and Bun, puts clients in the middle of everything on each, sends
- * SIGTERM, and shows how every connection ends. Exits with 1 if more was lost than must be.
+ * SIGTERM, and shows how every connection ends; then restarts a service on each under load. Exits
+ * with 1 if more was lost than must be.
  */
 import { constants } from "node:os";
 import process from "node:process";
@@ -8,6 +9,7 @@ import { styleText } from "node:util";
 import { createBoard, print } from "./board.ts";
 import { clients, DEADLINE, Drain, type Play } from "./clients.ts";
 import { type Program, runtimes, startProgram } from "./program.ts";
+import { showRestarts } from "./restarts.ts";
 import { type Outcome, Table } from "./table.ts";
 
 /** What became of one program. */
@@ -27,7 +29,8 @@ async function main(): Promise<void> {
   print(`One server program on three runtimes, ${count} connections to each.`);
   print(`Now SIGTERM, with a deadline of ${DEADLINE} ms:`, "");
   const results = await stopAll(programs, plays);
-  process.exitCode = conclude(results) ? 0 : 1;
+  const isConcluded = conclude(results);
+  process.exitCode = await showRestarts() && isConcluded ? 0 : 1;
 }
 
 /** Opens the clients of one program, the last one first: see `clients`. */
