@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import type { ServeOptions } from "../mod.ts";
+import type { Addr, ServeOptions } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, pem, runtime, temporaryFolder } from "./support/fixture.ts";
 import { run } from "./support/process.ts";
@@ -22,6 +22,15 @@ const ways: readonly ServeOptions[] = [
 ];
 
 const permissions = ["--allow-all", "--unstable-net"];
+
+/** Resolves when a connection is refused. */
+async function refuses(addr: Addr): Promise<void> {
+  for (;;) {
+    const client = await connect(addr).catch((error: Error) => error.message);
+    if (typeof client === "string") return assertStringIncludes(client, "ECONNREFUSED");
+    client.vanish();
+  }
+}
 
 for (const way of ways) {
   const name = `${runtime}, engine ${way.engine}, ${way.handoff}`;
@@ -60,7 +69,13 @@ for (const way of ways) {
     assertEquals((await deadline(slow.response(), SOON)).body, String(old));
     await service.says(new RegExp(`^down: ${old} upgraded 0;`, "m"));
     assertEquals(await service.ask(), String(service.pid));
-    assertEquals(await service.end(), 0);
+    const last = await service.request("/wait?ms=1000");
+    await service.says(new RegExp(`arrived: /wait by ${service.pid};`));
+    const ended = service.end();
+    await refuses(service.addr);
+    assertEquals(last.received, "", "it is the drain that refuses, not the end");
+    assertEquals((await deadline(last.response(), SOON)).body, String(service.pid));
+    assertEquals(await ended, 0);
   });
 }
 
@@ -93,7 +108,11 @@ if (runtime !== "node") {
       const both = new Set([String(pid), String(bystander.pid)]);
       while (both.size > 0) both.delete(await service.ask());
     }
-    assertEquals([await service.end(), await bystander.end()], [0, 0]);
+    // One that joins later has the place that connections were steered to.
+    const latecomer = await start((service.addr as { port: number }).port);
+    const all = new Set([service, bystander, latecomer].map(({ pid }) => String(pid)));
+    while (all.size > 0) all.delete(await service.ask());
+    for (const each of [service, bystander, latecomer]) assertEquals(await each.end(), 0);
   });
 }
 

@@ -35,7 +35,7 @@ if (mishap === "hangs") await new Promise(() => setInterval(() => {}, 60_000));
 async function handler(request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
   if (pathname === "/wait") {
-    console.log(`arrived: ${pathname};`);
+    console.log(`arrived: ${pathname} by ${process.pid};`);
     await sleep(Number(new URL(request.url).searchParams.get("ms")));
   }
   if (pathname === "/upload") await request.text();
