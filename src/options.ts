@@ -165,7 +165,7 @@ function checkListener(as: (name: string) => string, options: ServeOptions): voi
     refuse(as("reusePort"), "true or absent where 'handoff' is \"reuseport\"", false);
   }
   if (listener === undefined) return;
-  for (const name of ["port", "hostname", "path", "reusePort", "handoff"] as const) {
+  for (const name of ["port", "hostname", "path", "reusePort", "backlog", "handoff"] as const) {
     if (options[name] === undefined) continue;
     refuse(as(name), "absent where 'listener' is given", options[name]);
   }

@@ -53,7 +53,8 @@ async function start(
   listener: SharedListener | undefined,
 ): Promise<DrivenServer> {
   const drainStart = new AbortController();
-  const settings = serveSettings(options, drainStart.signal, listener?.addr);
+  const backlog = options.backlog ?? listener?.backlog;
+  const settings = serveSettings({ ...options, backlog }, drainStart.signal, listener?.addr);
   let server;
   try {
     const driver = await startDriver(options.engine ?? "auto", handler, settings);

@@ -39,8 +39,9 @@ export interface DipOptions {
   readonly kept: number;
 }
 
-/** What happens to the service. */
-export type Kind = "nothing" | "start" | "restart";
+/** What happens to the service, in turn. */
+export const KINDS = ["nothing", "start", "restart"] as const;
+export type Kind = (typeof KINDS)[number];
 
 /** Something that happened to the service, and the answers within {@linkcode WINDOW}. */
 export interface Happening {
@@ -107,13 +108,12 @@ export async function measureDips(options: DipOptions): Promise<DipResult> {
     try {
       await wait(WARM_UP);
       for (let i = 0; i < restarts; i++) {
-        // Every other time is enough: there is nothing to wait for.
-        const kinds = i % 2 === 0
-          ? ["nothing", "start", "restart"] as const
-          : ["start", "restart"] as const;
-        for (const kind of kinds) {
-          moments.push(await happen(kind, service, way, load.tally));
-          await wait(moments.at(-1)!.start + WINDOW + BIN - performance.now());
+        for (const kind of KINDS) {
+          // A start takes much the same time each time: every other time is enough.
+          if (kind === "start" && i % 2 === 1) continue;
+          const moment = await happen(kind, service, way, load.tally);
+          moments.push(moment);
+          await wait(Math.max(moment.start + WINDOW + BIN - performance.now(), 0));
           await steady(load.tally, moments);
         }
       }

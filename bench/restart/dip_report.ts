@@ -2,7 +2,7 @@ import { loadavg } from "node:os";
 import { versionOf } from "../runtimes.ts";
 import { median } from "../stats.ts";
 import { table } from "../table.ts";
-import { BIN, type DipResult, type Happening, type Kind, WINDOW } from "./dip.ts";
+import { BIN, type DipResult, type Happening, type Kind, KINDS, WINDOW } from "./dip.ts";
 import { shortfall } from "./shortfall.ts";
 
 const COLUMNS = [
@@ -14,6 +14,7 @@ const COLUMNS = [
   "low, raw",
   "low",
   "longest low",
+  "typical low",
   "silent",
   "missing",
 ];
@@ -29,15 +30,16 @@ export function printReport(results: readonly DipResult[]): void {
   console.log(table([COLUMNS, ...results.flatMap(rowsOf)]));
   console.log(
     `\nIn ms: the median (the longest). Low: bins of ${BIN} ms with less than 80 % of the usual ` +
-      `answers, within ${WINDOW} ms.`,
+      `answers, within ${WINDOW} ms; all but the raw ones by a moving median. Typical: of the window ` +
+      "whose bins are the medians of all windows. Silent: without an answer. Missing: the time " +
+      "that the missing answers usually take.",
   );
   for (const result of results) printSummary(result);
   console.log(`Load average: ${loadavg().map((load) => load.toFixed(1)).join(", ")}`);
 }
 
 function rowsOf(result: DipResult): string[][] {
-  const kinds: readonly Kind[] = ["nothing", "start", "restart"];
-  return kinds.map((kind) => rowOf(kind, result));
+  return KINDS.map((kind) => rowOf(kind, result));
 }
 
 function rowOf(kind: Kind, { options, usual, happenings }: DipResult): string[] {
@@ -48,9 +50,15 @@ function rowOf(kind: Kind, { options, usual, happenings }: DipResult): string[] 
     `${versionOf(runtime)}, ${handoff}, ${amount}: ${NAMES[kind]}`,
     `${those.length}`,
     ...(["ready", "firstAnswer", "gone"] as const).map((time) => show(timesOf(those, time))),
-    ...(["raw", "low", "longest", "silent", "missing"] as const)
-      .map((time) => show(falls.map((fall) => fall[time]))),
+    ...(["raw", "low", "longest"] as const).map((time) => show(falls.map((fall) => fall[time]))),
+    `${shortfall(typical(those), usual, BIN).low}`,
+    ...(["silent", "missing"] as const).map((time) => show(falls.map((fall) => fall[time]))),
   ];
+}
+
+/** What chance does to one of them is not in this: each bin is the median of them all. */
+function typical(those: readonly Happening[]): number[] {
+  return Array.from({ length: WINDOW / BIN }, (_, i) => median(those.map(({ bins }) => bins[i]!)));
 }
 
 function timesOf(those: readonly Happening[], time: "ready" | "firstAnswer" | "gone"): number[] {

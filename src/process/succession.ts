@@ -2,13 +2,14 @@ import process from "node:process";
 import type { Addr } from "../conn.ts";
 import { UpgradeError } from "../errors.ts";
 import type { Server } from "../server.ts";
-import { predecessor } from "../upgrade/inheritance.ts";
 import { openListeners } from "../upgrade/listener.ts";
-import { Upgrader } from "../upgrade/upgrader.ts";
+import { type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
 
 /** What {@linkcode graceful} does about the process before this one and the one after it. */
 export class Succession {
-  readonly #upgrader: Upgrader | undefined;
+  readonly #upgrader: Upgrader;
+  /** Of several calls of `graceful` in one process, this is the one that upgrades it. */
+  readonly #isInCharge: boolean;
   readonly #signal: NodeJS.Signals | undefined;
 
   /** `signal` is the one to upgrade on. Throws if the servers cannot be handed on. */
@@ -17,27 +18,27 @@ export class Succession {
     signal: NodeJS.Signals | undefined,
     upgrader: Upgrader | undefined,
   ) {
-    if (signal !== undefined) { for (const server of servers) refuseUnlessSharable(server); }
-    const isNeeded = signal !== undefined || predecessor() !== undefined;
-    this.#upgrader = upgrader ?? (isNeeded ? new Upgrader() : undefined);
+    for (const server of signal === undefined ? [] : servers) refuseUnlessSharable(server);
+    this.#upgrader = upgrader ?? upgraderOfProcess();
+    this.#isInCharge = signal !== undefined || upgrader !== undefined;
     this.#signal = signal;
   }
 
   /** Starts to serve in place of the process before this one, and to listen to the signal. */
   async begin(): Promise<void> {
     if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
-    await this.#upgrader?.ready();
+    await this.#upgrader.ready();
   }
 
   /** Resolves when a successor has taken over. */
   get succeeded(): Promise<unknown> {
-    return this.#upgrader?.exit ?? new Promise(() => {});
+    return this.#upgrader.exit;
   }
 
   /** To be called when the end begins: resolves when no upgrade is under way any more. */
   async end(): Promise<void> {
-    this.#upgrader?.stop();
-    if (this.#upgrader?.hasSuccessor) await this.#upgrader.exit;
+    if (this.#isInCharge) this.#upgrader.stop();
+    if (this.#upgrader.hasSuccessor) await this.#upgrader.exit;
   }
 
   release(): void {
@@ -46,9 +47,9 @@ export class Succession {
 
   #onSignal = async (): Promise<void> => {
     try {
-      await this.#upgrader?.ready();
-      await this.#upgrader?.predecessorGone;
-      await this.#upgrader?.upgrade();
+      await this.#upgrader.ready();
+      await this.#upgrader.predecessorGone;
+      await this.#upgrader.upgrade();
     } catch (error) {
       console.error(error);
     }
@@ -68,6 +69,6 @@ function refuseUnlessSharable(server: Server): void {
 
 function isSame(a: Addr, b: Addr): boolean {
   return a.transport === "tcp"
-    ? b.transport === "tcp" && a.port === b.port
+    ? b.transport === "tcp" && a.port === b.port && a.hostname === b.hostname
     : b.transport === "unix" && a.path === b.path;
 }

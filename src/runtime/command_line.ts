@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import process from "node:process";
+import { UpgradeError } from "../errors.ts";
 import { openLibC } from "./libc.ts";
 import { linesOf } from "./proc_files.ts";
 
@@ -8,12 +10,24 @@ import { linesOf } from "./proc_files.ts";
  * so that what was relative then is relative now.
  */
 export function commandLine(): string[] {
-  const args = process.argv.slice(2);
   const given = givenCommand();
-  // A process that has set its title has written over it.
-  const isWhole = given.length > args.length &&
-    args.every((arg, index) => given.at(index - args.length) === arg);
-  return isWhole ? given : [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  if (isWhole(given)) return given;
+  if (!("deno" in process.versions)) {
+    return [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  }
+  // Deno does not tell its options, the permissions among them.
+  throw new UpgradeError(
+    "Cannot upgrade as 'command' must be given where the system does not tell the command of this " +
+      "process, as where that has set its title: current value is undefined",
+  );
+}
+
+/** A process that has set its title has written over it: the program and its arguments must be there. */
+function isWhole(given: readonly string[]): boolean {
+  const [, program = "", ...args] = process.argv;
+  const [named = "", ...rest] = given.slice(-args.length - 1);
+  return given.length > args.length + 1 && named !== "" && program.endsWith(basename(named)) &&
+    args.every((arg, index) => rest[index] === arg);
 }
 
 function givenCommand(): string[] {

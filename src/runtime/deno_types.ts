@@ -63,7 +63,12 @@ export type DenoListenOptions =
 interface DenoRuntime {
   readonly internal: symbol;
   readonly permissions: {
-    querySync(descriptor: { name: "ffi" } | { name: "env"; variable: string }): { state: string };
+    querySync(
+      descriptor:
+        | { name: "ffi" }
+        | { name: "env"; variable: string }
+        | { name: "read"; path: string | undefined },
+    ): { state: string };
   };
   dlopen(library: string, symbols: Record<string, unknown>): { symbols: unknown };
   readonly UnsafePointer: {

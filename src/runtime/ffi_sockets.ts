@@ -40,9 +40,13 @@ export class FfiSockets implements Sockets {
     return this.#kernel.listening().has(fd) ? this.#kernel.addressOf(fd) : undefined;
   }
 
+  isOpen(fd: number): boolean {
+    return this.#kernel.listening().has(fd);
+  }
+
   close(fd: number): void {
     // A server that had its number may have closed it, and something else have it by now.
-    if (this.#kernel.listening().has(fd)) this.#kernel.close(fd);
+    if (this.isOpen(fd)) this.#kernel.close(fd);
   }
 
   own(fd: number): void {

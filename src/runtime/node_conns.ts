@@ -67,7 +67,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   }
 
   async acceptOn(fd: number): Promise<number> {
-    await listening(this.#listener, { fd, backlog: this.#backlog });
+    // Beside a descriptor node reads the backlog from there alone.
+    await listening(this.#listener, { fd }, this.#backlog);
     return fd;
   }
 
@@ -297,12 +298,13 @@ function seemToListen(listener: net.Server): void {
 /** Resolves when the server listens, rejects if it cannot. */
 export function listening(
   listener: net.Server,
-  where: net.ListenOptions | { fd: number; backlog: number | undefined },
+  where: net.ListenOptions | { fd: number },
+  backlog?: number,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     listener.once("error", reject);
     // The cast: the types leave `fd` out.
-    listener.listen(where as net.ListenOptions, () => {
+    listener.listen(where as net.ListenOptions & number, backlog as number, () => {
       listener.off("error", reject);
       resolve();
     });

@@ -1,8 +1,10 @@
+import cluster from "node:cluster";
 import { closeSync, readFileSync, readlinkSync, writeSync } from "node:fs";
 import { lookup } from "node:dns/promises";
 import net from "node:net";
 import { getSystemErrorName } from "node:util";
 import type { Addr } from "../conn.ts";
+import { UpgradeError } from "../errors.ts";
 import { listenError } from "./listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets } from "./sockets.ts";
 import { atSparePath } from "./spare_path.ts";
@@ -38,6 +40,12 @@ export class NodeSockets implements Sockets {
   readonly #opened = new Map<number, { handle: Handle; link: string }>();
 
   async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {
+    if (cluster.isWorker) {
+      throw new UpgradeError(
+        "Cannot hand on a listening socket as the process must be no worker of node:cluster, where " +
+          `the primary process has the sockets: current worker is ${cluster.worker?.id}`,
+      );
+    }
     try {
       const handle = listen.transport === "unix"
         ? atSparePath(listen.path, (spare) => bind(spare, -1, -1, 0), (handle) => handle.close())
@@ -55,12 +63,18 @@ export class NodeSockets implements Sockets {
     return inode === undefined ? undefined : tcpAddress(inode) ?? unixAddress(inode);
   }
 
+  isOpen(fd: number): boolean {
+    const opened = this.#opened.get(fd);
+    return opened === undefined ? this.addressOf(fd) !== undefined : linkOf(fd) === opened.link;
+  }
+
   close(fd: number): void {
     const opened = this.#opened.get(fd);
-    if (opened === undefined) closeSync(fd);
-    // A server that had its number may have closed it, and something else have it by now.
-    else if (linkOf(fd) === opened.link) opened.handle.close();
     this.#opened.delete(fd);
+    if (opened === undefined) return closeSync(fd);
+    // A server that had its number may have closed it, and something else have it by now; one that
+    // listens has a server.
+    if (linkOf(fd) === opened.link && this.addressOf(fd) === undefined) opened.handle.close();
   }
 
   own(): void {}

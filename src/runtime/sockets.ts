@@ -27,6 +27,8 @@ export interface Sockets {
   open(listen: Addr, options: OpenOptions): ListeningSocket | Promise<ListeningSocket>;
   /** Where the socket of a descriptor is bound, or undefined if it is no socket that listens. */
   addressOf(fd: number): Addr | undefined;
+  /** Whether the descriptor is still that of a socket which was opened or inherited. */
+  isOpen(fd: number): boolean;
   /** Closes one that no server accepts on. */
   close(fd: number): void;
   /**

@@ -1,11 +1,12 @@
 import { linkSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import process from "node:process";
 
 let count = 0;
 
-/** A path beside another that nobody else uses. */
+/** A path beside another that nobody else uses. Short, for the kernel takes no long ones. */
 export function sparePath(path: string): string {
-  return `${path}.${process.pid}.${count++}`;
+  return join(dirname(path), `.${process.pid.toString(36)}${(count++).toString(36)}`);
 }
 
 /**

@@ -21,7 +21,7 @@ export class StandIn<T> {
     const kernel = openKernelSockets();
     if (kernel === undefined) throw new NotGraftableError("The kernel cannot be asked for sockets");
     const where = placeFor(socket);
-    const { made, fd } = kernel.opening(() => listen(where));
+    const { made, fd } = kernel.opening(() => hold(where, listen));
     if (where.transport === "unix") rmSync(where.path, { force: true });
     if (fd === undefined || !kernel.isGraftable(fd)) {
       close(made);
@@ -43,6 +43,14 @@ export class StandIn<T> {
   graft(fd: number): number {
     if (this.#kernel.graft(fd, this.#fd)) return this.#fd;
     throw new NotGraftableError(`Cannot accept on the descriptor ${fd}: the kernel refuses`);
+  }
+}
+
+function hold<T>(where: Addr, listen: (where: Addr) => T): T {
+  try {
+    return listen(where);
+  } catch (cause) {
+    throw new NotGraftableError("The place of the socket cannot be held", { cause });
   }
 }
 

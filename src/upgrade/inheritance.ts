@@ -1,34 +1,29 @@
-/** What this process has inherited, and who left it. Read once, when something first asks. */
+/** What this process has inherited, and who left it. */
 import type { Addr } from "../conn.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { type Heirloom, takeActivation, takeWill, type Will } from "./environment.ts";
 
-interface Inheritance {
-  /** What the predecessor left, if this process is to replace one. */
-  readonly will: Will | undefined;
-  /** The listeners that nothing has asked for yet. */
-  readonly listeners: Set<Heirloom>;
-}
+/**
+ * What the predecessor left, if this process is to replace one. Taken before this process can start
+ * another, which would inherit it in turn.
+ */
+const will = takeWill();
+for (const { fd } of will?.listeners ?? []) sockets().own(fd);
+if (will !== undefined) sockets().own(will.ready);
 
-let read: Inheritance | undefined;
+let unclaimed: Set<Heirloom> | undefined;
 
-function inheritance(): Inheritance {
-  read ??= readInheritance();
-  return read;
-}
-
-function readInheritance(): Inheritance {
-  const will = takeWill();
-  const listeners = will?.listeners ?? activated();
-  const fds = listeners.map(({ fd }) => fd).concat(will?.ready ?? []);
-  for (const fd of fds) sockets().own(fd);
-  return { will, listeners: new Set(listeners) };
+/** The inherited listeners that nothing has asked for yet. */
+function inherited(): Set<Heirloom> {
+  unclaimed ??= new Set(will?.listeners ?? activated());
+  return unclaimed;
 }
 
 /** The sockets that a supervisor opened. Their files are its own, too. */
 function activated(): Heirloom[] {
   return (takeActivation()?.fds ?? []).flatMap((fd) => {
     const addr = sockets().addressOf(fd);
+    sockets().own(fd);
     return addr === undefined
       ? []
       : [{ fd, addr, asked: addr, handoff: "inherit" as const, unlink: false }];
@@ -37,25 +32,29 @@ function activated(): Heirloom[] {
 
 /** Whom this process is to replace, and how it says that it can. */
 export function predecessor(): Pick<Will, "pid" | "ready"> | undefined {
-  return inheritance().will;
+  return will;
 }
 
 /** The inherited listener for an address, if there is one; each is given away once. */
 export function claim(asked: Addr): Heirloom | undefined {
-  const { listeners } = inheritance();
-  const found = [...listeners].find((heirloom) => same(heirloom.asked, asked)) ??
-    [...listeners].find(({ addr }) => covers(addr, asked));
-  if (found !== undefined) listeners.delete(found);
+  const listeners = [...inherited()];
+  const found = listeners.find((heirloom) => same(heirloom.asked, asked)) ??
+    listeners.find(({ addr }) => covers(addr, asked));
+  if (found !== undefined) inherited().delete(found);
   return found;
+}
+
+/** Undoes a {@linkcode claim}. */
+export function giveBack(heirloom: Heirloom): void {
+  inherited().add(heirloom);
 }
 
 /** The listeners of the predecessor that nothing has asked for: taken by the caller. */
 export function takeUnclaimed(): Heirloom[] {
-  const { will, listeners } = inheritance();
   if (will === undefined) return [];
-  const unclaimed = [...listeners];
-  listeners.clear();
-  return unclaimed;
+  const left = [...inherited()];
+  inherited().clear();
+  return left;
 }
 
 function same(a: Addr, b: Addr): boolean {
@@ -68,9 +67,5 @@ function same(a: Addr, b: Addr): boolean {
 function covers(bound: Addr, asked: Addr): boolean {
   if (same(bound, asked)) return true;
   return bound.transport === "tcp" && asked.transport === "tcp" && bound.port === asked.port &&
-    isAny(bound.hostname) && isAny(asked.hostname);
-}
-
-function isAny(hostname: string): boolean {
-  return hostname === "0.0.0.0" || hostname === "::";
+    bound.hostname === "::" && asked.hostname === "0.0.0.0";
 }

@@ -11,8 +11,8 @@ import type { ServeOptions } from "../options.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { type OpenOptions, sockets } from "../runtime/sockets.ts";
 import type { Handoff, Heirloom } from "./environment.ts";
-import { claim } from "./inheritance.ts";
-import { cancel, whenReady } from "./readiness.ts";
+import { claim, giveBack } from "./inheritance.ts";
+import { cancel, isPending, whenReady } from "./readiness.ts";
 
 /** Those of this process that are open: what a successor inherits. */
 const open = new Set<SharedListener>();
@@ -50,7 +50,9 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   const asked = listenAddress(options);
   const heirloom = claim(asked);
   if (heirloom !== undefined) return new SharedListener(heirloom, true);
-  return await openListener(asked, { backlog, reusePort });
+  const listener = await openListener(asked, { backlog, reusePort });
+  listener.backlog = backlog;
+  return listener;
 }
 
 /**
@@ -128,6 +130,8 @@ function heirloomOf(fd: number): Heirloom {
 /** A {@linkcode Listener} whose server may be one of ours. */
 export class SharedListener implements Listener {
   readonly inherited: boolean;
+  /** What a server has to say when it has the socket listen, where that is not done yet. */
+  backlog: number | undefined;
   readonly #heirloom: Heirloom;
   /** How to open a socket beside that of the predecessor, instead of accepting on its own. */
   readonly #beside: OpenOptions | undefined;
@@ -184,6 +188,11 @@ export class SharedListener implements Listener {
     if (this.#beside !== undefined && this.#state === "served") sockets().steering?.stop(this.#fd);
   }
 
+  /** Whether its descriptor is still that of the socket: a server of somebody else's may close it. */
+  get isListening(): boolean {
+    return sockets().isOpen(this.#fd);
+  }
+
   /** What a successor has to know of it. */
   get heirloom(): Heirloom {
     return { ...this.#heirloom, fd: this.#fd };
@@ -196,10 +205,13 @@ export class SharedListener implements Listener {
   /** To be called when its server has closed it. */
   closed(): void {
     if (this.#state === "closed") return;
-    if (this.#start !== undefined) cancel(this.#start);
-    if (this.#state === "open") sockets().close(this.#fd);
+    const wasOpen = this.#state === "open";
     this.#state = "closed";
     open.delete(this);
+    if (this.#start !== undefined) cancel(this.#start);
+    // Another server may ask for it; until this process is ready it is not its to close.
+    if (wasOpen && this.inherited && isPending()) return giveBack(this.#heirloom);
+    if (wasOpen) sockets().close(this.#fd);
     const { addr, unlink } = this.#heirloom;
     if (unlink && !succeeded && addr.transport === "unix") rmSync(addr.path, { force: true });
   }
@@ -207,7 +219,7 @@ export class SharedListener implements Listener {
 
 /** The open ones. */
 export function openListeners(): readonly SharedListener[] {
-  return [...open];
+  return [...open].filter((listener) => listener.isListening);
 }
 
 /** From now on a successor listens: the files of unix sockets are its own. */

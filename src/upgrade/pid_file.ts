@@ -2,19 +2,15 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 
 /**
- * Writes the number of this process beside the file, and returns what puts it in its place: in one
- * step, so that a reader never finds half of it or nothing.
+ * Writes the number of this process beside the file. `publish` puts it in its place, in one step, so
+ * that a reader never finds half of it or nothing; `discard` removes it if that has not been done.
  */
-export function draftPidFile(path: string): () => void {
+export function draftPidFile(path: string): { publish(): void; discard(): void } {
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, `${process.pid}\n`);
-  return () => {
-    try {
-      renameSync(draft, path);
-    } catch (error) {
-      rmSync(draft, { force: true });
-      throw error;
-    }
+  return {
+    publish: () => renameSync(draft, path),
+    discard: () => rmSync(draft, { force: true }),
   };
 }
 

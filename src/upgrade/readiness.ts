@@ -7,10 +7,15 @@ import { predecessor } from "./inheritance.ts";
 const waiting = new Set<() => Promise<void>>();
 let isReady = false;
 
+/** Whether this process is to replace another, and has not yet. */
+export function isPending(): boolean {
+  return !isReady && predecessor() !== undefined;
+}
+
 /** Runs it when this process is ready: at once, unless it is to replace another. */
 export async function whenReady(start: () => Promise<void>): Promise<void> {
-  if (isReady || predecessor() === undefined) return await start();
-  waiting.add(start);
+  if (isPending()) waiting.add(start);
+  else await start();
 }
 
 /** Forgets what was to run. */

@@ -35,8 +35,8 @@ export async function startSuccessor(
   options: SuccessorOptions,
 ): Promise<number> {
   const child = spawnWith(listeners, options);
-  // The cast: a `pipe` can be read. There is none if nothing was started.
-  const pipe = child.stdio[READY_FD] as Readable | undefined;
+  // The cast: a `pipe` can be read. There may be none if nothing was started.
+  const pipe = child.stdio?.[READY_FD] as Readable | undefined;
   const exited = new Promise<void>((resolve) => {
     child.once("exit", () => resolve());
     // One that was never started does not exit.
@@ -91,10 +91,12 @@ async function ready(
   { command, readyTimeout, signal }: SuccessorOptions,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(() => {
-    reject(new UpgradeError(`The new process was not ready within ${readyTimeout} ms`));
-  }, readyTimeout);
-  const onAbort = () => reject(new UpgradeError("The upgrade was given up"));
+  const giveUp = (why: string) => afterReading(() => reject(new UpgradeError(why)));
+  const timer = setTimeout(
+    () => giveUp(`The new process was not ready within ${readyTimeout} ms`),
+    readyTimeout,
+  );
+  const onAbort = () => giveUp("The upgrade was given up");
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort);
   child.once("error", (cause) => reject(notStarted(command, cause)));
@@ -115,6 +117,14 @@ async function ready(
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/**
+ * Runs when what has arrived by now has been read: if this process was held up, its timers come
+ * first, and a successor that has said that it is ready may not be killed.
+ */
+function afterReading(run: () => void): void {
+  setTimeout(() => setImmediate(run));
 }
 
 function notStarted(command: readonly string[], cause: unknown): UpgradeError {

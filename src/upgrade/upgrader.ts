@@ -1,10 +1,9 @@
-import { realpathSync } from "node:fs";
 import process from "node:process";
 import { UpgradeError } from "../errors.ts";
 import { checkMilliseconds } from "../checks.ts";
 import { notify, notifyReloading } from "../process/systemd.ts";
 import { commandLine } from "../runtime/command_line.ts";
-import { readVariable } from "../runtime/environment.ts";
+import { currentFolder } from "../runtime/current_folder.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { predecessor, takeUnclaimed } from "./inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "./listener.ts";
@@ -43,7 +42,15 @@ export interface UpgraderOptions {
 /** How often to look whether the predecessor is gone, in ms. Its end makes no event here. */
 const PREDECESSOR_INTERVAL = 50;
 
-let used = false;
+let own: Upgrader | undefined;
+
+/** The one of this process, with defaults unless it has been made before. */
+export function upgraderOfProcess(): Upgrader {
+  return own ?? new Upgrader();
+}
+
+/** Where this process was started, before it may have gone somewhere else. */
+const startFolder = currentFolder();
 
 /**
  * Replaces this process by a new one that takes over its listeners, as Cloudflare's tableflip does:
@@ -54,7 +61,8 @@ let used = false;
  * - one upgrade at a time: not while another is under way, nor while the process before this one
  *   is still draining.
  *
- * `graceful` does all of this with `upgradeOn`; this is for what it does not do. One a process.
+ * `graceful` does all of this with `upgradeOn`; this is for what it does not do. One a process, made
+ * before `graceful` is called, which makes one otherwise.
  *
  * @example
  * ```ts
@@ -81,7 +89,6 @@ export class Upgrader {
    */
   readonly exit: Promise<number>;
   readonly #options: UpgraderOptions;
-  readonly #cwd: string | undefined;
   readonly #exit: (pid: number) => void;
   readonly #stopped = new AbortController();
   #state: "starting" | "ready" | "upgrading" | "succeeded" = "starting";
@@ -97,10 +104,13 @@ export class Upgrader {
    */
   constructor(options: UpgraderOptions = {}) {
     checkUpgrader(options);
-    if (used) throw new UpgradeError("Cannot make an Upgrader: this process has one already");
-    used = true;
+    if (own !== undefined) {
+      throw new UpgradeError(
+        "Cannot make an Upgrader: this process has one, as graceful makes one",
+      );
+    }
+    own = this;
     this.#options = options;
-    this.#cwd = options.cwd ?? logicalFolder();
     const { promise, resolve } = Promise.withResolvers<number>();
     this.exit = promise;
     this.#exit = resolve;
@@ -117,7 +127,7 @@ export class Upgrader {
     return this.#predecessorGone;
   }
 
-  /** Whether a successor has taken over, or is about to with an upgrade that has succeeded. */
+  /** Whether a successor is ready, and {@linkcode Upgrader.exit} has resolved or will within seconds. */
   get hasSuccessor(): boolean {
     return this.#state === "succeeded";
   }
@@ -137,9 +147,13 @@ export class Upgrader {
 
   async #becomeReady(): Promise<void> {
     const { pidFile } = this.#options;
-    const publishPid = pidFile === undefined ? undefined : draftPidFile(pidFile);
-    await startWaiting();
-    publishPid?.();
+    const draft = pidFile === undefined ? undefined : draftPidFile(pidFile);
+    try {
+      await startWaiting();
+      draft?.publish();
+    } finally {
+      draft?.discard();
+    }
     for (const heirloom of takeUnclaimed()) new SharedListener(heirloom, true).close();
     const will = predecessor();
     if (will === undefined) await tell(() => notify({ READY: 1 }));
@@ -174,7 +188,7 @@ export class Upgrader {
       const listeners = openListeners();
       const pid = await startSuccessor(listeners, {
         command: this.#options.command ?? commandLine(),
-        cwd: this.#cwd,
+        cwd: this.#options.cwd ?? startFolder,
         readyTimeout: this.#options.readyTimeout ?? 60_000,
         signal: this.#stopped.signal,
       });
@@ -230,16 +244,6 @@ function checkUpgrader({ command, cwd, pidFile, readyTimeout }: UpgraderOptions)
   throw new TypeError(
     `Cannot upgrade as 'command' must be a program and its arguments: current value is ${command}`,
   );
-}
-
-/** The path of the current folder by which the process came there, if the shell has told. */
-function logicalFolder(): string | undefined {
-  const path = readVariable("PWD");
-  try {
-    return path !== undefined && realpathSync(path) === process.cwd() ? path : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Whether the process that started this one is still there. */
