@@ -18,15 +18,17 @@ export interface Listener {
   /** Where it listens. For a TCP port 0, the port that the system chose. */
   readonly addr: Addr;
   /**
-   * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net`, on Node and on
-   * Deno. The server owns it from then on.
+   * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net` (on Bun of
+   * `node:net` alone). The server owns it from then on, and accepts from then on: call its `listen`
+   * last, when the program can serve.
    */
   readonly fd: number;
   /** Whether it was inherited: from the process before this one, or from systemd. */
   readonly inherited: boolean;
   /**
-   * Closes it, if no server has it: one that does closes it itself. The file of a unix socket is
-   * removed, unless a successor listens on it. May be called many times.
+   * Closes it, if no server of ours has it: one that does closes it itself. Not to be called while a
+   * server of somebody else's listens on `fd`; after that server's end it removes the file of a unix
+   * socket. May be called many times.
    */
   close(): void;
 }

@@ -10,6 +10,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { listen, type Listener, type ListenOptions, serve, UpgradeError } from "../mod.ts";
 import { graceful } from "../mod.ts";
+import { openListeners } from "../src/upgrade/listener.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, runtime, temporaryFolder } from "./support/fixture.ts";
 import { SOON } from "./support/generations.ts";
@@ -132,6 +133,8 @@ if (runtime !== "bun") {
     assertEquals(await answer(listener), "hello");
     await new Promise((resolve) => server.close(resolve));
     await assertRejects(() => connect(listener.addr), Error, "ECONNREFUSED");
+    const left = openListeners().map(({ addr }) => JSON.stringify(addr));
+    assert(!left.includes(JSON.stringify(listener.addr)), "there is nothing to hand on");
     listener.close();
   });
 } else {

@@ -21,6 +21,7 @@ console.log("starts: " + process.pid + ";");
 const server = await serve(() => new Response("release ${release}"), {
   port: 0, hostname: "127.0.0.1", handoff: "auto",
 });
+process.chdir("/");
 const ending = graceful(server, { upgradeOn: "SIGHUP" });
 console.log("port " + server.addr.port + " of release ${release};");
 await ending;

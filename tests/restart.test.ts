@@ -143,6 +143,20 @@ test(`${runtime}: several listeners, IPv6, unix and TLS among them`, async () =>
   assert(!existsSync(path), "the last one has not");
 });
 
+test(`${runtime}: several calls of graceful end together`, async () => {
+  const servers = [{ ...local, handoff: "auto" }, { ...local, handoff: "auto" }] as const;
+  const service = await Service.start({ servers, apart: true });
+  for (let i = 0; i < 2; i++) {
+    const old = service.pid;
+    const pid = await service.restart();
+    await service.says(new RegExp(`^apart: ${old} upgraded;`, "m"));
+    for (const { addr } of service.servers(pid)) {
+      assertEquals(await service.ask("/", addr), String(pid));
+    }
+  }
+  assertEquals(await service.end(), 0);
+});
+
 test(`${runtime}: what the successor does not ask for is closed`, async () => {
   const path = join(temporaryFolder(), "socket");
   const servers: ServeOptions[] = [local, local, { path }].map((where) => ({

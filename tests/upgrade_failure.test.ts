@@ -104,6 +104,45 @@ test(`${runtime}: when the old process is killed while the new one starts, that 
   await service.says(new RegExp(`^down: ${successor} SIGTERM 0;`, "m"));
 });
 
+test(`${runtime}: a successor that closes its servers takes no unix socket away`, async () => {
+  const path = join(temporaryFolder(), "socket");
+  const service = await Service.start({ servers: [{ path, handoff: "auto" }] });
+  service.nextMishap = "closes and exits";
+  await failToRestart(service, /UpgradeError: The new process exited with code 1/);
+  assert(existsSync(path));
+  assertEquals(await service.ask(), String(service.pid));
+  assertEquals(await service.end(), 0);
+  assert(!existsSync(path));
+});
+
+test(`${runtime}: a successor that was ready in time is no failure of a process held up`, async () => {
+  const readyTimeout = 1_500;
+  const service = await Service.start({ servers, upgrader: { readyTimeout } });
+  const { pid } = service;
+  service.hup();
+  await service.says(/^starts: \d+[\s\S]*^starts: \d+/m);
+  process.kill(pid, "SIGSTOP");
+  await service.says(/^graceful: \d+[\s\S]*^graceful: \d+/m);
+  // Past the deadline: it is the time that matters here.
+  await sleep(readyTimeout + 100);
+  process.kill(pid, "SIGCONT");
+  await service.says(new RegExp(`^down: ${pid} upgraded 0;`, "m"));
+  assertEquals(await service.ask(), String(service.pid));
+  assertEquals(await service.end(), 0);
+});
+
+test(`${runtime}: a process that has set its title`, async () => {
+  const service = await Service.start({ servers, title: "a-service" });
+  if (runtime === "deno") {
+    // Deno tells neither its options nor its permissions.
+    await failToRestart(service, /UpgradeError: Cannot upgrade as 'command' must be given/);
+  } else {
+    await service.restart();
+    assertEquals(await service.ask(), String(service.pid));
+  }
+  assertEquals(await service.end(), 0);
+});
+
 test(`${runtime}: SIGTERM during an upgrade ends both`, async () => {
   const service = await Service.start({ servers });
   const { pid } = service;

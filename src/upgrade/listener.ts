@@ -24,8 +24,8 @@ let succeeded = false;
  * inherited: from the process before it, or from systemd. What it returns goes to `serve` as its
  * `listener`, or its `fd` to the `listen` of a server of Node's own.
  *
- * On Node connections are refused until a server has it; on Deno and Bun they wait in the accept
- * queue. Deno asks for `--allow-net`, `--allow-env` and `--allow-ffi`.
+ * On Node connections are refused until a server has it, and it is the server that finds out if
+ * another has the address; on Deno and Bun they wait in the accept queue. Deno asks for `--allow-net`, `--allow-env` and `--allow-ffi`.
  *
  * @throws {TypeError} If an option has the wrong type or contradicts another, or `fd` is no socket
  * that listens.

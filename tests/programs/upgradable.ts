@@ -20,6 +20,9 @@ export interface Plan {
   readonly servers: readonly ServeOptions[];
   readonly graceful?: GracefulOptions;
   readonly upgrader?: UpgraderOptions;
+  /** A call of `graceful` for each server; the first is the one that upgrades. */
+  readonly apart?: boolean;
+  readonly title?: string;
   /** Where it is written what goes wrong with the generation that starts next. */
   readonly mishap?: string;
 }
@@ -55,11 +58,19 @@ const { pid } = process;
 for (const { engine, handoff, addr } of servers) {
   console.log(`up: ${pid} ${engine} ${handoff} ${JSON.stringify(addr)};`);
 }
-const ending = graceful(servers, {
+if (mishap === "closes and exits") {
+  for (const server of servers) await server.close();
+  process.exit(1);
+}
+if (plan.title !== undefined) process.title = plan.title;
+const ending = graceful(plan.apart ? servers[0]! : servers, {
   upgradeOn: "SIGHUP",
   ...plan.graceful,
   ...(plan.upgrader === undefined ? {} : { upgrader: new Upgrader(plan.upgrader) }),
 });
+for (const server of plan.apart ? servers.slice(1) : []) {
+  graceful(server).then(({ cause }) => console.log(`apart: ${pid} ${cause};`));
+}
 console.log(`graceful: ${pid};`);
 if (mishap === "dies after ready") setTimeout(() => process.kill(pid, "SIGKILL"), 300);
 const report = await ending;
