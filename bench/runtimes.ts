@@ -12,7 +12,14 @@ export const RUNTIMES: readonly Runtime[] = ["node", "deno", "bun"];
 /** The options that run a file, with a garbage collector that can be called. */
 const RUN: Readonly<Record<Runtime, readonly string[]>> = {
   node: ["--expose-gc"],
-  deno: ["run", "--allow-net", "--allow-read", "--allow-env", "--v8-flags=--expose-gc"],
+  deno: [
+    "run",
+    "--allow-net",
+    "--allow-ffi",
+    "--allow-read",
+    "--allow-env",
+    "--v8-flags=--expose-gc",
+  ],
   bun: ["run"],
 };
 
