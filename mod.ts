@@ -25,6 +25,8 @@ export { serve } from "./src/serve.ts";
 export type { Server } from "./src/server.ts";
 export type { Listener, ListenOptions } from "./src/listen_options.ts";
 export { listen } from "./src/upgrade/listener.ts";
+// A type here: what makes one is `@x/graceful/upgrade`.
+export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options.ts";
 export type { Addr, ConnInfo, ConnState } from "./src/conn.ts";
 export type { NativeServer } from "./src/runtime/node_adopt.ts";
