@@ -15,12 +15,10 @@
  * @module
  */
 export { adopt } from "./src/adopt.ts";
-export {
-  type Cleanup,
-  graceful,
-  type GracefulOptions,
-  type GracefulReport,
-} from "./src/process/graceful.ts";
+export { graceful } from "./src/process/graceful.ts";
+export type { Cleanup, GracefulOptions } from "./src/process/graceful_options.ts";
+export type { GracefulEvent } from "./src/process/events.ts";
+export type { GracefulReport } from "./src/process/report.ts";
 export { serve } from "./src/serve.ts";
 export type { Server } from "./src/server.ts";
 export type { Listener, ListenOptions } from "./src/listen_options.ts";

@@ -1,9 +1,13 @@
 import { adoptNode, isNodeServer, type NativeServer } from "./runtime/node_adopt.ts";
 import { DrivenServer, type Server } from "./server.ts";
 
+/** One for each: two tables of the same connections would each miss what the other ends. */
+const adopted = new WeakMap<NativeServer, Server>();
+
 /**
  * Brings a server that exists, of `node:http` or `node:https` (and so of Express, Fastify, Koa …),
- * so that it shuts down as those of {@linkcode serve} do. No method of it is replaced.
+ * so that it shuts down as those of {@linkcode serve} do. No method of it is replaced. Called again
+ * for the same server it returns the same.
  *
  * To be called before the server takes connections: those that are open already are known only
  * from their next request on.
@@ -28,5 +32,10 @@ export function adopt(native: NativeServer): Server {
       }`,
     );
   }
-  return new DrivenServer(adoptNode(native), new AbortController());
+  let server = adopted.get(native);
+  if (server === undefined) {
+    server = new DrivenServer(adoptNode(native), new AbortController());
+    adopted.set(native, server);
+  }
+  return server;
 }

@@ -43,6 +43,26 @@ export interface ConnInfo {
   readonly method?: string;
   /** The path of the request in flight, without its query. */
   readonly path?: string;
+  /** Milliseconds since the head of the request in flight was received. */
+  readonly requestAge?: number;
+}
+
+/** What a connection is busy with. */
+export interface RequestInFlight {
+  readonly method: string;
+  readonly path: string;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly since: number;
+}
+
+/** What a {@linkcode ConnInfo} says of it at `now`. */
+export function inFlight(
+  request: RequestInFlight | undefined,
+  now: number,
+): Pick<ConnInfo, "method" | "path" | "requestAge"> {
+  if (request === undefined) return {};
+  const { method, path, since } = request;
+  return { method, path, requestAge: now - since };
 }
 
 /** The path of a request's target or URL, which need not be one that parses; without its query. */
@@ -68,7 +88,7 @@ export interface Conn {
   readonly remoteAddr: Addr;
   state(): ConnState;
   /** The request in flight. */
-  request(): { method: string; path: string } | undefined;
+  request(): RequestInFlight | undefined;
   /** Starts to close a connection that is idle or has been new for too long. */
   closeIdle(): void;
   /** Ends it at once, whatever it is doing. */
@@ -150,7 +170,7 @@ export class ConnTable<C extends Conn> {
       state: conn.state(),
       age: now - conn.acceptedAt,
       remoteAddr: conn.remoteAddr,
-      ...conn.request(),
+      ...inFlight(conn.request(), now),
     }));
   }
 }

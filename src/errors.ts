@@ -73,7 +73,7 @@ export class ShutdownIncompleteError extends Error {
   /** Made by a shutdown; `cause` is why it stopped waiting. */
   constructor(report: ShutdownReport, cause: unknown) {
     const open = report.connections.map((conn) =>
-      `${conn.state} for ${Math.round(conn.age)} ms` +
+      `${conn.state} for ${Math.round(conn.requestAge ?? conn.age)} ms` +
       (conn.method === undefined ? "" : `, ${conn.method} ${conn.path}`)
     );
     super(

@@ -128,6 +128,14 @@ export class DrivenServer implements Server {
     return this.#drainStart.signal;
   }
 
+  /**
+   * Serves on, but has each HTTP/1 connection end with its next response: clients that keep theirs
+   * move to where new connections are made.
+   */
+  startLameDuck(): void {
+    if (this.#state === "serving") this.#driver.startLameDuck();
+  }
+
   connections(): ConnInfo[] {
     return this.#closed !== undefined ? [] : this.#driver.connections(performance.now());
   }

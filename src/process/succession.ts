@@ -11,17 +11,23 @@ export class Succession {
   /** Of several calls of `graceful` in one process, this is the one that upgrades it. */
   readonly #isInCharge: boolean;
   readonly #signal: NodeJS.Signals | undefined;
+  readonly #onFailure: (error: unknown) => void;
 
-  /** `signal` is the one to upgrade on. Throws if the servers cannot be handed on. */
+  /**
+   * `signal` is the one to upgrade on; `onFailure` is told of an upgrade that has not succeeded. Throws
+   * if the servers cannot be handed on.
+   */
   constructor(
     servers: readonly Server[],
     signal: NodeJS.Signals | undefined,
     upgrader: Upgrader | undefined,
+    onFailure: (error: unknown) => void,
   ) {
     for (const server of signal === undefined ? [] : servers) refuseUnlessSharable(server);
     this.#upgrader = upgrader ?? upgraderOfProcess();
     this.#isInCharge = signal !== undefined || upgrader !== undefined;
     this.#signal = signal;
+    this.#onFailure = onFailure;
   }
 
   /** Starts to serve in place of the process before this one, and to listen to the signal. */
@@ -51,7 +57,7 @@ export class Succession {
       await this.#upgrader.predecessorGone;
       await this.#upgrader.upgrade();
     } catch (error) {
-      console.error(error);
+      this.#onFailure(error);
     }
   };
 }

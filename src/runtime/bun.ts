@@ -27,6 +27,7 @@ class BunDriver implements Driver {
   readonly #flights: Flights;
   /** The open ones, and when they were opened. */
   readonly #webSockets = new Map<BunWebSocket, number>();
+  #endsConnections = false;
   #drainStart: number | undefined;
   #openAtStart = 0;
   #closedIdle = 0;
@@ -72,7 +73,7 @@ class BunDriver implements Driver {
       if (info !== undefined) info.answered = true;
       // A handler that has upgraded its request returns nothing; what else is no Response is for
       // Bun to refuse.
-      if (this.#drainStart === undefined || !(response instanceof Response)) return response;
+      if (!this.#endsConnections || !(response instanceof Response)) return response;
       const last = sayingClose(response);
       return info === undefined ? last : afterUpload(info.request, last);
     };
@@ -132,7 +133,12 @@ class BunDriver implements Driver {
     );
   }
 
+  startLameDuck(): void {
+    this.#endsConnections = true;
+  }
+
   startDrain(onChange: () => void): void {
+    this.#endsConnections = true;
     this.#drainStart = performance.now();
     this.#onChange = onChange;
     this.#openAtStart = this.#count();

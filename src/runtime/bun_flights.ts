@@ -40,6 +40,7 @@ export class BunInfo implements ServeInfo {
       remoteAddr: this.remoteAddr,
       method,
       path: pathOf(url),
+      requestAge: now - this.since,
     };
   }
 }

@@ -52,7 +52,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   #listening = true;
 
   constructor(
-    hosting: Omit<Hosting, "onGone" | "draining">,
+    hosting: Pick<Hosting, "internals" | "handler" | "settings">,
     listener: DenoListener,
     standIn?: StandIn<DenoListener>,
   ) {
@@ -62,6 +62,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
     this.#hosting = {
       ...hosting,
       onGone: (conn) => this.conns.delete(conn),
+      endsConnections: () => this.endsConnections,
       draining: () => this.onChange,
     };
     this.#listener = listener;

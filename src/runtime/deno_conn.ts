@@ -1,4 +1,11 @@
-import { type Addr, type Conn, type ConnState, pathOf } from "../conn.ts";
+import {
+  type Addr,
+  type Conn,
+  type ConnState,
+  inFlight,
+  pathOf,
+  type RequestInFlight,
+} from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
 import { streamLargeBody } from "./deno_body.ts";
 import {
@@ -18,6 +25,8 @@ export interface Hosting {
   readonly settings: ServeSettings;
   /** To be called when a connection is gone. */
   onGone(conn: DenoConnection): void;
+  /** Whether each response is the last of its connection. */
+  endsConnections(): boolean;
   /** What to call when a connection may have become idle: undefined until the drain starts. */
   draining(): (() => void) | undefined;
 }
@@ -108,7 +117,7 @@ export class DenoConnection implements Conn {
     // Deno refuses it too, but where nothing catches that if it came as a promise.
     refuseUnsendable(response);
     if (response.status === 101) this.#hijack(response);
-    else if (this.#hosting.draining() !== undefined) response = this.#endAfter(response);
+    else if (this.#hosting.endsConnections()) response = this.#endAfter(response);
     streamLargeBody(response);
     return response;
   };
@@ -156,11 +165,11 @@ export class DenoConnection implements Conn {
     return this.#closing || isInFlight(this.#exchange) ? "active" : "idle";
   }
 
-  request(): { method: string; path: string } | undefined {
+  request(): RequestInFlight | undefined {
     const [exchange] = this.#streams ?? [this.#exchange];
     if (exchange === undefined || !isInFlight(exchange)) return undefined;
     const { method, url } = exchange.request;
-    return { method, path: pathOf(url) };
+    return { method, path: pathOf(url), since: exchange.since };
   }
 
   startDrain(onChange: () => void): void {
@@ -212,7 +221,7 @@ export class DenoConnection implements Conn {
       state,
       age: performance.now() - this.acceptedAt,
       remoteAddr: this.remoteAddr,
-      ...this.request(),
+      ...inFlight(this.request(), performance.now()),
     });
   }
 }
@@ -220,6 +229,8 @@ export class DenoConnection implements Conn {
 /** A request and what its handler is told. */
 class Exchange implements ServeInfo {
   readonly request: Request;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly since: number = performance.now();
   readonly native: DenoInfo;
   readonly draining: AbortSignal;
   readonly #conn: Conn;

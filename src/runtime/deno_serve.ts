@@ -29,6 +29,7 @@ class DenoServeDriver implements Driver {
   readonly #server: DenoHttpServer;
   readonly #standIn: StandIn<DenoHttpServer> | undefined;
   readonly #flights = new Set<Flight>();
+  #endsConnections = false;
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #gone = false;
@@ -85,12 +86,15 @@ class DenoServeDriver implements Driver {
   }
 
   #finish(response: Response): Response {
-    return this.#onChange === undefined || response.status === 101
-      ? response
-      : sayingClose(response);
+    return this.#endsConnections && response.status !== 101 ? sayingClose(response) : response;
+  }
+
+  startLameDuck(): void {
+    this.#endsConnections = true;
   }
 
   startDrain(onChange: () => void): void {
+    this.#endsConnections = true;
     this.#onChange = onChange;
   }
 
@@ -177,6 +181,7 @@ class Flight implements ServeInfo {
       remoteAddr: this.remoteAddr,
       method,
       path: pathOf(url),
+      requestAge: now - this.#since,
     };
   }
 }

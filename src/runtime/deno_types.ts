@@ -62,6 +62,7 @@ export type DenoListenOptions =
 
 interface DenoRuntime {
   readonly internal: symbol;
+  readonly noColor: boolean;
   readonly permissions: {
     querySync(
       descriptor:

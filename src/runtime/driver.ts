@@ -28,8 +28,14 @@ export interface Driver {
   acceptOn(fd: number): number | Promise<number>;
 
   /**
-   * From now on each response says `Connection: close` and ends its connection. `onChange` is
-   * called whenever a connection may have become idle or has closed.
+   * From now on each HTTP/1 response says `Connection: close` and ends its connection; new ones are
+   * still accepted.
+   */
+  startLameDuck(): void;
+
+  /**
+   * From now on each HTTP/1 response says `Connection: close` and ends its connection. `onChange`
+   * is called whenever a connection may have become idle or has closed.
    */
   startDrain(onChange: () => void): void;
 

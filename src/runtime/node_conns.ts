@@ -3,7 +3,14 @@ import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
 import type tls from "node:tls";
-import { type Addr, type Conn, type ConnState, pathOf } from "../conn.ts";
+import {
+  type Addr,
+  type Conn,
+  type ConnState,
+  inFlight,
+  pathOf,
+  type RequestInFlight,
+} from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
@@ -16,6 +23,11 @@ export type NodeServer = http.Server | http2.Http2SecureServer;
 export interface Exchange {
   req: http.IncomingMessage | http2.Http2ServerRequest;
   res: http.ServerResponse | http2.Http2ServerResponse;
+}
+
+/** An exchange, and when its request came on the clock of `performance.now()`. */
+interface Flight extends Exchange {
+  readonly since: number;
 }
 
 /** From a socket to its connection, on the path of every request. */
@@ -102,7 +114,12 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   begin(req: Exchange["req"], res: Exchange["res"]): boolean {
     const socket: Tracked = req.socket;
     const conn = socket[CONN] ?? this.#onConnection(socket);
-    return conn.begin(req, res, this.onChange);
+    return conn.begin(req, res, this.endsConnections, this.onChange);
+  }
+
+  override startLameDuck(): void {
+    super.startLameDuck();
+    for (const conn of this.conns) conn.startLameDuck();
   }
 
   /** To be called for a connection that HTTP has let go: upgraded, or a tunnel. */
@@ -127,7 +144,7 @@ class NodeConn implements Conn {
   readonly #accepted: net.Socket;
   readonly #onConnState: ServeSettings["onConnState"];
   /** The newest exchange, which of a pipeline is the last to end. */
-  #exchange: Exchange | undefined;
+  #exchange: Flight | undefined;
   /** `bytesRead` of the socket when the newest request was announced. */
   #headEnd = 0;
   /** A response has said that it is the last one. */
@@ -137,7 +154,7 @@ class NodeConn implements Conn {
   /** A session that began during the drain has had no stream yet. */
   #awaitsStream = false;
   /** The exchanges in flight, of a session of HTTP/2. */
-  readonly #streams = new Set<Exchange>();
+  readonly #streams = new Set<Flight>();
 
   constructor(socket: net.Socket, isSecure: boolean, onConnState: ServeSettings["onConnState"]) {
     this.isHandshaken = !isSecure;
@@ -161,17 +178,22 @@ class NodeConn implements Conn {
     return this.socket.bytesRead > this.#headEnd && !hasBody(req) ? "active" : "idle";
   }
 
-  request(): { method: string; path: string } | undefined {
+  request(): RequestInFlight | undefined {
     const [exchange] = this.#session === undefined ? [this.#exchange] : this.#streams;
     if (exchange === undefined || exchange.res.writableFinished) return undefined;
     const { method = "", url = "" } = exchange.req;
-    return { method, path: pathOf(url) };
+    return { method, path: pathOf(url), since: exchange.since };
   }
 
-  /** A request has come. With `onChange` the server is draining. */
-  begin(req: Exchange["req"], res: Exchange["res"], onChange: (() => void) | undefined): boolean {
+  /** A request has come, which may be the last. With `onChange` the server is draining. */
+  begin(
+    req: Exchange["req"],
+    res: Exchange["res"],
+    isLast: boolean,
+    onChange: (() => void) | undefined,
+  ): boolean {
     if (this.#closing) return false;
-    const exchange = { req, res };
+    const exchange = { req, res, since: performance.now() };
     if (this.#session !== undefined) {
       this.#awaitsStream = false;
       this.#streams.add(exchange);
@@ -183,7 +205,7 @@ class NodeConn implements Conn {
     }
     this.#exchange = exchange;
     this.#headEnd = this.socket.bytesRead;
-    if (onChange !== undefined) this.#endAfter(exchange, onChange);
+    if (isLast) this.#endAfter(exchange, onChange);
     if (this.#onConnState !== undefined) this.#announceExchange(res);
     return true;
   }
@@ -202,17 +224,26 @@ class NodeConn implements Conn {
     this.#awaitsStream = isDraining;
   }
 
+  startLameDuck(): void {
+    if (this.#session === undefined) this.#endAfterCurrent(undefined);
+  }
+
   startDrain(onChange: () => void): void {
     if (this.#session !== undefined) this.#session.close();
-    else if (this.#exchange !== undefined && !this.#exchange.res.writableFinished) {
-      this.#endAfter(this.#exchange, onChange);
+    else this.#endAfterCurrent(onChange);
+  }
+
+  #endAfterCurrent(onChange: (() => void) | undefined): void {
+    const exchange = this.#exchange;
+    if (exchange !== undefined && !exchange.res.writableFinished) {
+      this.#endAfter(exchange, onChange);
     }
   }
 
-  /** Makes this exchange the last one of its connection. */
-  #endAfter({ req, res }: Exchange, onChange: () => void): void {
-    res.once("close", onChange);
-    if (res.headersSent) return;
+  /** Makes this exchange the last one of its connection, if its head does not say otherwise yet. */
+  #endAfter({ req, res }: Exchange, onChange: (() => void) | undefined): void {
+    if (onChange !== undefined) res.once("close", onChange);
+    if (res.headersSent || this.#closing) return;
     this.#closing = true;
     res.setHeader("connection", "close");
     lingerOver(this.socket, req);
@@ -234,7 +265,7 @@ class NodeConn implements Conn {
       state,
       age: performance.now() - this.acceptedAt,
       remoteAddr: this.remoteAddr,
-      ...this.request(),
+      ...inFlight(this.request(), performance.now()),
     });
   }
 

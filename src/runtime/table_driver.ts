@@ -8,6 +8,8 @@ interface DrainableConn extends Conn {
 /** What the drivers have in common whose engine shows them its connections one by one. */
 export abstract class TableDriver<C extends DrainableConn> {
   protected readonly conns: ConnTable<C> = new ConnTable();
+  /** Whether each response is the last of its connection. */
+  protected endsConnections = false;
   /** What to call when a connection may have become idle: undefined until the drain starts. */
   protected onChange: (() => void) | undefined;
 
@@ -15,7 +17,12 @@ export abstract class TableDriver<C extends DrainableConn> {
     return this.conns.tally;
   }
 
+  startLameDuck(): void {
+    this.endsConnections = true;
+  }
+
   startDrain(onChange: () => void): void {
+    this.endsConnections = true;
     this.onChange = onChange;
     this.conns.startDrain(onChange);
     for (const conn of this.conns) conn.startDrain(onChange);

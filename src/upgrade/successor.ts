@@ -74,7 +74,7 @@ function spawnWith(
   try {
     return spawn(program!, args, {
       cwd,
-      env: { ...process.env, ...will },
+      env: { ...inheritedEnvironment(), ...will },
       stdio: ["inherit", "inherit", "inherit", "pipe", ...heirlooms.map(({ fd }) => fd)],
     });
   } catch (cause) {
@@ -82,6 +82,12 @@ function spawnWith(
   } finally {
     for (const { fd } of heirlooms) sockets().afterSpawn(fd);
   }
+}
+
+/** Without what says that systemd's watchdog is for this process alone: the next one is to feed it. */
+function inheritedEnvironment(): NodeJS.ProcessEnv {
+  const { WATCHDOG_PID: _ours, ...inherited } = process.env;
+  return inherited;
 }
 
 /** Resolves when the child is ready, rejects when it will not be. */

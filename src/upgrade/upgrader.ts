@@ -1,7 +1,7 @@
 import process from "node:process";
 import { UpgradeError } from "../errors.ts";
 import { checkMilliseconds } from "../checks.ts";
-import { notify, notifyReloading } from "../process/systemd.ts";
+import { notify, notifyReloading } from "../process/notify.ts";
 import { commandLine } from "../runtime/command_line.ts";
 import { currentFolder } from "../runtime/current_folder.ts";
 import { sockets } from "../runtime/sockets.ts";

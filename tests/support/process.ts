@@ -21,6 +21,8 @@ export class Program {
   readonly exit: Promise<number | string>;
   /** Everything it has written, on both streams. */
   output = "";
+  /** What it has written on standard output alone. */
+  stdout = "";
   #wake = Promise.withResolvers<void>();
   #exited = false;
 
@@ -31,6 +33,7 @@ export class Program {
       stream.setEncoding("utf8");
       stream.on("data", (text: string) => {
         this.output += text;
+        if (stream === child.stdout) this.stdout += text;
         this.#changed();
       });
     }

@@ -1,0 +1,98 @@
+import type { ConnInfo } from "../conn.ts";
+import { ShutdownIncompleteError } from "../errors.ts";
+import type { ShutdownOptions } from "../options.ts";
+import type { ShutdownReport } from "../report.ts";
+import type { DrivenServer } from "../server.ts";
+import type { Teller } from "./events.ts";
+
+/** How often it is told what is being waited for, in ms. */
+const PROGRESS_INTERVAL = 1_000;
+/** For how many ms a close by force is waited for: it cuts off at once what can be cut off. */
+const FORCE_WAIT = 250;
+
+/** The connections of all of them. */
+export function connectionsOf(servers: readonly DrivenServer[]): ConnInfo[] {
+  return servers.flatMap((server) => server.connections());
+}
+
+/**
+ * Has the servers serve on for so many ms, each HTTP/1 response the last of its connection. Ends
+ * earlier if the servers do.
+ */
+export async function lameDuck(servers: readonly DrivenServer[], ms: number): Promise<void> {
+  for (const server of servers) server.startLameDuck();
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([over, Promise.all(servers.map(({ finished }) => finished))]);
+  clearTimeout(timer);
+}
+
+/** Shuts the servers down under one deadline, closes by force what is left at it, and reports. */
+export async function drainAll(
+  servers: readonly DrivenServer[],
+  options: ShutdownOptions & { readonly timeout: number },
+  teller: Teller,
+  onError: (what: string, error: unknown) => void,
+): Promise<ShutdownReport[]> {
+  const stopTelling = tellProgress(servers, options.timeout, teller);
+  const outcomes = await Promise.all(servers.map((server) => outcome(server, options, onError)));
+  stopTelling();
+  const cut = outcomes.flatMap(({ isDrained, report }) => isDrained ? [] : report.connections);
+  const isForced = outcomes.some(({ isDrained }) => !isDrained);
+  if (isForced) teller.tell({ type: "forced", connections: cut });
+  // Hijacked connections that were not waited for end here as well.
+  if (isForced || options.hijacked === "ignore") await closeAll(servers, onError);
+  return outcomes.map(({ isDrained, report }) =>
+    isDrained ? report : { ...report, forced: report.connections.length }
+  );
+}
+
+interface Outcome {
+  readonly isDrained: boolean;
+  readonly report: ShutdownReport;
+}
+
+async function outcome(
+  server: DrivenServer,
+  options: ShutdownOptions,
+  onError: (what: string, error: unknown) => void,
+): Promise<Outcome> {
+  const start = performance.now();
+  try {
+    return { isDrained: true, report: await server.shutdown(options) };
+  } catch (error) {
+    if (error instanceof ShutdownIncompleteError) return { isDrained: false, report: error.report };
+    // The drain is complete, but a listener could not be closed.
+    onError(`closing the listener of ${server.url}`, error);
+    const duration = performance.now() - start;
+    const nothing = { polls: 0, idle: 0, drained: 0, forced: 0, connections: [] };
+    return { isDrained: true, report: { reason: "drained", duration, ...nothing } };
+  }
+}
+
+async function closeAll(
+  servers: readonly DrivenServer[],
+  onError: (what: string, error: unknown) => void,
+): Promise<void> {
+  const closing = servers.map((server) =>
+    server.close().catch((error: unknown) => onError(`closing ${server.url}`, error))
+  );
+  const { promise: waited, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, FORCE_WAIT);
+  await Promise.race([Promise.all(closing), waited]);
+  clearTimeout(timer);
+}
+
+/** Tells what is being waited for, until the function that it returns is called. */
+function tellProgress(
+  servers: readonly DrivenServer[],
+  timeout: number,
+  teller: Teller,
+): () => void {
+  const end = performance.now() + timeout;
+  const timer = setInterval(() => {
+    const left = Math.max(0, end - performance.now());
+    teller.tell({ type: "waiting", left, connections: connectionsOf(servers) });
+  }, PROGRESS_INTERVAL);
+  return () => clearInterval(timer);
+}

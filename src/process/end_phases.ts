@@ -1,0 +1,50 @@
+import type { DrivenServer } from "../server.ts";
+import { cleanUp } from "./cleanup.ts";
+import { connectionsOf, drainAll, lameDuck } from "./draining.ts";
+import type { Teller } from "./events.ts";
+import type { GracefulSettings } from "./graceful_options.ts";
+import type { GracefulReport } from "./report.ts";
+import { StopNotice } from "./stop_notice.ts";
+
+/** How long idle connections stay open after an upgrade, in ms, unless `idleGrace` says otherwise. */
+const UPGRADE_IDLE_GRACE = 1_000;
+
+/** What happens between the decision to end and the exit code. */
+export async function endPhases(
+  servers: readonly DrivenServer[],
+  cause: string,
+  settings: GracefulSettings,
+  teller: Teller,
+): Promise<GracefulReport> {
+  const { timeout, hijacked, cleanups, cleanupTimeout, exit } = settings;
+  const isSucceeded = cause === "upgraded";
+  const { idleGrace = isSucceeded ? UPGRADE_IDLE_GRACE : 0 } = settings;
+  const drainDelay = isSucceeded || areClosed(servers) ? 0 : settings.drainDelay;
+  const notice = isSucceeded ? undefined : new StopNotice(teller);
+  const errors: unknown[] = [];
+  const onError = (what: string, error: unknown) => {
+    errors.push(error);
+    teller.failed(what, error);
+  };
+
+  teller.tell({ type: "ending", cause, drainDelay });
+  notice?.stopping(drainDelay + timeout);
+  if (drainDelay > 0) await lameDuck(servers, drainDelay);
+
+  teller.tell({ type: "draining", cause, timeout, connections: connectionsOf(servers) });
+  const reports = await drainAll(servers, { timeout, idleGrace, hijacked }, teller, onError);
+  const forced = reports.some((report) => report.forced > 0);
+  teller.tell({ type: "drained", forced });
+
+  notice?.cleaningUp(cleanupTimeout + (exit === false ? 0 : exit));
+  await cleanUp(cleanups, cleanupTimeout, onError);
+
+  const exitCode = forced || errors.length > 0 ? 1 : 0;
+  const report = { cause, servers: reports, forced, errors, exitCode };
+  teller.tell({ type: "ended", report });
+  return report;
+}
+
+function areClosed(servers: readonly DrivenServer[]): boolean {
+  return servers.every(({ state }) => state === "closed");
+}

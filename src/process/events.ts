@@ -1,0 +1,98 @@
+import type { ConnInfo } from "../conn.ts";
+import type { GracefulReport } from "./report.ts";
+
+/**
+ * What happens at the end of a process, as `graceful` tells its `log`: for a log of one's own, for
+ * metrics, for the spans of a trace. `elapsed` is in ms since the end was decided.
+ *
+ * - `"ending"`: the end is decided, and readiness fails. For `drainDelay` ms the servers serve on as
+ *   a lame duck; 0 where that phase is left out.
+ * - `"draining"`: the servers shut down, within `timeout` ms.
+ * - `"waiting"`: once a second while they do; `left` ms are left.
+ * - `"forced"`: the deadline has passed, and these connections are closed by force.
+ * - `"drained"`: the servers are closed, by force or not.
+ * - `"failed"`: something has failed that stops nothing, and `what` says what: a cleanup function, the
+ *   closing of a listener, a message to systemd, an upgrade.
+ * - `"ended"`: all is done, the cleanup too.
+ * - `"interrupted"`: a second signal has come. The process ends right after.
+ * - `"kept-alive"`: the process should be gone and is not. It ends right after. `by` is what the
+ *   runtime says of the reason, and empty if it cannot tell.
+ *
+ * @example
+ * ```ts
+ * import { graceful, type GracefulEvent, serve } from "@x/graceful";
+ *
+ * function log(event: GracefulEvent): void {
+ *   if (event.type === "forced") console.error(JSON.stringify(event.connections));
+ * }
+ *
+ * const server = await serve(() => new Response("hello"), { port: 9527 });
+ * await graceful(server, { log });
+ * ```
+ */
+export type GracefulEvent =
+  & { readonly elapsed: number }
+  & (
+    | { readonly type: "ending"; readonly cause: string; readonly drainDelay: number }
+    | {
+      readonly type: "draining";
+      readonly cause: string;
+      readonly timeout: number;
+      readonly connections: readonly ConnInfo[];
+    }
+    | {
+      readonly type: "waiting";
+      readonly left: number;
+      readonly connections: readonly ConnInfo[];
+    }
+    | { readonly type: "forced"; readonly connections: readonly ConnInfo[] }
+    | { readonly type: "drained"; readonly forced: boolean }
+    | { readonly type: "failed"; readonly what: string; readonly error: unknown }
+    | { readonly type: "ended"; readonly report: GracefulReport }
+    | {
+      readonly type: "interrupted";
+      readonly signal: string;
+      readonly exitCode: number;
+      readonly connections: readonly ConnInfo[];
+    }
+    | {
+      readonly type: "kept-alive";
+      readonly by: readonly string[];
+      readonly exitCode: number;
+    }
+  );
+
+/** An event without its time. */
+type Happening = GracefulEvent extends infer Event
+  ? Event extends GracefulEvent ? Omit<Event, "elapsed"> : never
+  : never;
+
+/** Tells a log what happens, and when. */
+export class Teller {
+  readonly #log: (event: GracefulEvent) => void;
+  #start: number | undefined;
+
+  constructor(log: (event: GracefulEvent) => void) {
+    this.#log = log;
+  }
+
+  /** To be called when the end is decided. */
+  start(): void {
+    this.#start = performance.now();
+  }
+
+  tell(happening: Happening): void {
+    const now = performance.now();
+    try {
+      // The cast: a happening with its time is an event, but the types do not add unions up.
+      this.#log({ ...happening, elapsed: now - (this.#start ?? now) } as GracefulEvent);
+    } catch (error) {
+      // A log is no part of what it tells of.
+      console.error(error);
+    }
+  }
+
+  failed(what: string, error: unknown): void {
+    this.tell({ type: "failed", what, error });
+  }
+}

@@ -1,0 +1,187 @@
+import { constants } from "node:os";
+import { checkMilliseconds, checkSignal, refuse } from "../checks.ts";
+import { Upgrader } from "../upgrade/upgrader.ts";
+import type { GracefulEvent } from "./events.ts";
+
+/** A function that runs when the servers are closed, such as one that ends a database pool. */
+export type Cleanup = () => unknown;
+
+/** Options of {@linkcode graceful}. */
+export interface GracefulOptions {
+  /**
+   * For how many milliseconds, 0 to 2 147 483 647, the servers serve on as a lame duck before they
+   * drain: readiness (`@x/graceful/health`) fails already, and each HTTP/1 response says
+   * `Connection: close`, so that load balancers and clients move away before anything is refused.
+   * Not after an upgrade, where the address is served on.
+   *
+   * @default {0}
+   */
+  drainDelay?: number;
+  /**
+   * For how many milliseconds the servers may drain, 0 to 2 147 483 647, before they are closed by
+   * force. One deadline for all of them, counted from the end of `drainDelay`.
+   *
+   * @default {15_000}
+   */
+  timeout?: number;
+  /**
+   * The signals that start it. A second one, of the same or another name, forces. On Windows, which
+   * sends no others, the default has SIGBREAK too, and SIGTERM never comes.
+   *
+   * @default {["SIGINT", "SIGTERM"]}
+   */
+  signals?: readonly string[];
+  /** Starts it as well, when it aborts. */
+  signal?: AbortSignal;
+  /**
+   * The signal at which a new process takes over, `"SIGHUP"` by custom: the same program is started
+   * again and inherits the listeners, and when its own `graceful` is reached this process drains
+   * and exits. If it never is, this process serves on and says so. The servers have to be made with
+   * `handoff`, or to listen on what `listen` returned.
+   *
+   * A signal that comes while an upgrade is under way is ignored, and says so; one that comes while
+   * the process before this one is still draining waits for its end.
+   */
+  upgradeOn?: string;
+  /** What starts the new process, if its defaults do not fit: another command, a PID file. */
+  upgrader?: Upgrader;
+  /**
+   * For how many milliseconds idle connections stay open when the drain starts, so that a request
+   * that is already on the wire does not find its connection closed. The default is 0, and 1 000
+   * after an upgrade, where nobody is in a hurry.
+   */
+  idleGrace?: number;
+  /**
+   * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded ones). Those
+   * that are ignored end with the drain, which does not count as forced.
+   *
+   * @default {"wait"}
+   */
+  hijacked?: "wait" | "ignore";
+  /**
+   * Runs after the servers are closed; of several the last one first. One that fails is reported
+   * and does not stop the next.
+   */
+  cleanup?: Cleanup | readonly Cleanup[];
+  /**
+   * How many milliseconds all of `cleanup` may take, 0 to 2 147 483 647. Then the one that is not
+   * done is reported and left behind, and those after it are started, but not waited for.
+   *
+   * @default {5_000}
+   */
+  cleanupTimeout?: number;
+  /**
+   * How many milliseconds after all that the process is ended if something still keeps it alive,
+   * 0 to 2 147 483 647: a timer that was forgotten, a connection that nothing can cut off. It says
+   * so first, and by what, where the runtime can tell. False leaves the process alone.
+   *
+   * @default {1_000}
+   */
+  exit?: number | false;
+  /**
+   * What is told of all this as it goes. The default writes lines to stderr: one at the start with
+   * the number of connections, one a second that names the oldest request, one at the end; on a
+   * terminal those in between are redrawn in place, in colours unless `NO_COLOR` is set. False
+   * writes nothing at all, not even of what fails.
+   */
+  log?: false | ((event: GracefulEvent) => void);
+}
+
+/** {@linkcode GracefulOptions}, checked and with their defaults. */
+export interface GracefulSettings {
+  readonly drainDelay: number;
+  readonly timeout: number;
+  readonly signals: readonly NodeJS.Signals[];
+  readonly signal: AbortSignal | undefined;
+  readonly upgradeOn: NodeJS.Signals | undefined;
+  readonly upgrader: Upgrader | undefined;
+  /** Undefined where it depends on what starts the end. */
+  readonly idleGrace: number | undefined;
+  readonly hijacked: "wait" | "ignore";
+  readonly cleanups: readonly Cleanup[];
+  readonly cleanupTimeout: number;
+  readonly exit: number | false;
+  readonly log: GracefulOptions["log"];
+}
+
+/** What a terminal, a service manager or an orchestrator sends, as far as this system has it. */
+const DEFAULT_SIGNALS = ["SIGINT", "SIGTERM", "SIGBREAK"].filter((name) =>
+  name in constants.signals
+);
+
+/** Those that no process can listen to. */
+const DEAF_TO: readonly string[] = ["SIGKILL", "SIGSTOP"];
+
+/** Refuses options that are out of range, and fills in the defaults. */
+export function gracefulSettings(options: GracefulOptions): GracefulSettings {
+  const as = (name: string) => `be graceful as '${name}'`;
+  for (const name of ["drainDelay", "timeout", "idleGrace", "cleanupTimeout"] as const) {
+    checkMilliseconds(as(name), options[name], 0);
+  }
+  const { exit = 1_000, hijacked = "wait", log } = options;
+  if (exit !== false) checkMilliseconds(as("exit"), exit, 0);
+  checkSignal(as("signal"), options.signal);
+  if (hijacked !== "wait" && hijacked !== "ignore") {
+    refuse(as("hijacked"), '"wait" or "ignore"', hijacked);
+  }
+  if (log !== undefined && log !== false && typeof log !== "function") {
+    refuse(as("log"), "false or a function", log);
+  }
+  const signals = checkedSignals("signals", options.signals ?? DEFAULT_SIGNALS);
+  return {
+    drainDelay: options.drainDelay ?? 0,
+    timeout: options.timeout ?? 15_000,
+    signals,
+    signal: options.signal,
+    upgradeOn: checkedUpgradeSignal(options, signals),
+    upgrader: options.upgrader,
+    idleGrace: options.idleGrace,
+    hijacked,
+    cleanups: checkedCleanups(options.cleanup),
+    cleanupTimeout: options.cleanupTimeout ?? 5_000,
+    exit,
+    log,
+  };
+}
+
+function checkedCleanups(cleanup: GracefulOptions["cleanup"] = []): Cleanup[] {
+  // The cast: flat() does not see that a function is none of the arrays.
+  const cleanups = [cleanup].flat() as Cleanup[];
+  for (const fn of cleanups) {
+    if (typeof fn !== "function") {
+      refuse("be graceful as 'cleanup'", "a function or several", fn);
+    }
+  }
+  return cleanups;
+}
+
+function checkedSignals(option: string, names: readonly string[]): readonly NodeJS.Signals[] {
+  if (!Array.isArray(names)) {
+    refuse(`be graceful as '${option}'`, "an array of the names of signals", names);
+  }
+  for (const name of names) {
+    if (typeof name === "string" && name in constants.signals && !DEAF_TO.includes(name)) continue;
+    refuse(
+      `be graceful as '${option}'`,
+      "signals of this system that a process can listen to",
+      name,
+    );
+  }
+  // The cast: each one is a key of the signals.
+  return names as readonly NodeJS.Signals[];
+}
+
+function checkedUpgradeSignal(
+  { upgradeOn, upgrader }: GracefulOptions,
+  signals: readonly string[],
+): NodeJS.Signals | undefined {
+  if (upgrader !== undefined && !(upgrader instanceof Upgrader)) {
+    refuse("be graceful as 'upgrader'", "an Upgrader", upgrader);
+  }
+  if (upgradeOn === undefined) return undefined;
+  const [name] = checkedSignals("upgradeOn", [upgradeOn]);
+  if (signals.includes(upgradeOn)) {
+    refuse("be graceful as 'upgradeOn'", "none of 'signals'", upgradeOn);
+  }
+  return name;
+}

@@ -1,0 +1,40 @@
+import process from "node:process";
+import { stripVTControlCharacters, styleText } from "node:util";
+import { type Terminal, terminal } from "../runtime/terminal.ts";
+import type { GracefulEvent } from "./events.ts";
+import { lineOf, type LogLine } from "./log_lines.ts";
+
+const PREFIX = "graceful: ";
+/** Back to the start of the line, which is erased (ECMA-48: CR, EL 2). */
+const ERASE_LINE = "\r\x1b[2K";
+
+/** A log on stderr: on a terminal, lines that pass are redrawn in place. */
+export function stderrLog(): (event: GracefulEvent) => void {
+  let hasPassingLine = false;
+  return (event) => {
+    const line = lineOf(event);
+    if (line === undefined) return;
+    const screen = terminal();
+    const erase = hasPassingLine ? ERASE_LINE : "";
+    hasPassingLine = screen !== undefined && line.isPassing;
+    write(erase + written(line, screen) + (hasPassingLine ? "" : "\n"));
+  };
+}
+
+/** A reader that is gone is no reason to crash at the end: the same that `console` does. */
+function write(text: string): void {
+  const ignore = () => {};
+  process.stderr.once("error", ignore);
+  process.stderr.write(text, () => process.stderr.off("error", ignore));
+}
+
+function written(line: LogLine, screen: Terminal | undefined): string {
+  const text = stripVTControlCharacters(line.text);
+  if (screen === undefined) return PREFIX + text;
+  // A line that wraps could not be erased as one.
+  const shown = line.isPassing ? text.slice(0, screen.columns - PREFIX.length - 1) : text;
+  // Whether there are to be colours is asked in `terminal`, where Deno can tell without permission.
+  return screen.hasColours
+    ? PREFIX + styleText(line.colour, shown, { validateStream: false })
+    : PREFIX + shown;
+}

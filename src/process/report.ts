@@ -1,0 +1,22 @@
+import type { ShutdownReport } from "../report.ts";
+
+/** What became of a process's servers. */
+export interface GracefulReport {
+  /**
+   * What started it: a signal's name, `"aborted"`, `"upgraded"` by a successor that has taken over,
+   * or `"finished"` by a server of its own accord.
+   */
+  readonly cause: string;
+  /** One report a server, in the order in which they were given. */
+  readonly servers: readonly ShutdownReport[];
+  /** Whether connections were cut off at the deadline. */
+  readonly forced: boolean;
+  /** What closing a listener, or a cleanup function, has thrown; a `TimeoutError` for one that was
+   * not done at `cleanupTimeout`. */
+  readonly errors: readonly unknown[];
+  /**
+   * 0, or 1 if it was forced or there are errors: what `process.exitCode` is set to, unless the
+   * program has set one of its own, or another call of `graceful` failed meanwhile.
+   */
+  readonly exitCode: number;
+}

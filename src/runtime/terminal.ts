@@ -1,0 +1,23 @@
+/** The terminal that stderr is connected to. */
+import process from "node:process";
+import { deno } from "./deno_types.ts";
+import { readVariable } from "./environment.ts";
+
+/** One on which a line can be written over. */
+export interface Terminal {
+  /** How many characters a line has now. */
+  readonly columns: number;
+  /** Whether its user wants colours: https://no-color.org. */
+  readonly hasColours: boolean;
+}
+
+/** Undefined if stderr goes elsewhere, or to a terminal that only goes forward. */
+export function terminal(): Terminal | undefined {
+  if (!process.stderr.isTTY || readVariable("TERM") === "dumb") return undefined;
+  return { columns: process.stderr.columns, hasColours: !noColour() };
+}
+
+/** Deno tells it without the permission to read the environment. */
+function noColour(): boolean {
+  return "deno" in process.versions ? deno().noColor : Boolean(readVariable("NO_COLOR"));
+}
