@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Cleanup } from "./graceful_options.ts";
 
 /**
@@ -9,11 +10,11 @@ export async function cleanUp(
   timeout: number,
   onError: (what: string, error: unknown) => void,
 ): Promise<void> {
-  const deadline = new Deadline(timeout);
+  const deadline = deadlineIn(timeout);
   for (const [index, cleanup] of [...cleanups.entries()].toReversed()) {
     const what = nameOf(cleanup, index, cleanups.length);
     const run = start(cleanup).catch((error: unknown) => onError(what, error));
-    const isDone = await Promise.race([run.then(() => true), deadline.passed.then(() => false)]);
+    const isDone = await Promise.race([run.then(() => true), deadline.passed.then(isOver)]);
     if (isDone) continue;
     onError(
       what,
@@ -23,16 +24,16 @@ export async function cleanUp(
   deadline.cancel();
 }
 
-class Deadline {
-  readonly passed: Promise<void>;
-  readonly cancel: () => void;
+function deadlineIn(ms: number): { passed: Promise<void>; cancel: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  return { passed: promise, cancel: () => clearTimeout(timer) };
+}
 
-  constructor(ms: number) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
-    this.passed = promise;
-    this.cancel = () => clearTimeout(timer);
-  }
+/** Past the deadline one that waits for nothing gets done all the same. */
+async function isOver(): Promise<false> {
+  await setImmediate();
+  return false;
 }
 
 async function start(cleanup: Cleanup): Promise<void> {

@@ -33,18 +33,19 @@ export async function drainAll(
   options: ShutdownOptions & { readonly timeout: number },
   teller: Teller,
   onError: (what: string, error: unknown) => void,
-): Promise<ShutdownReport[]> {
+): Promise<{ reports: ShutdownReport[]; forced: boolean }> {
   const stopTelling = tellProgress(servers, options.timeout, teller);
   const outcomes = await Promise.all(servers.map((server) => outcome(server, options, onError)));
   stopTelling();
   const cut = outcomes.flatMap(({ isDrained, report }) => isDrained ? [] : report.connections);
-  const isForced = outcomes.some(({ isDrained }) => !isDrained);
-  if (isForced) teller.tell({ type: "forced", connections: cut });
+  const forced = outcomes.some(({ isDrained }) => !isDrained);
+  if (forced) teller.tell({ type: "forced", connections: cut });
   // Hijacked connections that were not waited for end here as well.
-  if (isForced || options.hijacked === "ignore") await closeAll(servers, onError);
-  return outcomes.map(({ isDrained, report }) =>
+  if (forced || options.hijacked === "ignore") await closeAll(servers, onError);
+  const reports = outcomes.map(({ isDrained, report }) =>
     isDrained ? report : { ...report, forced: report.connections.length }
   );
+  return { reports, forced };
 }
 
 interface Outcome {

@@ -32,8 +32,8 @@ export async function endPhases(
   if (drainDelay > 0) await lameDuck(servers, drainDelay);
 
   teller.tell({ type: "draining", cause, timeout, connections: connectionsOf(servers) });
-  const reports = await drainAll(servers, { timeout, idleGrace, hijacked }, teller, onError);
-  const forced = reports.some((report) => report.forced > 0);
+  const options = { timeout, idleGrace, hijacked };
+  const { reports, forced } = await drainAll(servers, options, teller, onError);
   teller.tell({ type: "drained", forced });
 
   notice?.cleaningUp(cleanupTimeout + (exit === false ? 0 : exit));

@@ -1,0 +1,112 @@
+/**
+ * A service whose end is watched: it writes the events of `graceful` as lines of JSON. Its argument is
+ * a JSON object of {@linkcode Plan}.
+ */
+import net from "node:net";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  adopt,
+  type Cleanup,
+  type Engine,
+  graceful,
+  type GracefulEvent,
+  type GracefulOptions,
+  serve,
+  type ServeInfo,
+  type Server,
+} from "../../mod.ts";
+import { createServer } from "node:http";
+
+/** What the service is made of. */
+export interface Plan {
+  /** The engine of each of its servers; "adopted" is a server of node:http, which takes upgrades. */
+  readonly servers: readonly (Engine | "auto" | "adopted")[];
+  readonly graceful?: GracefulOptions;
+  /** What its cleanup functions do, in the order in which they are registered. */
+  readonly cleanups?: readonly string[];
+  /** A call of `graceful` for each server, the second of which has another timeout. */
+  readonly apart?: number;
+  /** What is told of the end: the events, or, by the default, lines on stderr. */
+  readonly log?: "default" | "failing";
+}
+
+const cleanups: Readonly<Record<string, Cleanup>> = {
+  quick: function quick() {
+    console.log("cleanup: quick;");
+  },
+  slow: async function slow() {
+    await sleep(100);
+    console.log("cleanup: slow;");
+  },
+  stuck: function stuck() {
+    console.log("cleanup: stuck;");
+    return new Promise(() => {});
+  },
+  failing: function failing() {
+    throw new Error("of a cleanup");
+  },
+  nameless: ((_: unknown) => () => Promise.reject(new Error("of a nameless cleanup")))(0),
+};
+
+const plan: Plan = JSON.parse(process.argv[2]!);
+const gate = Promise.withResolvers<void>();
+
+async function handler(request: Request, { draining }: ServeInfo): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/") return new Response("hello");
+  console.log(`arrived: ${pathname};`);
+  if (pathname === "/leak") setInterval(() => {}, 60_000);
+  if (pathname === "/stuck" || pathname === "/leak") await new Promise(() => {});
+  if (pathname === "/gate") await gate.promise;
+  if (pathname === "/open") gate.resolve();
+  if (pathname === "/close") setTimeout(() => void servers[0]!.close(), 50);
+  if (pathname === "/drain" && !draining.aborted) {
+    await new Promise((resolve) => draining.addEventListener("abort", resolve));
+  }
+  return new Response(pathname);
+}
+
+/** One whose connections can be upgraded, to nothing. */
+async function adopted(): Promise<Server> {
+  const native = createServer((_request, response) => response.end("hello"));
+  native.on("upgrade", (_request, socket: net.Socket) => {
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    socket.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
+  return adopt(native);
+}
+
+const local = { port: 0, hostname: "127.0.0.1" } as const;
+const servers: Server[] = [];
+for (const engine of plan.servers) {
+  servers.push(engine === "adopted" ? await adopted() : await serve(handler, { ...local, engine }));
+}
+
+function write(event: GracefulEvent): void {
+  if (plan.log === "failing") throw new Error("of a log");
+  const error = "error" in event ? { error: String(event.error) } : {};
+  console.log(`event: ${JSON.stringify({ ...event, ...error })};`);
+}
+
+const options: GracefulOptions = {
+  log: write,
+  ...plan.graceful,
+  ...(plan.log === "default" ? { log: undefined } : {}),
+  cleanup: plan.cleanups?.map((name) => cleanups[name]!) ?? [],
+};
+if (plan.apart !== undefined) {
+  graceful(servers[1]!, { ...options, timeout: plan.apart, cleanup: [] }).then(
+    ({ exitCode }) => console.log(`apart: ${exitCode};`),
+  );
+}
+const ending = graceful(plan.apart === undefined ? servers : servers[0]!, options);
+for (const { addr, engine } of servers) {
+  console.log(`port: ${addr.transport === "tcp" && addr.port} ${engine};`);
+}
+console.log("up;");
+const report = await ending;
+console.log(
+  `down: ${report.cause} ${report.exitCode} ${process.exitCode} ${report.errors.length};`,
+);
