@@ -52,6 +52,11 @@ export interface ListenOptions {
    * asks for `--allow-read` and `--allow-write` of it.
    */
   path?: string;
+  /**
+   * The name of a socket that systemd may have passed (`FileDescriptorName=` of its unit), which is
+   * taken over whatever its address is. The address of the other options is for where there is none.
+   */
+  socketName?: string;
   /** The descriptor of a socket that listens already, instead of an address. */
   fd?: number;
   /** Set SO_REUSEPORT. Deno asks for `--unstable-net`. */
@@ -63,11 +68,16 @@ export interface ListenOptions {
 /** The options that say where to listen, in both of `listen` and `serve`. */
 export function checkAddress(
   as: (name: string) => string,
-  options: Pick<ListenOptions, "port" | "hostname" | "path" | "backlog" | "reusePort">,
+  options: Pick<
+    ListenOptions,
+    "port" | "hostname" | "path" | "backlog" | "reusePort" | "socketName"
+  >,
 ): void {
   checkInteger(as("port"), options.port, 0, 65_535);
   checkInteger(as("backlog"), options.backlog, 1, 2_147_483_647);
-  for (const name of ["hostname", "path"] as const) checkText(as(name), options[name]);
+  for (const name of ["hostname", "path", "socketName"] as const) {
+    checkText(as(name), options[name]);
+  }
   checkType(as("reusePort"), options.reusePort, "boolean");
   for (const name of ["port", "hostname", "reusePort"] as const) {
     if (options.path !== undefined && options[name] !== undefined) {
@@ -82,7 +92,8 @@ export function checkListen(options: ListenOptions): void {
   checkAddress(as, options);
   checkInteger(as("fd"), options.fd, 0, 2_147_483_647);
   if (options.fd === undefined) return;
-  for (const name of ["port", "hostname", "path", "reusePort", "backlog"] as const) {
+  const others = ["port", "hostname", "path", "reusePort", "backlog", "socketName"] as const;
+  for (const name of others) {
     if (options[name] !== undefined) refuse(as(name), "absent where 'fd' is given", options[name]);
   }
 }

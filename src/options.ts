@@ -69,6 +69,11 @@ export interface ServeOptions {
    */
   handoff?: "auto" | "inherit" | "reuseport";
   /**
+   * The name of a socket that systemd may have passed (`FileDescriptorName=` of its unit), which is
+   * taken over whatever its address is. The address of the other options is for where there is none.
+   */
+  socketName?: string;
+  /**
    * What to accept on, instead of `port`, `hostname` or `path`: what {@linkcode listen} returned.
    */
   listener?: Listener;
@@ -156,6 +161,17 @@ const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"]
 
 const HANDOFFS: readonly string[] = ["auto", "inherit", "reuseport"];
 
+/** What has been settled where a listener is given. */
+const LISTENERS_OWN = [
+  "port",
+  "hostname",
+  "path",
+  "socketName",
+  "reusePort",
+  "backlog",
+  "handoff",
+] as const;
+
 function checkListener(as: (name: string) => string, options: ServeOptions): void {
   const { listener, handoff } = options;
   if (handoff !== undefined && !HANDOFFS.includes(handoff)) {
@@ -165,7 +181,7 @@ function checkListener(as: (name: string) => string, options: ServeOptions): voi
     refuse(as("reusePort"), "true or absent where 'handoff' is \"reuseport\"", false);
   }
   if (listener === undefined) return;
-  for (const name of ["port", "hostname", "path", "reusePort", "backlog", "handoff"] as const) {
+  for (const name of LISTENERS_OWN) {
     if (options[name] === undefined) continue;
     refuse(as(name), "absent where 'listener' is given", options[name]);
   }

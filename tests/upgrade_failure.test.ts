@@ -66,8 +66,10 @@ for (const [mishap, message] of Object.entries(mishaps)) {
 test(`${runtime}: a successor that cannot be started harms nobody`, async () => {
   const command = ["/nonexistent/program"];
   const service = await Service.start({ servers, upgrader: { command } });
-  const before = await countDescriptors(service.pid);
   const message = /UpgradeError: Cannot start the new process with "\/nonexistent\/program"/;
+  await failToRestart(service, message);
+  const before = await countDescriptors(service.pid);
+  service.program.output = service.program.output.replaceAll("UpgradeError", "earlier error");
   await failToRestart(service, message);
   // Deno itself loses one end of a pipe to a program that it cannot start.
   const lost = runtime === "deno" && hasProc ? 1 : 0;

@@ -8,6 +8,9 @@ import { listenError } from "./listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets, Steering } from "./sockets.ts";
 import { atSparePath } from "./spare_path.ts";
 
+/** How many descriptors of a console come before the others, which begin with a pipe. */
+const STDIO = 3;
+
 /**
  * Sockets of Deno and Bun: the runtime's own `listen` opens them, so that names, permissions and
  * errors are the runtime's, and the kernel tells their numbers.
@@ -25,7 +28,7 @@ export class FfiSockets implements Sockets {
     const { made: close, fd: own } = this.#kernel.opening(() => listenNatively(listen, reusePort));
     try {
       if (own === undefined) throw new Error("The new socket is not among those of this process");
-      const fd = this.#kernel.duplicate(own);
+      const fd = this.#kernel.duplicate(own, STDIO);
       this.#kernel.acceptAtOnce(fd);
       if (backlog !== undefined) this.#kernel.setBacklog(fd, backlog);
       const addr = listen.transport === "unix" ? listen : this.#kernel.addressOf(fd)!;
@@ -61,11 +64,21 @@ export class FfiSockets implements Sockets {
   }
 
   /**
-   * Deno has made the socket block, for the sake of the program: an `accept` of this process would
-   * stop its event loop until the next connection comes.
+   * Deno and Bun move descriptors to their new numbers one by one: one that is itself such a number
+   * would be overwritten before it is its turn. And Deno makes the sockets block, for the sake of the
+   * program: an `accept` of this process would stop its event loop until the next connection comes.
    */
-  afterSpawn(fd: number): void {
-    this.#kernel.setNonblocking(fd);
+  passing<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
+    const beyond = STDIO + 1 + fds.length;
+    const duplicates = fds.map((fd) => this.#kernel.duplicate(fd, beyond));
+    try {
+      return spawn(duplicates);
+    } finally {
+      for (const fd of duplicates) {
+        this.#kernel.setNonblocking(fd);
+        this.#kernel.close(fd);
+      }
+    }
   }
 }
 

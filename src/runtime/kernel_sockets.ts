@@ -140,9 +140,12 @@ export class KernelSockets {
     return register(this.#libc, listener, registrations);
   }
 
-  /** Another descriptor of the same socket, which no program that this one starts inherits. */
-  duplicate(fd: number): number {
-    return this.#libc.fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  /**
+   * Another descriptor of the same socket, of at least this number, which no program that this one
+   * starts inherits.
+   */
+  duplicate(fd: number, least: number): number {
+    return this.#libc.fcntl(fd, F_DUPFD_CLOEXEC, least);
   }
 
   /** False if the other end is gone. */

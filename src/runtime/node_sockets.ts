@@ -89,7 +89,9 @@ export class NodeSockets implements Sockets {
     }
   }
 
-  afterSpawn(): void {}
+  passing<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
+    return spawn(fds);
+  }
 }
 
 async function bindTcp(hostname: string, port: number, flags: number): Promise<Handle> {

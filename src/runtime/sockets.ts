@@ -38,8 +38,11 @@ export interface Sockets {
   own(fd: number): void;
   /** Writes to an inherited pipe, and closes it. False if its other end is gone. */
   finish(pipe: number, text: string): boolean;
-  /** To be called right after a program was started with the descriptor. */
-  afterSpawn(fd: number): void;
+  /**
+   * Calls the function, which starts a program, with descriptors of the same sockets that can be
+   * passed as whatever numbers there are.
+   */
+  passing<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
   /** Where the kernel can be told which of several sockets of a port gets the connections. */
   readonly steering: Steering | undefined;
 }

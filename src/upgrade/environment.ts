@@ -17,6 +17,8 @@ export interface Heirloom {
   /** What was asked for when it was opened: the port may be 0, and the host a name. */
   readonly asked: Addr;
   readonly handoff: Handoff;
+  /** What systemd calls it: `FileDescriptorName=`. */
+  readonly name?: string | undefined;
   /** Whether the file of a unix socket goes when its last owner closes it. */
   readonly unlink: boolean;
 }
@@ -30,9 +32,10 @@ export interface Will {
   readonly listeners: readonly Heirloom[];
 }
 
-/** The descriptors that systemd, or another supervisor, has passed. */
-export interface Activation {
-  readonly fds: readonly number[];
+/** A descriptor that systemd, or another supervisor, has passed. */
+export interface ActivatedSocket {
+  readonly fd: number;
+  readonly name: string | undefined;
 }
 
 const WILL = "GRACEFUL_UPGRADE";
@@ -54,9 +57,13 @@ export function takeWill(): Will | undefined {
 }
 
 /** Reads systemd's variables, and removes them if they are meant for this process. */
-export function takeActivation(): Activation | undefined {
+export function takeActivation(): ActivatedSocket[] {
   const count = Number(readVariable("LISTEN_FDS") ?? 0);
-  if (count === 0 || readVariable("LISTEN_PID") !== String(process.pid)) return undefined;
+  if (count === 0 || readVariable("LISTEN_PID") !== String(process.pid)) return [];
+  const names = readVariable("LISTEN_FDNAMES")?.split(":") ?? [];
   for (const name of ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"]) delete process.env[name];
-  return { fds: Array.from({ length: count }, (_, index) => LISTEN_FDS_START + index) };
+  return Array.from({ length: count }, (_, index) => ({
+    fd: LISTEN_FDS_START + index,
+    name: names[index],
+  }));
 }

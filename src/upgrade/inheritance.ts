@@ -21,12 +21,12 @@ function inherited(): Set<Heirloom> {
 
 /** The sockets that a supervisor opened. Their files are its own, too. */
 function activated(): Heirloom[] {
-  return (takeActivation()?.fds ?? []).flatMap((fd) => {
+  return takeActivation().flatMap(({ fd, name }) => {
     const addr = sockets().addressOf(fd);
     sockets().own(fd);
     return addr === undefined
       ? []
-      : [{ fd, addr, asked: addr, handoff: "inherit" as const, unlink: false }];
+      : [{ fd, addr, asked: addr, handoff: "inherit" as const, name, unlink: false }];
   });
 }
 
@@ -35,10 +35,11 @@ export function predecessor(): Pick<Will, "pid" | "ready"> | undefined {
   return will;
 }
 
-/** The inherited listener for an address, if there is one; each is given away once. */
-export function claim(asked: Addr): Heirloom | undefined {
+/** The inherited listener of a name or for an address, if there is one; each is given away once. */
+export function claim(asked: Addr, name: string | undefined): Heirloom | undefined {
   const listeners = [...inherited()];
-  const found = listeners.find((heirloom) => same(heirloom.asked, asked)) ??
+  const found = listeners.find((heirloom) => name !== undefined && heirloom.name === name) ??
+    listeners.find((heirloom) => same(heirloom.asked, asked)) ??
     listeners.find(({ addr }) => covers(addr, asked));
   if (found !== undefined) inherited().delete(found);
   return found;

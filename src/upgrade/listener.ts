@@ -48,7 +48,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   const { fd, backlog, reusePort = false } = options;
   if (fd !== undefined) return new SharedListener(heirloomOf(fd), true);
   const asked = listenAddress(options);
-  const heirloom = claim(asked);
+  const heirloom = claim(asked, options.socketName);
   if (heirloom !== undefined) return new SharedListener(heirloom, true);
   const listener = await openListener(asked, { backlog, reusePort });
   listener.backlog = backlog;
@@ -60,12 +60,12 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
  * address, or with `handoff` a new one. Undefined where the server may as well listen for itself.
  */
 export async function listenerFor(
-  { listener, handoff, backlog, reusePort = false, ...where }: ServeOptions,
+  { listener, handoff, backlog, reusePort = false, socketName, ...where }: ServeOptions,
 ): Promise<SharedListener | undefined> {
   if (listener !== undefined) return freeListener(listener);
   const asked = listenAddress(where);
   const options = { backlog, reusePort };
-  const heirloom = claim(asked);
+  const heirloom = claim(asked, socketName);
   if (heirloom === undefined && handoff === undefined) return undefined;
   if (handoff !== "reuseport") {
     if (heirloom !== undefined) {

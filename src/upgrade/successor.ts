@@ -72,15 +72,14 @@ function spawnWith(
     })),
   });
   try {
-    return spawn(program!, args, {
-      cwd,
-      env: { ...inheritedEnvironment(), ...will },
-      stdio: ["inherit", "inherit", "inherit", "pipe", ...heirlooms.map(({ fd }) => fd)],
-    });
+    return sockets().passing(heirlooms.map(({ fd }) => fd), (fds) =>
+      spawn(program!, args, {
+        cwd,
+        env: { ...inheritedEnvironment(), ...will },
+        stdio: ["inherit", "inherit", "inherit", "pipe", ...fds],
+      }));
   } catch (cause) {
     throw notStarted(command, cause);
-  } finally {
-    for (const { fd } of heirlooms) sockets().afterSpawn(fd);
   }
 }
 
