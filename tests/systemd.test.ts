@@ -5,15 +5,17 @@
  */
 import { test } from "node:test";
 import { spawn } from "node:child_process";
-import { accessSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { notify } from "../src/process/systemd.ts";
 import { runtime, temporaryFolder } from "./support/fixture.ts";
+import { installed } from "./support/installed.ts";
+import { withReceiver } from "./support/notify_receiver.ts";
 import { Program } from "./support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -54,21 +56,10 @@ const byProgram: Way = {
   path: process.env["PATH"] ?? "",
   obstacle: runtime === "bun"
     ? "Bun has FFI always"
-    : isInstalled(PROGRAM)
+    : installed(PROGRAM) !== undefined
     ? undefined
     : `${PROGRAM} is not installed`,
 };
-
-function isInstalled(program: string): boolean {
-  return (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program));
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 
 /** Under a name that says why, a test that cannot run here is skipped. */
 function testOf(way: Way, what: string, run: () => Promise<void>): void {
@@ -104,50 +95,6 @@ async function outcome(
   const program = notifying(way, address, [arg]);
   assertEquals(await deadline(program.exit, SOON), 0, program.output);
   return program.says(/called\n(.*)\n/);
-}
-
-/** A unix datagram socket, and who reads it. */
-class Receiver {
-  readonly #program: Program;
-
-  constructor(program: Program) {
-    this.#program = program;
-  }
-
-  /** The nth datagram that it has received, from 1. */
-  async datagram(number: number): Promise<{ text: string; at: number }> {
-    const line = this.#program.says(new RegExp(`^datagram ${number}: (.*)$`, "m"));
-    return JSON.parse(await deadline(line, SOON));
-  }
-
-  /** Begins to read. */
-  read(): void {
-    this.#program.child.stdin!.end();
-  }
-
-  /** It would read for ever. */
-  async end(): Promise<void> {
-    this.#program.child.kill("SIGKILL");
-    await this.#program.exit;
-  }
-}
-
-/** Has a socket bound for as long as the function runs. */
-async function withReceiver(
-  address: string,
-  use: (receiver: Receiver) => Promise<void>,
-): Promise<void> {
-  const file = fileURLToPath(new URL("programs/datagram_receiver.ts", import.meta.url));
-  // Bun, on every runtime, for the FFI that it always has.
-  const bun = fileURLToPath(new URL("../node_modules/.bin/bun", import.meta.url));
-  const program = new Program(spawn(bun, [file, address], { stdio: ["pipe", "pipe", "pipe"] }));
-  const receiver = new Receiver(program);
-  try {
-    await deadline(program.says(/bound/), SOON);
-    await use(receiver);
-  } finally {
-    await receiver.end();
-  }
 }
 
 function newPath(): string {

@@ -21,11 +21,13 @@ export function stderrLog(): (event: GracefulEvent) => void {
   };
 }
 
-/** A reader that is gone is no reason to crash at the end: the same that `console` does. */
+/** That a reader is gone is no reason to crash. Of an error the stream tells after the callback. */
 function write(text: string): void {
   const ignore = () => {};
   process.stderr.once("error", ignore);
-  process.stderr.write(text, () => process.stderr.off("error", ignore));
+  process.stderr.write(text, (error) => {
+    if (!error) process.stderr.off("error", ignore);
+  });
 }
 
 function written(line: LogLine, screen: Terminal | undefined): string {

@@ -50,6 +50,7 @@ const cleanups: Readonly<Record<string, Cleanup>> = {
 };
 
 const plan: Plan = JSON.parse(process.argv[2]!);
+console.log(`starts: ${process.pid};`);
 const gate = Promise.withResolvers<void>();
 
 async function handler(request: Request, { draining }: ServeInfo): Promise<Response> {

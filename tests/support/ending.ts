@@ -12,13 +12,13 @@ export const SOON = 20_000;
 export class Ending {
   readonly program: Program;
 
-  private constructor(program: Program) {
+  constructor(program: Program) {
     this.program = program;
   }
 
   /** Resolves when it has called `graceful`. */
-  static async start(plan: Plan): Promise<Ending> {
-    const ending = new Ending(run("ending.ts", [JSON.stringify(plan)]));
+  static async start(plan: Plan, env: NodeJS.ProcessEnv = {}): Promise<Ending> {
+    const ending = new Ending(run("ending.ts", [JSON.stringify(plan)], undefined, env));
     await ending.says(/^up;/m);
     return ending;
   }

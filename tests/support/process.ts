@@ -106,13 +106,22 @@ export function commandOf(
   return [process.execPath, ...flags, file];
 }
 
-/** Starts a program. `permissions` are Deno's, which the other runtimes do without. */
+/**
+ * Starts a program. `permissions` are Deno's, which the other runtimes do without; `env` comes on top
+ * of the environment.
+ */
 export function run(
   name: string,
   args: readonly string[],
   permissions: readonly string[] = ["--allow-all"],
+  env: NodeJS.ProcessEnv = {},
 ): Program {
   const file = fileURLToPath(new URL(`../programs/${name}`, import.meta.url));
   const [command, ...flags] = commandOf(file, permissions);
-  return new Program(spawn(command, [...flags, ...args], { stdio: ["ignore", "pipe", "pipe"] }));
+  return new Program(
+    spawn(command, [...flags, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    }),
+  );
 }
