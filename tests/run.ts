@@ -34,6 +34,7 @@ const checks: Record<string, string[]> = {
     "mod.ts",
     "src/upgrade/mod.ts",
     "src/process/systemd.ts",
+    "src/process/health.ts",
   ],
   "deno publish": [bin("deno"), "publish", "--dry-run", "--allow-dirty"],
 };
