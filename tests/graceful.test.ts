@@ -2,11 +2,10 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import { type Engine, graceful, type GracefulOptions } from "../mod.ts";
+import { type Engine, graceful, type GracefulEvent, type GracefulOptions } from "../mod.ts";
 import { connect, type RawClient, request } from "./support/client.ts";
 import { Ending, SOON } from "./support/ending.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
-import { isRunning } from "./support/process.ts";
 
 const [fastest] = engines;
 /** In ms: longer than any test. */
@@ -190,7 +189,8 @@ test(`${runtime}: of two calls the first to be done does not end the process`, a
   ending.program.signal("SIGTERM");
   await ending.says(/^down: SIGTERM 1 1 0;/m);
   await deadline(stuck.closed, SOON);
-  assert(isRunning(ending.program.child.pid!));
+  // Of the call that is not done: a second later the process is still there.
+  await ending.event("waiting");
   slow.vanish();
   await ending.says(/^apart: 0;/m);
   // The one that had to force has the last word.
@@ -214,19 +214,21 @@ test(`${runtime}: a server that closes on its own ends the lame duck, and the pr
 test(`${runtime}: a server that has finished already ends it at once`, async () => {
   const { server } = await start(fastest!);
   await server.close();
-  const events: string[] = [];
+  const events: GracefulEvent[] = [];
   let isCleaned = false;
   const report = await deadline(
     graceful(server, {
       drainDelay: LONG,
       exit: false,
-      log: ({ type }) => void events.push(type),
+      log: (event) => void events.push(event),
       cleanup: () => isCleaned = true,
     }),
     SOON,
   );
   assertEquals([report.cause, report.exitCode, isCleaned], ["finished", 0, true]);
-  assertEquals(events, ["ending", "draining", "drained", "ended"]);
+  assertEquals(events.map(({ type }) => type), ["ending", "draining", "drained", "ended"]);
+  const [ending] = events;
+  assertEquals(ending?.type === "ending" && ending.drainDelay, 0);
 });
 
 test(`${runtime}: graceful called twice for one server ends both calls`, async () => {

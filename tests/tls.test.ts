@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { ShutdownIncompleteError } from "../mod.ts";
+import { DrivenServer } from "../src/server.ts";
 import { connect, RawClient, request } from "./support/client.ts";
 import { engines, pem, runtime, start, temporaryFolder } from "./support/fixture.ts";
 
@@ -67,6 +68,28 @@ for (const engine of engines) {
     assertEquals(response.headers["connection"]?.toLowerCase(), "close");
     await active.closed;
     await deadline(done, SOON);
+  });
+
+  test(`${on}: TLS: a lame duck ends connections of HTTP/1, and serves on over HTTP/2`, async () => {
+    const { server } = await start(engine, pem);
+    const [first, second] = [await connect(server.addr, http1), session(server.url)];
+    assertEquals(await get(second.session, "/hello"), [200, "hello"]);
+    assert(server instanceof DrivenServer);
+    server.startLameDuck();
+    first.write(request("/hello"));
+    const response = await first.response();
+    assertEquals([response.body, response.headers["connection"]?.toLowerCase()], [
+      "hello",
+      "close",
+    ]);
+    // Deno.serve leaves it to the client.
+    if (engine !== "deno-serve") await deadline(first.closed, SOON);
+    for (let i = 0; i < 3; i++) assertEquals(await get(second.session, "/hello"), [200, "hello"]);
+    const third = await connect(server.addr, http1);
+    third.write(request("/hello"));
+    assertEquals((await third.response()).headers["connection"]?.toLowerCase(), "close");
+    await server.shutdown();
+    await deadline(second.closed, SOON);
   });
 
   test(`${on}: TLS: a connection in its handshake, and one after it, are new`, async () => {

@@ -32,7 +32,8 @@ export interface Plan {
 }
 
 const cleanups: Readonly<Record<string, Cleanup>> = {
-  quick: function quick() {
+  quick: async function quick() {
+    for (let i = 0; i < 10; i++) await undefined;
     console.log("cleanup: quick;");
   },
   slow: async function slow() {
