@@ -25,8 +25,10 @@ export interface GracefulOptions {
    */
   timeout?: number;
   /**
-   * The signals that start it. A second one, of the same or another name, forces. On Windows, which
-   * sends no others, the default has SIGBREAK too, and SIGTERM never comes.
+   * The signals that start it. A second one, of the same or another name, forces; but on a terminal
+   * a SIGINT that comes within 100 ms of another is the same Ctrl-C, of which `bun run`, `deno task`
+   * and `node --watch` send a second copy. On Windows the default has SIGBREAK too, and SIGTERM never
+   * comes.
    *
    * @default {["SIGINT", "SIGTERM"]}
    */

@@ -1,5 +1,12 @@
 import { constants } from "node:os";
 import process from "node:process";
+import { isOnTerminal } from "../runtime/terminal.ts";
+
+/**
+ * In ms: one Ctrl-C comes twice to what `bun run`, `deno task` or `node --watch` has started, from the
+ * terminal and from them, within about 1 ms. Nobody presses it twice so fast.
+ */
+const SAME_PRESS = 100;
 
 /** The signals of the process, for as long as `graceful` runs. */
 export class ProcessSignals {
@@ -9,6 +16,7 @@ export class ProcessSignals {
   readonly #interrupt: (name: NodeJS.Signals, exitCode: number) => void;
   readonly #onFirst: (name: NodeJS.Signals) => void;
   #isEnding = false;
+  #lastPress = -Infinity;
 
   /** `interrupt` is told of one that comes during the end, right before that of the process. */
   constructor(
@@ -33,6 +41,7 @@ export class ProcessSignals {
   }
 
   #onSignal = (name: NodeJS.Signals): void => {
+    if (name === "SIGINT" && this.#isSamePress()) return;
     if (!this.#isEnding) {
       this.#isEnding = true;
       return this.#onFirst(name);
@@ -42,4 +51,11 @@ export class ProcessSignals {
     this.#interrupt(name, exitCode);
     process.exit(exitCode);
   };
+
+  #isSamePress(): boolean {
+    const now = performance.now();
+    const isSame = now - this.#lastPress < SAME_PRESS && isOnTerminal();
+    this.#lastPress = now;
+    return isSame;
+  }
 }

@@ -1,4 +1,4 @@
-/** The terminal that stderr is connected to. */
+/** The terminal that this process writes to. */
 import process from "node:process";
 import { deno } from "./deno_types.ts";
 import { readVariable } from "./environment.ts";
@@ -9,6 +9,11 @@ export interface Terminal {
   readonly columns: number;
   /** Whether its user wants colours: https://no-color.org. */
   readonly hasColours: boolean;
+}
+
+/** Whether what it writes goes to one: then it is one's Ctrl-C that sends SIGINT. */
+export function isOnTerminal(): boolean {
+  return process.stdout.isTTY || process.stderr.isTTY;
 }
 
 /** Undefined if stderr goes elsewhere, or to a terminal that only goes forward. */

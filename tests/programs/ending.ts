@@ -28,7 +28,7 @@ export interface Plan {
   /** A call of `graceful` for each server, the second of which has another timeout. */
   readonly apart?: number;
   /** What is told of the end: the events, or, by the default, lines on stderr. */
-  readonly log?: "default" | "failing";
+  readonly log?: "default" | "failing" | "interrupting";
 }
 
 const cleanups: Readonly<Record<string, Cleanup>> = {
@@ -88,6 +88,8 @@ for (const engine of plan.servers) {
 
 function write(event: GracefulEvent): void {
   if (plan.log === "failing") throw new Error("of a log");
+  // The second copy of a Ctrl-C.
+  if (plan.log === "interrupting" && event.type === "draining") process.kill(process.pid, "SIGINT");
   const error = "error" in event ? { error: String(event.error) } : {};
   console.log(`event: ${JSON.stringify({ ...event, ...error })};`);
 }
