@@ -7,7 +7,8 @@ const adopted = new WeakMap<NativeServer, Server>();
 /**
  * Brings a server that exists, of `node:http` or `node:https` (and so of Express, Fastify, Koa …),
  * so that it shuts down as those of {@linkcode serve} do. No method of it is replaced. Called again
- * for the same server it returns the same.
+ * for the same server it returns the same. If its owner closes it, it has finished when the last of
+ * its connections is gone.
  *
  * To be called before the server takes connections: those that are open already are known only
  * from their next request on.
@@ -32,10 +33,13 @@ export function adopt(native: NativeServer): Server {
       }`,
     );
   }
-  let server = adopted.get(native);
-  if (server === undefined) {
-    server = new DrivenServer(adoptNode(native), new AbortController());
-    adopted.set(native, server);
-  }
+  return adopted.get(native) ?? adoptFirst(native);
+}
+
+function adoptFirst(native: NativeServer): Server {
+  const server = new DrivenServer(adoptNode(native), new AbortController());
+  adopted.set(native, server);
+  // Its owner may close it as ever: then there is nothing left to drain, and it has finished.
+  native.once("close", () => void server.shutdown().catch((error) => console.error(error)));
   return server;
 }

@@ -1,8 +1,9 @@
 /** The phases of a process's end, in real processes. */
 import { test } from "node:test";
+import { createServer } from "node:http";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import { type Engine, graceful, type GracefulEvent, type GracefulOptions } from "../mod.ts";
+import { adopt, type Engine, graceful, type GracefulEvent, type GracefulOptions } from "../mod.ts";
 import { connect, type RawClient, request } from "./support/client.ts";
 import { Ending, SOON } from "./support/ending.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
@@ -229,6 +230,16 @@ test(`${runtime}: a server that has finished already ends it at once`, async () 
   assertEquals(events.map(({ type }) => type), ["ending", "draining", "drained", "ended"]);
   const [ending] = events;
   assertEquals(ending?.type === "ending" && ending.drainDelay, 0);
+});
+
+test(`${runtime}: an adopted server that its owner closes has finished`, async () => {
+  const native = createServer((_request, response) => response.end("hello"));
+  await new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
+  const ending = graceful(native, { exit: false, log: false });
+  assertEquals(adopt(native), adopt(native));
+  native.close();
+  assertEquals((await deadline(ending, SOON)).cause, "finished");
+  assertEquals(adopt(native).state, "closed");
 });
 
 test(`${runtime}: graceful called twice for one server ends both calls`, async () => {
