@@ -103,6 +103,14 @@ if (runtime === "deno") {
     });
   }
 
+  test("deno: --allow-net is all that graceful needs", async () => {
+    const program = run("service.ts", ["deno", "15000"], ["--allow-net"]);
+    await addrOf(program);
+    program.signal("SIGTERM");
+    assertEquals(await deadline(program.exit, SOON), 0);
+    assertStringIncludes(program.output, "graceful: drained after ");
+  });
+
   test("deno, engine node: --allow-net and --allow-env are all it needs", async () => {
     const program = run("one_shot.ts", ["node"], ["--allow-net", "--allow-env"]);
     assertEquals(await deadline(program.exit, SOON), 0);
