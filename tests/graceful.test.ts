@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Engine, graceful, type GracefulEvent, type GracefulOptions } from "../mod.ts";
-import { endOfProcess } from "../src/process/ending.ts";
+import { endOfProcess, GracefulCall } from "../src/process/ending.ts";
 import { connect, type RawClient, request } from "./support/client.ts";
 import { Ending, SOON } from "./support/ending.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
@@ -253,6 +253,16 @@ test(`${runtime}: an adopted server that its owner closes has finished`, async (
   native.close();
   assertEquals((await deadline(ending, SOON)).cause, "finished");
   assertEquals(adopt(native).state, "closed");
+});
+
+test(`${runtime}: the process ends when each call has decided it`, () => {
+  const calls = [new GracefulCall(), new GracefulCall()] as const;
+  calls[0].decide("finished");
+  assertEquals(endOfProcess(), undefined);
+  calls[1].decide("SIGTERM");
+  assertEquals(endOfProcess(), "finished");
+  for (const call of calls) call.done(true);
+  assertEquals(endOfProcess(), undefined);
 });
 
 test(`${runtime}: graceful called twice for one server ends both calls`, async () => {

@@ -1,20 +1,48 @@
-/** Why this process ends, from when that is decided: for what has to know before the servers drain. */
+/**
+ * Whether this process ends. It belongs to all calls of `graceful` together: it ends when each of them
+ * has decided that, and may exit when each of them is done.
+ */
 
-/** One for each call of `graceful` that has decided it. */
-const decided = new Set<{ readonly cause: string }>();
+/** Those that are not done, and those that the process is not to outlive. */
+const calls = new Set<GracefulCall>();
 
-/** What was given to the first {@linkcode decideEnd} that stands; undefined while there is none. */
-export function endOfProcess(): string | undefined {
-  const [first] = decided;
-  return first?.cause;
+/** One call of `graceful`, from its start. */
+export class GracefulCall {
+  #cause: string | undefined;
+  #isDone = false;
+
+  constructor() {
+    calls.add(this);
+  }
+
+  /** Why it ends; undefined until that is decided. */
+  get cause(): string | undefined {
+    return this.#cause;
+  }
+
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /** To be called when the end is decided, before anything else is done about it. */
+  decide(cause: string): void {
+    this.#cause = cause;
+  }
+
+  /** To be called when it is over. If the process `livesOn`, it counts no more. */
+  done(livesOn: boolean): void {
+    this.#isDone = true;
+    if (livesOn) calls.delete(this);
+  }
 }
 
-/**
- * To be called when the end is decided, before anything else is done about it. What it returns takes
- * it back, for a process that lives on.
- */
-export function decideEnd(cause: string): () => void {
-  const end = { cause };
-  decided.add(end);
-  return () => void decided.delete(end);
+/** Why this process ends, from when that is decided by each call; undefined before. */
+export function endOfProcess(): string | undefined {
+  const causes = [...calls].map(({ cause }) => cause);
+  return causes.includes(undefined) ? undefined : causes[0];
+}
+
+/** Whether no call has anything left to do. */
+export function areAllDone(): boolean {
+  return [...calls].every(({ isDone }) => isDone);
 }

@@ -3,7 +3,7 @@ import type { NativeServer } from "../runtime/node_adopt.ts";
 import { DrivenServer, type Server } from "../server.ts";
 import { connectionsOf } from "./draining.ts";
 import { endPhases } from "./end_phases.ts";
-import { decideEnd } from "./ending.ts";
+import { GracefulCall } from "./ending.ts";
 import { Teller } from "./events.ts";
 import {
   type GracefulOptions,
@@ -11,7 +11,7 @@ import {
   gracefulSettings,
 } from "./graceful_options.ts";
 import { stderrLog } from "./log.ts";
-import { enter, exitAfter, leave, setExitCode } from "./process_exit.ts";
+import { exitAfter, setExitCode } from "./process_exit.ts";
 import type { GracefulReport } from "./report.ts";
 import { ProcessSignals } from "./signals.ts";
 import { Succession } from "./succession.ts";
@@ -36,8 +36,9 @@ import { feedWatchdog } from "./watchdog.ts";
  * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`.
  *
  * May be called several times, for other servers or the same ones: each call ends what it was given,
- * with its own cleanup, and none ends the process while another is not done. A server that is closed
- * already is one that has finished: the end begins at once.
+ * with its own cleanup. The process ends when all are done; and readiness fails, and systemd is told,
+ * when all have decided it. A server that is closed already is one that has finished: the end begins
+ * at once.
  *
  * @throws {TypeError} If an option has the wrong type, or a server is none.
  * @throws {RangeError} If an option is out of range.
@@ -65,25 +66,24 @@ export async function graceful(
     teller.tell({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
     for (const server of driven) server.close().catch(() => {});
   });
-  let feeding: Disposable | undefined;
-  enter();
+  const call = new GracefulCall();
+  let livesOn = true;
   try {
     await succession.begin();
-    feeding = feedWatchdog();
+    feedWatchdog();
     const cause = await firstCause(driven, settings.signal, signals, succession);
     teller.start();
-    const takeBack = decideEnd(cause);
+    call.decide(cause);
     await succession.end();
     const report = await endPhases(driven, cause, settings, teller);
     setExitCode(report.exitCode);
-    if (settings.exit === false) takeBack();
-    else exitAfter(settings.exit, teller);
+    livesOn = settings.exit === false;
+    if (settings.exit !== false) exitAfter(settings.exit, teller);
     return report;
   } finally {
     signals.release();
     succession.release();
-    feeding?.[Symbol.dispose]();
-    leave();
+    call.done(livesOn);
   }
 }
 

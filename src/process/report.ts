@@ -11,12 +11,14 @@ export interface GracefulReport {
   readonly servers: readonly ShutdownReport[];
   /** Whether connections were cut off at the deadline. */
   readonly forced: boolean;
-  /** What closing a listener, or a cleanup function, has thrown; a `TimeoutError` for one that was
-   * not done at `cleanupTimeout`. */
+  /**
+   * What closing a listener, or a cleanup function, has thrown; a `TimeoutError` for one that was not
+   * done at `cleanupTimeout`.
+   */
   readonly errors: readonly unknown[];
   /**
-   * 0, or 1 if it was forced or there are errors: what `process.exitCode` is set to, unless the
-   * program has set one of its own, or another call of `graceful` failed meanwhile.
+   * 0, or 1 if it was forced or there are errors: what `process.exitCode` is set to, unless that says
+   * already that something has failed.
    */
   readonly exitCode: number;
 }

@@ -1,8 +1,12 @@
+import { endOfProcess } from "./ending.ts";
 import type { Teller } from "./events.ts";
 import { notify } from "./notify.ts";
 
 /** In ms: what a phase may take beyond its deadline before the service manager steps in. */
 const MARGIN = 5_000;
+
+/** Until when nothing is overdue, whichever call of `graceful` it is for. */
+let end = 0;
 
 /** Tells the service manager that this process stops, and how long it has to wait for that. */
 export class StopNotice {
@@ -12,14 +16,17 @@ export class StopNotice {
     this.#teller = teller;
   }
 
-  /** The end has begun: nothing is overdue for so many ms. */
+  /** The end has begun, and takes so many ms at most up to the cleanup. */
   stopping(ms: number): void {
-    this.#send({ STOPPING: 1, EXTEND_TIMEOUT_USEC: withMargin(ms) });
+    // While another call of `graceful` serves, a service that is said to stop would be killed.
+    const isLast = endOfProcess() !== undefined;
+    const state = { EXTEND_TIMEOUT_USEC: extension(ms) };
+    this.#send(isLast ? { STOPPING: 1, ...state } : state);
   }
 
   /** The servers are closed, and the rest takes so many ms at most. */
   cleaningUp(ms: number): void {
-    this.#send({ EXTEND_TIMEOUT_USEC: withMargin(ms) });
+    this.#send({ EXTEND_TIMEOUT_USEC: extension(ms) });
   }
 
   /** Not waited for: the end is in a hurry. */
@@ -28,6 +35,9 @@ export class StopNotice {
   }
 }
 
-function withMargin(ms: number): number {
-  return Math.ceil(ms + MARGIN) * 1_000;
+/** In µs from now. */
+function extension(ms: number): number {
+  const now = performance.now();
+  end = Math.max(end, now + ms + MARGIN);
+  return Math.ceil((end - now) * 1_000);
 }

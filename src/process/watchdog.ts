@@ -12,7 +12,7 @@ let feeding = 0;
  * event loop stands still for longer than the interval, systemd ends the process. It does not keep
  * the process alive. What `notify` needs on each runtime is needed here.
  *
- * `graceful` does this by itself, unless this was called before: call it for a service that lives
+ * `graceful` does this by itself until the process is gone, unless this was called before: call it for a service that lives
  * without `graceful`, or for one whose health is more than a turning event loop.
  *
  * Returns undefined if there is no watchdog for this process: `WATCHDOG_USEC` is not set, or
@@ -53,9 +53,9 @@ export function watchdog(check: () => unknown = () => {}): Disposable | undefine
   };
 }
 
-/** The same for `graceful`: nothing if somebody feeds it already. */
-export function feedWatchdog(): Disposable | undefined {
-  return feeding > 0 ? undefined : watchdog();
+/** For `graceful`: until the process is gone, as its end is watched too. */
+export function feedWatchdog(): void {
+  if (feeding === 0) watchdog();
 }
 
 /** In ms; undefined if the watchdog is not for this process. */

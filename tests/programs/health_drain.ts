@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 import { type Engine, serve } from "../../mod.ts";
-import { decideEnd } from "../../src/process/ending.ts";
+import { GracefulCall } from "../../src/process/ending.ts";
 import { health } from "../../src/process/health.ts";
 
 const started = Promise.withResolvers<void>();
@@ -30,7 +30,7 @@ const server = await serve(
 );
 const answer = fetch(`${server.url}readyz?verbose`);
 await started.promise;
-decideEnd("SIGTERM");
+new GracefulCall().decide("SIGTERM");
 const drained = server.shutdown();
 const response = await answer;
 console.log(`${response.status} ${JSON.stringify(await response.text())}`);

@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 import { serve } from "../../mod.ts";
-import { decideEnd } from "../../src/process/ending.ts";
+import { GracefulCall } from "../../src/process/ending.ts";
 import { health } from "../../src/process/health.ts";
 
 let gate = Promise.withResolvers<void>();
@@ -41,9 +41,9 @@ const open = () => {
   gate = Promise.withResolvers();
 };
 await probe("ready before", "readyz", open);
-let takeBack = () => {};
+const call = new GracefulCall();
 await probe("ready while it is decided", "readyz", () => {
-  takeBack = decideEnd(process.argv[2]!);
+  call.decide(process.argv[2]!);
   open();
 });
 if (process.argv[2] === "upgraded") {
@@ -57,7 +57,7 @@ if (process.argv[2] === "upgraded") {
 } else {
   await probe("ready after", "readyz");
   await probe("live after", "livez");
-  takeBack();
+  call.done(true);
   await probe("ready when the process lives on", "readyz", open);
   await server.shutdown();
 }
