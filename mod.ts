@@ -18,7 +18,7 @@ export { adopt } from "./src/adopt.ts";
 export { graceful } from "./src/process/graceful.ts";
 export type { Cleanup, GracefulOptions } from "./src/process/graceful_options.ts";
 export type { GracefulEvent } from "./src/process/events.ts";
-export type { GracefulReport } from "./src/process/report.ts";
+export type { GracefulReport } from "./src/process/graceful_report.ts";
 export { serve } from "./src/serve.ts";
 export type { Server } from "./src/server.ts";
 export type { Listener, ListenOptions } from "./src/listen_options.ts";

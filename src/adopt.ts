@@ -1,3 +1,4 @@
+import { complain } from "./complain.ts";
 import { adoptNode, isNodeServer, type NativeServer } from "./runtime/node_adopt.ts";
 import { DrivenServer, type Server } from "./server.ts";
 
@@ -40,6 +41,6 @@ function adoptFirst(native: NativeServer): Server {
   const server = new DrivenServer(adoptNode(native), new AbortController());
   adopted.set(native, server);
   // Its owner may close it as ever: then there is nothing left to drain, and it has finished.
-  native.once("close", () => void server.shutdown().catch((error) => console.error(error)));
+  native.once("close", () => void server.shutdown().catch(complain));
   return server;
 }

@@ -1,7 +1,7 @@
 /** The checks of options: each refuses what breaks its rule, and names the option and the value. */
 
 /** The longest time a timer of any runtime can wait, in ms. */
-const MAX_TIMER = 2_147_483_647;
+export const MAX_TIMER = 2_147_483_647;
 
 /** What a caller without a type checker may have got wrong. */
 export function refuse(what: string, rule: string, value: unknown): never {

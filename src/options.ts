@@ -1,3 +1,4 @@
+import { complain } from "./complain.ts";
 import type { Addr, ConnInfo, ConnState } from "./conn.ts";
 import { checkMilliseconds, checkSignal, checkText, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen_options.ts";
@@ -252,7 +253,7 @@ function reported(
     try {
       onConnState(state, conn);
     } catch (error) {
-      console.error(error);
+      complain(error);
     }
   };
 }
@@ -266,7 +267,7 @@ export function refuseUnsendable(response: unknown): asserts response is Respons
 }
 
 function answerWith500(error: unknown): Response {
-  console.error(error);
+  complain(error);
   return new Response("Internal Server Error", { status: 500 });
 }
 

@@ -1,3 +1,4 @@
+import { complain } from "./complain.ts";
 import { checkServe, type Handler, type ServeOptions, serveSettings } from "./options.ts";
 import { startDriver } from "./runtime/detect.ts";
 import { DrivenServer, type Server } from "./server.ts";
@@ -75,7 +76,7 @@ async function closeWith(signal: AbortSignal, server: Server): Promise<void> {
     throw signal.reason;
   }
   const close = () => {
-    server.close().catch((error: unknown) => console.error(error));
+    server.close().catch(complain);
   };
   signal.addEventListener("abort", close, { once: true });
   server.finished.then(() => signal.removeEventListener("abort", close));

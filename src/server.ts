@@ -1,3 +1,4 @@
+import { complain } from "./complain.ts";
 import type { Addr, ConnInfo } from "./conn.ts";
 import type { Driver, Engine } from "./runtime/driver.ts";
 import type { ShutdownReport } from "./report.ts";
@@ -266,5 +267,5 @@ function deadline(
 
 /** Runs in its own turn, so that neither a throw nor a long function holds up the drain. */
 function startHook(hook: () => unknown): void {
-  Promise.resolve().then(hook).catch((error: unknown) => console.error(error));
+  Promise.resolve().then(hook).catch(complain);
 }

@@ -1,10 +1,18 @@
 /** The phases of a process's end, in real processes. */
 import { test } from "node:test";
 import { createServer } from "node:http";
+import process from "node:process";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import { adopt, type Engine, graceful, type GracefulEvent, type GracefulOptions } from "../mod.ts";
-import { endOfProcess, GracefulCall } from "../src/process/ending.ts";
+import {
+  adopt,
+  type Engine,
+  graceful,
+  type GracefulEvent,
+  type GracefulOptions,
+  type Server,
+} from "../mod.ts";
+import { endOfProcess, GracefulCall } from "../src/process/graceful_call.ts";
 import { connect, type RawClient, request } from "./support/client.ts";
 import { Ending, SOON } from "./support/ending.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
@@ -201,6 +209,24 @@ test(`${runtime}: of two calls the first to be done does not end the process`, a
   assertEquals(await ending.exit(), 1);
 });
 
+test(`${runtime}: a signal that starts the end of one call does not force another`, async () => {
+  const ending = await Ending.start({
+    servers: ["auto", "auto"],
+    graceful: { cleanupTimeout: LONG },
+    cleanups: ["stuck"],
+    apart: LONG,
+  });
+  const slow = await ending.inFlight("/gate", ending.addrs[1]);
+  await ending.inFlight("/close");
+  await ending.says(/cleanup: stuck;/);
+  ending.program.signal("SIGTERM");
+  await ending.says(/"type":"draining","cause":"SIGTERM"/);
+  slow.vanish();
+  await ending.says(/^apart: 0;/m);
+  ending.program.signal("SIGTERM");
+  assertEquals(await ending.exit(), 128 + 15);
+});
+
 test(`${runtime}: a server that closes on its own ends the lame duck, and the process`, async () => {
   const ending = await Ending.start({ servers: ["auto"], graceful: { drainDelay: LONG } });
   ending.program.signal("SIGTERM");
@@ -269,10 +295,13 @@ test(`${runtime}: graceful called twice for one server ends both calls`, async (
   const { server } = await start(fastest!);
   const controller = new AbortController();
   const options = { signal: controller.signal, exit: false, log: false } as const;
-  const calls = [graceful(server, options), graceful(server, options)];
+  const calls = [graceful(server, options), graceful([server, server], options)];
   controller.abort();
   const reports = await deadline(Promise.all(calls), SOON);
-  assertEquals(reports.map(({ exitCode }) => exitCode), [0, 0]);
+  assertEquals(reports.map(({ exitCode, servers }) => [exitCode, servers.length]), [[0, 1], [
+    0,
+    1,
+  ]]);
 });
 
 for (const hijacked of ["wait", "ignore"] as const) {
@@ -295,11 +324,47 @@ for (const hijacked of ["wait", "ignore"] as const) {
   });
 }
 
-test(`${runtime}: a log that fails is no part of the end`, async () => {
-  const ending = await Ending.start({ servers: ["auto"], log: "failing" });
+for (const log of ["failing", "rejecting"] as const) {
+  test(`${runtime}: a log that is ${log} is no part of the end`, async () => {
+    const ending = await Ending.start({ servers: ["auto"], log, cleanups: ["quick"] });
+    ending.program.signal("SIGTERM");
+    assertEquals(await ending.exit(), 0);
+    assertStringIncludes(ending.program.output, "rror: of a log");
+    assertStringIncludes(ending.program.output, "cleanup: quick;");
+  });
+}
+
+test(`${runtime}: a cleanup that ends the process does not hide that it was forced`, async () => {
+  const ending = await Ending.start({
+    servers: ["auto"],
+    graceful: { timeout: 100 },
+    cleanups: ["exiting"],
+  });
+  await ending.inFlight("/stuck");
+  ending.program.signal("SIGTERM");
+  assertEquals(await ending.exit(), 1);
+});
+
+test(`${runtime}: a signal that is named twice is one`, async () => {
+  const ending = await Ending.start({
+    servers: ["auto"],
+    graceful: { signals: ["SIGTERM", "SIGTERM"] },
+  });
   ending.program.signal("SIGTERM");
   assertEquals(await ending.exit(), 0);
-  assertStringIncludes(ending.program.output, "rror: of a log");
+});
+
+test(`${runtime}: graceful without a server of its own is a lame duck all the same`, async () => {
+  const events: GracefulEvent[] = [];
+  const report = await graceful([], {
+    signal: AbortSignal.abort(),
+    drainDelay: 50,
+    exit: false,
+    log: (event) => events.push(event),
+  });
+  const draining = events.find(({ type }) => type === "draining");
+  assert(draining!.elapsed >= 49, `${draining!.elapsed}`);
+  assertEquals(report.servers, []);
 });
 
 test(`${runtime}: graceful refuses bad options of its phases at the call`, async () => {
@@ -308,6 +373,9 @@ test(`${runtime}: graceful refuses bad options of its phases at the call`, async
     [{ drainDelay: -1 }, "'drainDelay' must be from 0 to 2147483647 ms: current value is -1"],
     [{ cleanupTimeout: "5" }, "'cleanupTimeout' must be a number of milliseconds"],
     [{ hijacked: "close" }, `'hijacked' must be "wait" or "ignore": current value is "close"`],
+    [{ exit: true }, "'exit' must be false or a number of milliseconds: current value is true"],
+    [{ timeout: 500, idleGrace: 500 }, "'idleGrace' must be less than 'timeout', 500 ms"],
+    [{ signals: ["toString"] }, "signals of this system"],
     [{ log: true }, "'log' must be false or a function: current value is true"],
     [{ signals: "SIGTERM" }, "'signals' must be an array of the names of signals"],
     [{ signals: ["SIGKILL"] }, "signals of this system that a process can listen to"],
@@ -318,5 +386,22 @@ test(`${runtime}: graceful refuses bad options of its phases at the call`, async
     // The cast: what a caller without a type checker may get wrong.
     await assertRejects(() => graceful(server, options as GracefulOptions), Error, message);
   }
+  for (const servers of [undefined, {}, [server, Promise.resolve(server)]]) {
+    // The cast: as above.
+    const message = "Cannot be graceful as 'servers' must be what serve() resolves with";
+    await assertRejects(() => graceful(servers as unknown as Server), TypeError, message);
+  }
   assertEquals(server.state, "serving");
 });
+
+if (runtime === "deno") {
+  test("deno: a signal that it does not let one listen to is refused, and none stays", async () => {
+    const { server } = await start(fastest!);
+    await assertRejects(
+      () => graceful(server, { signals: ["SIGTERM", "SIGSEGV"] }),
+      TypeError,
+      `'signals' must be signals that this runtime lets a process listen to: current value is "SIGSEGV"`,
+    );
+    assertEquals(process.listenerCount("SIGTERM"), 0);
+  });
+}

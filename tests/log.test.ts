@@ -1,6 +1,7 @@
 /** What the log says of the end, and how it looks on a terminal. */
 import { test } from "node:test";
 import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
@@ -159,6 +160,22 @@ test(`${runtime}: a log that nobody reads any more harms nothing`, async () => {
   await closed;
   ending.program.signal("SIGTERM");
   assertEquals(await ending.exit(), 0);
+});
+
+test(`${runtime}: a log that cannot be written harms nothing`, async () => {
+  const file = fileURLToPath(new URL("programs/ending.ts", import.meta.url));
+  const [command, ...args] = commandOf(file);
+  const full = openSync(process.platform === "linux" ? "/dev/full" : "/dev/null", "w");
+  const stdio: ["ignore", "pipe", number] = ["ignore", "pipe", full];
+  const child = spawn(command, [...args, JSON.stringify({ ...plan, cleanups: ["quick"] })], {
+    stdio,
+  });
+  closeSync(full);
+  const ending = new Ending(new Program(child));
+  await ending.says(/^up;/m);
+  ending.program.signal("SIGTERM");
+  assertEquals(await ending.exit(), 0);
+  await ending.says(/cleanup: quick;/);
 });
 
 test(`${runtime}: SIGINT that comes twice at once forces`, async () => {

@@ -1,6 +1,7 @@
 /** What a service manager hears of a process's life: a receiver of datagrams stands in for systemd. */
 import { test } from "node:test";
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -11,7 +12,7 @@ import type { Plan } from "./programs/upgradable.ts";
 import { Ending, SOON } from "./support/ending.ts";
 import { runtime, temporaryFolder } from "./support/fixture.ts";
 import { type Receiver, withReceiver } from "./support/notify_receiver.ts";
-import { commandOf, Program } from "./support/process.ts";
+import { commandOf, Program, run } from "./support/process.ts";
 
 /** In µs: WATCHDOG_USEC. */
 const OFTEN = "200000";
@@ -150,6 +151,54 @@ testWithManager("a restart hands the watchdog on, and does not stop the service"
     process.kill(Number(pid), "SIGTERM");
     const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
     assert(all.length > before.length + 15, "the process before has not sent it");
+    process.kill(Number(pid), "SIGTERM");
+    await deadline(program.exit, SOON);
+  });
+});
+
+testWithManager("an upgrade that a stop gives up is over before the stop", async () => {
+  await withManager(async (receiver, env) => {
+    const mishap = join(temporaryFolder(), "mishap");
+    writeFileSync(mishap, "");
+    const plan: Plan = { servers: [{ port: 0, hostname: "127.0.0.1", handoff: "auto" }], mishap };
+    const program = run("upgradable.ts", [JSON.stringify(plan)], undefined, env);
+    await deadline(program.says(/^graceful: (\d+);/m), SOON);
+    writeFileSync(mishap, "hangs");
+    program.signal("SIGHUP");
+    await deadline(program.says(/^starts: \d+ hangs;/m), SOON);
+    program.signal("SIGTERM");
+    assertEquals(await deadline(program.exit, SOON), 0);
+    const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
+    assertEquals(all.map((text) => text.split("\n")[0]), [
+      "READY=1",
+      "RELOADING=1",
+      "READY=1",
+      "STOPPING=1",
+    ]);
+    assert(!program.output.includes("upgrade failed"), program.output);
+  });
+});
+
+testWithManager("a stop of a process whose successor serves is none of the service", async () => {
+  await withManager(async (receiver, env) => {
+    const local = { port: 0, hostname: "127.0.0.1" };
+    const plan: Plan = {
+      servers: [{ ...local, handoff: runtime === "node" ? "inherit" : "reuseport" }],
+      graceful: { drainDelay: 600_000 },
+    };
+    const flags = ["--allow-all", "--unstable-net"];
+    const program = run("upgradable.ts", [JSON.stringify(plan)], flags, env);
+    await deadline(program.says(/^graceful: (\d+);/m), SOON);
+    program.signal("SIGHUP");
+    const [, pid] = await messages(receiver, (text) => text.startsWith("MAINPID=")).then((all) =>
+      /^MAINPID=(\d+)/.exec(all.at(-1)!)!
+    );
+    // With SO_REUSEPORT its queue is still to settle.
+    program.signal("SIGTERM");
+    await deadline(program.says(/^down: \d+ (?:SIGTERM|upgraded) 0;/m), SOON);
+    process.kill(Number(pid), "SIGTERM");
+    const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
+    assert(all.at(-2)!.startsWith("MAINPID="), JSON.stringify(all));
     process.kill(Number(pid), "SIGTERM");
     await deadline(program.exit, SOON);
   });

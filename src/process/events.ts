@@ -1,5 +1,6 @@
+import { complain } from "../complain.ts";
 import type { ConnInfo } from "../conn.ts";
-import type { GracefulReport } from "./report.ts";
+import type { GracefulReport } from "./graceful_report.ts";
 
 /**
  * What happens at the end of a process, as `graceful` tells its `log`: for a log of one's own, for
@@ -12,7 +13,7 @@ import type { GracefulReport } from "./report.ts";
  * - `"forced"`: the deadline has passed, and these connections are closed by force.
  * - `"drained"`: the servers are closed, by force or not.
  * - `"failed"`: something has failed that stops nothing, and `what` says what: a cleanup function, the
- *   closing of a listener, a message to systemd, an upgrade.
+ *   closing of a listener, telling systemd that the process stops, an upgrade.
  * - `"ended"`: all is done, the cleanup too.
  * - `"interrupted"`: a second signal has come. The process ends right after.
  * - `"kept-alive"`: the process should be gone and is not. It ends right after. `by` is what the
@@ -69,10 +70,10 @@ type Happening = GracefulEvent extends infer Event
 
 /** Tells a log what happens, and when. */
 export class Teller {
-  readonly #log: (event: GracefulEvent) => void;
+  readonly #log: (event: GracefulEvent) => unknown;
   #start: number | undefined;
 
-  constructor(log: (event: GracefulEvent) => void) {
+  constructor(log: (event: GracefulEvent) => unknown) {
     this.#log = log;
   }
 
@@ -83,13 +84,10 @@ export class Teller {
 
   tell(happening: Happening): void {
     const now = performance.now();
-    try {
-      // The cast: a happening with its time is an event, but the types do not add unions up.
-      this.#log({ ...happening, elapsed: now - (this.#start ?? now) } as GracefulEvent);
-    } catch (error) {
-      // A log is no part of what it tells of.
-      console.error(error);
-    }
+    // The cast: a happening with its time is an event, but the types do not add unions up.
+    const event = { ...happening, elapsed: now - (this.#start ?? now) } as GracefulEvent;
+    // Neither waited for nor, if it fails, let fail what it tells of.
+    (async () => await this.#log(event))().catch(complain);
   }
 
   failed(what: string, error: unknown): void {

@@ -1,19 +1,20 @@
 import { adopt } from "../adopt.ts";
-import type { NativeServer } from "../runtime/node_adopt.ts";
+import { refuse } from "../checks.ts";
+import { isNodeServer, type NativeServer } from "../runtime/node_adopt.ts";
 import { DrivenServer, type Server } from "../server.ts";
-import { connectionsOf } from "./draining.ts";
+import { connectionsOf } from "./drain_servers.ts";
 import { endPhases } from "./end_phases.ts";
-import { GracefulCall } from "./ending.ts";
+import { GracefulCall } from "./graceful_call.ts";
 import { Teller } from "./events.ts";
 import {
   type GracefulOptions,
   type GracefulSettings,
   gracefulSettings,
 } from "./graceful_options.ts";
-import { stderrLog } from "./log.ts";
-import { exitAfter, setExitCode } from "./process_exit.ts";
-import type { GracefulReport } from "./report.ts";
-import { ProcessSignals } from "./signals.ts";
+import { logToStderr } from "./log.ts";
+import { exitAfter } from "./process_exit.ts";
+import type { GracefulReport } from "./graceful_report.ts";
+import { GracefulSignals } from "./signals.ts";
 import { Succession } from "./succession.ts";
 import { feedWatchdog } from "./watchdog.ts";
 
@@ -57,12 +58,12 @@ export async function graceful(
   options: GracefulOptions = {},
 ): Promise<GracefulReport> {
   const settings = gracefulSettings(options);
-  const driven = [servers].flat().map(asDriven);
+  const driven = [...new Set([servers].flat().map(asDriven))];
   const teller = new Teller(logOf(settings));
   const { upgradeOn, upgrader } = settings;
   const onFailure = (error: unknown) => teller.failed("the upgrade", error);
   const succession = new Succession(driven, upgradeOn, upgrader, onFailure);
-  const signals = new ProcessSignals(settings.signals, (signal, exitCode) => {
+  const signals = new GracefulSignals(settings.signals, (signal, exitCode) => {
     teller.tell({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
     for (const server of driven) server.close().catch(() => {});
   });
@@ -73,10 +74,10 @@ export async function graceful(
     feedWatchdog();
     const cause = await firstCause(driven, settings.signal, signals, succession);
     teller.start();
-    call.decide(cause);
+    const { isSucceeded } = succession;
+    call.decide(isSucceeded ? "upgraded" : cause);
     await succession.end();
-    const report = await endPhases(driven, cause, settings, teller);
-    setExitCode(report.exitCode);
+    const report = await endPhases(driven, { cause, isSucceeded }, settings, teller);
     livesOn = settings.exit === false;
     if (settings.exit !== false) exitAfter(settings.exit, teller);
     return report;
@@ -88,20 +89,28 @@ export async function graceful(
 }
 
 function asDriven(server: Server | NativeServer): DrivenServer {
-  // The casts: adopt makes the same kind as serve, and refuses what is no server.
-  return server instanceof DrivenServer ? server : adopt(server as NativeServer) as DrivenServer;
+  if (server instanceof DrivenServer) return server;
+  if (!isNodeServer(server)) {
+    refuse(
+      "be graceful as 'servers'",
+      "what serve() resolves with, a server of node:http or node:https, or several",
+      server,
+    );
+  }
+  // The cast: adopt makes the same kind as serve.
+  return adopt(server) as DrivenServer;
 }
 
 function logOf({ log }: GracefulSettings): ConstructorParameters<typeof Teller>[0] {
   if (log === false) return () => {};
-  return log ?? stderrLog();
+  return log ?? logToStderr;
 }
 
 /** Resolves with what starts the end. */
 async function firstCause(
   servers: readonly DrivenServer[],
   signal: AbortSignal | undefined,
-  signals: ProcessSignals,
+  signals: GracefulSignals,
   succession: Succession,
 ): Promise<string> {
   const aborted = Promise.withResolvers<string>();
@@ -116,6 +125,6 @@ async function firstCause(
   ]);
   signal?.removeEventListener("abort", onAbort);
   // Nobody was in a hurry at an upgrade: the first signal of those that end the process may come.
-  if (cause !== "upgraded") signals.expectSecond();
+  if (cause !== "upgraded") signals.expectForce();
   return cause;
 }

@@ -49,8 +49,8 @@ export interface GracefulOptions {
   upgrader?: Upgrader;
   /**
    * For how many milliseconds idle connections stay open when the drain starts, so that a request
-   * that is already on the wire does not find its connection closed. The default is 0, and 1 000
-   * after an upgrade, where nobody is in a hurry.
+   * that is already on the wire does not find its connection closed; less than `timeout`. The default
+   * is 0, and 1 000 after an upgrade, where nobody is in a hurry, or half of a shorter `timeout`.
    */
   idleGrace?: number;
   /**
@@ -84,9 +84,11 @@ export interface GracefulOptions {
    * What is told of all this as it goes. The default writes lines to stderr: one at the start with
    * the number of connections, one a second that names the oldest request, one at the end; on a
    * terminal those in between are redrawn in place, in colours unless `NO_COLOR` is set. False
-   * writes nothing at all, not even of what fails.
+   * writes none of this, not even of what fails.
+   *
+   * A function is not waited for; what it throws is reported on the console and stops nothing.
    */
-  log?: false | ((event: GracefulEvent) => void);
+  log?: false | ((event: GracefulEvent) => unknown);
 }
 
 /** {@linkcode GracefulOptions}, checked and with their defaults. */
@@ -108,7 +110,7 @@ export interface GracefulSettings {
 
 /** What a terminal, a service manager or an orchestrator sends, as far as this system has it. */
 const DEFAULT_SIGNALS = ["SIGINT", "SIGTERM", "SIGBREAK"].filter((name) =>
-  name in constants.signals
+  Object.hasOwn(constants.signals, name)
 );
 
 /** Those that no process can listen to. */
@@ -120,8 +122,17 @@ export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   for (const name of ["drainDelay", "timeout", "idleGrace", "cleanupTimeout"] as const) {
     checkMilliseconds(as(name), options[name], 0);
   }
-  const { exit = 1_000, hijacked = "wait", log } = options;
-  if (exit !== false) checkMilliseconds(as("exit"), exit, 0);
+  const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;
+  if (exit !== false) {
+    if (typeof exit !== "number") refuse(as("exit"), "false or a number of milliseconds", exit);
+    checkMilliseconds(as("exit"), exit, 0);
+  }
+  if (options.idleGrace && options.idleGrace >= timeout) {
+    throw new RangeError(
+      `Cannot ${as("idleGrace")} must be less than 'timeout', ${timeout} ms: current value is ` +
+        `${options.idleGrace}`,
+    );
+  }
   checkSignal(as("signal"), options.signal);
   if (hijacked !== "wait" && hijacked !== "ignore") {
     refuse(as("hijacked"), '"wait" or "ignore"', hijacked);
@@ -132,7 +143,7 @@ export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   const signals = checkedSignals("signals", options.signals ?? DEFAULT_SIGNALS);
   return {
     drainDelay: options.drainDelay ?? 0,
-    timeout: options.timeout ?? 15_000,
+    timeout,
     signals,
     signal: options.signal,
     upgradeOn: checkedUpgradeSignal(options, signals),
@@ -162,7 +173,7 @@ function checkedSignals(option: string, names: readonly string[]): readonly Node
     refuse(`be graceful as '${option}'`, "an array of the names of signals", names);
   }
   for (const name of names) {
-    if (typeof name === "string" && name in constants.signals && !DEAF_TO.includes(name)) continue;
+    if (Object.hasOwn(constants.signals, name) && !DEAF_TO.includes(name)) continue;
     refuse(
       `be graceful as '${option}'`,
       "signals of this system that a process can listen to",
@@ -170,7 +181,7 @@ function checkedSignals(option: string, names: readonly string[]): readonly Node
     );
   }
   // The cast: each one is a key of the signals.
-  return names as readonly NodeJS.Signals[];
+  return [...new Set(names)] as NodeJS.Signals[];
 }
 
 function checkedUpgradeSignal(

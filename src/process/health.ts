@@ -15,8 +15,9 @@
  *
  * @module
  */
+import { complain } from "../complain.ts";
 import type { Handler, ServeInfo } from "../options.ts";
-import { endOfProcess } from "./ending.ts";
+import { endOfProcess } from "./graceful_call.ts";
 import { type CheckResult, MonitoredCheck } from "./health_check.ts";
 import {
   checkHealth,
@@ -136,7 +137,7 @@ function monitored(kind: "liveness" | "readiness", options: HealthOptions): Moni
 
 function logChange(name: string, error: Error | undefined, kind: string): void {
   const change = error === undefined ? "works again" : `fails: ${reasonOf(error)}`;
-  console.error(`The ${kind} check '${name}' ${change}`);
+  complain(`The ${kind} check '${name}' ${change}`);
 }
 
 /** Not by parsing the URL, which would cost each of the requests that are for `next`. */

@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { complain } from "../complain.ts";
 import type { Check } from "./health_options.ts";
 
 /** Whether a check has failed. */
@@ -56,7 +57,7 @@ export class MonitoredCheck {
     if (isFailing === this.#isFailing) return;
     this.#isFailing = isFailing;
     // Not waited for: it may be asynchronous, and whoever asked is to be answered.
-    (async () => await this.#onChange(error))().catch((failure) => console.error(failure));
+    (async () => await this.#onChange(error))().catch(complain);
   }
 }
 

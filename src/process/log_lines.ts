@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import type { Addr, ConnInfo, ConnState } from "../conn.ts";
 import type { GracefulEvent } from "./events.ts";
-import type { GracefulReport } from "./report.ts";
+import type { GracefulReport } from "./graceful_report.ts";
 
 /** How an event is written. */
 export interface LogLine {

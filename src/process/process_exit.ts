@@ -1,6 +1,6 @@
 import process from "node:process";
 import { activeResources } from "../runtime/active_resources.ts";
-import { areAllDone } from "./ending.ts";
+import { areAllDone } from "./graceful_call.ts";
 import type { Teller } from "./events.ts";
 
 /** Sets the exit code of the process, unless it says already that something has failed. */

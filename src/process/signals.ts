@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import process from "node:process";
+import { refuse } from "../checks.ts";
 import { isOnTerminal } from "../runtime/terminal.ts";
 
 /**
@@ -8,17 +9,24 @@ import { isOnTerminal } from "../runtime/terminal.ts";
  */
 const SAME_PRESS = 100;
 
-/** The signals of the process, for as long as `graceful` runs. */
-export class ProcessSignals {
-  /** Resolves with the name of the first one. */
+/** Those of the calls of `graceful` that are not done. */
+const listening = new Set<GracefulSignals>();
+let lastPress = -Infinity;
+
+/** What one call of `graceful` has to do with the signals of the process. */
+export class GracefulSignals {
+  /** Resolves with the name of the one that starts its end. */
   readonly first: Promise<NodeJS.Signals>;
   readonly #names: readonly NodeJS.Signals[];
   readonly #interrupt: (name: NodeJS.Signals, exitCode: number) => void;
-  readonly #onFirst: (name: NodeJS.Signals) => void;
+  readonly #resolveFirst: (name: NodeJS.Signals) => void;
   #isEnding = false;
-  #lastPress = -Infinity;
 
-  /** `interrupt` is told of one that comes during the end, right before that of the process. */
+  /**
+   * `interrupt` is told of one that forces, right before the end of the process.
+   *
+   * @throws {TypeError} If the runtime does not let a process listen to one of them.
+   */
   constructor(
     names: readonly NodeJS.Signals[],
     interrupt: (name: NodeJS.Signals, exitCode: number) => void,
@@ -27,35 +35,76 @@ export class ProcessSignals {
     this.#interrupt = interrupt;
     const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
     this.first = promise;
-    this.#onFirst = resolve;
-    for (const name of names) process.on(name, this.#onSignal);
+    this.#resolveFirst = resolve;
+    listening.add(this);
+    for (const name of names) this.#listen(name);
   }
 
-  /** From now on the next signal is the second one, whatever the end was started by. */
-  expectSecond(): void {
+  #listen(name: NodeJS.Signals): void {
+    if (process.listeners(name).includes(onSignal)) return;
+    try {
+      process.on(name, onSignal);
+    } catch {
+      this.release();
+      refuse(
+        "be graceful as 'signals'",
+        "signals that this runtime lets a process listen to",
+        name,
+      );
+    }
+  }
+
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  listensTo(name: NodeJS.Signals): boolean {
+    return this.#names.includes(name);
+  }
+
+  /** Whatever it was that started the end: from now on a signal forces. */
+  expectForce(): void {
     this.#isEnding = true;
   }
 
-  release(): void {
-    for (const name of this.#names) process.off(name, this.#onSignal);
+  startEnd(name: NodeJS.Signals): void {
+    this.#isEnding = true;
+    this.#resolveFirst(name);
   }
 
-  #onSignal = (name: NodeJS.Signals): void => {
-    if (name === "SIGINT" && this.#isSamePress()) return;
-    if (!this.#isEnding) {
-      this.#isEnding = true;
-      return this.#onFirst(name);
-    }
-    // What a shell says of a process that a signal has ended.
-    const exitCode = 128 + constants.signals[name];
+  interrupt(name: NodeJS.Signals, exitCode: number): void {
     this.#interrupt(name, exitCode);
-    process.exit(exitCode);
-  };
-
-  #isSamePress(): boolean {
-    const now = performance.now();
-    const isSame = now - this.#lastPress < SAME_PRESS && isOnTerminal();
-    this.#lastPress = now;
-    return isSame;
   }
+
+  release(): void {
+    listening.delete(this);
+    for (const name of this.#names) {
+      const isNeeded = [...listening].some((other) => other.listensTo(name));
+      if (!isNeeded) process.off(name, onSignal);
+    }
+  }
+}
+
+/** One listener for all calls: a signal that starts the end of one must not force another. */
+function onSignal(name: NodeJS.Signals): void {
+  if (name === "SIGINT" && isSamePress()) return;
+  const calls = [...listening];
+  const starting = calls.filter((call) => call.listensTo(name) && !call.isEnding);
+  for (const call of starting) call.startEnd(name);
+  const isSecond = starting.length === 0 && calls.every(({ isEnding }) => isEnding);
+  if (isSecond) force(name, calls);
+}
+
+function force(name: NodeJS.Signals, calls: readonly GracefulSignals[]): never {
+  // What a shell says of a process that a signal has ended.
+  const exitCode = 128 + constants.signals[name];
+  for (const call of calls) call.interrupt(name, exitCode);
+  process.exit(exitCode);
+}
+
+function isSamePress(): boolean {
+  const now = performance.now();
+  const isSame = now - lastPress < SAME_PRESS && isOnTerminal();
+  lastPress = now;
+  return isSame;
 }

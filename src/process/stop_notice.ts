@@ -1,4 +1,4 @@
-import { endOfProcess } from "./ending.ts";
+import { endOfProcess } from "./graceful_call.ts";
 import type { Teller } from "./events.ts";
 import { notify } from "./notify.ts";
 

@@ -12,6 +12,9 @@ export class Succession {
   readonly #isInCharge: boolean;
   readonly #signal: NodeJS.Signals | undefined;
   readonly #onFailure: (error: unknown) => void;
+  /** The one under way. */
+  #upgrade: Promise<void> | undefined;
+  #isEnding = false;
 
   /**
    * `signal` is the one to upgrade on; `onFailure` is told of an upgrade that has not succeeded. Throws
@@ -41,9 +44,16 @@ export class Succession {
     return this.#upgrader.exit;
   }
 
+  /** Whether one has, or will have when what waits here to be accepted is. */
+  get isSucceeded(): boolean {
+    return this.#upgrader.hasSuccessor;
+  }
+
   /** To be called when the end begins: resolves when no upgrade is under way any more. */
   async end(): Promise<void> {
+    this.#isEnding = true;
     if (this.#isInCharge) this.#upgrader.stop();
+    await this.#upgrade;
     if (this.#upgrader.hasSuccessor) await this.#upgrader.exit;
   }
 
@@ -55,9 +65,13 @@ export class Succession {
     try {
       await this.#upgrader.ready();
       await this.#upgrader.predecessorGone;
-      await this.#upgrader.upgrade();
+      const upgrade = this.#upgrader.upgrade();
+      // One that is refused because another is under way does not take its place.
+      this.#upgrade ??= upgrade.then(() => {}, () => this.#upgrade = undefined);
+      await upgrade;
     } catch (error) {
-      this.#onFailure(error);
+      // One that was given up has not failed.
+      if (!this.#isEnding) this.#onFailure(error);
     }
   };
 }

@@ -1,7 +1,11 @@
 import process from "node:process";
-import { checkType } from "../checks.ts";
+import { checkType, MAX_TIMER } from "../checks.ts";
+import { complain } from "../complain.ts";
 import { readVariable } from "../runtime/environment.ts";
 import { notify } from "./notify.ts";
+
+/** In ms: what is more often would be all that the process does. */
+const LEAST_INTERVAL = 20;
 
 /** How many feed it now. */
 let feeding = 0;
@@ -63,7 +67,8 @@ function watchdogInterval(): number | undefined {
   const microseconds = Number(readVariable("WATCHDOG_USEC") ?? 0);
   const pid = readVariable("WATCHDOG_PID");
   const isOurs = pid === undefined || pid === String(process.pid);
-  return microseconds > 0 && isOurs ? microseconds / 1_000 : undefined;
+  if (!(microseconds > 0 && isOurs)) return undefined;
+  return Math.min(Math.max(microseconds / 1_000, LEAST_INTERVAL), MAX_TIMER);
 }
 
 /** What is to be done at each interval: one run of the check at a time. */
@@ -78,7 +83,7 @@ function feeder(check: () => unknown): () => Promise<void> {
       await notify({ WATCHDOG: 1 });
       hasFailed = false;
     } catch (error) {
-      if (!hasFailed) console.error(error);
+      if (!hasFailed) complain(error);
       hasFailed = true;
     } finally {
       isBusy = false;

@@ -16,10 +16,11 @@ export function isOnTerminal(): boolean {
   return process.stdout.isTTY || process.stderr.isTTY;
 }
 
-/** Undefined if stderr goes elsewhere, or to a terminal that only goes forward. */
+/** Undefined if stderr goes elsewhere, or to a terminal that only goes forward or has no size. */
 export function terminal(): Terminal | undefined {
-  if (!process.stderr.isTTY || readVariable("TERM") === "dumb") return undefined;
-  return { columns: process.stderr.columns, hasColours: !noColour() };
+  const { isTTY, columns } = process.stderr;
+  if (!isTTY || !columns || readVariable("TERM") === "dumb") return undefined;
+  return { columns, hasColours: !noColour() };
 }
 
 /** Deno tells it without the permission to read the environment. */

@@ -59,7 +59,8 @@ export function takeWill(): Will | undefined {
 /** Reads systemd's variables, and removes them if they are meant for this process. */
 export function takeActivation(): ActivatedSocket[] {
   const count = Number(readVariable("LISTEN_FDS") ?? 0);
-  if (count === 0 || readVariable("LISTEN_PID") !== String(process.pid)) return [];
+  if (!(Number.isSafeInteger(count) && count > 0)) return [];
+  if (readVariable("LISTEN_PID") !== String(process.pid)) return [];
   const names = readVariable("LISTEN_FDNAMES")?.split(":") ?? [];
   for (const name of ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"]) delete process.env[name];
   return Array.from({ length: count }, (_, index) => ({

@@ -1,6 +1,7 @@
 import process from "node:process";
 import { UpgradeError } from "../errors.ts";
 import { checkMilliseconds } from "../checks.ts";
+import { complain } from "../complain.ts";
 import { notify, notifyReloading } from "../process/notify.ts";
 import { commandLine } from "../runtime/command_line.ts";
 import { currentFolder } from "../runtime/current_folder.ts";
@@ -268,6 +269,6 @@ async function tell(notification: () => Promise<boolean>): Promise<void> {
   try {
     await notification();
   } catch (error) {
-    console.error(error);
+    complain(error);
   }
 }

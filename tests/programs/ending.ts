@@ -28,7 +28,7 @@ export interface Plan {
   /** A call of `graceful` for each server, the second of which has another timeout. */
   readonly apart?: number;
   /** What is told of the end: the events, or, by the default, lines on stderr. */
-  readonly log?: "default" | "failing" | "interrupting";
+  readonly log?: "default" | "failing" | "rejecting" | "interrupting";
 }
 
 const cleanups: Readonly<Record<string, Cleanup>> = {
@@ -43,6 +43,9 @@ const cleanups: Readonly<Record<string, Cleanup>> = {
   stuck: function stuck() {
     console.log("cleanup: stuck;");
     return new Promise(() => {});
+  },
+  exiting: function exiting() {
+    process.exit();
   },
   failing: function failing() {
     throw new Error("of a cleanup");
@@ -86,12 +89,13 @@ for (const engine of plan.servers) {
   servers.push(engine === "adopted" ? await adopted() : await serve(handler, { ...local, engine }));
 }
 
-function write(event: GracefulEvent): void {
+function write(event: GracefulEvent): unknown {
+  if (plan.log === "rejecting") return Promise.reject(new Error("of a log"));
   if (plan.log === "failing") throw new Error("of a log");
   // The second copy of a Ctrl-C.
   if (plan.log === "interrupting" && event.type === "draining") process.kill(process.pid, "SIGINT");
   const error = "error" in event ? { error: String(event.error) } : {};
-  console.log(`event: ${JSON.stringify({ ...event, ...error })};`);
+  return console.log(`event: ${JSON.stringify({ ...event, ...error })};`);
 }
 
 const options: GracefulOptions = {

@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 import { type Engine, serve } from "../../mod.ts";
-import { GracefulCall } from "../../src/process/ending.ts";
+import { GracefulCall } from "../../src/process/graceful_call.ts";
 import { health } from "../../src/process/health.ts";
 
 const started = Promise.withResolvers<void>();

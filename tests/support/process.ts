@@ -29,7 +29,9 @@ export class Program {
   constructor(child: ChildProcess) {
     this.child = child;
     running.add(this);
-    for (const stream of [child.stdout!, child.stderr!]) {
+    for (const stream of [child.stdout, child.stderr]) {
+      // One that goes elsewhere.
+      if (stream === null) continue;
       stream.setEncoding("utf8");
       stream.on("data", (text: string) => {
         this.output += text;

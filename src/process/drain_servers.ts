@@ -23,7 +23,11 @@ export async function lameDuck(servers: readonly DrivenServer[], ms: number): Pr
   for (const server of servers) server.startLameDuck();
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  await Promise.race([over, Promise.all(servers.map(({ finished }) => finished))]);
+  // Where there are none, something else serves.
+  if (servers.length > 0) {
+    Promise.all(servers.map(({ finished }) => finished)).then(() => resolve());
+  }
+  await over;
   clearTimeout(timer);
 }
 
