@@ -39,5 +39,5 @@ export class StopNotice {
 function extension(ms: number): number {
   const now = performance.now();
   end = Math.max(end, now + ms + MARGIN);
-  return Math.ceil((end - now) * 1_000);
+  return Math.round((end - now) * 1_000);
 }
