@@ -154,7 +154,7 @@ test(`${runtime}: SIGTERM during an upgrade ends both`, async () => {
   process.kill(pid, "SIGTERM");
   assertEquals(await deadline(service.program.exit, SOON), 0);
   await service.gone();
-  assert(/UpgradeError: The upgrade was given up/.test(service.program.output));
+  assert(!service.program.output.includes("UpgradeError"), "it was given up, and has not failed");
   assert(new RegExp(`^down: ${pid} SIGTERM 0;`, "m").test(service.program.output));
 });
 

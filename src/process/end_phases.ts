@@ -46,7 +46,7 @@ export async function endPhases(
 
   teller.tell({ type: "ending", cause, drainDelay });
   notice?.stopping(drainDelay + timeout);
-  if (drainDelay > 0) await lameDuck(servers, drainDelay);
+  await lameDuck(servers, drainDelay);
 
   const connections = connectionsOf(servers);
   await sleep(CATCHING_UP);
