@@ -14,7 +14,7 @@
  *
  * @module
  */
-export { adopt } from "./src/adopt.ts";
+export { adopt, type AdoptOptions } from "./src/adopt.ts";
 export { graceful } from "./src/process/graceful.ts";
 export type { Cleanup, GracefulOptions } from "./src/process/graceful_options.ts";
 export type { GracefulEvent } from "./src/process/events.ts";
@@ -27,7 +27,10 @@ export { listen } from "./src/upgrade/listener.ts";
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options.ts";
 export type { Addr, ConnInfo, ConnState } from "./src/conn.ts";
-export type { NativeServer } from "./src/runtime/node_adopt.ts";
+export type { NativeServer } from "./src/runtime/adopt_native.ts";
+export type { NodeNativeServer } from "./src/runtime/node_adopt.ts";
+export type { DenoNativeServer } from "./src/runtime/deno_adopt.ts";
+export type { BunNativeServer } from "./src/runtime/bun_adopt.ts";
 export type { Engine } from "./src/runtime/driver.ts";
 export type { ShutdownReport } from "./src/report.ts";
 export { ServerClosedError, ShutdownIncompleteError, UpgradeError } from "./src/errors.ts";

@@ -1,20 +1,45 @@
+import { checkType, refuse } from "./checks.ts";
 import { complain } from "./complain.ts";
-import { adoptNode, isNodeServer, type NativeServer } from "./runtime/node_adopt.ts";
+import type { ConnInfo, ConnState } from "./conn.ts";
+import {
+  closedByOwner,
+  driverOf,
+  isNativeServer,
+  type NativeServer,
+} from "./runtime/adopt_native.ts";
 import { DrivenServer, type Server } from "./server.ts";
+
+/** Options of {@linkcode adopt}. */
+export interface AdoptOptions {
+  /**
+   * Called when a connection enters a state, as Go's `Server.ConnState` is. Only for the servers of
+   * Node's own modules.
+   */
+  onConnState?: (state: ConnState, conn: ConnInfo) => void;
+}
 
 /** One for each: two tables of the same connections would each miss what the other ends. */
 const adopted = new WeakMap<NativeServer, Server>();
 
 /**
- * Brings a server that exists, of `node:http` or `node:https` (and so of Express, Fastify, Koa …),
- * so that it shuts down as those of {@linkcode serve} do. No method of it is replaced. Called again
- * for the same server it returns the same. If its owner closes it, it has finished when the last of
- * its connections is gone.
+ * Brings a server that exists, so that it shuts down as those of {@linkcode serve} do: of `node:http`
+ * or `node:https` (and so of Express, Fastify, Koa …), of `node:http2`, `node:net` or `node:tls`, or
+ * what `Deno.serve` or `Bun.serve` has returned. No method of it is replaced. Before or after it
+ * listens. Called again for the same server it returns the same.
  *
- * To be called before the server takes connections: those that are open already are known only
- * from their next request on.
+ * Connections that are open already are found on Node and Deno; on Bun they are known from their
+ * next request on. A connection of a server of `node:net` is active from its first byte to its end: what
+ * it is about only its handler knows, which can end it when `server.draining` aborts.
  *
- * @throws {TypeError} If it is not such a server.
+ * What Deno and Bun return shows less. Its responses do not say `Connection: close`, in the lame duck of
+ * `graceful` neither; its own graceful stop decides what becomes of each connection, without
+ * `idleGrace`. For one of Deno `connections()` is empty, and `close()` rejects if requests are in flight
+ * that do not end by themselves. {@linkcode serve} does all of that.
+ *
+ * If its owner closes it, it has finished when the last of its connections is gone; a server of Bun does
+ * not tell.
+ *
+ * @throws {TypeError} If it is not such a server, or an option has the wrong type.
  *
  * @example
  * ```ts
@@ -26,21 +51,21 @@ const adopted = new WeakMap<NativeServer, Server>();
  * await server.shutdown({ timeout: 15_000 });
  * ```
  */
-export function adopt(native: NativeServer): Server {
-  if (!isNodeServer(native)) {
-    throw new TypeError(
-      `Cannot adopt as 'native' must be a server of node:http or node:https: current value is ${
-        String(native)
-      }`,
+export function adopt(native: NativeServer, options: AdoptOptions = {}): Server {
+  if (!isNativeServer(native)) {
+    refuse(
+      "adopt as 'native'",
+      "a server of Node's modules, of Deno.serve or of Bun.serve",
+      native,
     );
   }
-  return adopted.get(native) ?? adoptFirst(native);
+  checkType("adopt as 'onConnState'", options.onConnState, "function");
+  return adopted.get(native) ?? adoptFirst(native, options);
 }
 
-function adoptFirst(native: NativeServer): Server {
-  const server = new DrivenServer(adoptNode(native), new AbortController());
+function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
+  const server = new DrivenServer(driverOf(native, onConnState), new AbortController());
   adopted.set(native, server);
-  // Its owner may close it as ever: then there is nothing left to drain, and it has finished.
-  native.once("close", () => void server.shutdown().catch(complain));
+  closedByOwner(native).then(() => server.shutdown()).catch(complain);
   return server;
 }

@@ -1,6 +1,6 @@
 import { adopt } from "../adopt.ts";
 import { refuse } from "../checks.ts";
-import { isNodeServer, type NativeServer } from "../runtime/node_adopt.ts";
+import { isNativeServer, type NativeServer } from "../runtime/adopt_native.ts";
 import { DrivenServer, type Server } from "../server.ts";
 import { connectionsOf } from "./drain_servers.ts";
 import { endPhases } from "./end_phases.ts";
@@ -90,10 +90,10 @@ export async function graceful(
 
 function asDriven(server: Server | NativeServer): DrivenServer {
   if (server instanceof DrivenServer) return server;
-  if (!isNodeServer(server)) {
+  if (!isNativeServer(server)) {
     refuse(
       "be graceful as 'servers'",
-      "what serve() resolves with, a server of node:http or node:https, or several",
+      "what serve() resolves with, a server that adopt() takes, or several",
       server,
     );
   }

@@ -7,7 +7,7 @@ import { BunInfo, Flights } from "./bun_flights.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import { bun, type BunServer, type BunWebSocket, type BunWebSocketHandlers } from "./bun_types.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
-import { LINGER, sayingClose } from "./last_response.ts";
+import { isUpgrade, LINGER, sayingClose, upgradeRefused } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
 
@@ -80,7 +80,8 @@ class BunDriver implements Driver {
     const fetch = (request: Request, server: BunServer) => {
       const info = new BunInfo(request, server, this.addr, draining);
       this.#flights.add(info);
-      const response = handler(request, info);
+      const isRefused = this.#drainStart !== undefined && isUpgrade(request);
+      const response = isRefused ? upgradeRefused() : handler(request, info);
       return response instanceof Promise
         ? response.then((response) => finish(response, info))
         : finish(response, info);

@@ -16,7 +16,7 @@ import {
   type DenoInfo,
 } from "./deno_types.ts";
 import { GOING_AWAY } from "./driver.ts";
-import { sayingClose } from "./last_response.ts";
+import { isUpgrade, sayingClose, upgradeRefused } from "./last_response.ts";
 
 /** What the connections of one server share. */
 export interface Hosting {
@@ -108,7 +108,8 @@ export class DenoConnection implements Conn {
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
-    const response = handler(request, exchange);
+    const isRefused = this.#hosting.draining() !== undefined && isUpgrade(request);
+    const response = isRefused ? upgradeRefused() : handler(request, exchange);
     return response instanceof Promise ? response.then(this.#finish) : this.#finish(response);
   };
 

@@ -9,7 +9,7 @@ import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
-import { sayingClose } from "./last_response.ts";
+import { isUpgrade, sayingClose, upgradeRefused } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
 
@@ -79,6 +79,9 @@ class DenoServeDriver implements Driver {
   }
 
   async #answer(handler: Handler, flight: Flight): Promise<Response> {
+    if (this.#onChange !== undefined && isUpgrade(flight.request)) {
+      return this.#finish(upgradeRefused());
+    }
     const response = await Promise.race([handler(flight.request, flight), flight.cut]);
     refuseUnsendable(response);
     streamLargeBody(response);

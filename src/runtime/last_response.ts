@@ -1,3 +1,13 @@
+/** Whether a request asks for a WebSocket. Of other protocols a server may ignore that it is asked. */
+export function isUpgrade(request: Request): boolean {
+  return request.headers.get("upgrade")?.toLowerCase() === "websocket";
+}
+
+/** What an upgrade is answered with that comes during a drain. */
+export function upgradeRefused(): Response {
+  return new Response("Service Unavailable", { status: 503 });
+}
+
 /** For how many ms a client may go on sending an upload that is answered unread: Go's figure. */
 export const LINGER = 500;
 

@@ -21,6 +21,7 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
     onConnState: settings.onConnState,
     addr: settings.socket,
     backlog: settings.backlog,
+    seesStreams: false,
   });
   server.on("request", responder(handler, settings, driver));
   if (settings.socket === undefined) await listen(listener, settings);

@@ -1,30 +1,49 @@
+/** Servers that somebody else made: of `node:http`, `node:https`, `node:http2`, `node:net`, `node:tls`. */
 import type http from "node:http";
+import type http2 from "node:http2";
 import type net from "node:net";
+import type { ServeSettings } from "../options.ts";
 import type { Driver } from "./driver.ts";
+import { BunNodeDriver, runsOnBunServe } from "./bun_node_adopt.ts";
 import { NodeDriver } from "./node_conns.ts";
+import { openConnections } from "./node_open_conns.ts";
 
-/** A server that somebody else made: of `node:http` or `node:https`. */
-export type NativeServer = http.Server;
+/** A server of Node's own modules, of any of the three runtimes. */
+export type NodeNativeServer = net.Server;
 
-/** Whether a value looks like a {@linkcode NativeServer}. */
-export function isNodeServer(value: unknown): value is NativeServer {
+/** Whether a value looks like a {@linkcode NodeNativeServer}. */
+export function isNodeServer(value: unknown): value is NodeNativeServer {
   return typeof value === "object" && value !== null && "listen" in value && "address" in value &&
-    "closeIdleConnections" in value && "on" in value;
+    "getConnections" in value && "on" in value;
 }
 
 /** Drives a server that somebody else made. Connections are known from here on. */
-export function adoptNode(server: http.Server): Driver {
-  const driver = new NodeDriver(server, {
+export function adoptNode(
+  server: NodeNativeServer,
+  onConnState: ServeSettings["onConnState"],
+): Driver {
+  const isHttp2 = speaksHttp2(server);
+  const Driver = runsOnBunServe(server, isHttp2) ? BunNodeDriver : NodeDriver;
+  const driver = new Driver(server, {
     // A server of node:tls can be given more certificates.
     secure: "addContext" in server,
-    onConnState: undefined,
+    onConnState,
     addr: undefined,
     backlog: undefined,
+    seesStreams: isHttp2,
   });
+  if (isHttp2) {
+    onceListenedTo(server, "stream", () => {
+      server.prependListener(
+        "stream",
+        (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) =>
+          driver.beginStream(stream, headers),
+      );
+    });
+  }
   const begin = (req: http.IncomingMessage, res: http.ServerResponse) =>
     void driver.begin(req, res);
-  server.prependListener("request", begin);
-  for (const event of ["checkContinue", "checkExpectation"]) {
+  for (const event of ["request", "checkContinue", "checkExpectation"]) {
     onceListenedTo(server, event, () => void server.prependListener(event, begin));
   }
   for (const event of ["upgrade", "connect"]) {
@@ -32,11 +51,16 @@ export function adoptNode(server: http.Server): Driver {
       server.prependListener(event, (_req: unknown, socket: net.Socket) => driver.hijack(socket));
     });
   }
+  for (const open of openConnections(server)) driver.addOpen(open);
   return driver;
 }
 
+function speaksHttp2(server: NodeNativeServer): boolean {
+  return "updateSettings" in server;
+}
+
 /** A listener of these events changes what node does, so there must be none but beside another. */
-function onceListenedTo(server: http.Server, event: string, then: () => void): void {
+function onceListenedTo(server: NodeNativeServer, event: string, then: () => void): void {
   if (server.listenerCount(event) > 0) return then();
   const onNewListener = (name: string | symbol) => {
     if (name !== event) return;

@@ -14,6 +14,7 @@ import {
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
+import type { OpenConnection } from "./node_open_conns.ts";
 import { TableDriver } from "./table_driver.ts";
 
 /** A server of `node:http`, or of `node:http2` that speaks HTTP/1 as well. */
@@ -30,9 +31,21 @@ interface Flight extends Exchange {
   readonly since: number;
 }
 
+/** A stream of HTTP/2: what was asked for, and when. */
+interface Stream {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly since: number;
+}
+
+/** What an upgrade is answered with that comes during a drain. */
+const UPGRADE_REFUSED =
+  "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /** From a socket to its connection, on the path of every request. */
 const CONN: unique symbol = Symbol("graceful connection");
 type Tracked = net.Socket & { [CONN]?: NodeConn };
+type Session = http2.Http2Session & { [CONN]?: NodeConn };
 
 /** What the driver has to know of the server it drives. */
 export interface NodeServerTraits {
@@ -42,6 +55,8 @@ export interface NodeServerTraits {
   /** Where it listens, if the server itself cannot tell. */
   readonly addr: Addr | undefined;
   readonly backlog: number | undefined;
+  /** Whether streams of HTTP/2 are announced by {@linkcode NodeDriver.beginStream}. */
+  readonly seesStreams: boolean;
 }
 
 /** The connections of a node server, and their end. */
@@ -51,6 +66,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly #listener: net.Server;
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #backlog: number | undefined;
+  readonly #seesStreams: boolean;
   #addr: Addr | undefined;
 
   /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
@@ -61,16 +77,28 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     this.#onConnState = traits.onConnState;
     this.#addr = traits.addr;
     this.#backlog = traits.backlog;
-    listener.on("connection", (socket: net.Socket) => this.#onConnection(socket));
-    if (!this.secure) return;
-    // Before the server's own listener, which announces a session of HTTP/2 in the same turn.
-    let handshaken: NodeConn | undefined;
+    this.#seesStreams = traits.seesStreams;
+    // Before the server's own listeners, which announce a session of HTTP/2 in the same turn.
+    let newest: NodeConn | undefined;
+    listener.prependListener("connection", (socket: net.Socket) => {
+      newest = this.#onConnection(socket);
+    });
     listener.prependListener("secureConnection", (socket: tls.TLSSocket) => {
-      handshaken = this.#onHandshake(socket);
+      newest = this.#onHandshake(socket);
     });
     listener.on("session", (session: http2.ServerHttp2Session) => {
-      handshaken?.startSession(session, this.onChange !== undefined);
+      newest?.startSession(session, this.onChange !== undefined);
     });
+  }
+
+  /** To be called for each connection that was open before. */
+  addOpen({ accepted, socket, response, session, state }: OpenConnection): void {
+    const conn = this.#onConnection(accepted);
+    if (socket !== undefined && socket !== accepted) this.#onHandshake(socket);
+    if (session !== undefined) conn.startSession(session, false);
+    else if (response !== undefined) conn.resume({ req: response.req, res: response });
+    else if (state === "idle") conn.rest();
+    else if (state === "hijacked") conn.hijack();
   }
 
   get addr(): Addr {
@@ -114,7 +142,17 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   begin(req: Exchange["req"], res: Exchange["res"]): boolean {
     const socket: Tracked = req.socket;
     const conn = socket[CONN] ?? this.#onConnection(socket);
+    if (this.#seesStreams && conn.hasSession) return true;
     return conn.begin(req, res, this.endsConnections, this.onChange);
+  }
+
+  /** To be called for each stream of HTTP/2, before anybody else sees it. */
+  beginStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
+    const { ":method": method, ":path": url } = headers;
+    const session: Session | undefined = stream.session;
+    session?.[CONN]?.beginStream({ method, url, since: performance.now() }, stream, () => {
+      this.onChange?.();
+    });
   }
 
   override startLameDuck(): void {
@@ -122,10 +160,14 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     for (const conn of this.conns) conn.startLameDuck();
   }
 
-  /** To be called for a connection that HTTP has let go: upgraded, or a tunnel. */
+  /**
+   * To be called for a connection that HTTP has let go: upgraded, or a tunnel. During a drain it is
+   * refused; its owner gets a socket that has ended.
+   */
   hijack(socket: Tracked): void {
     const conn = socket[CONN] ?? this.#onConnection(socket);
-    conn.hijack();
+    if (this.onChange !== undefined) refuseUpgrade(socket);
+    else conn.hijack();
   }
 
   closeListeners(): Promise<void> {
@@ -154,7 +196,9 @@ class NodeConn implements Conn {
   /** A session that began during the drain has had no stream yet. */
   #awaitsStream = false;
   /** The exchanges in flight, of a session of HTTP/2. */
-  readonly #streams = new Set<Flight>();
+  readonly #streams = new Set<Stream>();
+  /** It was found between two requests. */
+  #isResting = false;
 
   constructor(socket: net.Socket, isSecure: boolean, onConnState: ServeSettings["onConnState"]) {
     this.isHandshaken = !isSecure;
@@ -169,6 +213,7 @@ class NodeConn implements Conn {
     if (this.#streams.size > 0) return "active";
     if (this.#session !== undefined) return this.#awaitsStream ? "new" : "idle";
     if (this.#exchange === undefined) {
+      if (this.#isResting && this.socket.bytesRead === this.#headEnd) return "idle";
       return this.isHandshaken && this.socket.bytesRead > 0 ? "active" : "new";
     }
     const { req, res } = this.#exchange;
@@ -179,10 +224,45 @@ class NodeConn implements Conn {
   }
 
   request(): RequestInFlight | undefined {
-    const [exchange] = this.#session === undefined ? [this.#exchange] : this.#streams;
-    if (exchange === undefined || exchange.res.writableFinished) return undefined;
-    const { method = "", url = "" } = exchange.req;
-    return { method, path: pathOf(url), since: exchange.since };
+    const [stream = this.#exchangeInFlight()] = this.#streams;
+    if (stream === undefined) return undefined;
+    const { method = "", url = "", since } = stream;
+    return { method, path: pathOf(url), since };
+  }
+
+  #exchangeInFlight(): Stream | undefined {
+    if (this.#exchange === undefined || this.#exchange.res.writableFinished) return undefined;
+    const { req: { method, url }, since } = this.#exchange;
+    return { method, url, since };
+  }
+
+  get hasSession(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** It was found with this exchange in flight. */
+  resume({ req, res }: Exchange): void {
+    this.#exchange = { req, res, since: this.acceptedAt };
+    this.#headEnd = this.socket.bytesRead;
+  }
+
+  /** It was found between two requests. */
+  rest(): void {
+    this.#isResting = true;
+    this.#headEnd = this.socket.bytesRead;
+  }
+
+  beginStream(
+    stream: Stream,
+    ended: Pick<http2.ServerHttp2Stream, "once">,
+    onChange: (() => void) | undefined,
+  ): void {
+    this.#awaitsStream = false;
+    this.#streams.add(stream);
+    ended.once("close", () => {
+      this.#streams.delete(stream);
+      onChange?.();
+    });
   }
 
   /** A request has come, which may be the last. With `onChange` the server is draining. */
@@ -195,12 +275,10 @@ class NodeConn implements Conn {
     if (this.#closing) return false;
     const exchange = { req, res, since: performance.now() };
     if (this.#session !== undefined) {
-      this.#awaitsStream = false;
-      this.#streams.add(exchange);
-      res.once("close", () => {
-        this.#streams.delete(exchange);
-        onChange?.();
-      });
+      const { method, url } = req;
+      // The cast: of both kinds of response, one with a session is of HTTP/2.
+      const { stream } = res as http2.Http2ServerResponse;
+      this.beginStream({ method, url, since: exchange.since }, stream, onChange);
       return true;
     }
     this.#exchange = exchange;
@@ -219,7 +297,8 @@ class NodeConn implements Conn {
    * The client has chosen HTTP/2. If the drain came between its connection and this, its first
    * request is on the way: GOAWAY would turn that away.
    */
-  startSession(session: http2.ServerHttp2Session, isDraining: boolean): void {
+  startSession(session: http2.ServerHttp2Session & Session, isDraining: boolean): void {
+    session[CONN] = this;
     this.#session = session;
     this.#awaitsStream = isDraining;
   }
@@ -277,6 +356,12 @@ class NodeConn implements Conn {
       if (over) this.announce("idle");
     });
   }
+}
+
+/** Its owner may write to it all the same, which is an error that nobody listens to yet. */
+function refuseUpgrade(socket: net.Socket): void {
+  socket.on("error", () => {});
+  socket.end(UPGRADE_REFUSED);
 }
 
 function hasBody(req: Exchange["req"]): boolean {

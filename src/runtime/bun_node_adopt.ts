@@ -1,0 +1,71 @@
+/** Servers of `node:http` and `node:https` on Bun, which run on its own server and not on sockets. */
+import type net from "node:net";
+import process from "node:process";
+import type { Addr, PollPolicy } from "../conn.ts";
+import { type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
+import { NodeDriver, type NodeServerTraits } from "./node_conns.ts";
+
+/** Whether it is such a server: those of `node:http2` run on `node:net`, as on Node. */
+export function runsOnBunServe(server: net.Server, isHttp2: boolean): boolean {
+  return "bun" in process.versions && "closeIdleConnections" in server && !isHttp2;
+}
+
+/**
+ * The same as on Node, with the kernel's help: Bun keeps a new connection back until it sends something,
+ * and its `close` ends new and idle ones together with the listener.
+ */
+export class BunNodeDriver extends NodeDriver {
+  readonly #server: net.Server;
+  readonly #kernel: KernelSockets | undefined = openKernelSockets();
+  #isClosed = false;
+
+  constructor(server: net.Server, traits: NodeServerTraits) {
+    super(server, traits);
+    this.#server = server;
+    const showAll = () => this.#withListener((kernel, fd) => kernel.acceptAtOnce(fd));
+    if (server.listening) showAll();
+    else server.once("listening", showAll);
+  }
+
+  /** False if the kernel does not help, or its listener is not found. */
+  #withListener(use: (kernel: KernelSockets, fd: number) => boolean): boolean {
+    if (this.#kernel === undefined || !this.#server.listening) return false;
+    const { addr } = this;
+    for (const fd of this.#kernel.listening()) {
+      const bound = this.#kernel.addressOf(fd);
+      if (bound !== undefined && isSame(bound, addr)) return use(this.#kernel, fd);
+    }
+    return false;
+  }
+
+  override closeListeners(): Promise<void> {
+    const isClosed = this.#withListener((kernel, fd) => kernel.closeBehindItsOwner(fd));
+    if (isClosed) return Promise.resolve();
+    this.#isClosed = true;
+    return super.closeListeners();
+  }
+
+  override closeIdle(now: number, policy: PollPolicy): boolean {
+    const left = super.closeIdle(now, policy);
+    if (!left) this.#closeForGood();
+    return left;
+  }
+
+  override async closeAll(): Promise<void> {
+    await super.closeAll();
+    this.#closeForGood();
+  }
+
+  /** For its owner, who may wait for its end: nothing is left that this could cut off. */
+  #closeForGood(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#server.close();
+  }
+}
+
+function isSame(bound: Addr, addr: Addr): boolean {
+  return bound.transport === "tcp"
+    ? addr.transport === "tcp" && bound.port === addr.port
+    : addr.transport === "unix" && bound.path === addr.path;
+}

@@ -1,0 +1,85 @@
+/** Servers of `Deno.serve` that somebody else made. */
+import type { Addr, ConnInfo, Tally } from "../conn.ts";
+import type { Driver, Engine } from "./driver.ts";
+
+/** A server of `Deno.serve`, which is what `Deno.HttpServer` describes. */
+export interface DenoNativeServer {
+  /** Where it listens. */
+  readonly addr: object;
+  /** Settles when it is closed. */
+  readonly finished: Promise<void>;
+  /** Stops accepting, and resolves when the last connection is closed. */
+  shutdown(): Promise<void>;
+}
+
+/** For how many ms a forced close waits for what it cannot end. */
+const FORCE_WAIT = 500;
+
+/** Whether a value looks like a {@linkcode DenoNativeServer}. */
+export function isDenoServer(value: unknown): value is DenoNativeServer {
+  return typeof value === "object" && value !== null && "shutdown" in value &&
+    "finished" in value && "addr" in value && "ref" in value;
+}
+
+/**
+ * Drives what shows neither its connections nor its requests: `shutdown()` of Deno itself decides what
+ * becomes of them.
+ */
+export class AdoptedDenoDriver implements Driver {
+  readonly engine: Engine = "deno-serve";
+  readonly secure = false;
+  readonly addr: Addr;
+  readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
+  readonly #server: DenoNativeServer;
+  #onChange = (): void => {};
+  #stopped: Promise<void> | undefined;
+  #gone = false;
+
+  constructor(server: DenoNativeServer) {
+    this.#server = server;
+    // The cast: what Deno has is a TCP or a unix address, with these fields.
+    this.addr = { ...server.addr } as Addr;
+    const end = () => {
+      this.#gone = true;
+      this.#onChange();
+    };
+    server.finished.then(end, end);
+  }
+
+  acceptOn(): never {
+    throw new TypeError("Cannot accept as a server of Deno.serve listens already");
+  }
+
+  /** Nothing: its responses are not within reach. */
+  startLameDuck(): void {}
+
+  startDrain(onChange: () => void): void {
+    this.#onChange = onChange;
+  }
+
+  closeListeners(): void {
+    this.#stopped ??= this.#server.shutdown();
+  }
+
+  closeIdle(): boolean {
+    return !this.#gone;
+  }
+
+  /** Deno ends nothing by force but by the signal that its owner gave it, and not after `shutdown()`. */
+  async closeAll(): Promise<void> {
+    this.closeListeners();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, FORCE_WAIT);
+    await Promise.race([this.#stopped, promise]);
+    clearTimeout(timer);
+    if (this.#gone) return;
+    throw new Error(
+      "Cannot close as a server of Deno.serve has no way to end the requests in flight: end them in " +
+        "their handlers, or use serve() of this package",
+    );
+  }
+
+  connections(): ConnInfo[] {
+    return [];
+  }
+}

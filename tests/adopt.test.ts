@@ -1,0 +1,357 @@
+/** Servers that somebody else made: of Node's modules on every runtime, of Deno.serve, of Bun.serve. */
+import { test } from "node:test";
+import { once } from "node:events";
+import http from "node:http";
+import http2 from "node:http2";
+import https from "node:https";
+import net from "node:net";
+import tls from "node:tls";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { deadline } from "@std/async";
+import { adopt, type AdoptOptions, graceful, type NativeServer, type Server } from "../mod.ts";
+import { connect, type ConnectOptions, type RawClient, request } from "./support/client.ts";
+import { pem, runtime } from "./support/fixture.ts";
+
+/** In ms: far above what anything here takes, far below the limits of the runners. */
+const SOON = 10_000;
+
+/** A handler for node's modules, with a gate that its slow route waits at. */
+class Gate {
+  readonly #gate = Promise.withResolvers<void>();
+  readonly arrived: Promise<void>;
+  readonly #arrive: () => void;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.arrived = promise;
+    this.#arrive = resolve;
+  }
+
+  open(): void {
+    this.#gate.resolve();
+  }
+
+  /** What is to be sent for a path. */
+  async answer(path: string | undefined): Promise<string> {
+    if (path !== "/wait") return "hello";
+    this.#arrive();
+    await this.#gate.promise;
+    return "waited";
+  }
+}
+
+async function listening(native: net.Server): Promise<void> {
+  native.listen(0, "127.0.0.1");
+  await once(native, "listening");
+}
+
+async function answerTo(client: RawClient, path: string): Promise<string> {
+  client.write(request(path));
+  return (await deadline(client.response(), SOON)).body;
+}
+
+/** What becomes of an idle, an active and a new connection of HTTP/1. */
+async function drainsLikeOurs(server: Server, gate: Gate, how: ConnectOptions): Promise<void> {
+  const [idle, active, fresh] = [
+    await connect(server.addr, how),
+    await connect(server.addr, how),
+    await connect(server.addr, how),
+  ];
+  assertEquals(await answerTo(idle, "/"), "hello");
+  active.write(request("/wait"));
+  await deadline(gate.arrived, SOON);
+  const done = server.shutdown();
+  await deadline(idle.closed, SOON);
+  await assertRejects(() => connect(server.addr, how), Error);
+  assertEquals(await answerTo(fresh, "/"), "hello");
+  await deadline(fresh.closed, SOON);
+  gate.open();
+  const response = await deadline(active.response(), SOON);
+  assertEquals([response.body, response.headers["connection"]?.toLowerCase()], ["waited", "close"]);
+  await deadline(active.closed, SOON);
+  assertEquals((await deadline(done, SOON)).reason, "drained");
+  assertEquals(server.state, "closed");
+}
+
+const kinds: Record<string, (gate: Gate) => { native: net.Server; how: ConnectOptions }> = {
+  "node:http": (gate) => ({
+    native: http.createServer(async (req, res) => void res.end(await gate.answer(req.url))),
+    how: {},
+  }),
+  "node:https": (gate) => ({
+    native: https.createServer(pem, async (req, res) => void res.end(await gate.answer(req.url))),
+    how: { alpn: "http/1.1" },
+  }),
+  "node:http2 with HTTP/1": (gate) => ({
+    native: http2.createSecureServer(
+      { ...pem, allowHTTP1: true },
+      async (req, res) => void res.end(await gate.answer(req.url)),
+    ),
+    how: { alpn: "http/1.1" },
+  }),
+};
+
+for (const [kind, make] of Object.entries(kinds)) {
+  test(`${runtime}: a server of ${kind} drains like ours, adopted before it listens`, async () => {
+    const gate = new Gate();
+    const { native, how } = make(gate);
+    const server = adopt(native);
+    await listening(native);
+    await drainsLikeOurs(server, gate, how);
+  });
+
+  test(`${runtime}: a server of ${kind} drains like ours, adopted when it listens`, async () => {
+    const gate = new Gate();
+    const { native, how } = make(gate);
+    await listening(native);
+    await drainsLikeOurs(adopt(native), gate, how);
+  });
+
+  // Bun has no list of them.
+  if (runtime !== "bun") {
+    test(`${runtime}: connections of ${kind} that are open when it is adopted`, async () => {
+      const gate = new Gate();
+      const { native, how } = make(gate);
+      await listening(native);
+      // The cast: one that listens on TCP has an AddressInfo.
+      const { port } = native.address() as net.AddressInfo;
+      const addr = { transport: "tcp", hostname: "127.0.0.1", port } as const;
+      const clients = [
+        await connect(addr, how),
+        await connect(addr, how),
+        await connect(addr, how),
+      ];
+      const [idle, active, fresh] = clients as [RawClient, RawClient, RawClient];
+      assertEquals(await answerTo(idle, "/"), "hello");
+      active.write(request("/wait"));
+      await deadline(gate.arrived, SOON);
+      const server = adopt(native);
+      const states = server.connections().map(({ state }) => state).sort();
+      assertEquals(states, ["active", "idle", "new"]);
+      const done = server.shutdown();
+      await deadline(idle.closed, SOON);
+      assertEquals(await answerTo(fresh, "/"), "hello");
+      await deadline(fresh.closed, SOON);
+      gate.open();
+      const { body, headers } = await deadline(active.response(), SOON);
+      assertEquals([body, headers["connection"]?.toLowerCase()], ["waited", "close"]);
+      await deadline(active.closed, SOON);
+      assertEquals((await deadline(done, SOON)).reason, "drained");
+    });
+  }
+}
+
+if (runtime === "bun") {
+  test("bun: connections that are open when it is adopted are known from their next request", async () => {
+    const native = http.createServer((_req, res) => void res.end("hello"));
+    await listening(native);
+    const { port } = native.address() as net.AddressInfo;
+    const client = await connect({ transport: "tcp", hostname: "127.0.0.1", port });
+    assertEquals(await answerTo(client, "/"), "hello");
+    const server = adopt(native);
+    assertEquals(server.connections(), [], "this exception is no more");
+    assertEquals(await answerTo(client, "/"), "hello");
+    assertEquals(server.connections().map(({ state }) => state), ["idle"]);
+    await deadline(server.shutdown(), SOON);
+    await deadline(client.closed, SOON);
+  });
+}
+
+/** The two ways to answer with node:http2. */
+const http2Handlers: Record<string, (native: net.Server, gate: Gate) => void> = {
+  request: (native, gate) =>
+    native.on("request", async (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => {
+      res.end(await gate.answer(req.url));
+    }),
+  stream: (native, gate) =>
+    native.on("stream", async (stream: http2.ServerHttp2Stream, headers) => {
+      const text = await gate.answer(headers[":path"]);
+      stream.respond({ ":status": 200 });
+      stream.end(text);
+    }),
+};
+
+function get(session: http2.ClientHttp2Session, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({ ":path": path });
+    let body = "";
+    stream.on("data", (chunk) => body += chunk);
+    stream.on("end", () => resolve(body));
+    stream.on("error", reject);
+  });
+}
+
+for (const secure of [true, false]) {
+  for (const [event, handle] of Object.entries(http2Handlers)) {
+    const kind = `node:http2, ${secure ? "secure" : "plain"}, "${event}"`;
+    test(`${runtime}: ${kind}: streams finish, sessions close`, async () => {
+      const gate = new Gate();
+      const native = secure ? http2.createSecureServer(pem) : http2.createServer();
+      // Before its handlers are there.
+      const server = adopt(native);
+      handle(native, gate);
+      await listening(native);
+      const [idle, active] = [
+        http2.connect(server.url, { rejectUnauthorized: false }),
+        http2.connect(server.url, { rejectUnauthorized: false }),
+      ];
+      const closed = [idle, active].map((session) => once(session, "close"));
+      assertEquals(await get(idle, "/"), "hello");
+      const waiting = get(active, "/wait");
+      await deadline(gate.arrived, SOON);
+      const states = server.connections().map(({ state, path }) => `${state} ${path}`).sort();
+      assertEquals(states, ["active /wait", "idle undefined"]);
+      const done = server.shutdown();
+      await deadline(closed[0]!, SOON);
+      gate.open();
+      assertEquals(await deadline(waiting, SOON), "waited");
+      await deadline(closed[1]!, SOON);
+      assertEquals((await deadline(done, SOON)).reason, "drained");
+    });
+  }
+}
+
+for (const kind of ["net", "tls"] as const) {
+  test(`${runtime}: a server of node:${kind}: what has sent something is waited for`, async () => {
+    const serve = (socket: net.Socket) => {
+      socket.on("data", (data) => socket.write(data));
+      socket.on("error", () => {});
+      server.draining.addEventListener("abort", () => socket.end("bye"));
+    };
+    const native = kind === "net" ? net.createServer(serve) : tls.createServer(pem, serve);
+    const server: Server = adopt(native);
+    await listening(native);
+    const client = await connect(server.addr, kind === "net" ? {} : { alpn: "x" });
+    client.write("hello");
+    await deadline(client.take(/hello/), SOON);
+    assertEquals(server.connections().map(({ state }) => state), ["active"]);
+    const done = server.shutdown();
+    await deadline(client.take(/bye/), SOON);
+    await deadline(client.closed, SOON);
+    assertEquals((await deadline(done, SOON)).reason, "drained");
+  });
+}
+
+test(`${runtime}: onConnState of an adopted server`, async () => {
+  const native = http.createServer((_req, res) => void res.end("hello"));
+  const states: string[] = [];
+  const server = adopt(native, { onConnState: (state) => states.push(state) });
+  await listening(native);
+  const client = await connect(server.addr);
+  assertEquals(await answerTo(client, "/"), "hello");
+  await deadline(server.shutdown(), SOON);
+  await deadline(client.closed, SOON);
+  assertEquals(states, ["new", "active", "idle", "closed"]);
+});
+
+test(`${runtime}: an upgrade that comes during the drain is refused with 503`, async () => {
+  const native = http.createServer((_req, res) => void res.end("hello"));
+  native.on("upgrade", (_request, socket: net.Socket) => {
+    // As careless as it may be.
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n");
+  });
+  const server = adopt(native);
+  await listening(native);
+  const client = await connect(server.addr);
+  assertEquals(await answerTo(client, "/"), "hello");
+  const done = server.shutdown({ idleGrace: SOON });
+  client.write(request("/", "Connection: Upgrade", "Upgrade: echo"));
+  assertEquals((await deadline(client.head(), SOON)).status, 503);
+  await deadline(client.closed, SOON);
+  await deadline(done, SOON);
+});
+
+/** What the tests use of the two runtimes' own servers. */
+interface Runtimes {
+  Deno: { serve(options: object, handler: Handler): NativeServer };
+  Bun: { serve(options: object): NativeServer & { reload(options: object): void } };
+}
+type Handler = (request: Request) => Promise<Response>;
+
+/** A server of the runtime's own. */
+function nativeServer(handler: Handler): NativeServer {
+  // The cast: each is there on its own runtime.
+  const { Deno, Bun } = globalThis as unknown as Runtimes;
+  const where = { port: 0, hostname: "127.0.0.1" };
+  return runtime === "deno"
+    ? Deno.serve({ ...where, onListen: () => {} }, handler)
+    : Bun.serve({ ...where, fetch: handler });
+}
+
+if (runtime !== "node") {
+  const what = runtime === "deno" ? "Deno.serve" : "Bun.serve";
+
+  test(`${runtime}: a server of ${what}: in flight is answered, idle closes`, async () => {
+    const gate = new Gate();
+    const native = nativeServer(async (request) =>
+      new Response(await gate.answer(new URL(request.url).pathname))
+    );
+    const server = adopt(native);
+    assertEquals(adopt(native), server);
+    const [idle, active] = [await connect(server.addr), await connect(server.addr)];
+    assertEquals(await answerTo(idle, "/"), "hello");
+    active.write(request("/wait"));
+    await deadline(gate.arrived, SOON);
+    const ending = graceful(native, { signal: AbortSignal.abort(), exit: false, log: false });
+    await deadline(idle.closed, SOON);
+    gate.open();
+    assertEquals((await deadline(active.response(), SOON)).body, "waited");
+    await deadline(active.closed, SOON);
+    const report = await deadline(ending, SOON);
+    assertEquals([report.exitCode, server.state], [0, "closed"]);
+  });
+
+  test(`${runtime}: a server of ${what}: a stuck request at the deadline`, async () => {
+    const gate = new Gate();
+    const native = nativeServer(async () => new Response(await gate.answer("/wait")));
+    const server = adopt(native);
+    const client = await connect(server.addr);
+    client.write(request("/"));
+    await deadline(gate.arrived, SOON);
+    await assertRejects(() => server.shutdown({ timeout: 50 }), Error, "incomplete");
+    if (runtime === "deno") {
+      await assertRejects(() => server.close(), Error, "no way to end the requests in flight");
+      gate.open();
+      assertEquals((await deadline(client.response(), SOON)).body, "waited");
+    } else {
+      await deadline(server.close(), SOON);
+    }
+    await deadline(client.closed, SOON);
+    assertEquals(server.state, "closed");
+  });
+
+  test(`${runtime}: a server of ${what}: has no onConnState`, async () => {
+    const native = nativeServer(() => Promise.resolve(new Response("hello")));
+    const options: AdoptOptions = { onConnState: () => {} };
+    await assertRejects(
+      () => Promise.resolve().then(() => adopt(native, options)),
+      TypeError,
+      "'onConnState' must be absent",
+    );
+    await deadline(adopt(native).shutdown(), SOON);
+  });
+}
+
+if (runtime === "bun") {
+  test("bun: a new connection of an adopted server is served during the drain", async () => {
+    const native = nativeServer(() => Promise.resolve(new Response("hello")));
+    const server = adopt(native);
+    const fresh = await connect(server.addr);
+    const probe = await connect(server.addr);
+    assertEquals(await answerTo(probe, "/"), "hello");
+    const done = server.shutdown();
+    assertEquals(await answerTo(fresh, "/"), "hello");
+    assertEquals((await deadline(done, SOON)).reason, "drained");
+  });
+}
+
+test(`${runtime}: what adopt does not take`, async () => {
+  for (const native of [undefined, {}, new Map(), "server", Promise.resolve()]) {
+    await assertRejects(
+      // The cast: what a caller without a type checker may get wrong.
+      () => Promise.resolve().then(() => adopt(native as unknown as NativeServer)),
+      TypeError,
+      "Cannot adopt as 'native' must be a server of Node's modules, of Deno.serve or of Bun.serve",
+    );
+  }
+});
