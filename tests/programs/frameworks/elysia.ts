@@ -1,0 +1,11 @@
+import { Elysia } from "elysia";
+import { graceful, serve } from "@x/graceful";
+import { announce, cleanup, slow, timeout } from "./support.ts";
+
+const app = new Elysia()
+  .get("/", () => "hello")
+  .get("/slow", () => slow());
+
+const server = await serve(app.fetch, { port: 0, hostname: "127.0.0.1" });
+announce(server.addr);
+await graceful(server, { timeout, cleanup });
