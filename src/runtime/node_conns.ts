@@ -26,11 +26,6 @@ export interface Exchange {
   res: http.ServerResponse | http2.Http2ServerResponse;
 }
 
-/** An exchange, and when its request came on the clock of `performance.now()`. */
-interface Flight extends Exchange {
-  readonly since: number;
-}
-
 /** A stream of HTTP/2: what was asked for, and when. */
 interface Stream {
   readonly method: string | undefined;
@@ -96,7 +91,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     const conn = this.#onConnection(accepted);
     if (socket !== undefined && socket !== accepted) this.#onHandshake(socket);
     if (session !== undefined) conn.startSession(session, false);
-    else if (response !== undefined) conn.resume({ req: response.req, res: response });
+    else if (response !== undefined) conn.resume(response);
     else if (state === "idle") conn.rest();
     else if (state === "hijacked") conn.hijack();
   }
@@ -117,12 +112,15 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     socket[CONN] = conn;
     this.conns.add(conn);
     conn.announce("new");
-    socket.on("close", () => {
-      this.conns.delete(conn);
-      conn.announce("closed");
-    });
+    socket.on("close", this.#onClose);
     return conn;
   }
+
+  /** One function for all, told by the socket: idle connections are many. */
+  readonly #onClose = forConn((conn) => {
+    this.conns.delete(conn);
+    conn.announce("closed");
+  });
 
   /** With TLS the requests come over another socket than the one that was accepted. */
   #onHandshake(socket: Tracked & { _parent?: Tracked }): NodeConn | undefined {
@@ -177,16 +175,22 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
 
 /** One connection of a node server. Its state is read off its sockets and its newest exchange. */
 class NodeConn implements Conn {
-  readonly acceptedAt: number = performance.now();
-  readonly remoteAddr: Addr;
+  /** In whole ms, as each time here: other numbers would be an object each. */
+  readonly acceptedAt: number = Math.trunc(performance.now());
   /** The one that requests come over: with TLS not the one that was accepted. */
   socket: net.Socket;
   /** What was read is HTTP. */
   isHandshaken: boolean;
   readonly #accepted: net.Socket;
   readonly #onConnState: ServeSettings["onConnState"];
-  /** The newest exchange, which of a pipeline is the last to end. */
-  #exchange: Flight | undefined;
+  /**
+   * The newest response, which of a pipeline is the last to end. The socket holds it until that: an idle
+   * connection would keep it, and its request, for nothing.
+   */
+  #response: Held | undefined;
+  /** When its request came. */
+  #since = 0;
+  #remoteAddr: Addr | undefined;
   /** `bytesRead` of the socket when the newest request was announced. */
   #headEnd = 0;
   /** A response has said that it is the last one. */
@@ -196,7 +200,7 @@ class NodeConn implements Conn {
   /** A session that began during the drain has had no stream yet. */
   #awaitsStream = false;
   /** The exchanges in flight, of a session of HTTP/2. */
-  readonly #streams = new Set<Stream>();
+  #streams: Set<Stream> | undefined;
   /** It was found between two requests. */
   #isResting = false;
 
@@ -204,45 +208,62 @@ class NodeConn implements Conn {
     this.isHandshaken = !isSecure;
     this.socket = this.#accepted = socket;
     this.#onConnState = onConnState;
-    this.remoteAddr = peerAddr(socket);
+    // Once it is closed it tells no more.
+    if (onConnState !== undefined) void this.remoteAddr;
+  }
+
+  get remoteAddr(): Addr {
+    this.#remoteAddr ??= peerAddr(this.#accepted);
+    return this.#remoteAddr;
   }
 
   state(): ConnState {
     if (this.#accepted.destroyed) return "closed";
     if (this.#hijacked) return "hijacked";
-    if (this.#streams.size > 0) return "active";
-    if (this.#session !== undefined) return this.#awaitsStream ? "new" : "idle";
-    if (this.#exchange === undefined) {
+    if (this.#session !== undefined) {
+      if (this.#streams !== undefined && this.#streams.size > 0) return "active";
+      return this.#awaitsStream ? "new" : "idle";
+    }
+    if (this.#response === undefined) {
       if (this.#isResting && this.socket.bytesRead === this.#headEnd) return "idle";
       return this.isHandshaken && this.socket.bytesRead > 0 ? "active" : "new";
     }
-    const { req, res } = this.#exchange;
-    if (this.#closing || !res.writableFinished || !req.complete) return "active";
+    const res = this.#response.deref();
+    if (this.#closing || res?.writableFinished === false) return "active";
+    const req = res?.req ?? newestRequest(this.socket);
+    if (req?.complete === false) return "active";
     // The bytes after a request without a body are the next one. After a body it is not known
     // whose they are, and the connection counts as idle, as any between two requests does in Go.
-    return this.socket.bytesRead > this.#headEnd && !hasBody(req) ? "active" : "idle";
+    const hasMore = this.socket.bytesRead > this.#headEnd;
+    return hasMore && req !== undefined && !hasBody(req) ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
-    const [stream = this.#exchangeInFlight()] = this.#streams;
+    const [stream = this.#exchangeInFlight()] = this.#streams ?? [];
     if (stream === undefined) return undefined;
     const { method = "", url = "", since } = stream;
     return { method, path: pathOf(url), since };
   }
 
   #exchangeInFlight(): Stream | undefined {
-    if (this.#exchange === undefined || this.#exchange.res.writableFinished) return undefined;
-    const { req: { method, url }, since } = this.#exchange;
-    return { method, url, since };
+    const res = this.#response?.deref();
+    if (res === undefined || res.writableFinished) return undefined;
+    const { method, url } = res.req;
+    return { method, url, since: this.#since };
   }
 
   get hasSession(): boolean {
     return this.#session !== undefined;
   }
 
-  /** It was found with this exchange in flight. */
-  resume({ req, res }: Exchange): void {
-    this.#exchange = { req, res, since: this.acceptedAt };
+  /** It was found with this response in flight. */
+  resume(res: Exchange["res"]): void {
+    this.#hold(res, this.acceptedAt);
+  }
+
+  #hold(res: Exchange["res"], since: number): void {
+    this.#response = hold(res);
+    this.#since = since;
     this.#headEnd = this.socket.bytesRead;
   }
 
@@ -258,9 +279,10 @@ class NodeConn implements Conn {
     onChange: (() => void) | undefined,
   ): void {
     this.#awaitsStream = false;
-    this.#streams.add(stream);
+    const streams = this.#streams ??= new Set();
+    streams.add(stream);
     ended.once("close", () => {
-      this.#streams.delete(stream);
+      streams.delete(stream);
       onChange?.();
     });
   }
@@ -273,17 +295,16 @@ class NodeConn implements Conn {
     onChange: (() => void) | undefined,
   ): boolean {
     if (this.#closing) return false;
-    const exchange = { req, res, since: performance.now() };
+    const since = Math.trunc(performance.now());
     if (this.#session !== undefined) {
       const { method, url } = req;
       // The cast: of both kinds of response, one with a session is of HTTP/2.
       const { stream } = res as http2.Http2ServerResponse;
-      this.beginStream({ method, url, since: exchange.since }, stream, onChange);
+      this.beginStream({ method, url, since }, stream, onChange);
       return true;
     }
-    this.#exchange = exchange;
-    this.#headEnd = this.socket.bytesRead;
-    if (isLast) this.#endAfter(exchange, onChange);
+    this.#hold(res, since);
+    if (isLast) this.#endAfter(res, onChange);
     if (this.#onConnState !== undefined) this.#announceExchange(res);
     return true;
   }
@@ -313,19 +334,17 @@ class NodeConn implements Conn {
   }
 
   #endAfterCurrent(onChange: (() => void) | undefined): void {
-    const exchange = this.#exchange;
-    if (exchange !== undefined && !exchange.res.writableFinished) {
-      this.#endAfter(exchange, onChange);
-    }
+    const res = this.#response?.deref();
+    if (res !== undefined && !res.writableFinished) this.#endAfter(res, onChange);
   }
 
-  /** Makes this exchange the last one of its connection, if its head does not say otherwise yet. */
-  #endAfter({ req, res }: Exchange, onChange: (() => void) | undefined): void {
+  /** Makes this response the last one of its connection, if its head does not say otherwise yet. */
+  #endAfter(res: Exchange["res"], onChange: (() => void) | undefined): void {
     if (onChange !== undefined) res.once("close", onChange);
     if (res.headersSent || this.#closing) return;
     this.#closing = true;
     res.setHeader("connection", "close");
-    lingerOver(this.socket, req);
+    lingerOver(this.socket, res.req);
   }
 
   closeIdle(): void {
@@ -351,11 +370,34 @@ class NodeConn implements Conn {
   #announceExchange(res: Exchange["res"]): void {
     this.announce("active");
     res.once("close", () => {
-      const over = this.#exchange?.res === res && !this.socket.destroyed &&
+      const over = this.#response?.deref() === res && !this.socket.destroyed &&
         !this.socket.writableEnded;
       if (over) this.announce("idle");
     });
   }
+}
+
+/** What does not keep a response that nobody else needs; on Bun the socket does not hold it either. */
+interface Held {
+  deref(): Exchange["res"] | undefined;
+}
+
+const hold: (res: Exchange["res"]) => Held = "bun" in process.versions
+  ? (res) => ({ deref: () => res })
+  : (res) => new WeakRef(res);
+
+/** A listener of a socket's, for what wants its connection. */
+function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
+  return function (this: Tracked) {
+    if (this[CONN] !== undefined) gone(this[CONN]);
+  };
+}
+
+/** The last request that was parsed on a socket, as long as node keeps it. */
+function newestRequest(socket: net.Socket): http.IncomingMessage | undefined {
+  // The cast: the parser is not in the types.
+  const { parser } = socket as { parser?: { incoming?: http.IncomingMessage | null } | null };
+  return parser?.incoming ?? undefined;
 }
 
 /** Its owner may write to it all the same, which is an error that nobody listens to yet. */
