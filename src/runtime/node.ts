@@ -10,7 +10,8 @@ import type { Addr } from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
 import type { Driver } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
-import { type Exchange, listening, NodeDriver, type NodeServer, peerAddr } from "./node_conns.ts";
+import { type Exchange, peerAddr } from "./node_conn.ts";
+import { listening, NodeDriver, type NodeServer } from "./node_conns.ts";
 
 /** Starts a server on `node:http`. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {

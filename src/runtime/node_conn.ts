@@ -1,0 +1,268 @@
+import type http from "node:http";
+import type http2 from "node:http2";
+import type net from "node:net";
+import process from "node:process";
+import {
+  type Addr,
+  type Conn,
+  type ConnState,
+  inFlight,
+  pathOf,
+  type RequestInFlight,
+} from "../conn.ts";
+import type { ServeSettings } from "../options.ts";
+import { lingerOver } from "./node_linger.ts";
+
+/** A request and its response, as node has them. */
+export interface Exchange {
+  req: http.IncomingMessage | http2.Http2ServerRequest;
+  res: http.ServerResponse | http2.Http2ServerResponse;
+}
+
+/** A stream of HTTP/2: what was asked for, and when. */
+export interface Stream {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly since: number;
+}
+
+/** From a socket to its connection, on the path of every request. */
+export const CONN: unique symbol = Symbol("graceful connection");
+
+/** What has a connection of ours. */
+export type Tracked = net.Socket & { [CONN]?: NodeConn };
+
+/** A session of HTTP/2 over one. */
+export type Session = http2.Http2Session & { [CONN]?: NodeConn };
+
+/** One connection of a node server. Its state is read off its sockets and its newest exchange. */
+export class NodeConn implements Conn {
+  /** In whole ms, as each time here: other numbers would be an object each. */
+  readonly acceptedAt: number = Math.trunc(performance.now());
+  /** The one that requests come over: with TLS not the one that was accepted. */
+  socket: net.Socket;
+  /** What was read is HTTP. */
+  isHandshaken: boolean;
+  readonly #accepted: net.Socket;
+  readonly #onConnState: ServeSettings["onConnState"];
+  /**
+   * The newest response, which of a pipeline is the last to end. The socket holds it until that: an idle
+   * connection would keep it, and its request, for nothing.
+   */
+  #response: Held | undefined;
+  /** When its request came. */
+  #since = 0;
+  #remoteAddr: Addr | undefined;
+  /** `bytesRead` of the socket when the newest request was announced. */
+  #headEnd = 0;
+  /** A response has said that it is the last one. */
+  #closing = false;
+  #hijacked = false;
+  #session: http2.ServerHttp2Session | undefined;
+  /** A session that began during the drain has had no stream yet. */
+  #awaitsStream = false;
+  /** The exchanges in flight, of a session of HTTP/2. */
+  #streams: Set<Stream> | undefined;
+  /** It was found between two requests. */
+  #isResting = false;
+
+  constructor(socket: net.Socket, isSecure: boolean, onConnState: ServeSettings["onConnState"]) {
+    this.isHandshaken = !isSecure;
+    this.socket = this.#accepted = socket;
+    this.#onConnState = onConnState;
+    // Once it is closed it tells no more.
+    if (onConnState !== undefined) void this.remoteAddr;
+  }
+
+  get remoteAddr(): Addr {
+    this.#remoteAddr ??= peerAddr(this.#accepted);
+    return this.#remoteAddr;
+  }
+
+  state(): ConnState {
+    if (this.#accepted.destroyed) return "closed";
+    if (this.#hijacked) return "hijacked";
+    if (this.#session !== undefined) {
+      if (this.#streams !== undefined && this.#streams.size > 0) return "active";
+      return this.#awaitsStream ? "new" : "idle";
+    }
+    if (this.#response === undefined) {
+      if (this.#isResting && this.socket.bytesRead === this.#headEnd) return "idle";
+      return this.isHandshaken && this.socket.bytesRead > 0 ? "active" : "new";
+    }
+    const res = this.#response.deref();
+    if (this.#closing || res?.writableFinished === false) return "active";
+    const req = res?.req ?? newestRequest(this.socket);
+    if (req?.complete === false) return "active";
+    // The bytes after a request without a body are the next one. After a body it is not known
+    // whose they are, and the connection counts as idle, as any between two requests does in Go.
+    const hasMore = this.socket.bytesRead > this.#headEnd;
+    return hasMore && req !== undefined && !hasBody(req) ? "active" : "idle";
+  }
+
+  request(): RequestInFlight | undefined {
+    const [stream = this.#exchangeInFlight()] = this.#streams ?? [];
+    if (stream === undefined) return undefined;
+    const { method = "", url = "", since } = stream;
+    return { method, path: pathOf(url), since };
+  }
+
+  #exchangeInFlight(): Stream | undefined {
+    const res = this.#response?.deref();
+    if (res === undefined || res.writableFinished) return undefined;
+    const { method, url } = res.req;
+    return { method, url, since: this.#since };
+  }
+
+  get hasSession(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** It was found with this response in flight. */
+  resume(res: Exchange["res"]): void {
+    this.#hold(res, this.acceptedAt);
+  }
+
+  #hold(res: Exchange["res"], since: number): void {
+    this.#response = hold(res);
+    this.#since = since;
+    this.#headEnd = this.socket.bytesRead;
+  }
+
+  /** It was found between two requests. */
+  rest(): void {
+    this.#isResting = true;
+    this.#headEnd = this.socket.bytesRead;
+  }
+
+  beginStream(
+    stream: Stream,
+    ended: Pick<http2.ServerHttp2Stream, "once">,
+    onChange: (() => void) | undefined,
+  ): void {
+    this.#awaitsStream = false;
+    const streams = this.#streams ??= new Set();
+    streams.add(stream);
+    ended.once("close", () => {
+      streams.delete(stream);
+      onChange?.();
+    });
+  }
+
+  /** A request has come, which may be the last. With `onChange` the server is draining. */
+  begin(
+    req: Exchange["req"],
+    res: Exchange["res"],
+    isLast: boolean,
+    onChange: (() => void) | undefined,
+  ): boolean {
+    if (this.#closing) return false;
+    const since = Math.trunc(performance.now());
+    if (this.#session !== undefined) {
+      const { method, url } = req;
+      // The cast: of both kinds of response, one with a session is of HTTP/2.
+      const { stream } = res as http2.Http2ServerResponse;
+      this.beginStream({ method, url, since }, stream, onChange);
+      return true;
+    }
+    this.#hold(res, since);
+    if (isLast) this.#endAfter(res, onChange);
+    if (this.#onConnState !== undefined) this.#announceExchange(res);
+    return true;
+  }
+
+  hijack(): void {
+    this.#hijacked = true;
+    this.announce("hijacked");
+  }
+
+  /**
+   * The client has chosen HTTP/2. If the drain came between its connection and this, its first
+   * request is on the way: GOAWAY would turn that away.
+   */
+  startSession(session: http2.ServerHttp2Session & Session, isDraining: boolean): void {
+    session[CONN] = this;
+    this.#session = session;
+    this.#awaitsStream = isDraining;
+  }
+
+  startLameDuck(): void {
+    if (this.#session === undefined) this.#endAfterCurrent(undefined);
+  }
+
+  startDrain(onChange: () => void): void {
+    if (this.#session !== undefined) this.#session.close();
+    else this.#endAfterCurrent(onChange);
+  }
+
+  #endAfterCurrent(onChange: (() => void) | undefined): void {
+    const res = this.#response?.deref();
+    if (res !== undefined && !res.writableFinished) this.#endAfter(res, onChange);
+  }
+
+  /** Makes this response the last one of its connection, if its head does not say otherwise yet. */
+  #endAfter(res: Exchange["res"], onChange: (() => void) | undefined): void {
+    if (onChange !== undefined) res.once("close", onChange);
+    if (res.headersSent || this.#closing) return;
+    this.#closing = true;
+    res.setHeader("connection", "close");
+    lingerOver(this.socket, res.req);
+  }
+
+  closeIdle(): void {
+    if (this.#session !== undefined) this.#session.close();
+    else this.#accepted.destroy();
+  }
+
+  destroy(): void {
+    this.#session?.destroy();
+    this.#accepted.destroy();
+  }
+
+  announce(state: ConnState): void {
+    if (this.#onConnState === undefined) return;
+    this.#onConnState(state, {
+      state,
+      age: performance.now() - this.acceptedAt,
+      remoteAddr: this.remoteAddr,
+      ...inFlight(this.request(), performance.now()),
+    });
+  }
+
+  #announceExchange(res: Exchange["res"]): void {
+    this.announce("active");
+    res.once("close", () => {
+      const over = this.#response?.deref() === res && !this.socket.destroyed &&
+        !this.socket.writableEnded;
+      if (over) this.announce("idle");
+    });
+  }
+}
+
+/** What does not keep a response that nobody else needs; on Bun the socket does not hold it either. */
+interface Held {
+  deref(): Exchange["res"] | undefined;
+}
+
+const hold: (res: Exchange["res"]) => Held = "bun" in process.versions
+  ? (res) => ({ deref: () => res })
+  : (res) => new WeakRef(res);
+
+/** The last request that was parsed on a socket, as long as node keeps it. */
+function newestRequest(socket: net.Socket): http.IncomingMessage | undefined {
+  // The cast: the parser is not in the types.
+  const { parser } = socket as { parser?: { incoming?: http.IncomingMessage | null } | null };
+  return parser?.incoming ?? undefined;
+}
+
+function hasBody(req: Exchange["req"]): boolean {
+  return req.headers["transfer-encoding"] !== undefined ||
+    Number(req.headers["content-length"] ?? 0) > 0;
+}
+
+/** The client's address. */
+export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
+  return remoteAddress === undefined || remotePort === undefined
+    ? { transport: "unix", path: "" }
+    : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+}

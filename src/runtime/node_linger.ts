@@ -1,0 +1,21 @@
+import type net from "node:net";
+import { LINGER } from "./last_response.ts";
+import type { Exchange } from "./node_conn.ts";
+
+/**
+ * Closing a socket on which bytes are yet to be read resets it, and the reset takes with it what
+ * the client has not read of the answer. So an upload that was answered unread may go on for a
+ * while: Go's `closeWriteAndWait`.
+ */
+export function lingerOver(socket: net.Socket, req: Exchange["req"]): void {
+  const destroySoon = socket.destroySoon.bind(socket);
+  // What node calls when the last response of a connection has been written.
+  socket.destroySoon = () => {
+    if (req.complete) return destroySoon();
+    socket.end();
+    req.resume();
+    const timer = setTimeout(() => socket.destroy(), LINGER);
+    socket.once("close", () => clearTimeout(timer));
+    req.once("end", destroySoon);
+  };
+}
