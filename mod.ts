@@ -20,6 +20,8 @@ export type { Cleanup, GracefulOptions } from "./src/process/graceful_options.ts
 export type { GracefulEvent } from "./src/process/events.ts";
 export type { GracefulReport } from "./src/process/graceful_report.ts";
 export { serve } from "./src/serve.ts";
+export { serveTcp } from "./src/serve_tcp.ts";
+export type { TcpConn, TcpHandler, TcpOptions } from "./src/tcp_options.ts";
 export type { Server } from "./src/server.ts";
 export type { Listener, ListenOptions } from "./src/listen_options.ts";
 export { listen } from "./src/upgrade/listener.ts";

@@ -21,9 +21,12 @@ import { Changes, drain } from "./shutdown.ts";
 export interface Server extends AsyncDisposable {
   /** Where it listens. */
   readonly addr: Addr;
-  /** A URL that reaches it from this machine. For a unix socket, `http+unix:` and its path. */
+  /**
+   * A URL that reaches it from this machine. For a unix socket, `http+unix:` and its path. Of a server
+   * of `serveTcp`, `tcp:` and `tcp+unix:`.
+   */
   readonly url: string;
-  /** What runs its HTTP. */
+  /** What runs its HTTP. `"node"` for a server of `serveTcp`, which runs on `node:net`. */
   readonly engine: Engine;
   /** How a successor gets its listener; undefined if that is not one that can be handed on. */
   readonly handoff: "inherit" | "reuseport" | undefined;
@@ -105,8 +108,7 @@ export class DrivenServer implements Server {
   }
 
   get url(): string {
-    const { addr, secure } = this.#driver;
-    const scheme = secure ? "https" : "http";
+    const { addr, secure, scheme = secure ? "https" : "http" } = this.#driver;
     if (addr.transport === "unix") return `${scheme}+unix://${encodeURIComponent(addr.path)}/`;
     const any = addr.hostname === "0.0.0.0" || addr.hostname === "::";
     const hostname = any ? "localhost" : addr.hostname;

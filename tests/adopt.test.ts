@@ -6,7 +6,7 @@ import http2 from "node:http2";
 import https from "node:https";
 import net from "node:net";
 import tls from "node:tls";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type AdoptOptions, graceful, type NativeServer, type Server } from "../mod.ts";
 import { connect, type ConnectOptions, type RawClient, request } from "./support/client.ts";

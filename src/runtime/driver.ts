@@ -17,6 +17,8 @@ export interface Driver {
   /** Where it listens. For a TCP port 0, the port that the system chose. */
   readonly addr: Addr;
   readonly secure: boolean;
+  /** What its URL begins with, if it does not speak HTTP. */
+  readonly scheme?: string;
   /** How connections have ended since {@linkcode Driver.startDrain}. */
   readonly tally: Tally;
 

@@ -161,7 +161,8 @@ function refuseUpgrade(socket: net.Socket): void {
   socket.end(UPGRADE_REFUSED);
 }
 
-function localAddr(listener: net.Server): Addr {
+/** Where it listens. */
+export function localAddr(listener: net.Server): Addr {
   const address = listener.address();
   if (address === null) throw new Error("The server does not listen");
   return typeof address === "string"

@@ -1,0 +1,45 @@
+import type { Server } from "./server.ts";
+import { startServer } from "./start_server.ts";
+import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./tcp_options.ts";
+
+/**
+ * Serves a protocol of one's own over TCP, or over a unix socket, with the shutdown of
+ * {@linkcode serve}: the handler is called for each connection, and says when it is idle.
+ *
+ * During a shutdown idle connections are closed at the first poll, and active ones as soon as their
+ * handler says that they are idle, or returns; one that has sent nothing is kept until it is 5 s
+ * old. With `idleGrace` idle ones stay open that long, those too that become idle in that time.
+ *
+ * Resolves once the server listens. Deno asks for `--allow-net`; for a unix socket, for
+ * `--allow-read` and `--allow-write` too.
+ *
+ * @throws {TypeError} If `handler` is no function, an option has the wrong type or contradicts
+ * another.
+ * @throws {RangeError} If an option is out of range.
+ * @throws {UpgradeError} With `handoff`, on Deno without `--allow-ffi`, and on Deno and Bun on
+ * another system than Linux.
+ * @throws {Error} If it cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
+ * open.
+ * @throws The reason of `signal`, if that has aborted before the server listens.
+ *
+ * @example
+ * ```ts
+ * import { serveTcp } from "@x/graceful";
+ *
+ * const server = await serveTcp(async ({ readable, writable, setState }) => {
+ *   const writer = writable.getWriter();
+ *   for await (const chunk of readable) {
+ *     await writer.write(chunk);
+ *     setState("idle");
+ *   }
+ * }, { port: 0, hostname: "127.0.0.1" });
+ * await server.shutdown({ timeout: 15_000 });
+ * ```
+ */
+export async function serveTcp(handler: TcpHandler, options: TcpOptions = {}): Promise<Server> {
+  checkServeTcp(handler, options);
+  return await startServer(options, async ({ backlog, draining, socket }) => {
+    const { startTcp } = await import("./runtime/tcp.ts");
+    return await startTcp(handler, tcpSettings({ ...options, backlog }, draining, socket));
+  });
+}

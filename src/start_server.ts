@@ -1,0 +1,73 @@
+import { complain } from "./complain.ts";
+import type { Addr } from "./conn.ts";
+import type { ServeOptions } from "./options.ts";
+import type { Driver } from "./runtime/driver.ts";
+import { DrivenServer, type Server } from "./server.ts";
+import { listenerFor, type SharedListener } from "./upgrade/listener.ts";
+
+/** What a driver is started with, beside the options of its kind of server. */
+export interface StartContext {
+  readonly backlog: number | undefined;
+  /** Aborts when the drain starts. */
+  readonly draining: AbortSignal;
+  /** The socket's address, if the driver is to accept on one that it is given later. */
+  readonly socket: Addr | undefined;
+}
+
+/** The options that are the same for each kind of server. */
+export type StartOptions = Omit<ServeOptions, "onError">;
+
+/** Starts a server once its options are checked: resolves when it listens, with nothing left open if not. */
+export async function startServer(
+  options: StartOptions,
+  startDriver: (context: StartContext) => Promise<Driver>,
+): Promise<Server> {
+  options.signal?.throwIfAborted();
+  const listener = await listenerFor(options);
+  const server = await start(listener, options.backlog, startDriver);
+  if (options.signal !== undefined) await closeWith(options.signal, server);
+  try {
+    options.onListen?.(server.addr);
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+  return server;
+}
+
+/** Starts a server that accepts on the listener, or without one listens for itself. */
+async function start(
+  listener: SharedListener | undefined,
+  backlog: number | undefined,
+  startDriver: (context: StartContext) => Promise<Driver>,
+): Promise<DrivenServer> {
+  const drainStart = new AbortController();
+  let server;
+  try {
+    const driver = await startDriver({
+      backlog: backlog ?? listener?.backlog,
+      draining: drainStart.signal,
+      socket: listener?.addr,
+    });
+    server = new DrivenServer(driver, drainStart, listener);
+    await listener?.giveTo(driver);
+    return server;
+  } catch (error) {
+    if (server === undefined) listener?.close();
+    else await server.close();
+    throw error;
+  }
+}
+
+/** Closes the server when the signal aborts, which it may have done while the server started. */
+async function closeWith(signal: AbortSignal, server: Server): Promise<void> {
+  if (signal.aborted) {
+    await server.close();
+    throw signal.reason;
+  }
+  const close = () => {
+    server.close().catch(complain);
+  };
+  signal.addEventListener("abort", close, { once: true });
+  server.finished.then(() => signal.removeEventListener("abort", close));
+}
