@@ -1,10 +1,10 @@
-import { checkType, refuse } from "./checks.ts";
+import { checkType } from "./checks.ts";
 import { complain } from "./complain.ts";
 import type { ConnInfo, ConnState } from "./conn.ts";
 import {
+  checkNativeServer,
   closedByOwner,
   driverOf,
-  isNativeServer,
   type NativeServer,
 } from "./runtime/adopt_native.ts";
 import { DrivenServer, type Server } from "./server.ts";
@@ -52,13 +52,7 @@ const adopted = new WeakMap<NativeServer, Server>();
  * ```
  */
 export function adopt(native: NativeServer, options: AdoptOptions = {}): Server {
-  if (!isNativeServer(native)) {
-    refuse(
-      "adopt as 'native'",
-      "a server of Node's modules, of Deno.serve or of Bun.serve",
-      native,
-    );
-  }
+  checkNativeServer(native);
   checkType("adopt as 'onConnState'", options.onConnState, "function");
   return adopted.get(native) ?? adoptFirst(native, options);
 }

@@ -1,4 +1,5 @@
 /** Which servers that somebody else made can be driven, and by what. */
+import { refuse } from "../checks.ts";
 import type { ServeSettings } from "../options.ts";
 import { AdoptedBunDriver, type BunNativeServer, isBunServer } from "./bun_adopt.ts";
 import { AdoptedDenoDriver, type DenoNativeServer, isDenoServer } from "./deno_adopt.ts";
@@ -14,6 +15,12 @@ export type NativeServer = NodeNativeServer | DenoNativeServer | BunNativeServer
 /** Whether a value looks like a {@linkcode NativeServer}. */
 export function isNativeServer(value: unknown): value is NativeServer {
   return isNodeServer(value) || isDenoServer(value) || isBunServer(value);
+}
+
+/** Refuses what is none. */
+export function checkNativeServer(native: unknown): asserts native is NativeServer {
+  if (isNativeServer(native)) return;
+  refuse("adopt as 'native'", "a server of Node's modules, of Deno.serve or of Bun.serve", native);
 }
 
 /** Drives a server that somebody else made. */

@@ -9,9 +9,9 @@ import { NodeRequest, sendNodeResponse } from "srvx/node";
 import type { Addr } from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
 import type { Driver } from "./driver.ts";
-import { listenError } from "./listen_error.ts";
 import { type Exchange, peerAddr } from "./node_conn.ts";
-import { listening, NodeDriver, type NodeServer } from "./node_conns.ts";
+import { NodeDriver, type NodeServer } from "./node_conns.ts";
+import { listen } from "./node_listen.ts";
 
 /** Starts a server on `node:http`. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {
@@ -47,20 +47,6 @@ function plainListener(server: NodeServer): net.Server {
     { allowHalfOpen: true, noDelay: true },
     (socket) => server.emit("connection", socket),
   );
-}
-
-async function listen(listener: net.Server, settings: ServeSettings): Promise<void> {
-  const { listen, backlog, reusePort } = settings;
-  try {
-    await listening(
-      listener,
-      listen.transport === "unix"
-        ? { path: listen.path, backlog }
-        : { host: listen.hostname, port: listen.port, backlog, reusePort },
-    );
-  } catch (error) {
-    throw listenError(listen, error);
-  }
 }
 
 /** Turns the requests of `node:http` into those of a fetch handler. */

@@ -7,6 +7,7 @@ import type { Addr } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./node_conn.ts";
+import { listening, localAddr } from "./node_listen.ts";
 import type { OpenConnection } from "./node_open_conns.ts";
 import { TableDriver } from "./table_driver.ts";
 
@@ -161,15 +162,6 @@ function refuseUpgrade(socket: net.Socket): void {
   socket.end(UPGRADE_REFUSED);
 }
 
-/** Where it listens. */
-export function localAddr(listener: net.Server): Addr {
-  const address = listener.address();
-  if (address === null) throw new Error("The server does not listen");
-  return typeof address === "string"
-    ? { transport: "unix", path: address }
-    : { transport: "tcp", hostname: address.address, port: address.port };
-}
-
 /**
  * Deno ends a connection behind each response of a server that does not listen, although the
  * response did not say so, and a request may have crossed that.
@@ -177,22 +169,6 @@ export function localAddr(listener: net.Server): Addr {
 function seemToListen(listener: net.Server): void {
   Object.defineProperty(listener, "listening", { value: true, configurable: true });
   listener.once("close", () => Reflect.deleteProperty(listener, "listening"));
-}
-
-/** Resolves when the server listens, rejects if it cannot. */
-export function listening(
-  listener: net.Server,
-  where: net.ListenOptions | { fd: number },
-  backlog?: number,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    listener.once("error", reject);
-    // The cast: the types leave `fd` out.
-    listener.listen(where as net.ListenOptions & number, backlog as number, () => {
-      listener.off("error", reject);
-      resolve();
-    });
-  });
 }
 
 /**

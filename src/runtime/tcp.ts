@@ -9,9 +9,8 @@ import type { Addr, Conn, ConnState, RequestInFlight } from "../conn.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../tcp_options.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
-import { listenError } from "./listen_error.ts";
 import { peerAddr } from "./node_conn.ts";
-import { listening, localAddr } from "./node_conns.ts";
+import { listen, listening, localAddr } from "./node_listen.ts";
 import { TableDriver } from "./table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
@@ -23,22 +22,6 @@ export async function startTcp(handler: TcpHandler, settings: TcpSettings): Prom
   // From here on an error of the listener is not one of starting it.
   listener.on("error", settings.onError);
   return driver;
-}
-
-async function listen(
-  listener: net.Server,
-  { listen, backlog, reusePort }: TcpSettings,
-): Promise<void> {
-  try {
-    await listening(
-      listener,
-      listen.transport === "unix"
-        ? { path: listen.path, backlog }
-        : { host: listen.hostname, port: listen.port, backlog, reusePort },
-    );
-  } catch (error) {
-    throw listenError(listen, error);
-  }
 }
 
 class TcpDriver extends TableDriver<TcpConnection> implements Driver {
