@@ -18,20 +18,22 @@ interface Upgraders {
   Bun: { upgrade(request: Request): boolean };
 }
 
-/** A server whose WebSockets echo, on an engine that has them. */
-function echoServer(engine: Engine): Promise<Server> {
+/** A server whose WebSockets echo, on an engine that has them; after the gate, if there is one. */
+function echoServer(engine: Engine, gate?: () => Promise<void>): Promise<Server> {
   const options = { port: 0, hostname: "127.0.0.1", engine };
   if (engine === "bun") {
     const websocket = {
       message: (socket: { send(data: string): void }, data: string) => socket.send(data),
     };
-    return serve((request: Request, { native }: ServeInfo) => {
+    return serve(async (request: Request, { native }: ServeInfo) => {
+      await gate?.();
       const upgraded = (native as Upgraders["Bun"]).upgrade(request);
       // Bun wants no response for what it has upgraded.
       return upgraded ? undefined as unknown as Response : new Response("no", { status: 400 });
     }, { ...options, websocket });
   }
-  return serve((request) => {
+  return serve(async (request) => {
+    await gate?.();
     const { Deno } = globalThis as unknown as Upgraders;
     const { socket, response } = Deno.upgradeWebSocket(request);
     socket.onmessage = ({ data }) => socket.send(data);
@@ -65,6 +67,21 @@ for (const engine of engines) {
     const done = server.shutdown();
     assertEquals(await Promise.all(sockets.map(({ code }) => code)), [1001, 1001]);
     assertEquals((await deadline(done, SOON)).reason, "drained");
+  });
+
+  test(`${on}: a WebSocket that opens during the drain is told 1001 too`, async () => {
+    const [arrived, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const server = await echoServer(engine, async () => {
+      arrived.resolve();
+      await gate.promise;
+    });
+    const socket = new WebSocket(server.url.replace("http", "ws"));
+    const code = once(socket, "close").then(([event]) => event.code);
+    await deadline(arrived.promise, SOON);
+    const done = server.shutdown();
+    gate.resolve();
+    assertEquals(await deadline(code, SOON), 1001);
+    await deadline(done, SOON);
   });
 
   test(`${on}: close() ends a WebSocket whose client does not answer`, async () => {

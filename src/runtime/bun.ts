@@ -107,11 +107,15 @@ class BunDriver implements Driver {
   /** The user's handlers of WebSockets, and a set of those that are open. */
   #follow(handlers: BunWebSocketHandlers): BunWebSocketHandlers {
     const sockets = this.#webSockets;
+    const isDraining = () => this.#drainStart !== undefined;
     return {
       ...handlers,
       open(socket) {
         sockets.set(socket, performance.now());
-        return handlers.open?.(socket);
+        const opened = handlers.open?.(socket);
+        // Its handler has taken its time: the drain has come before it.
+        if (isDraining()) socket.close(GOING_AWAY, "");
+        return opened;
       },
       close(socket, code, reason) {
         sockets.delete(socket);
