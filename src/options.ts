@@ -3,6 +3,7 @@ import type { Addr, ConnInfo, ConnState } from "./conn.ts";
 import { checkMilliseconds, checkSignal, checkText, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen_options.ts";
 import type { Engine } from "./runtime/driver.ts";
+import type { WebSocketHandlers } from "./websocket_options.ts";
 
 /** What a handler is told beside the request. */
 export interface ServeInfo {
@@ -105,8 +106,11 @@ export interface ServeOptions {
    * `"bun"`, which does not show its connections: `"auto"` is then `"node"`.
    */
   onConnState?: (state: ConnState, conn: ConnInfo) => void;
-  /** The handlers of WebSockets of the engine `"bun"`, passed on as they are. Only with that one. */
-  websocket?: object;
+  /**
+   * The handlers of WebSockets of the engine `"bun"`, and their options, passed on as they are. Only
+   * with that engine.
+   */
+  websocket?: WebSocketHandlers;
 }
 
 /** Options of `server.shutdown()`. */
@@ -155,7 +159,7 @@ export interface ServeSettings {
   readonly draining: AbortSignal;
   readonly onError: (error: unknown) => Response | Promise<Response>;
   readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
-  readonly websocket: object | undefined;
+  readonly websocket: WebSocketHandlers | undefined;
 }
 
 const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];

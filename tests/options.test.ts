@@ -113,7 +113,7 @@ for (const engine of engines) {
 
   test(`${on}: websocket is Bun's`, async () => {
     if (engine === "bun") return;
-    const options = { port: 0, engine, websocket: {} };
+    const options = { port: 0, engine, websocket: { message() {} } };
     const error = await assertRejects(() => serve(handler, options), TypeError);
     assertStringIncludes(error.message, "'websocket'");
   });

@@ -3,9 +3,10 @@ import process from "node:process";
 import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
 import { NEW_CONN_LIFETIME } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
+import type { ServerWebSocket, WebSocketHandlers } from "../websocket_options.ts";
 import { BunInfo, Flights } from "./bun_flights.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
-import { bun, type BunServer, type BunWebSocket, type BunWebSocketHandlers } from "./bun_types.ts";
+import { bun, type BunServer } from "./bun_types.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
 import { isUpgrade, LINGER, sayingClose, upgradeRefused } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
@@ -26,7 +27,7 @@ class BunDriver implements Driver {
   #listener: number | undefined;
   readonly #flights: Flights;
   /** The open ones, and when they were opened. */
-  readonly #webSockets = new Map<BunWebSocket, number>();
+  readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
   #drainStart: number | undefined;
   #openAtStart = 0;
@@ -105,7 +106,7 @@ class BunDriver implements Driver {
   }
 
   /** The user's handlers of WebSockets, and a set of those that are open. */
-  #follow(handlers: BunWebSocketHandlers): BunWebSocketHandlers {
+  #follow(handlers: WebSocketHandlers): WebSocketHandlers {
     const sockets = this.#webSockets;
     const isDraining = () => this.#drainStart !== undefined;
     return {

@@ -10,18 +10,6 @@ export interface BunServer {
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 
-/** What is used of a WebSocket of a server of Bun. */
-export interface BunWebSocket {
-  readonly remoteAddress: string;
-  close(code: number, reason: string): void;
-}
-
-/** What is used of the handlers of WebSockets. */
-export interface BunWebSocketHandlers {
-  open?(socket: BunWebSocket): unknown;
-  close?(socket: BunWebSocket, code: number, reason: string): unknown;
-}
-
 /** A listener of TCP or of a unix socket. */
 export interface BunListener {
   readonly port: number;
