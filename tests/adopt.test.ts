@@ -261,6 +261,41 @@ test(`${runtime}: an upgrade that comes during the drain is refused with 503`, a
   await deadline(done, SOON);
 });
 
+test(`${runtime}: an upgrade that is refused does not hold up the drain`, async () => {
+  const native = http.createServer((_req, res) => void res.end("hello"));
+  native.on("upgrade", () => {});
+  const server = adopt(native);
+  await listening(native);
+  const client = await connect(server.addr);
+  assertEquals(await answerTo(client, "/"), "hello");
+  // A client that does not end its side.
+  client.socket.removeAllListeners("end");
+  const done = server.shutdown({ idleGrace: SOON });
+  client.write(request("/", "Connection: Upgrade", "Upgrade: echo"));
+  assertEquals((await deadline(client.head(), SOON)).status, 503);
+  assertEquals((await deadline(done, SOON)).reason, "drained");
+  client.vanish();
+});
+
+test(`${runtime}: a request that its owner announces again is one`, async () => {
+  const native = http.createServer((_req, res) => void res.end("hello"));
+  native.on("checkContinue", (req, res) => {
+    res.writeContinue();
+    native.emit("request", req, res);
+  });
+  const states: string[] = [];
+  const server = adopt(native, { onConnState: (state) => states.push(state) });
+  await listening(native);
+  const client = await connect(server.addr);
+  client.write(request("POST /", "Expect: 100-continue", "Content-Length: 1"));
+  assertEquals((await deadline(client.head(), SOON)).status, 100);
+  client.write("x");
+  assertEquals((await deadline(client.response(), SOON)).body, "hello");
+  await deadline(server.shutdown(), SOON);
+  await deadline(client.closed, SOON);
+  assertEquals(states, ["new", "active", "idle", "closed"]);
+});
+
 /** What the tests use of the two runtimes' own servers. */
 interface Runtimes {
   Deno: { serve(options: object, handler: Handler): NativeServer };

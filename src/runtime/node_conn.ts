@@ -50,6 +50,8 @@ export class NodeConn implements Conn {
    * connection would keep it, and its request, for nothing.
    */
   #response: Held | undefined;
+  /** Whether its request has a body, for when nobody holds it any more. */
+  #hasBody = false;
   /** When its request came. */
   #since = 0;
   #remoteAddr: Addr | undefined;
@@ -96,8 +98,7 @@ export class NodeConn implements Conn {
     if (req?.complete === false) return "active";
     // The bytes after a request without a body are the next one. After a body it is not known
     // whose they are, and the connection counts as idle, as any between two requests does in Go.
-    const hasMore = this.socket.bytesRead > this.#headEnd;
-    return hasMore && req !== undefined && !hasBody(req) ? "active" : "idle";
+    return this.socket.bytesRead > this.#headEnd && !this.#hasBody ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
@@ -125,6 +126,7 @@ export class NodeConn implements Conn {
 
   #hold(res: Exchange["res"], since: number): void {
     this.#response = hold(res);
+    this.#hasBody = hasBody(res.req);
     this.#since = since;
     this.#headEnd = this.socket.bytesRead;
   }
@@ -157,6 +159,8 @@ export class NodeConn implements Conn {
     onChange: (() => void) | undefined,
   ): boolean {
     if (this.#closing) return false;
+    // One that its owner announces again, as after "checkContinue".
+    if (this.#response?.deref() === res) return true;
     const since = Math.trunc(performance.now());
     if (this.#session !== undefined) {
       const { method, url } = req;
@@ -239,6 +243,9 @@ export class NodeConn implements Conn {
   }
 }
 
+const CONTENT_LENGTH = "content-length";
+const TRANSFER_ENCODING = "transfer-encoding";
+
 /** What does not keep a response that nobody else needs; on Bun the socket does not hold it either. */
 interface Held {
   deref(): Exchange["res"] | undefined;
@@ -255,9 +262,18 @@ function newestRequest(socket: net.Socket): http.IncomingMessage | undefined {
   return parser?.incoming ?? undefined;
 }
 
-function hasBody(req: Exchange["req"]): boolean {
-  return req.headers["transfer-encoding"] !== undefined ||
-    Number(req.headers["content-length"] ?? 0) > 0;
+/** Read off the raw headers: node makes an object of them only for those who ask. */
+function hasBody({ rawHeaders }: Exchange["req"]): boolean {
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === CONTENT_LENGTH.length && name.toLowerCase() === CONTENT_LENGTH) {
+      return Number(rawHeaders[i + 1]) > 0;
+    }
+    if (name.length === TRANSFER_ENCODING.length && name.toLowerCase() === TRANSFER_ENCODING) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** The client's address. */

@@ -6,6 +6,7 @@ import type tls from "node:tls";
 import type { Addr } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
+import { LINGER } from "./last_response.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./node_conn.ts";
 import { listening, localAddr } from "./node_listen.ts";
 import type { OpenConnection } from "./node_open_conns.ts";
@@ -160,6 +161,10 @@ function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
 function refuseUpgrade(socket: net.Socket): void {
   socket.on("error", () => {});
   socket.end(UPGRADE_REFUSED);
+  // Nobody else may read on to see its end.
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LINGER);
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /**
