@@ -28,7 +28,7 @@ export { listen } from "./src/upgrade/listener.ts";
 // A type here: what makes one is `@x/graceful/upgrade`.
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options.ts";
-export type { ServerWebSocket, WebSocketHandlers } from "./src/websocket_options.ts";
+export type { ServerWebSocket, WebSocketHandlers } from "./src/runtime/websocket_options.ts";
 export type { Addr, ConnInfo, ConnState } from "./src/conn.ts";
 export type { NativeServer } from "./src/runtime/adopt_native.ts";
 export type { NodeNativeServer } from "./src/runtime/node_adopt.ts";

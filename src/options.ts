@@ -3,7 +3,7 @@ import type { Addr, ConnInfo, ConnState } from "./conn.ts";
 import { checkMilliseconds, checkSignal, checkText, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen_options.ts";
 import type { Engine } from "./runtime/driver.ts";
-import type { WebSocketHandlers } from "./websocket_options.ts";
+import type { WebSocketHandlers } from "./runtime/websocket_options.ts";
 
 /** What a handler is told beside the request. */
 export interface ServeInfo {

@@ -3,7 +3,7 @@ import process from "node:process";
 import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
 import { NEW_CONN_LIFETIME } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
-import type { ServerWebSocket, WebSocketHandlers } from "../websocket_options.ts";
+import type { ServerWebSocket, WebSocketHandlers } from "./websocket_options.ts";
 import { BunInfo, Flights } from "./bun_flights.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import { bun, type BunServer } from "./bun_types.ts";
