@@ -3,10 +3,12 @@ import { complain } from "./complain.ts";
 import type { ConnInfo, ConnState } from "./conn.ts";
 import {
   checkNativeServer,
-  closedByOwner,
   driverOf,
   type NativeServer,
+  whenClosed,
+  whenListening,
 } from "./runtime/adopt_native.ts";
+import { ServerClosedError } from "./errors.ts";
 import { DrivenServer, type Server } from "./server.ts";
 
 /** Options of {@linkcode adopt}. */
@@ -37,7 +39,8 @@ const adopted = new WeakMap<NativeServer, Server>();
  * that do not end by themselves. {@linkcode serve} does all of that.
  *
  * If its owner closes it, it has finished when the last of its connections is gone; a server of Bun does
- * not tell.
+ * not tell. One of Node's modules can then listen again, and be adopted anew. After a shutdown it cannot, as
+ * with Go's: it is closed again, and the console says so.
  *
  * @throws {TypeError} If it is not such a server, or an option has the wrong type.
  *
@@ -58,8 +61,21 @@ export function adopt(native: NativeServer, options: AdoptOptions = {}): Server 
 }
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
-  const server = new DrivenServer(driverOf(native, onConnState), new AbortController());
+  const driver = driverOf(native, onConnState);
+  const server = new DrivenServer(driver, new AbortController());
   adopted.set(native, server);
-  closedByOwner(native).then(() => server.shutdown()).catch(complain);
+  const listening = whenListening(native, (close) => {
+    if (server.state === "serving") return;
+    close();
+    complain(new ServerClosedError("Cannot listen as the server has been shut down"));
+  });
+  whenClosed(native, () => {
+    if (server.state !== "serving") return;
+    server.shutdown().catch(complain);
+    // Its owner may have it listen again, and adopt it anew.
+    listening.cancel();
+    driver.release?.();
+    adopted.delete(native);
+  });
   return server;
 }

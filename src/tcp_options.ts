@@ -110,7 +110,16 @@ export interface TcpSettings {
 }
 
 /** Refuses a handler that is no function, and options that are out of range. */
-export function checkServeTcp(handler: unknown, options: TcpOptions): void {
+export function checkServeTcp(
+  handler: unknown,
+  options: TcpOptions & Pick<ServeOptions, "cert" | "key">,
+): void {
+  for (const name of ["cert", "key"] as const) {
+    // Left out of account they would have secrets go over the wire as they are.
+    if (options[name] !== undefined) {
+      throw new TypeError(`Cannot serve as '${name}' must be absent: serveTcp has no TLS`);
+    }
+  }
   checkType("serve as 'onError'", options.onError, "function");
   checkServe(handler, { ...options, onError: undefined });
 }

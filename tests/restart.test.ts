@@ -69,11 +69,13 @@ for (const way of ways) {
     assertEquals((await deadline(slow.response(), SOON)).body, String(old));
     await service.says(new RegExp(`^down: ${old} upgraded 0;`, "m"));
     assertEquals(await service.ask(), String(service.pid));
-    const last = await service.request("/wait?ms=1000");
-    await service.says(new RegExp(`arrived: /wait by ${service.pid};`));
+    const last = await connect(service.addr);
+    last.write(request("POST /upload", "Content-Length: 10") + "half ");
+    await service.says(new RegExp(`arrived: /upload by ${service.pid};`));
     const ended = service.end();
     await refuses(service.addr);
     assertEquals(last.received, "", "it is the drain that refuses, not the end");
+    last.write("other");
     assertEquals((await deadline(last.response(), SOON)).body, String(service.pid));
     assertEquals(await ended, 0);
   });

@@ -18,7 +18,7 @@ import { NEW_CONN_LIFETIME } from "../src/conn.ts";
 import { startTcp } from "../src/runtime/tcp.ts";
 import { tcpSettings } from "../src/tcp_options.ts";
 import { connect, type RawClient } from "./support/client.ts";
-import { BIG, runtime, temporaryFolder } from "./support/fixture.ts";
+import { BIG, pem, runtime, temporaryFolder } from "./support/fixture.ts";
 import { run } from "./support/process.ts";
 
 /** In ms: far above what anything here takes, and below the 5 s of a new connection. */
@@ -647,6 +647,7 @@ test(`${runtime}: signal closes it, onListen is called, and options are checked`
 
   const refused: [unknown, string][] = [
     [{ port: -1 }, "Cannot serve as 'port' must be an integer from 0 to 65535"],
+    [{ ...pem }, "Cannot serve as 'cert' must be absent: serveTcp has no TLS"],
     [{ path: "/tmp/x", port: 1 }, "'port' must be absent where 'path' is given"],
     [{ onError: "log" }, "Cannot serve as 'onError' must be a function"],
     [{ onConnState: 1 }, "'onConnState'"],

@@ -38,8 +38,22 @@ export function driverOf(
   return isDenoServer(native) ? new AdoptedDenoDriver(native) : new AdoptedBunDriver(native);
 }
 
-/** Resolves when the owner of the server has closed it; never for one of Bun, which does not tell. */
-export function closedByOwner(native: NativeServer): Promise<unknown> {
-  if (isNodeServer(native)) return new Promise((resolve) => native.once("close", resolve));
-  return isDenoServer(native) ? native.finished.catch(() => {}) : new Promise(() => {});
+/**
+ * Calls a function when the server has closed, before anybody else hears of it; never for one of Bun,
+ * which does not tell.
+ */
+export function whenClosed(native: NativeServer, then: () => void): void {
+  if (isNodeServer(native)) native.prependOnceListener("close", then);
+  else if (isDenoServer(native)) native.finished.then(then, then);
+}
+
+/** Calls a function with what closes it whenever a server listens that can do so again. */
+export function whenListening(
+  native: NativeServer,
+  then: (close: () => void) => void,
+): { cancel(): void } {
+  if (!isNodeServer(native)) return { cancel() {} };
+  const onListening = () => then(() => void native.close());
+  native.on("listening", onListening);
+  return { cancel: () => void native.off("listening", onListening) };
 }

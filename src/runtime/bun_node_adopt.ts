@@ -24,7 +24,7 @@ export class BunNodeDriver extends NodeDriver {
     this.#server = server;
     const showAll = () => this.#withListener((kernel, fd) => kernel.acceptAtOnce(fd));
     if (server.listening) showAll();
-    else server.once("listening", showAll);
+    this.hooks.on("listening", showAll);
   }
 
   /** False if the kernel does not help, or its listener is not found. */

@@ -55,6 +55,9 @@ export interface Driver {
 
   /** A snapshot. */
   connections(now: number): ConnInfo[];
+
+  /** Leaves a server to its owner, who goes on with it. */
+  release?(): void;
 }
 
 /** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */

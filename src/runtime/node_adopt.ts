@@ -32,24 +32,22 @@ export function adoptNode(
     backlog: undefined,
     seesStreams: isHttp2,
   });
+  const { hooks } = driver;
   if (isHttp2) {
-    onceListenedTo(server, "stream", () => {
-      server.prependListener(
-        "stream",
-        (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) =>
-          driver.beginStream(stream, headers),
-      );
-    });
+    hooks.inFrontOfOthers(
+      "stream",
+      (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) =>
+        driver.beginStream(stream, headers),
+    );
   }
-  const begin = (req: http.IncomingMessage, res: http.ServerResponse) =>
-    void driver.begin(req, res);
   for (const event of ["request", "checkContinue", "checkExpectation"]) {
-    onceListenedTo(server, event, () => void server.prependListener(event, begin));
+    hooks.inFrontOfOthers(
+      event,
+      (req: http.IncomingMessage, res: http.ServerResponse) => void driver.begin(req, res),
+    );
   }
   for (const event of ["upgrade", "connect"]) {
-    onceListenedTo(server, event, () => {
-      server.prependListener(event, (_req: unknown, socket: net.Socket) => driver.hijack(socket));
-    });
+    hooks.inFrontOfOthers(event, (_req: unknown, socket: net.Socket) => driver.hijack(socket));
   }
   for (const open of openConnections(server)) driver.addOpen(open);
   return driver;
@@ -57,15 +55,4 @@ export function adoptNode(
 
 function speaksHttp2(server: NodeNativeServer): boolean {
   return "updateSettings" in server;
-}
-
-/** A listener of these events changes what node does, so there must be none but beside another. */
-function onceListenedTo(server: NodeNativeServer, event: string, then: () => void): void {
-  if (server.listenerCount(event) > 0) return then();
-  const onNewListener = (name: string | symbol) => {
-    if (name !== event) return;
-    server.off("newListener", onNewListener);
-    then();
-  };
-  server.on("newListener", onNewListener);
 }

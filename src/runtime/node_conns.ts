@@ -10,6 +10,7 @@ import { LINGER } from "./last_response.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./node_conn.ts";
 import { listening, localAddr } from "./node_listen.ts";
 import type { OpenConnection } from "./node_open_conns.ts";
+import { ServerHooks } from "./server_hooks.ts";
 import { TableDriver } from "./table_driver.ts";
 
 /** A server of `node:http`, or of `node:http2` that speaks HTTP/1 as well. */
@@ -35,6 +36,8 @@ export interface NodeServerTraits {
 export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly engine: Engine = "node";
   readonly secure: boolean;
+  /** What announces its connections, and to be used for what announces their requests. */
+  readonly hooks: ServerHooks;
   readonly #listener: net.Server;
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #backlog: number | undefined;
@@ -45,6 +48,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   constructor(listener: net.Server, traits: NodeServerTraits) {
     super();
     this.#listener = listener;
+    this.hooks = new ServerHooks(listener);
     this.secure = traits.secure;
     this.#onConnState = traits.onConnState;
     this.#addr = traits.addr;
@@ -52,13 +56,13 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     this.#seesStreams = traits.seesStreams;
     // Before the server's own listeners, which announce a session of HTTP/2 in the same turn.
     let newest: NodeConn | undefined;
-    listener.prependListener("connection", (socket: net.Socket) => {
+    this.hooks.on("connection", (socket: net.Socket) => {
       newest = this.#onConnection(socket);
     });
-    listener.prependListener("secureConnection", (socket: tls.TLSSocket) => {
+    this.hooks.on("secureConnection", (socket: tls.TLSSocket) => {
       newest = this.#onHandshake(socket);
     });
-    listener.on("session", (session: http2.ServerHttp2Session) => {
+    this.hooks.on("session", (session: http2.ServerHttp2Session) => {
       newest?.startSession(session, this.onChange !== undefined);
     });
   }
@@ -148,6 +152,10 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   closeListeners(): Promise<void> {
     return closeListener(this.#listener);
   }
+
+  release(): void {
+    this.hooks.release();
+  }
 }
 
 /** A listener of a socket's, for what wants its connection. */
@@ -177,18 +185,28 @@ function seemToListen(listener: net.Server): void {
 }
 
 /**
+ * What `close` of `node:http` does beside closing: it stops a timer. Until the last connection is
+ * gone that is needed, and then its owner has heard "close" already.
+ */
+function closeUnheard(listener: net.Server): void {
+  // The cast: the types do not know of what it inherits.
+  const unheard = Object.create(listener, { emit: { value: () => false } }) as net.Server;
+  unheard.close();
+}
+
+/**
  * Stops accepting, and that alone: `close` of `node:http` would end idle connections as well, on
  * Node 26 even new ones, and when those end is for the poll to say.
  */
 function closeListener(listener: net.Server): Promise<void> {
+  // Its owner would hear "close" once more.
+  if (!listener.listening) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    // Once the last connection is gone nothing is left of it but its timers, which it clears.
-    listener.once("close", () => listener.close());
+    listener.once("close", () => closeUnheard(listener));
     // On Bun a server of node:http is none of node:net.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
-    close.call(listener, (error?: NodeJS.ErrnoException) => {
-      // One that is closed already is closed.
-      if (error !== undefined && error.code !== "ERR_SERVER_NOT_RUNNING") reject(error);
+    close.call(listener, (error) => {
+      if (error !== undefined) reject(error);
     });
     if ("deno" in process.versions) seemToListen(listener);
     // Where closing fails it does in the turn after the call; the callback of one that does not

@@ -37,10 +37,10 @@ if (mishap === "hangs") await new Promise(() => setInterval(() => {}, 60_000));
 
 async function handler(request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
-  if (pathname === "/wait") {
+  if (pathname === "/wait" || pathname === "/upload") {
     console.log(`arrived: ${pathname} by ${process.pid};`);
-    await sleep(Number(new URL(request.url).searchParams.get("ms")));
   }
+  if (pathname === "/wait") await sleep(Number(new URL(request.url).searchParams.get("ms")));
   if (pathname === "/upload") await request.text();
   if (pathname === "/env") return new Response(JSON.stringify(Object.keys(process.env)));
   if (pathname === "/argv") return new Response(JSON.stringify(process.argv.slice(2)));
