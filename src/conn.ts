@@ -73,6 +73,12 @@ export function pathOf(url: string): string {
 /** How long a connection on which nothing was received is kept during a drain: Go's figure, in ms. */
 export const NEW_CONN_LIFETIME = 5_000;
 
+/**
+ * How long an idle session of HTTP/2 has to end itself once it was sent GOAWAY, in ms: Go's figure.
+ * What its client begins behind that is not processed.
+ */
+export const GOAWAY_TIMEOUT = 1_000;
+
 /** What a poll may close and what it has to wait for. */
 export interface PollPolicy {
   /** Leave idle connections open, for their next request may be on the wire (`idleGrace`). */
@@ -89,8 +95,11 @@ export interface Conn {
   state(): ConnState;
   /** The request in flight. */
   request(): RequestInFlight | undefined;
-  /** Starts to close a connection that is idle or has been new for too long. */
-  closeIdle(): void;
+  /**
+   * Starts to close a connection that at `now` is idle or has been new for too long. Called again at
+   * each poll that finds it so.
+   */
+  closeIdle(now: number): void;
   /** Ends it at once, whatever it is doing. */
   destroy(): void;
 }
@@ -142,11 +151,11 @@ export class ConnTable<C extends Conn> {
       const state = conn.state();
       if (state === "hijacked" && policy.ignoreHijacked) continue;
       left = true;
-      if (end !== "serving") continue;
+      if (end === "forced") continue;
       const expired = state === "new" && now - conn.acceptedAt >= NEW_CONN_LIFETIME;
       if (expired || (state === "idle" && !policy.spareIdle)) {
         this.#open.set(conn, "idle");
-        conn.closeIdle();
+        conn.closeIdle(now);
       }
     }
     return left;

@@ -11,6 +11,7 @@ import { deadline, delay } from "@std/async";
 import { ShutdownIncompleteError } from "../mod.ts";
 import { DrivenServer } from "../src/server.ts";
 import { connect, RawClient, request } from "./support/client.ts";
+import { type Frame, Http2Client } from "./support/http2_client.ts";
 import { engines, pem, runtime, start, temporaryFolder } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -31,6 +32,11 @@ function session(url: string, createConnection?: () => tls.TLSSocket): {
     closed: new Promise((resolve) => session.on("close", () => resolve())),
     goaway: new Promise((resolve) => session.on("goaway", () => resolve())),
   };
+}
+
+/** Whether it names a stream that is the last one, and not the highest number there is. */
+function isLastGoaway({ type, payload }: Frame): boolean {
+  return type === "GOAWAY" && !payload.startsWith("\x7f\xff\xff\xff");
 }
 
 /** The status and the body of one request; rejects if the stream fails. */
@@ -147,6 +153,56 @@ for (const engine of engines) {
     await active.goaway;
     await active.closed;
     await deadline(done, SOON);
+  });
+
+  test(`${on}: HTTP/2: a stream that begins behind the GOAWAY is not processed`, async () => {
+    const fixture = await start(engine, pem);
+    const client = await Http2Client.connect(fixture.server.addr);
+    client.get(1, "/wait");
+    await fixture.arrived("/wait");
+    const done = fixture.server.shutdown();
+    // Deno.serve sends two, as Go does: behind the first streams are still processed.
+    if (engine !== "deno") await client.receives(isLastGoaway);
+    client.get(3, "/hello");
+    // A stream that begins after it is answered, where it is: in order.
+    if (engine === "deno") await client.receives(({ stream }) => stream === 3);
+    else await client.pong();
+    assertEquals(fixture.hasArrived("/hello"), engine === "deno");
+    fixture.open();
+    await deadline(client.ended, SOON);
+    // This client does not answer the GOAWAY with its own, so Deno.serve does not cut it off.
+    assertEquals(client.body(1), "waited");
+    assertEquals(client.body(3), engine === "deno" ? "hello" : "");
+    await deadline(done, SOON);
+  });
+
+  test(`${on}: HTTP/2: an idle session whose client does not end its side`, async () => {
+    const fixture = await start(engine, pem);
+    const { server } = fixture;
+    const client = await Http2Client.connect(server.addr);
+    client.get(1, "/hello");
+    await client.receives(({ type }) => type === "DATA");
+    client.pause();
+    if (engine === "deno-serve") {
+      await assertRejects(() => server.shutdown({ timeout: 2_000 }), ShutdownIncompleteError);
+      await deadline(server.close(), SOON);
+    } else {
+      assertEquals((await deadline(server.shutdown(), SOON)).idle, 1);
+    }
+    client.vanish();
+  });
+
+  test(`${on}: HTTP/2: close() while such a session is being ended`, async () => {
+    const { server } = await start(engine, pem);
+    const client = await Http2Client.connect(server.addr);
+    client.get(1, "/hello");
+    await client.receives(({ type }) => type === "DATA");
+    client.pause();
+    const done = server.shutdown();
+    await delay(20);
+    await deadline(server.close(), SOON);
+    await deadline(done, SOON);
+    client.vanish();
   });
 
   // With Deno.serve it is closed as an idle one. What that does to the client of Deno 2.9.5's

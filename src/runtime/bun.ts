@@ -8,7 +8,7 @@ import { BunInfo, Flights } from "./bun_flights.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import { bun, type BunServer } from "./bun_types.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
-import { isUpgrade, LINGER, sayingClose, upgradeRefused } from "./last_response.ts";
+import { isUpgrade, LINGER, sayingClose, unavailable } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
 
@@ -82,7 +82,7 @@ class BunDriver implements Driver {
       const info = new BunInfo(request, server, this.addr, draining);
       this.#flights.add(info);
       const isRefused = this.#drainStart !== undefined && isUpgrade(request);
-      const response = isRefused ? upgradeRefused() : handler(request, info);
+      const response = isRefused ? unavailable() : handler(request, info);
       return response instanceof Promise
         ? response.then((response) => finish(response, info))
         : finish(response, info);

@@ -2,6 +2,7 @@ import {
   type Addr,
   type Conn,
   type ConnState,
+  GOAWAY_TIMEOUT,
   inFlight,
   pathOf,
   type RequestInFlight,
@@ -16,7 +17,7 @@ import {
   type DenoInfo,
 } from "./deno_types.ts";
 import { GOING_AWAY } from "./driver.ts";
-import { isUpgrade, sayingClose, upgradeRefused } from "./last_response.ts";
+import { isUpgrade, sayingClose, unavailable } from "./last_response.ts";
 
 /** What the connections of one server share. */
 export interface Hosting {
@@ -52,6 +53,11 @@ export class DenoConnection implements Conn {
   #closing = false;
   /** The exchanges in flight, of a connection with HTTP/2. */
   #streams: Set<Exchange> | undefined;
+  /** When a poll first found it idle. */
+  #endingSince: number | undefined;
+  /** Deno is ending it, which nothing can hasten any more. */
+  #isEnding = false;
+  #isGone = false;
   #webSocket: WebSocket | undefined;
 
   constructor(peer: DenoConn["remoteAddr"], hosting: Hosting) {
@@ -108,8 +114,9 @@ export class DenoConnection implements Conn {
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
-    const isRefused = this.#hosting.draining() !== undefined && isUpgrade(request);
-    const response = isRefused ? upgradeRefused() : handler(request, exchange);
+    const isLate = this.#isGone ||
+      (this.#hosting.draining() !== undefined && isUpgrade(request));
+    const response = isLate ? unavailable() : handler(request, exchange);
     return response instanceof Promise ? response.then(this.#finish) : this.#finish(response);
   };
 
@@ -128,7 +135,7 @@ export class DenoConnection implements Conn {
     if (this.#streams !== undefined) return response;
     this.#closing = true;
     // Deno does not close a connection because a response says so.
-    const end = () => this.#serving?.shutdown();
+    const end = () => this.#end();
     this.#exchange?.native.completed.then(end, end);
     return sayingClose(response);
   }
@@ -186,22 +193,33 @@ export class DenoConnection implements Conn {
    * With HTTP/2 this is where GOAWAY is sent. Sent while streams are in flight, Deno would cut them
    * off as soon as the client answers with a GOAWAY of its own, as Node's does.
    */
-  closeIdle(): void {
-    if (this.#exchange === undefined) this.destroy();
-    else this.#serving?.shutdown();
+  closeIdle(now: number): void {
+    if (this.#exchange === undefined) return this.destroy();
+    this.#endingSince ??= now;
+    if (!this.#isEnding) this.#end();
+    else if (this.#streams !== undefined && now - this.#endingSince >= GOAWAY_TIMEOUT) {
+      this.destroy();
+    }
+  }
+
+  #end(): void {
+    this.#isEnding = true;
+    this.#serving?.shutdown();
   }
 
   destroy(): void {
     const { core } = this.#hosting.internals;
     if (this.#webSocket !== undefined) core.tryClose(resourceOf(this.#webSocket));
     core.tryClose(this.#resource);
-    if (this.#handshaking === undefined) return;
-    this.#handshaking.close();
+    this.#handshaking?.close();
+    // What Deno does not end it leaves to the client, and so do we.
+    if (this.#handshaking !== undefined || this.#isEnding) this.#gone();
     this.#handshaking = undefined;
-    this.#gone();
   }
 
   #gone(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
     this.#hosting.onGone(this);
     this.#announce("closed");
   }

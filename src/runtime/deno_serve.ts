@@ -9,7 +9,7 @@ import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
-import { isUpgrade, sayingClose, upgradeRefused } from "./last_response.ts";
+import { isUpgrade, sayingClose, unavailable } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
 
@@ -80,7 +80,7 @@ class DenoServeDriver implements Driver {
 
   async #answer(handler: Handler, flight: Flight): Promise<Response> {
     if (this.#onChange !== undefined && isUpgrade(flight.request)) {
-      return this.#finish(upgradeRefused());
+      return this.#finish(unavailable());
     }
     const response = await Promise.race([handler(flight.request, flight), flight.cut]);
     refuseUnsendable(response);
@@ -129,6 +129,8 @@ class DenoServeDriver implements Driver {
     const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, FORCE_WAIT));
     await Promise.race([this.#stopped, timeout]);
     clearTimeout(timer);
+    // What is left is its client's to end.
+    this.#gone = true;
   }
 
   connections(now: number): ConnInfo[] {

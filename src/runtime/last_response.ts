@@ -3,8 +3,8 @@ export function isUpgrade(request: Request): boolean {
   return request.headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
-/** What an upgrade is answered with that comes during a drain. */
-export function upgradeRefused(): Response {
+/** What is answered to what comes too late: an upgrade during a drain. */
+export function unavailable(): Response {
   return new Response("Service Unavailable", { status: 503 });
 }
 

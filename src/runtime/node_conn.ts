@@ -6,6 +6,7 @@ import {
   type Addr,
   type Conn,
   type ConnState,
+  GOAWAY_TIMEOUT,
   inFlight,
   pathOf,
   type RequestInFlight,
@@ -65,6 +66,8 @@ export class NodeConn implements Conn {
   #awaitsStream = false;
   /** The exchanges in flight, of a session of HTTP/2. */
   #streams: Set<Stream> | undefined;
+  /** When it was found to be idle, of a session of HTTP/2 that is being closed. */
+  #closingSince: number | undefined;
   /** It was found between two requests. */
   #isResting = false;
 
@@ -213,9 +216,11 @@ export class NodeConn implements Conn {
     lingerOver(this.socket, res.req);
   }
 
-  closeIdle(): void {
-    if (this.#session !== undefined) this.#session.close();
-    else this.#accepted.destroy();
+  closeIdle(now: number): void {
+    if (this.#session === undefined) return void this.#accepted.destroy();
+    this.#session.close();
+    this.#closingSince ??= now;
+    if (now - this.#closingSince >= GOAWAY_TIMEOUT) this.destroy();
   }
 
   destroy(): void {
