@@ -1,6 +1,5 @@
 /** Servers that somebody else made: of Node's modules on every runtime, of Deno.serve, of Bun.serve. */
 import { test } from "node:test";
-import { once } from "node:events";
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
@@ -9,41 +8,12 @@ import tls from "node:tls";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type AdoptOptions, graceful, type NativeServer, type Server } from "../mod.ts";
+import { Gate, listening } from "./support/adopted.ts";
 import { connect, type ConnectOptions, type RawClient, request } from "./support/client.ts";
 import { pem, runtime } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 10_000;
-
-/** A handler for node's modules, with a gate that its slow route waits at. */
-class Gate {
-  readonly #gate = Promise.withResolvers<void>();
-  readonly arrived: Promise<void>;
-  readonly #arrive: () => void;
-
-  constructor() {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.arrived = promise;
-    this.#arrive = resolve;
-  }
-
-  open(): void {
-    this.#gate.resolve();
-  }
-
-  /** What is to be sent for a path. */
-  async answer(path: string | undefined): Promise<string> {
-    if (path !== "/wait") return "hello";
-    this.#arrive();
-    await this.#gate.promise;
-    return "waited";
-  }
-}
-
-async function listening(native: net.Server): Promise<void> {
-  native.listen(0, "127.0.0.1");
-  await once(native, "listening");
-}
 
 async function answerTo(client: RawClient, path: string): Promise<string> {
   client.write(request(path));
@@ -155,60 +125,6 @@ if (runtime === "bun") {
     await deadline(server.shutdown(), SOON);
     await deadline(client.closed, SOON);
   });
-}
-
-/** The two ways to answer with node:http2. */
-const http2Handlers: Record<string, (native: net.Server, gate: Gate) => void> = {
-  request: (native, gate) =>
-    native.on("request", async (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => {
-      res.end(await gate.answer(req.url));
-    }),
-  stream: (native, gate) =>
-    native.on("stream", async (stream: http2.ServerHttp2Stream, headers) => {
-      const text = await gate.answer(headers[":path"]);
-      stream.respond({ ":status": 200 });
-      stream.end(text);
-    }),
-};
-
-function get(session: http2.ClientHttp2Session, path: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const stream = session.request({ ":path": path });
-    let body = "";
-    stream.on("data", (chunk) => body += chunk);
-    stream.on("end", () => resolve(body));
-    stream.on("error", reject);
-  });
-}
-
-for (const secure of [true, false]) {
-  for (const [event, handle] of Object.entries(http2Handlers)) {
-    const kind = `node:http2, ${secure ? "secure" : "plain"}, "${event}"`;
-    test(`${runtime}: ${kind}: streams finish, sessions close`, async () => {
-      const gate = new Gate();
-      const native = secure ? http2.createSecureServer(pem) : http2.createServer();
-      // Before its handlers are there.
-      const server = adopt(native);
-      handle(native, gate);
-      await listening(native);
-      const [idle, active] = [
-        http2.connect(server.url, { rejectUnauthorized: false }),
-        http2.connect(server.url, { rejectUnauthorized: false }),
-      ];
-      const closed = [idle, active].map((session) => once(session, "close"));
-      assertEquals(await get(idle, "/"), "hello");
-      const waiting = get(active, "/wait");
-      await deadline(gate.arrived, SOON);
-      const states = server.connections().map(({ state, path }) => `${state} ${path}`).sort();
-      assertEquals(states, ["active /wait", "idle undefined"]);
-      const done = server.shutdown();
-      await deadline(closed[0]!, SOON);
-      gate.open();
-      assertEquals(await deadline(waiting, SOON), "waited");
-      await deadline(closed[1]!, SOON);
-      assertEquals((await deadline(done, SOON)).reason, "drained");
-    });
-  }
 }
 
 for (const kind of ["net", "tls"] as const) {

@@ -8,16 +8,12 @@ import net from "node:net";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Server, ServerClosedError } from "../mod.ts";
+import { listening } from "./support/adopted.ts";
 import { connect, type RawClient, request } from "./support/client.ts";
 import { pem, runtime } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 10_000;
-
-async function listening(native: net.Server): Promise<void> {
-  native.listen(0, "127.0.0.1");
-  await once(native, "listening");
-}
 
 async function answerTo(client: RawClient, ...head: [string, ...string[]]): Promise<string> {
   client.write(request(...head));

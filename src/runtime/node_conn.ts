@@ -118,10 +118,6 @@ export class NodeConn implements Conn {
     return { method, url, since: this.#since };
   }
 
-  get hasSession(): boolean {
-    return this.#session !== undefined;
-  }
-
   /** It was found with this response in flight. */
   resume(res: Exchange["res"]): void {
     this.#hold(res, this.acceptedAt);

@@ -9,7 +9,7 @@ import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./node_conn.ts";
 import { listening, localAddr } from "./node_listen.ts";
-import type { OpenConnection } from "./node_open_conns.ts";
+import { type OpenConnection, socketOf } from "./node_open_conns.ts";
 import { ServerHooks } from "./server_hooks.ts";
 import { TableDriver } from "./table_driver.ts";
 
@@ -68,11 +68,13 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   }
 
   /** To be called for each connection that was open before. */
-  addOpen({ accepted, socket, response, session, state }: OpenConnection): void {
+  addOpen({ accepted, socket, response, session, streams, state }: OpenConnection): void {
     const conn = this.#onConnection(accepted);
     if (socket !== undefined && socket !== accepted) this.#onHandshake(socket);
     if (session !== undefined) conn.startSession(session, false);
-    else if (response !== undefined) conn.resume(response);
+    for (const { stream, method, url } of streams) this.#follow(conn, stream, method, url);
+    if (session !== undefined) return;
+    if (response !== undefined) conn.resume(response);
     else if (state === "idle") conn.rest();
     else if (state === "hijacked") conn.hijack();
   }
@@ -119,19 +121,37 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
    * is the last of its connection: it must not be processed (RFC 9112, section 9.6).
    */
   begin(req: Exchange["req"], res: Exchange["res"]): boolean {
+    if (this.#seesStreams && "stream" in req) return true;
     const socket: Tracked = req.socket;
     const conn = socket[CONN] ?? this.#onConnection(socket);
-    if (this.#seesStreams && conn.hasSession) return true;
     return conn.begin(req, res, this.endsConnections, this.onChange);
   }
 
   /** To be called for each stream of HTTP/2, before anybody else sees it. */
   beginStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
     const { ":method": method, ":path": url } = headers;
-    const session: Session | undefined = stream.session;
-    session?.[CONN]?.beginStream({ method, url, since: performance.now() }, stream, () => {
-      this.onChange?.();
-    });
+    // The cast: the stream is one of a server's.
+    const session = stream.session as Session & http2.ServerHttp2Session | undefined;
+    const conn = session?.[CONN] ?? (session && this.#addSession(session));
+    if (conn !== undefined) this.#follow(conn, stream, method, url);
+  }
+
+  /** One that was open before, on Bun, where they are not found. */
+  #addSession(session: http2.ServerHttp2Session): NodeConn | undefined {
+    const socket = socketOf(session);
+    if (socket === undefined) return undefined;
+    const conn = this.#onConnection(socket);
+    conn.startSession(session, false);
+    return conn;
+  }
+
+  #follow(
+    conn: NodeConn,
+    stream: http2.ServerHttp2Stream,
+    method: string | undefined,
+    url: string | undefined,
+  ): void {
+    conn.beginStream({ method, url, since: performance.now() }, stream, () => this.onChange?.());
   }
 
   override startLameDuck(): void {

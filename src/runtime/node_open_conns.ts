@@ -13,7 +13,16 @@ export interface OpenConnection {
   /** The response that is not complete yet. */
   readonly response: http.ServerResponse | undefined;
   readonly session: http2.ServerHttp2Session | undefined;
+  /** Its streams that are in flight. */
+  readonly streams: readonly OpenStream[];
   readonly state: "unknown" | "idle" | "hijacked";
+}
+
+/** A stream of HTTP/2, and what it asks for, if that is known. */
+export interface OpenStream {
+  readonly stream: http2.ServerHttp2Stream;
+  readonly method: string | undefined;
+  readonly url: string | undefined;
 }
 
 /** What node and Deno keep of a socket, beside what is in its types. */
@@ -45,7 +54,8 @@ export function openConnections(server: net.Server): OpenConnection[] {
       : socket;
     const session = sessions.find((one) => isOver(one, socket));
     const response = inner?._httpMessage ?? undefined;
-    return { accepted: socket, socket: inner, response, session, state: stateOf(inner) };
+    const streams = session === undefined ? [] : streamsOf(session);
+    return { accepted: socket, socket: inner, response, session, streams, state: stateOf(inner) };
   });
 
   function stateOf(socket: Internals | undefined): OpenConnection["state"] {
@@ -74,11 +84,23 @@ function isOver({ socket }: http2.ServerHttp2Session, accepted: net.Socket): boo
     socket?.remoteAddress === accepted.remoteAddress;
 }
 
-/** What a runtime keeps of a server under a symbol of this description. */
-function slot<T>(server: net.Server, description: string): T | undefined {
-  const symbol = Object.getOwnPropertySymbols(server).find((one) =>
-    one.description === description
-  );
+/** The socket of a session itself: what a session shows of it can neither be ended nor kept. */
+export function socketOf(session: http2.Http2Session): net.Socket | undefined {
+  return slot<net.Socket>(session, "socket") ?? slot<net.Socket>(session, "::bunhttp2socket::");
+}
+
+function streamsOf(session: http2.ServerHttp2Session): OpenStream[] {
+  const state = slot<{ streams?: Map<number, http2.ServerHttp2Stream> }>(session, "state");
+  return [...state?.streams?.values() ?? []].map((stream) => {
+    // Only of a server that listens to "request".
+    const request = slot<http2.Http2ServerRequest | null>(stream, "request");
+    return { stream, method: request?.method, url: request?.url };
+  });
+}
+
+/** What a runtime keeps of an object of its own under a symbol of this description. */
+function slot<T>(owner: object, description: string): T | undefined {
+  const symbol = Object.getOwnPropertySymbols(owner).find((one) => one.description === description);
   // The cast: slots have no types.
-  return symbol && (server as unknown as Record<symbol, T | undefined>)[symbol];
+  return symbol && (owner as unknown as Record<symbol, T | undefined>)[symbol];
 }
