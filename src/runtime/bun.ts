@@ -5,9 +5,10 @@ import { NEW_CONN_LIFETIME } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "./websocket_options.ts";
 import { BunInfo, Flights } from "./bun_flights.ts";
-import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
+import { type KernelConn, type KernelSockets, keyOf, openKernelSockets } from "./kernel_sockets.ts";
 import { bun, type BunServer } from "./bun_types.ts";
 import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
+import { forcedEnd } from "./forced_end.ts";
 import { isUpgrade, LINGER, sayingClose, unavailable } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
@@ -172,8 +173,10 @@ class BunDriver implements Driver {
   async closeAll(): Promise<void> {
     this.#forced = this.#gone ? 0 : this.#count();
     this.#stopped ??= Promise.resolve();
-    await this.#server.stop(true);
-    await this.#stopped;
+    const stopped = Promise.all([this.#server.stop(true), this.#stopped]);
+    // Sessions of HTTP/2 with a stream in flight Bun would leave open for seconds.
+    for (const { fd } of this.#kernelConns()) this.#kernel?.shutdown(fd);
+    await forcedEnd(stopped);
     this.#gone = true;
   }
 
@@ -314,8 +317,4 @@ function withoutWebSockets(
 
 function hostOf(addr: Addr): string {
   return addr.transport === "tcp" ? addr.hostname : addr.path;
-}
-
-function keyOf(addr: Addr): string {
-  return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
 }

@@ -8,6 +8,7 @@ import {
 } from "../conn.ts";
 import type { BunServer } from "./bun_types.ts";
 import type { Driver, Engine } from "./driver.ts";
+import { forcedEnd } from "./forced_end.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 
 /** A server of `Bun.serve`, which is what `Bun.Server` describes. */
@@ -95,8 +96,10 @@ export class AdoptedBunDriver implements Driver {
 
   async closeAll(): Promise<void> {
     this.#forced = this.#gone ? 0 : this.#count();
-    await this.#server.stop(true);
-    await this.#stopped;
+    const stopped = Promise.all([this.#server.stop(true), this.#stopped]);
+    // Sessions of HTTP/2 with a stream in flight Bun would leave open for seconds.
+    for (const { fd } of this.#kernelConns()) this.#kernel?.shutdown(fd);
+    await forcedEnd(stopped);
     this.#gone = true;
   }
 

@@ -1,8 +1,8 @@
 /** Servers of `node:http` and `node:https` on Bun, which run on its own server and not on sockets. */
 import type net from "node:net";
 import process from "node:process";
-import type { Addr, PollPolicy } from "../conn.ts";
-import { type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
+import { type Addr, type ConnInfo, NEW_CONN_LIFETIME, type PollPolicy } from "../conn.ts";
+import { type KernelConn, type KernelSockets, keyOf, openKernelSockets } from "./kernel_sockets.ts";
 import { NodeDriver, type NodeServerTraits } from "./node_conns.ts";
 
 /** Whether it is such a server: those of `node:http2` run on `node:net`, as on Node. */
@@ -46,14 +46,42 @@ export class BunNodeDriver extends NodeDriver {
   }
 
   override closeIdle(now: number, policy: PollPolicy): boolean {
-    const left = super.closeIdle(now, policy);
+    const left = super.closeIdle(now, policy) || this.#closeUnseen();
     if (!left) this.#closeForGood();
     return left;
   }
 
   override async closeAll(): Promise<void> {
     await super.closeAll();
+    for (const { fd } of this.#unseen()) this.#kernel?.shutdown(fd);
     this.#closeForGood();
+  }
+
+  override connections(now: number): ConnInfo[] {
+    const unseen = this.#unseen().map(({ silentFor, remoteAddr }) => ({
+      state: "new" as const,
+      age: silentFor,
+      remoteAddr,
+    }));
+    return [...super.connections(now), ...unseen];
+  }
+
+  /** Closes those whose handshake takes too long; tells whether there is one left to wait for. */
+  #closeUnseen(): boolean {
+    const unseen = this.#unseen();
+    for (const { fd, silentFor } of unseen) {
+      if (silentFor >= NEW_CONN_LIFETIME) this.#kernel?.shutdown(fd);
+    }
+    return unseen.length > 0;
+  }
+
+  /** With TLS Bun shows a connection when its handshake is done. */
+  #unseen(): KernelConn[] {
+    const { secure, addr } = this;
+    if (!secure || addr.transport === "unix" || this.#kernel === undefined) return [];
+    const seen = new Set([...this.conns].map(({ remoteAddr }) => keyOf(remoteAddr)));
+    const all = this.#kernel.connections(addr.port);
+    return all.filter(({ remoteAddr }) => !seen.has(keyOf(remoteAddr)));
   }
 
   /** For its owner, who may wait for its end: nothing is left that this could cut off. */

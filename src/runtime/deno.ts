@@ -50,6 +50,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly #standIn: StandIn<DenoListener> | undefined;
   #accepting: Promise<void> | undefined;
   #listening = true;
+  #isClosed = false;
 
   constructor(
     hosting: Pick<Hosting, "internals" | "handler" | "settings">,
@@ -92,7 +93,14 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
     }
   }
 
+  override async closeAll(): Promise<void> {
+    this.#isClosed = true;
+    await super.closeAll();
+  }
+
   #start(accepted: DenoConn): void {
+    // It was on its way when all others were ended.
+    if (this.#isClosed) return accepted.close();
     const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
     this.conns.add(conn);
     void conn.serve(accepted);

@@ -1,6 +1,7 @@
 /** Servers of `Deno.serve` that somebody else made. */
 import type { Addr, ConnInfo, Tally } from "../conn.ts";
 import type { Driver, Engine } from "./driver.ts";
+import { forcedEnd } from "./forced_end.ts";
 
 /** A server of `Deno.serve`, which is what `Deno.HttpServer` describes. */
 export interface DenoNativeServer {
@@ -11,9 +12,6 @@ export interface DenoNativeServer {
   /** Stops accepting, and resolves when the last connection is closed. */
   shutdown(): Promise<void>;
 }
-
-/** For how many ms a forced close waits for what it cannot end. */
-const FORCE_WAIT = 500;
 
 /** Whether a value looks like a {@linkcode DenoNativeServer}. */
 export function isDenoServer(value: unknown): value is DenoNativeServer {
@@ -68,10 +66,7 @@ export class AdoptedDenoDriver implements Driver {
   /** Deno ends nothing by force but by the signal that its owner gave it, and not after `shutdown()`. */
   async closeAll(): Promise<void> {
     this.closeListeners();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, FORCE_WAIT);
-    await Promise.race([this.#stopped, promise]);
-    clearTimeout(timer);
+    if (this.#stopped !== undefined) await forcedEnd(this.#stopped);
     if (this.#gone) return;
     throw new Error(
       "Cannot close as a server of Deno.serve has no way to end the requests in flight: end them in " +

@@ -2,7 +2,6 @@ import {
   type Addr,
   type Conn,
   type ConnState,
-  GOAWAY_TIMEOUT,
   inFlight,
   pathOf,
   type RequestInFlight,
@@ -53,8 +52,6 @@ export class DenoConnection implements Conn {
   #closing = false;
   /** The exchanges in flight, of a connection with HTTP/2. */
   #streams: Set<Exchange> | undefined;
-  /** When a poll first found it idle. */
-  #endingSince: number | undefined;
   /** Deno is ending it, which nothing can hasten any more. */
   #isEnding = false;
   #isGone = false;
@@ -193,13 +190,9 @@ export class DenoConnection implements Conn {
    * With HTTP/2 this is where GOAWAY is sent. Sent while streams are in flight, Deno would cut them
    * off as soon as the client answers with a GOAWAY of its own, as Node's does.
    */
-  closeIdle(now: number): void {
-    if (this.#exchange === undefined) return this.destroy();
-    this.#endingSince ??= now;
-    if (!this.#isEnding) this.#end();
-    else if (this.#streams !== undefined && now - this.#endingSince >= GOAWAY_TIMEOUT) {
-      this.destroy();
-    }
+  closeIdle(): void {
+    if (this.#exchange === undefined) this.destroy();
+    else if (!this.#isEnding) this.#end();
   }
 
   #end(): void {

@@ -9,12 +9,10 @@ import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
+import { forcedEnd } from "./forced_end.ts";
 import { isUpgrade, sayingClose, unavailable } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
-
-/** How long a forced close waits, in ms, for what `Deno.serve` cannot end: an upload that is read. */
-const FORCE_WAIT = 500;
 
 /** Starts a server on `Deno.serve`. */
 export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
@@ -125,11 +123,8 @@ class DenoServeDriver implements Driver {
   async closeAll(): Promise<void> {
     this.#stop();
     for (const flight of this.#flights) flight.end();
-    let timer;
-    const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, FORCE_WAIT));
-    await Promise.race([this.#stopped, timeout]);
-    clearTimeout(timer);
-    // What is left is its client's to end.
+    if (this.#stopped !== undefined) await forcedEnd(this.#stopped);
+    // What is left, as an upload that is read, is its client's to end.
     this.#gone = true;
   }
 

@@ -227,3 +227,8 @@ function hostOf(name: Uint8Array): string {
   const short = new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
   return short.replace(/^::ffff:([0-9a-f]+):([0-9a-f]+)$/, () => name.subarray(20, 24).join("."));
 }
+
+/** What tells a connection of the kernel's from the others, and finds what else is known of it. */
+export function keyOf(addr: Addr): string {
+  return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
+}

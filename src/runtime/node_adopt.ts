@@ -1,6 +1,7 @@
 /** Servers that somebody else made: of `node:http`, `node:https`, `node:http2`, `node:net`, `node:tls`. */
 import type http from "node:http";
 import type http2 from "node:http2";
+import https from "node:https";
 import type net from "node:net";
 import type { ServeSettings } from "../options.ts";
 import type { Driver } from "./driver.ts";
@@ -25,8 +26,8 @@ export function adoptNode(
   const isHttp2 = speaksHttp2(server);
   const Driver = runsOnBunServe(server, isHttp2) ? BunNodeDriver : NodeDriver;
   const driver = new Driver(server, {
-    // A server of node:tls can be given more certificates.
-    secure: "addContext" in server,
+    // A server of node:tls can be given more certificates; on Bun one of node:https is none.
+    secure: "addContext" in server || server instanceof https.Server,
     onConnState,
     addr: undefined,
     backlog: undefined,
@@ -47,7 +48,13 @@ export function adoptNode(
     );
   }
   for (const event of ["upgrade", "connect"]) {
-    hooks.inFrontOfOthers(event, (_req: unknown, socket: net.Socket) => driver.hijack(socket));
+    hooks.inFrontOfOthers(
+      event,
+      (_req: unknown, socket: net.Socket | http2.Http2ServerResponse) => {
+        // A tunnel over HTTP/2 is one of its streams.
+        if (!("stream" in socket)) driver.hijack(socket);
+      },
+    );
   }
   for (const open of openConnections(server)) driver.addOpen(open);
   return driver;

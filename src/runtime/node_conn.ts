@@ -6,25 +6,18 @@ import {
   type Addr,
   type Conn,
   type ConnState,
-  GOAWAY_TIMEOUT,
   inFlight,
   pathOf,
   type RequestInFlight,
 } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import { lingerOver } from "./node_linger.ts";
+import { NodeSession, type Stream } from "./node_session.ts";
 
 /** A request and its response, as node has them. */
 export interface Exchange {
   req: http.IncomingMessage | http2.Http2ServerRequest;
   res: http.ServerResponse | http2.Http2ServerResponse;
-}
-
-/** A stream of HTTP/2: what was asked for, and when. */
-export interface Stream {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
-  readonly since: number;
 }
 
 /** From a socket to its connection, on the path of every request. */
@@ -61,13 +54,7 @@ export class NodeConn implements Conn {
   /** A response has said that it is the last one. */
   #closing = false;
   #hijacked = false;
-  #session: http2.ServerHttp2Session | undefined;
-  /** A session that began during the drain has had no stream yet. */
-  #awaitsStream = false;
-  /** The exchanges in flight, of a session of HTTP/2. */
-  #streams: Set<Stream> | undefined;
-  /** When it was found to be idle, of a session of HTTP/2 that is being closed. */
-  #closingSince: number | undefined;
+  #session: NodeSession | undefined;
   /** It was found between two requests. */
   #isResting = false;
 
@@ -87,10 +74,7 @@ export class NodeConn implements Conn {
   state(): ConnState {
     if (this.#accepted.destroyed) return "closed";
     if (this.#hijacked) return "hijacked";
-    if (this.#session !== undefined) {
-      if (this.#streams !== undefined && this.#streams.size > 0) return "active";
-      return this.#awaitsStream ? "new" : "idle";
-    }
+    if (this.#session !== undefined) return this.#stateOf(this.#session);
     if (this.#response === undefined) {
       if (this.#isResting && this.socket.bytesRead === this.#headEnd) return "idle";
       return this.isHandshaken && this.socket.bytesRead > 0 ? "active" : "new";
@@ -104,8 +88,17 @@ export class NodeConn implements Conn {
     return this.socket.bytesRead > this.#headEnd && !this.#hasBody ? "active" : "idle";
   }
 
+  #stateOf(session: NodeSession): ConnState {
+    const state = session.state();
+    if (state !== "idle") return state;
+    // Without TLS there is a session before the client has said anything.
+    if (this.#accepted.bytesRead === 0) return "new";
+    // On Deno a stream is over once it is written, whenever that is sent.
+    return this.#accepted.writableLength + this.socket.writableLength > 0 ? "active" : "idle";
+  }
+
   request(): RequestInFlight | undefined {
-    const [stream = this.#exchangeInFlight()] = this.#streams ?? [];
+    const stream = this.#session?.oldest ?? this.#exchangeInFlight();
     if (stream === undefined) return undefined;
     const { method = "", url = "", since } = stream;
     return { method, path: pathOf(url), since };
@@ -136,18 +129,13 @@ export class NodeConn implements Conn {
     this.#headEnd = this.socket.bytesRead;
   }
 
+  /** A stream of its session has begun. */
   beginStream(
     stream: Stream,
-    ended: Pick<http2.ServerHttp2Stream, "once">,
+    native: Pick<http2.ServerHttp2Stream, "once">,
     onChange: (() => void) | undefined,
   ): void {
-    this.#awaitsStream = false;
-    const streams = this.#streams ??= new Set();
-    streams.add(stream);
-    ended.once("close", () => {
-      streams.delete(stream);
-      onChange?.();
-    });
+    this.#session?.begin(stream, native, onChange);
   }
 
   /** A request has come, which may be the last. With `onChange` the server is draining. */
@@ -165,7 +153,7 @@ export class NodeConn implements Conn {
       const { method, url } = req;
       // The cast: of both kinds of response, one with a session is of HTTP/2.
       const { stream } = res as http2.Http2ServerResponse;
-      this.beginStream({ method, url, since }, stream, onChange);
+      this.#session.begin({ method, url, since }, stream, onChange);
       return true;
     }
     this.#hold(res, since);
@@ -175,6 +163,7 @@ export class NodeConn implements Conn {
   }
 
   hijack(): void {
+    if (this.#hijacked) return;
     this.#hijacked = true;
     this.announce("hijacked");
   }
@@ -185,8 +174,7 @@ export class NodeConn implements Conn {
    */
   startSession(session: http2.ServerHttp2Session & Session, isDraining: boolean): void {
     session[CONN] = this;
-    this.#session = session;
-    this.#awaitsStream = isDraining;
+    this.#session = new NodeSession(session, isDraining);
   }
 
   startLameDuck(): void {
@@ -194,8 +182,9 @@ export class NodeConn implements Conn {
   }
 
   startDrain(onChange: () => void): void {
-    if (this.#session !== undefined) this.#session.close();
-    else this.#endAfterCurrent(onChange);
+    if (this.#session === undefined) this.#endAfterCurrent(onChange);
+    else if (this.state() === "new") this.#session.awaitStream();
+    else this.#session.close();
   }
 
   #endAfterCurrent(onChange: (() => void) | undefined): void {
@@ -213,10 +202,7 @@ export class NodeConn implements Conn {
   }
 
   closeIdle(now: number): void {
-    if (this.#session === undefined) return void this.#accepted.destroy();
-    this.#session.close();
-    this.#closingSince ??= now;
-    if (now - this.#closingSince >= GOAWAY_TIMEOUT) this.destroy();
+    if (this.#session === undefined || this.#session.closeIdle(now)) this.destroy();
   }
 
   destroy(): void {

@@ -1,4 +1,4 @@
-import type http from "node:http";
+import http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
@@ -187,6 +187,7 @@ function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
 
 /** Its owner may write to it all the same, which is an error that nobody listens to yet. */
 function refuseUpgrade(socket: net.Socket): void {
+  if (socket.writableEnded) return;
   socket.on("error", () => {});
   socket.end(UPGRADE_REFUSED);
   // Nobody else may read on to see its end.
@@ -209,9 +210,10 @@ function seemToListen(listener: net.Server): void {
  * gone that is needed, and then its owner has heard "close" already.
  */
 function closeUnheard(listener: net.Server): void {
-  // The cast: the types do not know of what it inherits.
-  const unheard = Object.create(listener, { emit: { value: () => false } }) as net.Server;
-  unheard.close();
+  if (!("closeIdleConnections" in listener)) return;
+  // Its owner may have it listen by now.
+  const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
+  http.Server.prototype.close.call(Object.create(listener, hidden));
 }
 
 /**
