@@ -6,10 +6,10 @@ import https from "node:https";
 import net from "node:net";
 import tls from "node:tls";
 import { assertEquals, assertRejects } from "@std/assert";
-import { deadline } from "@std/async";
+import { deadline, delay } from "@std/async";
 import { adopt, type AdoptOptions, graceful, type NativeServer, type Server } from "../mod.ts";
 import { Gate, listening } from "./support/adopted.ts";
-import { connect, type ConnectOptions, type RawClient, request } from "./support/client.ts";
+import { connect, type ConnectOptions, RawClient, request } from "./support/client.ts";
 import { pem, runtime } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -210,6 +210,24 @@ test(`${runtime}: a request that its owner announces again is one`, async () => 
   await deadline(server.shutdown(), SOON);
   await deadline(client.closed, SOON);
   assertEquals(states, ["new", "active", "idle", "closed"]);
+});
+
+test(`${runtime}: node:https: a connection in its handshake is served during the drain`, async () => {
+  const native = https.createServer(pem, (_req, res) => void res.end("hello"));
+  const server = adopt(native);
+  await listening(native);
+  assertEquals(server.url.startsWith("https:"), true);
+  // The cast: one that listens on TCP has an AddressInfo.
+  const socket = net.connect((native.address() as net.AddressInfo).port, "127.0.0.1");
+  await new Promise((resolve) => socket.on("connect", resolve));
+  while (server.connections().length < 1) await delay(1);
+  assertEquals(server.connections().map(({ state }) => state), ["new"]);
+  const done = server.shutdown();
+  await delay(20);
+  const client = new RawClient(tls.connect({ socket, rejectUnauthorized: false }));
+  assertEquals(await answerTo(client, "/"), "hello");
+  await deadline(client.closed, SOON);
+  assertEquals((await deadline(done, SOON)).reason, "drained");
 });
 
 /** What the tests use of the two runtimes' own servers. */

@@ -82,6 +82,84 @@ test(`${runtime}: a listener put in front of ours does not hide what it answers`
   await deadline(server.shutdown(), SOON);
 });
 
+test(`${runtime}: somebody else who insists on the front stays there`, async () => {
+  const native = http.createServer((_req, res) => void res.end("hello"));
+  const theirs = () => {};
+  const insist = () => {
+    if (native.listeners("request")[0] === theirs) return;
+    native.off("request", theirs);
+    native.prependListener("request", theirs);
+  };
+  const server = adopt(native);
+  native.on("newListener", (event, listener) => {
+    if (event === "request" && listener !== theirs) queueMicrotask(insist);
+  });
+  insist();
+  await listening(native);
+  const client = await connect(server.addr);
+  assertEquals(await answerTo(client, "/"), "hello");
+  assertEquals(state(server), "idle undefined");
+  assertEquals(native.listeners("request")[0], theirs);
+  await deadline(server.shutdown(), SOON);
+});
+
+test(`${runtime}: a server that wraps its listeners, as instrumentation does`, async () => {
+  const wrapped = new WeakMap<() => void, () => void>();
+  class Wrapping extends http.Server {
+    override on(event: string, listener: () => void): this {
+      return super.on(event, wrap(listener));
+    }
+    override prependListener(event: string, listener: () => void): this {
+      return super.prependListener(event, wrap(listener));
+    }
+    override off(event: string, listener: () => void): this {
+      return super.off(event, wrapped.get(listener) ?? listener);
+    }
+  }
+  function wrap(listener: () => void): () => void {
+    const wrapper = function (this: unknown, ...values: []) {
+      listener.apply(this, values);
+    };
+    wrapped.set(listener, wrapper);
+    return wrapper;
+  }
+  const native = new Wrapping();
+  const server = adopt(native);
+  const owner: http.RequestListener = (_req, res) => void res.end("hello");
+  native.on("request", owner as () => void);
+  await listening(native);
+  const client = await connect(server.addr);
+  assertEquals(await answerTo(client, "/"), "hello");
+  assertEquals([state(server), native.listenerCount("request")], ["idle undefined", 2]);
+  native.off("request", owner as () => void);
+  await Promise.resolve();
+  assertEquals(native.listenerCount("request"), 0);
+  await deadline(server.shutdown(), SOON);
+});
+
+test(`${runtime}: who replaces "upgrade" and calls what was there makes one upgrade of it`, async () => {
+  const native = http.createServer();
+  native.on("upgrade", (_request, socket: net.Socket) => {
+    socket.on("error", () => {});
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n");
+  });
+  const states: string[] = [];
+  const server = adopt(native, { onConnState: (state) => states.push(state) });
+  await listening(native);
+  const others = native.listeners("upgrade");
+  native.removeAllListeners("upgrade");
+  native.on("upgrade", (...values) => {
+    for (const other of others) other.apply(native, values);
+  });
+  const client = await connect(server.addr);
+  client.write(request("/", "Connection: Upgrade", "Upgrade: echo"));
+  assertEquals((await deadline(client.head(), SOON)).status, 101);
+  assertEquals(states.filter((state) => state === "hijacked"), ["hijacked"]);
+  const done = server.shutdown();
+  client.vanish();
+  await deadline(done, SOON);
+});
+
 for (const event of ["upgrade", "checkContinue"]) {
   const head = event === "upgrade"
     ? ["Connection: Upgrade", "Upgrade: echo"]
@@ -154,6 +232,44 @@ for (const [kind, create] of Object.entries(kinds)) {
     }
   });
 }
+
+test(`${runtime}: a close() of its owner's own is left to its owner`, async () => {
+  class Counting extends http.Server {
+    #calls = 0;
+    override close(done?: (error?: Error) => void): this {
+      this.#calls++;
+      return super.close(done);
+    }
+    get calls(): number {
+      return this.#calls;
+    }
+  }
+  const native = new Counting((_req, res) => void res.end("hello"));
+  const server = adopt(native);
+  await listening(native);
+  const closed = once(native, "close");
+  await deadline(server.shutdown(), SOON);
+  await deadline(closed, SOON);
+  // On Bun nothing else ends it: its servers have no listener that could be closed by itself.
+  assertEquals(native.calls, runtime === "bun" ? 1 : 0);
+});
+
+test(`${runtime}: one that its owner starts again in its "close" is closed again`, async () => {
+  const native = http.createServer((_req, res) => void res.end("hello"));
+  const server = adopt(native);
+  await listening(native);
+  const again = Promise.withResolvers<void>();
+  native.once("close", () => {
+    native.once("close", () => again.resolve());
+    native.listen(0, "127.0.0.1");
+  });
+  const told = await complaints(async () => {
+    await deadline(server.shutdown(), SOON);
+    await deadline(again.promise, SOON);
+  });
+  assert(told[0] instanceof ServerClosedError);
+  assertEquals([native.listening, native.address()], [false, null]);
+});
 
 test(`${runtime}: one that its owner closes and starts again can be adopted again`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));

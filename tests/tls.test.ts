@@ -183,13 +183,45 @@ for (const engine of engines) {
     client.get(1, "/hello");
     await client.receives(({ type }) => type === "DATA");
     client.pause();
-    if (engine === "deno-serve") {
+    if (engine === "deno" || engine === "deno-serve") {
       await assertRejects(() => server.shutdown({ timeout: 2_000 }), ShutdownIncompleteError);
       await deadline(server.close(), SOON);
     } else {
       assertEquals((await deadline(server.shutdown(), SOON)).idle, 1);
     }
     client.vanish();
+  });
+
+  test(`${on}: HTTP/2: a response that the client makes room for later`, async () => {
+    const { server } = await start(engine, pem);
+    const client = await Http2Client.connect(server.addr, { window: 0 });
+    client.get(1, "/hello");
+    await client.receives(({ type }) => type === "HEADERS");
+    const done = server.shutdown();
+    // More than an idle session has.
+    await delay(1_200);
+    client.makeRoom(1, 1_000);
+    await deadline(client.ended, SOON);
+    assertEquals(client.body(1), "hello");
+    await deadline(done, SOON);
+  });
+
+  test(`${on}: HTTP/2: close() of several at once with streams in flight`, async () => {
+    const fixtures = await Promise.all([
+      start(engine, pem),
+      start(engine, pem),
+      start(engine, pem),
+    ]);
+    const clients = [];
+    for (const fixture of fixtures) {
+      const client = await Http2Client.connect(fixture.server.addr);
+      client.get(1, "/stuck");
+      await fixture.arrived("/stuck");
+      clients.push(client);
+    }
+    // Bun alone would take 12 s.
+    await deadline(Promise.all(fixtures.map(({ server }) => server.close())), 5_000);
+    for (const client of clients) await deadline(client.ended, SOON);
   });
 
   test(`${on}: HTTP/2: close() while such a session is being ended`, async () => {

@@ -17,14 +17,19 @@ export function runsOnBunServe(server: net.Server, isHttp2: boolean): boolean {
 export class BunNodeDriver extends NodeDriver {
   readonly #server: net.Server;
   readonly #kernel: KernelSockets | undefined = openKernelSockets();
+  /** Where it listens, or has listened. */
+  #port: number | undefined;
   #isClosed = false;
 
   constructor(server: net.Server, traits: NodeServerTraits) {
     super(server, traits);
     this.#server = server;
-    const showAll = () => this.#withListener((kernel, fd) => kernel.acceptAtOnce(fd));
-    if (server.listening) showAll();
-    this.hooks.on("listening", showAll);
+    const onListening = () => {
+      this.#withListener((kernel, fd) => kernel.acceptAtOnce(fd));
+      this.#port = this.addr.transport === "tcp" ? this.addr.port : undefined;
+    };
+    if (server.listening) onListening();
+    this.hooks.on("listening", onListening);
   }
 
   /** False if the kernel does not help, or its listener is not found. */
@@ -77,10 +82,9 @@ export class BunNodeDriver extends NodeDriver {
 
   /** With TLS Bun shows a connection when its handshake is done. */
   #unseen(): KernelConn[] {
-    const { secure, addr } = this;
-    if (!secure || addr.transport === "unix" || this.#kernel === undefined) return [];
+    if (!this.secure || this.#port === undefined || this.#kernel === undefined) return [];
     const seen = new Set([...this.conns].map(({ remoteAddr }) => keyOf(remoteAddr)));
-    const all = this.#kernel.connections(addr.port);
+    const all = this.#kernel.connections(this.#port);
     return all.filter(({ remoteAddr }) => !seen.has(keyOf(remoteAddr)));
   }
 

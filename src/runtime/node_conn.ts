@@ -92,7 +92,7 @@ export class NodeConn implements Conn {
     const state = session.state();
     if (state !== "idle") return state;
     // Without TLS there is a session before the client has said anything.
-    if (this.#accepted.bytesRead === 0) return "new";
+    if (!session.hasBegun && isSilent(this.#accepted)) return "new";
     // On Deno a stream is over once it is written, whenever that is sent.
     return this.#accepted.writableLength + this.socket.writableLength > 0 ? "active" : "idle";
   }
@@ -228,6 +228,11 @@ export class NodeConn implements Conn {
       if (over) this.announce("idle");
     });
   }
+}
+
+/** Whether nothing has been read from a socket without TLS. On Bun it is not told of HTTP/2. */
+function isSilent(socket: net.Socket): boolean {
+  return socket.bytesRead === 0 && !("getPeerCertificate" in socket);
 }
 
 const CONTENT_LENGTH = "content-length";

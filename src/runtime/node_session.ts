@@ -10,6 +10,8 @@ export interface Stream {
 
 /** A session of HTTP/2 over one connection, and its streams in flight. */
 export class NodeSession {
+  /** It has had a stream. */
+  hasBegun = false;
   readonly #native: http2.ServerHttp2Session;
   readonly #streams: Set<Stream> = new Set();
   /** Its first stream is on the way, and GOAWAY would turn that away. */
@@ -38,6 +40,7 @@ export class NodeSession {
     native: Pick<http2.ServerHttp2Stream, "once">,
     onChange: (() => void) | undefined,
   ): void {
+    this.hasBegun = true;
     this.#awaitsStream = false;
     this.#streams.add(stream);
     native.once("close", () => {

@@ -18,8 +18,15 @@ const TYPES: Record<number, Frame["type"]> = {
   6: "PING",
   7: "GOAWAY",
 };
-const [HEADERS, SETTINGS, PING] = [1, 4, 6];
+const [HEADERS, SETTINGS, PING, WINDOW_UPDATE] = [1, 4, 6, 8];
+const INITIAL_WINDOW_SIZE = "\x04";
 const [ACK, END_STREAM, END_HEADERS] = [1, 1, 4];
+
+interface Options {
+  /** How many bytes of each response may come before the client makes room. */
+  window?: number;
+  plain?: boolean;
+}
 
 /** A client of HTTP/2 that goes on where those of the runtimes stop: behind a GOAWAY. */
 export class Http2Client {
@@ -30,16 +37,19 @@ export class Http2Client {
   readonly ended: Promise<void>;
   #wake = Promise.withResolvers<void>();
 
-  private constructor(client: RawClient) {
+  private constructor(client: RawClient, window: number) {
     this.#client = client;
     client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    this.#send(SETTINGS, 0, 0, "");
+    this.#send(SETTINGS, 0, 0, "\0" + INITIAL_WINDOW_SIZE + uint32(window));
     // Where a frame breaks off the connection has ended.
     this.ended = this.#read().catch(() => {});
   }
 
-  static async connect(addr: Addr): Promise<Http2Client> {
-    return new Http2Client(await connect(addr, { alpn: "h2" }));
+  /** Over TLS, unless it is `plain`. */
+  static async connect(addr: Addr, { window = 65_535, plain = false }: Options = {}): Promise<
+    Http2Client
+  > {
+    return new Http2Client(await connect(addr, plain ? {} : { alpn: "h2" }), window);
   }
 
   /** Asks for a path, of one byte for each character, on a stream. */
@@ -49,6 +59,11 @@ export class Http2Client {
       String.fromCharCode(name, value.length) + value;
     const block = "\x82\x87" + literal(4, path) + literal(1, "localhost");
     this.#send(HEADERS, END_STREAM | END_HEADERS, stream, block);
+  }
+
+  /** Lets more of a response come; on stream 0, of all together. */
+  makeRoom(stream: number, bytes: number): void {
+    this.#send(WINDOW_UPDATE, 0, stream, uint32(bytes));
   }
 
   /** Waits for a frame, which may have come already. */
@@ -75,6 +90,10 @@ export class Http2Client {
   /** Reads no more, and so does not see the server's end. */
   pause(): void {
     this.#client.socket.pause();
+  }
+
+  resume(): void {
+    this.#client.socket.resume();
   }
 
   vanish(): void {
@@ -105,4 +124,11 @@ export class Http2Client {
       this.#wake = Promise.withResolvers();
     }
   }
+}
+
+/** In the order of the network, a character for each byte. */
+function uint32(value: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes.toString("latin1");
 }
