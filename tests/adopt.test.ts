@@ -224,6 +224,7 @@ test(`${runtime}: node:https: a connection in its handshake is served during the
   assertEquals(server.connections().map(({ state }) => state), ["new"]);
   const done = server.shutdown();
   await delay(20);
+  assertEquals(server.state, "draining");
   const client = new RawClient(tls.connect({ socket, rejectUnauthorized: false }));
   assertEquals(await answerTo(client, "/"), "hello");
   await deadline(client.closed, SOON);

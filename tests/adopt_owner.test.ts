@@ -256,6 +256,9 @@ test(`${runtime}: a close() of its owner's own is left to its owner`, async () =
 
 test(`${runtime}: one that its owner starts again in its "close" is closed again`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
+  let ports = 0;
+  // Throws if its listener was closed behind its back.
+  native.on("listening", () => native.address() === null ? undefined : ports++);
   const server = adopt(native);
   await listening(native);
   const again = Promise.withResolvers<void>();
@@ -268,7 +271,7 @@ test(`${runtime}: one that its owner starts again in its "close" is closed again
     await deadline(again.promise, SOON);
   });
   assert(told[0] instanceof ServerClosedError);
-  assertEquals([native.listening, native.address()], [false, null]);
+  assertEquals([native.listening, native.address(), ports], [false, null, 2]);
 });
 
 test(`${runtime}: one that its owner closes and starts again can be adopted again`, async () => {
