@@ -174,6 +174,16 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
+  test(`${on}: an empty line behind a response is no request`, async () => {
+    const fixture = await start(engine);
+    const client = await keptAlive(fixture);
+    client.write("\r\n");
+    await fixture.settled();
+    const done = fixture.server.shutdown();
+    await deadline(client.closed, SOON);
+    assertEquals((await deadline(done, SOON)).reason, "drained");
+  });
+
   test(`${on}: an upload with a length is received and answered`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);

@@ -39,15 +39,15 @@ export function driverOf(
 }
 
 /**
- * Calls a function when the server has closed, before anybody else hears of it; never for one of Bun,
- * which does not tell.
+ * Calls a function when the server has closed, before those hear of it who listen already; never for
+ * one of Bun, which does not tell.
  */
 export function whenClosed(native: NativeServer, then: () => void): void {
   if (isNodeServer(native)) native.prependOnceListener("close", then);
   else if (isDenoServer(native)) native.finished.then(then, then);
 }
 
-/** Calls a function with what closes it whenever a server listens that can do so again. */
+/** Calls a function whenever a server of Node's modules has begun to listen, with what closes it. */
 export function whenListening(
   native: NativeServer,
   then: (close: () => void) => void,

@@ -76,8 +76,8 @@ export class NodeConn implements Conn {
     if (this.#hijacked) return "hijacked";
     if (this.#session !== undefined) return this.#stateOf(this.#session);
     if (this.#response === undefined) {
-      if (this.#isResting && this.socket.bytesRead === this.#headEnd) return "idle";
-      return this.isHandshaken && this.socket.bytesRead > 0 ? "active" : "new";
+      if (this.#isResting && !this.#hasReadOn) return "idle";
+      return this.isHandshaken && this.#hasReadOn ? "active" : "new";
     }
     const res = this.#response.deref();
     if (this.#closing || res?.writableFinished === false) return "active";
@@ -85,7 +85,12 @@ export class NodeConn implements Conn {
     if (req?.complete === false) return "active";
     // The bytes after a request without a body are the next one. After a body it is not known
     // whose they are, and the connection counts as idle, as any between two requests does in Go.
-    return this.socket.bytesRead > this.#headEnd && !this.#hasBody ? "active" : "idle";
+    return this.#hasReadOn && !this.#hasBody ? "active" : "idle";
+  }
+
+  /** Something has come since the newest head: more than the empty line that some send behind it. */
+  get #hasReadOn(): boolean {
+    return this.socket.bytesRead > this.#headEnd + EMPTY_LINE;
   }
 
   #stateOf(session: NodeSession): ConnState {
@@ -234,6 +239,9 @@ export class NodeConn implements Conn {
 function isSilent(socket: net.Socket): boolean {
   return socket.bytesRead === 0 && !("getPeerCertificate" in socket);
 }
+
+/** In bytes: what is to be ignored before a request (RFC 9112, section 2.2). */
+const EMPTY_LINE = 2;
 
 const CONTENT_LENGTH = "content-length";
 const TRANSFER_ENCODING = "transfer-encoding";

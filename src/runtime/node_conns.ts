@@ -206,8 +206,8 @@ function seemToListen(listener: net.Server): void {
 }
 
 /**
- * What `close` of `node:http` does beside closing: it stops a timer. Until the last connection is
- * gone that is needed, and then its owner has heard "close" already.
+ * Has a server of `node:http` that has closed stop the timer that looks after its connections, which
+ * only its `close` does. Its owner, who has heard "close", does not hear it again.
  */
 function closeUnheard(listener: net.Server): void {
   if (!("closeIdleConnections" in listener)) return;
