@@ -39,8 +39,8 @@ const adopted = new WeakMap<NativeServer, Server>();
  * that do not end by themselves. {@linkcode serve} does all of that.
  *
  * If its owner closes it, it has finished when the last of its connections is gone; a server of Bun does
- * not tell. One of Node's modules can then listen again, and be adopted anew. After a shutdown it cannot, as
- * with Go's: it is closed again, and the console says so.
+ * not tell. One of Node's modules can then listen again, and once it does it can be adopted anew. After a
+ * shutdown it cannot listen, as Go's cannot: it is closed again, and the console says so.
  *
  * @throws {TypeError} If it is not such a server, or an option has the wrong type.
  *
@@ -64,18 +64,21 @@ function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server
   const driver = driverOf(native, onConnState);
   const server = new DrivenServer(driver, new AbortController());
   adopted.set(native, server);
+  let isLeft = false;
   const listening = whenListening(native, (close) => {
-    if (server.state === "serving") return;
-    close();
-    complain(new ServerClosedError("Cannot listen as the server has been shut down"));
+    if (isLeft) {
+      listening.cancel();
+      adopted.delete(native);
+    } else if (server.state !== "serving") {
+      close();
+      complain(new ServerClosedError("Cannot listen as the server has been shut down"));
+    }
   });
   whenClosed(native, () => {
     if (server.state !== "serving") return;
     server.shutdown().catch(complain);
-    // Its owner may have it listen again, and adopt it anew.
-    listening.cancel();
     driver.release?.();
-    adopted.delete(native);
+    isLeft = true;
   });
   return server;
 }

@@ -280,9 +280,9 @@ test(`${runtime}: one that its owner closes and starts again can be adopted agai
   const servers = [];
   for (let i = 0; i < 3; i++) {
     const states: string[] = [];
+    await listening(native);
     const server = adopt(native, { onConnState: (state) => states.push(state) });
     servers.push(server);
-    await listening(native);
     const client = await connect(server.addr);
     assertEquals(await answerTo(client, "/"), "hello");
     assertEquals(state(server), "idle undefined");
@@ -291,6 +291,7 @@ test(`${runtime}: one that its owner closes and starts again can be adopted agai
       native.close();
       client.vanish();
       await deadline(Promise.all([closed, server.finished]), SOON);
+      assertEquals(adopt(native), server, "until it listens again");
     } else {
       assertEquals((await deadline(server.shutdown(), SOON)).idle, 1);
       await deadline(client.closed, SOON);
