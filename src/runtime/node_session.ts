@@ -16,7 +16,7 @@ export class NodeSession {
   readonly #streams: Set<Stream> = new Set();
   /** Its first stream is on the way, and GOAWAY would turn that away. */
   #awaitsStream: boolean;
-  /** When a poll first found it idle. */
+  /** When a poll found it idle, and those after that as well. */
   #idleSince: number | undefined;
 
   constructor(native: http2.ServerHttp2Session, isDraining: boolean) {
@@ -42,6 +42,7 @@ export class NodeSession {
   ): void {
     this.hasBegun = true;
     this.#awaitsStream = false;
+    this.#idleSince = undefined;
     this.#streams.add(stream);
     native.once("close", () => {
       this.#streams.delete(stream);
@@ -49,6 +50,7 @@ export class NodeSession {
     });
   }
 
+  /** Its first stream is known to be on the way. */
   awaitStream(): void {
     this.#awaitsStream = true;
   }
