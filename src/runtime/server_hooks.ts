@@ -8,6 +8,7 @@ type Listener = (...args: any[]) => void;
 export class ServerHooks {
   readonly #server: net.Server;
   readonly #release: (() => void)[] = [];
+  readonly #places: Map<string | symbol, FrontPlace> = new Map();
 
   constructor(server: net.Server) {
     this.#server = server;
@@ -25,15 +26,21 @@ export class ServerHooks {
    * that calls those it found, so a listener may be called twice for the same.
    */
   inFrontOfOthers(event: string, listener: Listener): void {
+    if (this.#places.size === 0) this.#watch();
     const place = new FrontPlace(this.#server, event, listener);
+    this.#places.set(event, place);
+    this.#release.push(() => place.leave());
+    place.settle();
+  }
+
+  #watch(): void {
     // Both events come while the listeners are being changed.
-    const onChange = (name: string | symbol) => {
-      if (name === event && !place.isChanging) queueMicrotask(() => place.settle());
+    const onChange = (event: string | symbol) => {
+      const place = this.#places.get(event);
+      if (place?.isChanging === false) queueMicrotask(() => place.settle());
     };
     this.on("newListener", onChange);
     this.on("removeListener", onChange);
-    this.#release.push(() => place.leave());
-    place.settle();
   }
 
   /** Takes all of them off. */
