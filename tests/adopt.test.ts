@@ -231,6 +231,29 @@ test(`${runtime}: node:https: a connection in its handshake is served during the
   assertEquals((await deadline(done, SOON)).reason, "drained");
 });
 
+test(`${runtime}: node:https: one with the port of another address is left alone`, async () => {
+  const [gate, create] = [new Gate(), kinds["node:https"]!];
+  const { native: one } = create(new Gate());
+  const { native: other, how } = create(gate);
+  const server = adopt(one);
+  await listening(one);
+  // The cast: one that listens on TCP has an AddressInfo.
+  const { port } = one.address() as net.AddressInfo;
+  await new Promise<void>((resolve) => other.listen(port, "::1", resolve));
+  const adopted = adopt(other);
+  const client = await connect(adopted.addr, how);
+  client.write(request("/wait"));
+  await deadline(gate.arrived, SOON);
+  assertEquals(server.connections(), []);
+  assertEquals((await deadline(server.shutdown(), SOON)).reason, "drained");
+  await deadline(server.close(), SOON);
+  gate.open();
+  assertEquals((await deadline(client.response(), SOON)).body, "waited");
+  // It still listens.
+  assertEquals(await answerTo(await connect(adopted.addr, how), "/"), "hello");
+  await deadline(adopted.shutdown(), SOON);
+});
+
 /** What the tests use of the two runtimes' own servers. */
 interface Runtimes {
   Deno: { serve(options: object, handler: Handler): NativeServer };

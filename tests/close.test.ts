@@ -71,6 +71,21 @@ for (const engine of engines) {
     await Promise.all([idle.closed, stuck.closed]);
   });
 
+  test(`${on}: close() leaves a server alone that has the port of another address`, async () => {
+    const one = await start(engine);
+    const { addr } = one.server;
+    assert(addr.transport === "tcp");
+    const other = await start(engine, { hostname: "::1", port: addr.port });
+    const client = await connect(other.server.addr);
+    client.write(request("/wait"));
+    await other.arrived("/wait");
+    assertEquals(one.server.connections(), []);
+    await one.server.close();
+    other.open();
+    assertEquals((await deadline(client.response(), SOON)).body, "waited");
+    await deadline(other.server.shutdown(), SOON);
+  });
+
   test(`${on}: close() without a shutdown, twice, and a shutdown after it`, async () => {
     const fixture = await start(engine);
     const stuck = await connect(fixture.server.addr);

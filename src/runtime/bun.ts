@@ -203,8 +203,7 @@ class BunDriver implements Driver {
   }
 
   #kernelConns(): KernelConn[] {
-    if (this.addr.transport !== "tcp") return [];
-    return this.#kernel?.connections(this.addr.port) ?? [];
+    return this.#kernel?.connections(this.addr) ?? [];
   }
 
   /** How many connections are open: without the kernel's help, those that Bun counts. */

@@ -9,7 +9,7 @@ import {
 import type { BunServer } from "./bun_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { forcedEnd } from "./forced_end.ts";
-import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
+import { isAt, type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 
 /** A server of `Bun.serve`, which is what `Bun.Server` describes. */
 export interface BunNativeServer {
@@ -60,7 +60,7 @@ export class AdoptedBunDriver implements Driver {
     if (this.#kernel === undefined || addr.transport === "unix") return undefined;
     for (const fd of this.#kernel.listening()) {
       const bound = this.#kernel.addressOf(fd);
-      if (bound?.transport === "tcp" && bound.port === addr.port) return fd;
+      if (bound !== undefined && isAt(bound, addr)) return fd;
     }
     return undefined;
   }
@@ -126,8 +126,7 @@ export class AdoptedBunDriver implements Driver {
   }
 
   #kernelConns(): KernelConn[] {
-    if (this.addr.transport === "unix") return [];
-    return this.#kernel?.connections(this.addr.port) ?? [];
+    return this.#kernel?.connections(this.addr) ?? [];
   }
 }
 

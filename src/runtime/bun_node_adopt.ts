@@ -1,8 +1,14 @@
 /** Servers of `node:http` and `node:https` on Bun, which run on its own server and not on sockets. */
 import type net from "node:net";
 import process from "node:process";
-import { type Addr, type ConnInfo, NEW_CONN_LIFETIME, type PollPolicy } from "../conn.ts";
-import { type KernelConn, type KernelSockets, keyOf, openKernelSockets } from "./kernel_sockets.ts";
+import { type ConnInfo, NEW_CONN_LIFETIME, type PollPolicy } from "../conn.ts";
+import {
+  isAt,
+  type KernelConn,
+  type KernelSockets,
+  keyOf,
+  openKernelSockets,
+} from "./kernel_sockets.ts";
 import { NodeDriver, type NodeServerTraits } from "./node_conns.ts";
 
 /** Whether it is such a server: those of `node:http2` run on `node:net`, as on Node. */
@@ -17,8 +23,8 @@ export function runsOnBunServe(server: net.Server, isHttp2: boolean): boolean {
 export class BunNodeDriver extends NodeDriver {
   readonly #server: net.Server;
   readonly #kernel: KernelSockets | undefined = openKernelSockets();
-  /** Where it listens, or has listened. */
-  #port: number | undefined;
+  /** It has listened, and so has an address. */
+  #hasListened = false;
   #isClosed = false;
 
   constructor(server: net.Server, traits: NodeServerTraits) {
@@ -26,7 +32,7 @@ export class BunNodeDriver extends NodeDriver {
     this.#server = server;
     const onListening = () => {
       this.#withListener((kernel, fd) => kernel.acceptAtOnce(fd));
-      this.#port = this.addr.transport === "tcp" ? this.addr.port : undefined;
+      this.#hasListened = true;
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
@@ -38,7 +44,7 @@ export class BunNodeDriver extends NodeDriver {
     const { addr } = this;
     for (const fd of this.#kernel.listening()) {
       const bound = this.#kernel.addressOf(fd);
-      if (bound !== undefined && isSame(bound, addr)) return use(this.#kernel, fd);
+      if (bound !== undefined && isAt(bound, addr)) return use(this.#kernel, fd);
     }
     return false;
   }
@@ -82,9 +88,9 @@ export class BunNodeDriver extends NodeDriver {
 
   /** With TLS Bun shows a connection when its handshake is done. */
   #unseen(): KernelConn[] {
-    if (!this.secure || this.#port === undefined || this.#kernel === undefined) return [];
+    if (!this.secure || !this.#hasListened || this.#kernel === undefined) return [];
     const seen = new Set([...this.conns].map(({ remoteAddr }) => keyOf(remoteAddr)));
-    const all = this.#kernel.connections(this.#port);
+    const all = this.#kernel.connections(this.addr);
     return all.filter(({ remoteAddr }) => !seen.has(keyOf(remoteAddr)));
   }
 
@@ -94,10 +100,4 @@ export class BunNodeDriver extends NodeDriver {
     this.#isClosed = true;
     this.#server.close();
   }
-}
-
-function isSame(bound: Addr, addr: Addr): boolean {
-  return bound.transport === "tcp"
-    ? addr.transport === "tcp" && bound.port === addr.port
-    : addr.transport === "unix" && bound.path === addr.path;
 }

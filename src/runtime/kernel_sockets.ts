@@ -2,6 +2,7 @@
  * The kernel's view of a process's sockets, which `Bun.serve` and Deno do not show: read with the C
  * library, on Linux. It costs nothing until it is asked.
  */
+import { isIP } from "node:net";
 import type { Addr } from "../conn.ts";
 import { register, registrationsOf, unregister } from "./event_loop.ts";
 import { type LibC, openLibC } from "./libc.ts";
@@ -179,9 +180,10 @@ export class KernelSockets {
     return { transport: "unix", path: new TextDecoder().decode(path) };
   }
 
-  /** The TCP connections accepted at a port of this machine. */
-  connections(port: number): KernelConn[] {
-    return descriptors(this.#libc).flatMap((fd) => this.#connection(fd, port) ?? []);
+  /** The TCP connections accepted by a listener at an address; none for a unix socket. */
+  connections(listener: Addr): KernelConn[] {
+    if (listener.transport === "unix") return [];
+    return descriptors(this.#libc).flatMap((fd) => this.#connection(fd, listener) ?? []);
   }
 
   /** Ends a connection as its client would see it end. */
@@ -189,9 +191,13 @@ export class KernelSockets {
     this.#libc.shutdown(fd, SHUT_RDWR);
   }
 
-  #connection(fd: number, port: number): KernelConn | undefined {
+  #connection(fd: number, listener: Addr & { transport: "tcp" }): KernelConn | undefined {
     const name = new Uint8Array(28);
-    if (this.#libc.getsockname(fd, name, size(28)) !== 0 || portOf(name) !== port) return undefined;
+    if (this.#libc.getsockname(fd, name, size(28)) !== 0) return undefined;
+    // The port first: this is done for each descriptor, at each poll.
+    const port = portOf(name);
+    if (port !== listener.port) return undefined;
+    if (!isAt({ transport: "tcp", hostname: hostOf(name), port }, listener)) return undefined;
     const info = new Uint8Array(INFO_SIZE);
     if (this.#libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, size(INFO_SIZE)) !== 0) {
       return undefined;
@@ -206,6 +212,19 @@ export class KernelSockets {
       silentFor: view.getUint32(INFO_LAST_DATA_RECV, true),
     };
   }
+}
+
+/**
+ * Whether a socket with a local address is that of a listener, or was accepted by it. Another listener
+ * may have the same port of another address.
+ */
+export function isAt(local: Addr, listener: Addr): boolean {
+  if (local.transport === "unix" || listener.transport === "unix") {
+    return keyOf(local) === keyOf(listener);
+  }
+  const { hostname, port } = listener;
+  const isAny = hostname === "0.0.0.0" || hostname === "::" || isIP(hostname) === 0;
+  return local.port === port && (isAny || local.hostname === hostname);
 }
 
 function familyOf(name: Uint8Array): number {
