@@ -62,7 +62,7 @@ export function adopt(native: NativeServer, options: AdoptOptions = {}): Server 
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
   const driver = driverOf(native, onConnState);
-  const server = new DrivenServer(driver, new AbortController());
+  const server = new DrivenServer(driver);
   adopted.set(native, server);
   let isLeft = false;
   const listening = whenListening(native, (close) => {

@@ -1,3 +1,6 @@
+import { attempt } from "./attempt.ts";
+import { complain } from "./complain.ts";
+
 /**
  * The state of a connection. The words and their meaning are those of Go's `http.ConnState`:
  *
@@ -119,6 +122,8 @@ export interface Tally {
 export class ConnTable<C extends Conn> {
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #open = new Map<C, "serving" | "idle" | "forced">();
+  /** The connections that have failed to tell their state, which has been reported. */
+  readonly #faulty = new WeakSet<C>();
   #draining = false;
   #onChange = (): void => {};
   #empty = Promise.withResolvers<void>();
@@ -148,26 +153,42 @@ export class ConnTable<C extends Conn> {
   closeIdle(now: number, policy: PollPolicy): boolean {
     let left = false;
     for (const [conn, end] of this.#open) {
-      const state = conn.state();
+      const state = this.#stateOf(conn);
       if (state === "hijacked" && policy.ignoreHijacked) continue;
       left = true;
       if (end === "forced") continue;
       const expired = state === "new" && now - conn.acceptedAt >= NEW_CONN_LIFETIME;
       if (expired || (state === "idle" && !policy.spareIdle)) {
         this.#open.set(conn, "idle");
-        conn.closeIdle(now);
+        if (!attempt(() => conn.closeIdle(now))) this.#destroy(conn);
       }
     }
     return left;
   }
 
-  /** Ends all of them, and resolves when they are gone. */
+  /** Ends all connections, and resolves when they are gone. */
   async destroyAll(): Promise<void> {
     for (const conn of [...this.#open.keys()]) {
       this.#open.set(conn, "forced");
-      conn.destroy();
+      this.#destroy(conn);
     }
     if (this.#open.size > 0) await this.#empty.promise;
+  }
+
+  /** A connection that cannot even be destroyed is waited for no longer. */
+  #destroy(conn: C): void {
+    if (!attempt(() => conn.destroy())) this.delete(conn);
+  }
+
+  /** A connection that fails to tell its state may have a request in flight. */
+  #stateOf(conn: C): ConnState {
+    try {
+      return conn.state();
+    } catch (error) {
+      if (!this.#faulty.has(conn)) complain(error);
+      this.#faulty.add(conn);
+      return "active";
+    }
   }
 
   [Symbol.iterator](): Iterator<C> {
@@ -176,7 +197,7 @@ export class ConnTable<C extends Conn> {
 
   snapshot(now: number): ConnInfo[] {
     return [...this.#open.keys()].map((conn) => ({
-      state: conn.state(),
+      state: this.#stateOf(conn),
       age: now - conn.acceptedAt,
       remoteAddr: conn.remoteAddr,
       ...inFlight(conn.request(), now),

@@ -1,7 +1,11 @@
+import { attempt } from "./attempt.ts";
 import { complain } from "./complain.ts";
 import type { Addr, ConnInfo, ConnState } from "./conn.ts";
 import { checkMilliseconds, checkSignal, checkText, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen_options.ts";
+import type { DrainNotice } from "./drain_notice.ts";
+import type { PendingWork } from "./pending_work.ts";
+import type { RequestScope } from "./request_info.ts";
 import type { Engine } from "./runtime/driver.ts";
 import type { WebSocketHandlers } from "./runtime/websocket_options.ts";
 
@@ -9,8 +13,18 @@ import type { WebSocketHandlers } from "./runtime/websocket_options.ts";
 export interface ServeInfo {
   /** The client's address. */
   readonly remoteAddr: Addr;
-  /** Aborts when the server starts to drain: end what would go on for ever. */
+  /**
+   * Aborts when the server starts to drain: end what would go on for ever. The signal belongs to this
+   * request, and its listeners are forgotten when the request is over. A listener that throws is
+   * reported on the console and stops nothing.
+   */
   readonly draining: AbortSignal;
+  /**
+   * Has a shutdown wait for work that goes on behind the response, until the promise settles. Like the
+   * request, the work is listed in `connections()` and in reports as active. A rejection is reported on
+   * the console. `close()` does not wait for it. The function needs no `this`.
+   */
+  readonly waitUntil: (promise: PromiseLike<unknown>) => void;
   /**
    * What the engine gives its own handlers: `{ req, res }` of `node:http` with `"node"`, the
    * `Deno.ServeHandlerInfo` with `"deno"` and `"deno-serve"`, the `Bun.Server` with `"bun"`.
@@ -156,7 +170,8 @@ export interface ServeSettings {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly backlog: number | undefined;
   readonly reusePort: boolean;
-  readonly draining: AbortSignal;
+  readonly drainNotice: DrainNotice;
+  readonly pendingWork: PendingWork;
   readonly onError: (error: unknown) => Response | Promise<Response>;
   readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
   readonly websocket: WebSocketHandlers | undefined;
@@ -218,7 +233,7 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
  */
 export function serveSettings(
   options: ServeOptions,
-  draining: AbortSignal,
+  { drainNotice, pendingWork }: RequestScope,
   socket: Addr | undefined,
 ): ServeSettings {
   return {
@@ -229,7 +244,8 @@ export function serveSettings(
       : { cert: options.cert, key: options.key },
     backlog: options.backlog,
     reusePort: options.reusePort ?? false,
-    draining,
+    drainNotice,
+    pendingWork,
     onError: neverFailing(options.onError ?? answerWith500),
     onConnState: options.onConnState && reported(options.onConnState),
     websocket: options.websocket,
@@ -249,16 +265,12 @@ function neverFailing(onError: NonNullable<ServeOptions["onError"]>): ServeSetti
   };
 }
 
-/** Reports what a callback throws, for it is no part of what it is told of. */
+/** Reports what a callback throws or rejects with, for it is no part of what it is told of. */
 function reported(
   onConnState: NonNullable<ServeOptions["onConnState"]>,
 ): NonNullable<ServeOptions["onConnState"]> {
   return (state, conn) => {
-    try {
-      onConnState(state, conn);
-    } catch (error) {
-      complain(error);
-    }
+    attempt(() => onConnState(state, conn));
   };
 }
 

@@ -33,8 +33,8 @@ export async function serve(handler: Handler, options: ServeOptions = {}): Promi
     const { checkCertificate } = await import("./certificate.ts");
     checkCertificate({ cert: options.cert, key: options.key });
   }
-  return await startServer(options, async ({ backlog, draining, socket }) => {
-    const settings = serveSettings({ ...options, backlog }, draining, socket);
+  return await startServer(options, async ({ backlog, socket, ...scope }) => {
+    const settings = serveSettings({ ...options, backlog }, scope, socket);
     return await startDriver(options.engine ?? "auto", handler, settings);
   });
 }

@@ -38,8 +38,8 @@ import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./
  */
 export async function serveTcp(handler: TcpHandler, options: TcpOptions = {}): Promise<Server> {
   checkServeTcp(handler, options);
-  return await startServer(options, async ({ backlog, draining, socket }) => {
+  return await startServer(options, async ({ backlog, drainNotice, socket }) => {
     const { startTcp } = await import("./runtime/tcp.ts");
-    return await startTcp(handler, tcpSettings({ ...options, backlog }, draining, socket));
+    return await startTcp(handler, tcpSettings({ ...options, backlog }, drainNotice, socket));
   });
 }

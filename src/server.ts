@@ -1,8 +1,12 @@
+import { attempt } from "./attempt.ts";
 import { complain } from "./complain.ts";
-import type { Addr, ConnInfo } from "./conn.ts";
+import type { Addr, ConnInfo, PollPolicy } from "./conn.ts";
+import { DrainNotice } from "./drain_notice.ts";
 import type { Driver, Engine } from "./runtime/driver.ts";
 import type { ShutdownReport } from "./report.ts";
 import { ServerClosedError, ShutdownIncompleteError } from "./errors.ts";
+import { PendingWork } from "./pending_work.ts";
+import type { RequestScope } from "./request_info.ts";
 import { checkShutdown, type ShutdownOptions } from "./options.ts";
 import { Changes, drain } from "./shutdown.ts";
 
@@ -32,27 +36,38 @@ export interface Server extends AsyncDisposable {
   readonly handoff: "inherit" | "reuseport" | undefined;
   /** `"serving"`, then `"draining"` once and for good, then `"closed"`. */
   readonly state: "serving" | "draining" | "closed";
-  /** Aborts when the drain starts, or when the server is closed without one. */
+  /**
+   * Aborts when the drain starts, or when the server is closed without one. A listener that throws is
+   * reported on the console and stops nothing.
+   */
   readonly draining: AbortSignal;
   /** Resolves when the server is closed: after a complete drain, or after `close()`. Never rejects. */
   readonly finished: Promise<void>;
   /** The open connections, for logs and reports. */
   connections(): ConnInfo[];
   /**
-   * Registers a function to call when a shutdown starts, as Go's `RegisterOnShutdown` does: to end
-   * long-lived connections, say. It is started, not waited for. One that throws is reported on the
-   * console and stops nothing.
+   * Registers a function to call when a shutdown starts and the listeners are closed, as Go's
+   * `RegisterOnShutdown` does: to end long-lived connections, say. The function is started, not waited
+   * for. What it throws is reported on the console and stops nothing.
    *
    * @throws {ServerClosedError} If the drain has already started.
    */
   onShutdown(fn: () => unknown): void;
   /**
+   * Has a shutdown wait for work that goes on behind a response, until the promise settles: for the
+   * handlers of an adopted server, whose connections can end before their work does. The handlers of
+   * `serve` have `info.waitUntil`. The work is listed in `connections()` and in reports as active, with
+   * the server's own address. A rejection is reported on the console. `close()` does not wait for it.
+   */
+  waitUntil(promise: PromiseLike<unknown>): void;
+  /**
    * Closes the listeners, then the idle connections, and waits for the others to become idle:
    * Go's `Shutdown`. May be called many times and at once: all calls join the one drain, each with
    * its own deadline. After `close()` it resolves.
    *
-   * It does not close what is active, and does not wait for what the handlers do after their
-   * response.
+   * Before a listener closes, the connections that the kernel has accepted are taken in, for at most
+   * about a second. A shutdown does not close what is active, and does not wait for what handlers do
+   * after their response, unless they say so with `waitUntil`.
    *
    * @throws {ShutdownIncompleteError} If `timeout` passes or `signal` aborts before the last
    * connection is gone. Nothing is closed by that.
@@ -79,24 +94,34 @@ export interface ServedListener {
   closed(): void;
 }
 
-/** A {@linkcode Server} over a driver. `draining` is the one its handlers are told of. */
+/** A {@linkcode Server} over a driver. */
 export class DrivenServer implements Server {
   readonly finished: Promise<void>;
   readonly #driver: Driver;
-  readonly #drainStart: AbortController;
+  readonly #drainNotice: DrainNotice;
+  readonly #pendingWork: PendingWork;
+  /** Aborts when the listeners are to close at once. */
+  readonly #force = new AbortController();
   readonly #listener: ServedListener | undefined;
   readonly #changes = new Changes();
   readonly #hooks: (() => unknown)[] = [];
   #finish: () => void;
   #state: "serving" | "draining" | "closed" = "serving";
   #listenersClosed: Promise<void> | undefined;
+  #isListening = true;
   #closed: Promise<void> | undefined;
   /** How many calls of shutdown are still waiting. */
   #waiting = 0;
 
-  constructor(driver: Driver, drainStart: AbortController, listener?: ServedListener) {
+  /** `scope` is what the driver tells the requests of this server. */
+  constructor(
+    driver: Driver,
+    scope: RequestScope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() },
+    listener?: ServedListener,
+  ) {
     this.#driver = driver;
-    this.#drainStart = drainStart;
+    this.#drainNotice = scope.drainNotice;
+    this.#pendingWork = scope.pendingWork;
     this.#listener = listener;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -128,7 +153,7 @@ export class DrivenServer implements Server {
   }
 
   get draining(): AbortSignal {
-    return this.#drainStart.signal;
+    return this.#drainNotice.signal;
   }
 
   /**
@@ -140,7 +165,13 @@ export class DrivenServer implements Server {
   }
 
   connections(): ConnInfo[] {
-    return this.#closed !== undefined ? [] : this.#driver.connections(performance.now());
+    if (this.#closed !== undefined) return [];
+    const now = performance.now();
+    return [...this.#driver.connections(now), ...this.#pendingWork.snapshot(now)];
+  }
+
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.#pendingWork.add(promise, { remoteAddr: this.addr, request: undefined });
   }
 
   onShutdown(fn: () => unknown): void {
@@ -165,7 +196,8 @@ export class DrivenServer implements Server {
     const listenersClosed = this.#startDrain((options.idleGrace ?? 0) > 0);
     const { context, release } = deadline(options);
     this.#waiting++;
-    const { drained, polls } = await drain(this.#driver, context, this.#changes, options);
+    await settledOrAborted(listenersClosed, context);
+    const { drained, polls } = await drain(this, context, this.#changes, options);
     this.#waiting--;
     release();
     if (this.#closed !== undefined) {
@@ -190,30 +222,54 @@ export class DrivenServer implements Server {
     await this.shutdown();
   }
 
-  /** Steps 1 to 3 of a shutdown, once: marks the server, closes the listeners, starts the hooks. */
+  /**
+   * The first steps of a shutdown, once: marks the server as draining, tells handlers, starts to close
+   * the listeners. What fails on the way is reported, and the listeners close all the same.
+   */
   #startDrain(spareIdle: boolean): Promise<void> {
     if (this.#listenersClosed !== undefined) return this.#listenersClosed;
     this.#state = "draining";
-    this.#driver.startDrain(() => this.#onChange());
-    this.#drainStart.abort(new ServerClosedError("The server is draining"));
-    this.#listenersClosed = this.#closeListeners(spareIdle);
+    const onChange = () => this.#onChange();
+    attempt(() => this.#driver.startDrain(onChange));
+    this.#pendingWork.startDrain(onChange);
+    this.#drainNotice.start(new ServerClosedError("The server is draining"));
+    this.#listenersClosed = this.#endAccepting(spareIdle);
     // Thrown by shutdown() after the drain, and by close(): until then nobody listens to it.
     this.#listenersClosed.catch(() => {});
-    for (const hook of this.#hooks) startHook(hook);
     return this.#listenersClosed;
   }
 
-  async #closeListeners(spareIdle: boolean): Promise<void> {
+  /**
+   * Takes in what waits to be accepted, and closes the listeners. Clients are told that their connections
+   * end when nothing waits any more: told before, they would come back to a listener that is about to
+   * close. Where nobody knows whether something waits, most likely nothing does.
+   */
+  async #endAccepting(spareIdle: boolean): Promise<void> {
+    const waiting = this.#force.signal.aborted ? 0 : this.#driver.waitingToBeAccepted();
+    if (waiting === undefined) attempt(() => this.#driver.endConnections());
+    if (waiting !== 0) await this.#driver.emptyAcceptQueue(this.#force.signal);
+    const closed = this.#closeListeners(spareIdle);
+    if (waiting !== undefined) attempt(() => this.#driver.endConnections());
+    for (const hook of this.#hooks) startHook(hook);
     try {
-      await this.#driver.closeListeners(spareIdle);
+      await closed;
     } finally {
+      this.#isListening = false;
       this.#listener?.closed();
+      this.#onChange();
     }
   }
 
+  /** What a driver throws is a rejection, too. */
+  async #closeListeners(spareIdle: boolean): Promise<void> {
+    await this.#driver.closeListeners(spareIdle);
+  }
+
   async #closeAll(): Promise<void> {
+    this.#force.abort();
     const listenersClosed = this.#startDrain(false);
     await this.#driver.closeAll();
+    this.#pendingWork.abandon();
     this.#changes.announce();
     this.#finished();
     await listenersClosed;
@@ -224,7 +280,14 @@ export class DrivenServer implements Server {
     this.#changes.announce();
     if (this.#waiting > 0 || this.#state === "closed") return;
     const policy = { spareIdle: false, ignoreHijacked: false };
-    if (!this.#driver.closeIdle(performance.now(), policy)) this.#finished();
+    if (!this.closeIdle(performance.now(), policy)) this.#finished();
+  }
+
+  /** For the drain: closes what is idle at `now`, and tells whether there is something left to wait for. */
+  closeIdle(now: number, policy: PollPolicy): boolean {
+    if (this.#isListening) return true;
+    const left = this.#driver.closeIdle(now, policy);
+    return left || !this.#pendingWork.isEmpty;
   }
 
   #finished(): void {
@@ -265,6 +328,24 @@ function deadline(
       signal?.removeEventListener("abort", onAbort);
     },
   };
+}
+
+/**
+ * How long past its deadline a shutdown still waits for the listeners to close, in ms. Closing them is
+ * synchronous in Go, so that there a deadline of 0 is enough to close a server without connections.
+ */
+const LISTENER_GRACE = 100;
+
+/** Resolves when the promise has settled, or some time after the context is done. Never rejects. */
+async function settledOrAborted(promise: Promise<void>, context: AbortSignal): Promise<void> {
+  const { promise: isLate, resolve } = Promise.withResolvers<void>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const onAbort = () => timer ??= setTimeout(resolve, LISTENER_GRACE);
+  if (context.aborted) onAbort();
+  context.addEventListener("abort", onAbort);
+  await Promise.race([promise.catch(() => {}), isLate]);
+  clearTimeout(timer);
+  context.removeEventListener("abort", onAbort);
 }
 
 /** Runs in its own turn, so that neither a throw nor a long function holds up the drain. */

@@ -19,7 +19,7 @@ export interface DrainResult {
  * a connection has become idle or has closed, and so ends with the last of them.
  */
 export async function drain(
-  driver: Driver,
+  server: Pick<Driver, "closeIdle">,
   context: AbortSignal,
   changes: Changes,
   { pollInterval, idleGrace = 0, hijacked }: ShutdownOptions,
@@ -32,7 +32,7 @@ export async function drain(
     const change = changes.next();
     const now = clock();
     const graceLeft = Math.max(0, idleGrace - (now - start));
-    const left = driver.closeIdle(now, { spareIdle: graceLeft > 0, ignoreHijacked });
+    const left = server.closeIdle(now, { spareIdle: graceLeft > 0, ignoreHijacked });
     if (!left) return { drained: true, polls };
     const pause = graceLeft > 0 ? Math.min(interval(), graceLeft) : interval();
     if (!context.aborted) await firstOf(change, pause, context);

@@ -1,6 +1,8 @@
 import { complain } from "./complain.ts";
 import type { Addr } from "./conn.ts";
+import { DrainNotice } from "./drain_notice.ts";
 import type { ServeOptions } from "./options.ts";
+import { PendingWork } from "./pending_work.ts";
 import type { Driver } from "./runtime/driver.ts";
 import { DrivenServer, type Server } from "./server.ts";
 import { listenerFor, type SharedListener } from "./upgrade/listener.ts";
@@ -8,8 +10,8 @@ import { listenerFor, type SharedListener } from "./upgrade/listener.ts";
 /** What a driver is started with, beside the options of its kind of server. */
 export interface StartContext {
   readonly backlog: number | undefined;
-  /** Aborts when the drain starts. */
-  readonly draining: AbortSignal;
+  readonly drainNotice: DrainNotice;
+  readonly pendingWork: PendingWork;
   /** The socket's address, if the driver is to accept on one that it is given later. */
   readonly socket: Addr | undefined;
 }
@@ -41,15 +43,15 @@ async function start(
   backlog: number | undefined,
   startDriver: (context: StartContext) => Promise<Driver>,
 ): Promise<DrivenServer> {
-  const drainStart = new AbortController();
+  const scope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() };
   let server;
   try {
     const driver = await startDriver({
       backlog: backlog ?? listener?.backlog,
-      draining: drainStart.signal,
+      ...scope,
       socket: listener?.addr,
     });
-    server = new DrivenServer(driver, drainStart, listener);
+    server = new DrivenServer(driver, scope, listener);
     await listener?.giveTo(driver);
     return server;
   } catch (error) {

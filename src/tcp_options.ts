@@ -1,6 +1,8 @@
 import { checkType } from "./checks.ts";
+import { attempt } from "./attempt.ts";
 import { complain } from "./complain.ts";
 import type { Addr, ConnInfo, ConnState } from "./conn.ts";
+import type { DrainNotice } from "./drain_notice.ts";
 import { listenAddress } from "./listen_options.ts";
 import { checkServe, type ServeOptions } from "./options.ts";
 
@@ -50,8 +52,9 @@ export interface TcpConn {
   readonly remoteAddr: Addr;
   /**
    * Aborts when the server starts to drain: end what would go on for ever, or say goodbye. What is
-   * written in its listeners is sent before the connection is closed as an idle one. It is that of the
-   * server: a listener is to be taken off it when the connection has ended.
+   * written in its listeners is sent before the connection is closed as an idle one. The signal belongs
+   * to this connection, and its listeners are forgotten when the connection has ended. A listener that
+   * throws is reported on the console and stops nothing.
    */
   readonly draining: AbortSignal;
   /**
@@ -104,7 +107,7 @@ export interface TcpSettings {
   readonly socket: Addr | undefined;
   readonly backlog: number | undefined;
   readonly reusePort: boolean;
-  readonly draining: AbortSignal;
+  readonly drainNotice: DrainNotice;
   readonly onError: (error: unknown) => void;
   readonly onConnState: (state: ConnState, conn: ConnInfo) => void;
 }
@@ -127,7 +130,7 @@ export function checkServeTcp(
 /** {@linkcode TcpOptions} with their defaults, after {@linkcode checkServeTcp}. */
 export function tcpSettings(
   options: TcpOptions,
-  draining: AbortSignal,
+  drainNotice: DrainNotice,
   socket: Addr | undefined,
 ): TcpSettings {
   const { onError = complain, onConnState = () => {} } = options;
@@ -136,21 +139,12 @@ export function tcpSettings(
     socket,
     backlog: options.backlog,
     reusePort: options.reusePort ?? false,
-    draining,
-    async onError(error) {
-      try {
-        await onError(error);
-      } catch (failure) {
-        complain(failure);
-      }
+    drainNotice,
+    onError(error) {
+      attempt(() => onError(error));
     },
     onConnState(state, conn) {
-      try {
-        onConnState(state, conn);
-      } catch (error) {
-        // It is no part of what it is told of.
-        complain(error);
-      }
+      attempt(() => onConnState(state, conn));
     },
   };
 }

@@ -362,7 +362,7 @@ test(`${runtime}: nothing is left behind by a check that has ended`, async () =>
     remove(...args);
   };
   const remoteAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
-  const info: ServeInfo = { remoteAddr, draining, native: undefined };
+  const info: ServeInfo = { remoteAddr, draining, waitUntil() {}, native: undefined };
   assertEquals((await handler(get("/readyz"), info)).status, 200);
   assertEquals(listeners, 0);
   await delay(40);

@@ -2,7 +2,9 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { NEW_CONN_LIFETIME } from "../src/conn.ts";
+import { DrainNotice } from "../src/drain_notice.ts";
 import { checkServe, serveSettings } from "../src/options.ts";
+import { PendingWork } from "../src/pending_work.ts";
 import { startDriver } from "../src/runtime/detect.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
@@ -17,7 +19,8 @@ for (const engine of engines) {
     const handler = () => new Response("hello");
     const options = { port: 0, hostname: "127.0.0.1" };
     checkServe(handler, options);
-    const settings = serveSettings(options, new AbortController().signal, undefined);
+    const scope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() };
+    const settings = serveSettings(options, scope, undefined);
     const driver = await startDriver(engine, handler, settings);
     const [silent, served] = [await connect(driver.addr), await connect(driver.addr)];
     const half = await connect(driver.addr);
@@ -30,6 +33,7 @@ for (const engine of engines) {
     const changed = Promise.withResolvers<void>();
     driver.startDrain(changed.resolve);
     await driver.closeListeners(false);
+    driver.endConnections();
     const now = performance.now();
     assertEquals(driver.closeIdle(now, policy), true);
     assertEquals(driver.closeIdle(now + NEW_CONN_LIFETIME - 1_000, policy), true);

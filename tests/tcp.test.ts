@@ -16,6 +16,7 @@ import {
 } from "../mod.ts";
 import { NEW_CONN_LIFETIME } from "../src/conn.ts";
 import { startTcp } from "../src/runtime/tcp.ts";
+import { DrainNotice } from "../src/drain_notice.ts";
 import { tcpSettings } from "../src/tcp_options.ts";
 import { connect, type RawClient } from "./support/client.ts";
 import { BIG, pem, runtime, temporaryFolder } from "./support/fixture.ts";
@@ -274,7 +275,7 @@ test(`${runtime}: a new connection is kept, and served if its request comes`, as
 
 test(`${runtime}: a new connection that stays silent is closed once it is 5 s old`, async () => {
   const handler: TcpHandler = async ({ readable }) => void await Array.fromAsync(readable);
-  const settings = tcpSettings(local, new AbortController().signal, undefined);
+  const settings = tcpSettings(local, new DrainNotice(), undefined);
   const driver = await startTcp(handler, settings);
   const client = await connect(driver.addr);
   while (driver.connections(0).length === 0) await delay(1);
@@ -297,7 +298,7 @@ test(`${runtime}: a connection that is accepted while the drain starts wakes it 
   };
   const driver = await startTcp(
     handler,
-    tcpSettings(local, new AbortController().signal, undefined),
+    tcpSettings(local, new DrainNotice(), undefined),
   );
   const changed = Promise.withResolvers<void>();
   driver.startDrain(changed.resolve);

@@ -70,7 +70,7 @@ class BunDriver implements Driver {
   }
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
-    const { listen, tls, reusePort, draining, onError, websocket } = settings;
+    const { listen, tls, reusePort, onError, websocket } = settings;
     const finish = (response: Response, info?: BunInfo) => {
       if (info !== undefined) info.answered = true;
       // A handler that has upgraded its request returns nothing; what else is no Response is for
@@ -80,7 +80,7 @@ class BunDriver implements Driver {
       return info === undefined ? last : afterUpload(info.request, last);
     };
     const fetch = (request: Request, server: BunServer) => {
-      const info = new BunInfo(request, server, this.addr, draining);
+      const info = new BunInfo(request, server, this.addr, settings);
       this.#flights.add(info);
       const isRefused = this.#drainStart !== undefined && isUpgrade(request);
       const response = isRefused ? unavailable() : handler(request, info);
@@ -145,12 +145,22 @@ class BunDriver implements Driver {
   }
 
   startDrain(onChange: () => void): void {
-    this.#endsConnections = true;
     this.#drainStart = performance.now();
     this.#onChange = onChange;
     this.#openAtStart = this.#count();
+    this.#flights.sweep();
+  }
+
+  endConnections(): void {
+    this.#endsConnections = true;
     for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
   }
+
+  waitingToBeAccepted(): number | undefined {
+    return 0;
+  }
+
+  async emptyAcceptQueue(): Promise<void> {}
 
   closeListeners(spareIdle: boolean): void {
     const closed = spareIdle && this.#listener !== undefined &&

@@ -77,6 +77,15 @@ export class AdoptedBunDriver implements Driver {
     this.#openAtStart = this.#count();
   }
 
+  /** Nothing: its responses are not within reach. */
+  endConnections(): void {}
+
+  waitingToBeAccepted(): number | undefined {
+    return 0;
+  }
+
+  async emptyAcceptQueue(): Promise<void> {}
+
   /** Bun's own way: what is idle closes in the same breath, whatever `idleGrace` says. */
   closeListeners(): void {
     this.#closedIdle += this.#server.closeIdleConnections();

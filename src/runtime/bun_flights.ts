@@ -1,14 +1,13 @@
-import { type Addr, type ConnInfo, pathOf } from "../conn.ts";
-import type { ServeInfo } from "../options.ts";
+import { type Addr, type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../conn.ts";
+import { RequestInfo, type RequestScope } from "../request_info.ts";
 import type { BunServer } from "./bun_types.ts";
 
 /** How many requests are remembered before those that are over are forgotten. */
 const SWEEP_AT = 256;
 
 /** A request and what its handler is told. */
-export class BunInfo implements ServeInfo {
+export class BunInfo extends RequestInfo {
   readonly native: BunServer;
-  readonly draining: AbortSignal;
   readonly request: Request;
   /** When it came, on the clock of `performance.now()`. */
   readonly since: number = performance.now();
@@ -16,11 +15,12 @@ export class BunInfo implements ServeInfo {
   answered = false;
   readonly #server: Addr;
   #peer: Addr | null = null;
+  #release: (() => void) | undefined;
 
-  constructor(request: Request, native: BunServer, server: Addr, draining: AbortSignal) {
+  constructor(request: Request, native: BunServer, server: Addr, scope: RequestScope) {
+    super(scope);
     this.request = request;
     this.native = native;
-    this.draining = draining;
     this.#server = server;
   }
 
@@ -32,15 +32,26 @@ export class BunInfo implements ServeInfo {
     return this.#peer ?? { transport: "tcp", hostname: "", port: 0 };
   }
 
-  snapshot(now: number): ConnInfo {
+  /** To be called when the request is over. */
+  end(): void {
+    this.#release?.();
+  }
+
+  protected override onEnd(release: () => void): void {
+    this.#release = release;
+  }
+
+  protected override inFlight(): RequestInFlight {
     const { method, url } = this.request;
+    return { method, path: pathOf(url), since: this.since };
+  }
+
+  snapshot(now: number): ConnInfo {
     return {
       state: "active",
       age: now - this.since,
       remoteAddr: this.remoteAddr,
-      method,
-      path: pathOf(url),
-      requestAge: now - this.since,
+      ...inFlight(this.inFlight(), now),
     };
   }
 }
@@ -63,17 +74,25 @@ export class Flights {
 
   add(info: BunInfo): void {
     this.#recent.push(info);
-    if (this.#recent.length === SWEEP_AT) this.#sweep();
+    if (this.#recent.length === SWEEP_AT) this.sweep();
   }
 
   current(): BunInfo[] {
-    this.#sweep();
+    this.sweep();
     return [...this.#long];
   }
 
-  #sweep(): void {
-    for (const info of this.#long) if (this.#isOver(info)) this.#long.delete(info);
-    for (const info of this.#recent) if (!this.#isOver(info)) this.#long.add(info);
+  /** Forgets the requests that are over. */
+  sweep(): void {
+    for (const info of this.#long) {
+      if (!this.#isOver(info)) continue;
+      this.#long.delete(info);
+      info.end();
+    }
+    for (const info of this.#recent) {
+      if (this.#isOver(info)) info.end();
+      else this.#long.add(info);
+    }
     this.#recent = [];
   }
 }

@@ -106,6 +106,12 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
     void conn.serve(accepted);
   }
 
+  waitingToBeAccepted(): number | undefined {
+    return 0;
+  }
+
+  async emptyAcceptQueue(): Promise<void> {}
+
   async closeListeners(): Promise<void> {
     this.#listening = false;
     this.#listener.close();

@@ -55,6 +55,15 @@ export class AdoptedDenoDriver implements Driver {
     this.#onChange = onChange;
   }
 
+  /** Nothing: its responses are not within reach. */
+  endConnections(): void {}
+
+  waitingToBeAccepted(): number | undefined {
+    return 0;
+  }
+
+  async emptyAcceptQueue(): Promise<void> {}
+
   closeListeners(): void {
     this.#stopped ??= this.#server.shutdown();
   }

@@ -6,7 +6,8 @@ import {
   pathOf,
   type RequestInFlight,
 } from "../conn.ts";
-import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
+import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
+import { RequestInfo, type RequestScope } from "../request_info.ts";
 import { streamLargeBody } from "./deno_body.ts";
 import {
   addrOf,
@@ -107,7 +108,7 @@ export class DenoConnection implements Conn {
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
     const { handler, settings } = this.#hosting;
-    const exchange = new Exchange(request, native, this, settings.draining);
+    const exchange = new Exchange(request, native, this, settings);
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
@@ -177,8 +178,11 @@ export class DenoConnection implements Conn {
     return { method, path: pathOf(url), since: exchange.since };
   }
 
-  startDrain(onChange: () => void): void {
+  startEnding(): void {
     if (this.#webSocket?.readyState === WebSocket.OPEN) this.#webSocket.close(GOING_AWAY);
+  }
+
+  startDrain(onChange: () => void): void {
     // The streams of HTTP/2 are followed as it is.
     if (this.#streams !== undefined || this.#exchange === undefined) return;
     if (isInFlight(this.#exchange)) this.#exchange.native.completed.then(onChange, onChange);
@@ -239,23 +243,31 @@ export class DenoConnection implements Conn {
 }
 
 /** A request and what its handler is told. */
-class Exchange implements ServeInfo {
+class Exchange extends RequestInfo {
   readonly request: Request;
   /** When it came, on the clock of `performance.now()`. */
   readonly since: number = performance.now();
   readonly native: DenoInfo;
-  readonly draining: AbortSignal;
   readonly #conn: Conn;
 
-  constructor(request: Request, native: DenoInfo, conn: Conn, draining: AbortSignal) {
+  constructor(request: Request, native: DenoInfo, conn: Conn, scope: RequestScope) {
+    super(scope);
     this.request = request;
     this.native = native;
     this.#conn = conn;
-    this.draining = draining;
   }
 
   get remoteAddr(): Addr {
     return this.#conn.remoteAddr;
+  }
+
+  protected override onEnd(release: () => void): void {
+    this.native.completed.then(release, release);
+  }
+
+  protected override inFlight(): RequestInFlight {
+    const { method, url } = this.request;
+    return { method, path: pathOf(url), since: this.since };
   }
 }
 

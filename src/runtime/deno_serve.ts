@@ -3,8 +3,17 @@
  * `shutdown()` decides which of them it closes.
  */
 import { rmSync } from "node:fs";
-import { type Addr, type ConnInfo, pathOf, type PollPolicy, type Tally } from "../conn.ts";
-import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
+import {
+  type Addr,
+  type ConnInfo,
+  inFlight,
+  pathOf,
+  type PollPolicy,
+  type RequestInFlight,
+  type Tally,
+} from "../conn.ts";
+import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
+import { RequestInfo, type RequestScope } from "../request_info.ts";
 import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
@@ -44,7 +53,7 @@ class DenoServeDriver implements Driver {
   }
 
   #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {
-    const { onError, draining } = settings;
+    const { onError } = settings;
     const options = {
       ...listenOptions(settings),
       onListen: () => {},
@@ -52,7 +61,7 @@ class DenoServeDriver implements Driver {
     };
     try {
       return deno().serve(options, (request, native) => {
-        const flight = new Flight(request, native, draining);
+        const flight = new Flight(request, native, settings);
         this.#follow(flight);
         return this.#answer(handler, flight);
       });
@@ -95,9 +104,18 @@ class DenoServeDriver implements Driver {
   }
 
   startDrain(onChange: () => void): void {
-    this.#endsConnections = true;
     this.#onChange = onChange;
   }
+
+  endConnections(): void {
+    this.#endsConnections = true;
+  }
+
+  waitingToBeAccepted(): number | undefined {
+    return 0;
+  }
+
+  async emptyAcceptQueue(): Promise<void> {}
 
   closeListeners(spareIdle: boolean): void {
     const closed = spareIdle && this.#standIn?.closeListener();
@@ -134,20 +152,19 @@ class DenoServeDriver implements Driver {
 }
 
 /** A request in flight, what its handler is told, and a way to end it. */
-class Flight implements ServeInfo {
+class Flight extends RequestInfo {
   readonly request: Request;
   readonly native: DenoInfo;
-  readonly draining: AbortSignal;
   readonly remoteAddr: Addr;
   readonly #since = performance.now();
   readonly #cut = new AbortController();
   /** Resolves with an answer when the request is ended. */
   readonly cut: Promise<Response>;
 
-  constructor(request: Request, native: DenoInfo, draining: AbortSignal) {
+  constructor(request: Request, native: DenoInfo, scope: RequestScope) {
+    super(scope);
     this.request = request;
     this.native = native;
-    this.draining = draining;
     this.remoteAddr = addrOf(native.remoteAddr);
     this.cut = new Promise((resolve) => {
       this.#cut.signal.addEventListener("abort", () => {
@@ -173,15 +190,21 @@ class Flight implements ServeInfo {
     return new Response(body, { status, statusText, headers });
   }
 
-  snapshot(now: number): ConnInfo {
+  protected override onEnd(release: () => void): void {
+    this.native.completed.then(release, release);
+  }
+
+  protected override inFlight(): RequestInFlight {
     const { method, url } = this.request;
+    return { method, path: pathOf(url), since: this.#since };
+  }
+
+  snapshot(now: number): ConnInfo {
     return {
       state: "active",
       age: now - this.#since,
       remoteAddr: this.remoteAddr,
-      method,
-      path: pathOf(url),
-      requestAge: now - this.#since,
+      ...inFlight(this.inFlight(), now),
     };
   }
 }

@@ -36,10 +36,24 @@ export interface Driver {
   startLameDuck(): void;
 
   /**
-   * From now on each HTTP/1 response says `Connection: close` and ends its connection. `onChange`
-   * is called whenever a connection may have become idle or has closed.
+   * From now on ends of connections are counted, upgrades are refused, and `onChange` is called whenever
+   * a connection may have become idle or has closed. Clients are told nothing yet: the listener that
+   * they would come back to is about to close.
    */
   startDrain(onChange: () => void): void;
+
+  /**
+   * Returns how many connections wait in the accept queues of the listeners: the kernel has accepted
+   * them, and the runtime has not. Undefined if that is not known. Never throws.
+   */
+  waitingToBeAccepted(): number | undefined;
+
+  /**
+   * Has the runtime accept the connections that wait, within a bound of time, and resolves in the turn
+   * in which it has found none left, or in which `force` has aborted. Never rejects. The listeners are
+   * closed in the same turn.
+   */
+  emptyAcceptQueue(force: AbortSignal): Promise<void>;
 
   /**
    * Refuses new connections, from the return of the call or as soon as the runtime can. With
@@ -47,7 +61,17 @@ export interface Driver {
    */
   closeListeners(spareIdle: boolean): void | Promise<void>;
 
-  /** Closes the connections that are idle at `now` and tells whether one is left to wait for. */
+  /**
+   * To be called when the listeners are closed, or as good as closed. From now on each HTTP/1 response says
+   * `Connection: close` and ends its connection, sessions of HTTP/2 are sent GOAWAY, and WebSockets are
+   * told that the server goes away.
+   */
+  endConnections(): void;
+
+  /**
+   * Closes the connections that are idle at `now` and tells whether one is left to wait for. First called
+   * after {@linkcode Driver.endConnections}.
+   */
   closeIdle(now: number, policy: PollPolicy): boolean;
 
   /** Ends every connection at once and resolves when they are gone. Works at any time. */

@@ -6,8 +6,9 @@ import http from "node:http";
 import net from "node:net";
 import process from "node:process";
 import { NodeRequest, sendNodeResponse } from "srvx/node";
-import type { Addr } from "../conn.ts";
-import { type Handler, refuseUnsendable, type ServeInfo, type ServeSettings } from "../options.ts";
+import { type Addr, pathOf, type RequestInFlight } from "../conn.ts";
+import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
+import { RequestInfo, type RequestScope } from "../request_info.ts";
 import type { Driver } from "./driver.ts";
 import { type Exchange, peerAddr } from "./node_conn.ts";
 import { NodeDriver, type NodeServer } from "./node_conns.ts";
@@ -55,7 +56,7 @@ function responder(
   settings: ServeSettings,
   driver: NodeDriver,
 ): (req: Exchange["req"], res: Exchange["res"]) => void {
-  const { draining, onError } = settings;
+  const { onError } = settings;
 
   function onRequest(req: Exchange["req"], res: Exchange["res"]): void {
     if (!driver.begin(req, res)) return;
@@ -63,7 +64,7 @@ function responder(
     try {
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
       const request = new NodeRequest({ req, res } as never) as unknown as Request;
-      response = handler(request, new NodeInfo(req, res, draining));
+      response = handler(request, new NodeInfo(req, res, settings));
       if (!(response instanceof Promise)) refuse(response);
     } catch (error) {
       fail(res, error);
@@ -127,16 +128,24 @@ function isEndOfConnection(error: unknown): boolean {
   return "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 
-class NodeInfo implements ServeInfo {
-  readonly draining: AbortSignal;
+class NodeInfo extends RequestInfo {
   readonly native: Exchange;
 
-  constructor(req: Exchange["req"], res: Exchange["res"], draining: AbortSignal) {
+  constructor(req: Exchange["req"], res: Exchange["res"], scope: RequestScope) {
+    super(scope);
     this.native = { req, res };
-    this.draining = draining;
   }
 
   get remoteAddr(): Addr {
     return peerAddr(this.native.req.socket);
+  }
+
+  protected override onEnd(release: () => void): void {
+    this.native.res.once("close", release);
+  }
+
+  protected override inFlight(): RequestInFlight {
+    const { method = "", url = "" } = this.native.req;
+    return { method, path: pathOf(url), since: performance.now() };
   }
 }

@@ -162,7 +162,8 @@ export class NodeConn implements Conn {
       return true;
     }
     this.#hold(res, since);
-    if (isLast) this.#endAfter(res, onChange);
+    if (onChange !== undefined) res.once("close", onChange);
+    if (isLast) this.#endAfter(res);
     if (this.#onConnState !== undefined) this.#announceExchange(res);
     return true;
   }
@@ -183,23 +184,28 @@ export class NodeConn implements Conn {
   }
 
   startLameDuck(): void {
-    if (this.#session === undefined) this.#endAfterCurrent(undefined);
+    if (this.#session !== undefined) return;
+    const res = this.#responseInFlight();
+    if (res !== undefined) this.#endAfter(res);
   }
 
   startDrain(onChange: () => void): void {
-    if (this.#session === undefined) this.#endAfterCurrent(onChange);
+    if (this.#session === undefined) this.#responseInFlight()?.once("close", onChange);
     else if (this.state() === "new") this.#session.awaitStream();
-    else this.#session.close();
   }
 
-  #endAfterCurrent(onChange: (() => void) | undefined): void {
+  startEnding(): void {
+    if (this.#session === undefined) this.startLameDuck();
+    else if (this.state() !== "new") this.#session.close();
+  }
+
+  #responseInFlight(): Exchange["res"] | undefined {
     const res = this.#response?.deref();
-    if (res !== undefined && !res.writableFinished) this.#endAfter(res, onChange);
+    return res?.writableFinished === false ? res : undefined;
   }
 
   /** Makes this response the last one of its connection, if its head does not say otherwise yet. */
-  #endAfter(res: Exchange["res"], onChange: (() => void) | undefined): void {
-    if (onChange !== undefined) res.once("close", onChange);
+  #endAfter(res: Exchange["res"]): void {
     if (res.headersSent || this.#closing) return;
     this.#closing = true;
     res.setHeader("connection", "close");

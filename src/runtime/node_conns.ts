@@ -3,6 +3,7 @@ import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
 import type tls from "node:tls";
+import { attempt } from "../attempt.ts";
 import type { Addr } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import type { Driver, Engine } from "./driver.ts";
@@ -156,7 +157,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
 
   override startLameDuck(): void {
     super.startLameDuck();
-    for (const conn of this.conns) conn.startLameDuck();
+    for (const conn of this.conns) attempt(() => conn.startLameDuck());
   }
 
   /**
@@ -168,6 +169,12 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     if (this.onChange !== undefined) refuseUpgrade(socket);
     else conn.hijack();
   }
+
+  waitingToBeAccepted(): number | undefined {
+    return 0;
+  }
+
+  async emptyAcceptQueue(): Promise<void> {}
 
   closeListeners(): Promise<void> {
     return closeListener(this.#listener);

@@ -1,8 +1,12 @@
+import { attempt } from "../attempt.ts";
 import { type Conn, type ConnInfo, ConnTable, type PollPolicy, type Tally } from "../conn.ts";
 
-/** A connection that has to do something when the drain starts. */
+/** A connection that has to do something at a drain. */
 interface DrainableConn extends Conn {
+  /** From now on `onChange` is to be called when the connection may have become idle. */
   startDrain(onChange: () => void): void;
+  /** To be called when the listeners are closed: the connection ends with its current request. */
+  startEnding(): void;
 }
 
 /** What the drivers have in common whose engine shows them its connections one by one. */
@@ -22,10 +26,14 @@ export abstract class TableDriver<C extends DrainableConn> {
   }
 
   startDrain(onChange: () => void): void {
-    this.endsConnections = true;
     this.onChange = onChange;
     this.conns.startDrain(onChange);
-    for (const conn of this.conns) conn.startDrain(onChange);
+    for (const conn of this.conns) attempt(() => conn.startDrain(onChange));
+  }
+
+  endConnections(): void {
+    this.endsConnections = true;
+    for (const conn of this.conns) attempt(() => conn.startEnding());
   }
 
   closeIdle(now: number, policy: PollPolicy): boolean {

@@ -61,6 +61,12 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
     void conn.run(this.#handler);
   }
 
+  waitingToBeAccepted(): number | undefined {
+    return 0;
+  }
+
+  async emptyAcceptQueue(): Promise<void> {}
+
   closeListeners(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#listener.close((error?: NodeJS.ErrnoException) => {
@@ -116,7 +122,9 @@ class TcpConnection implements Conn {
       readable: this.#incoming.stream,
       writable: this.#outgoing.stream,
       remoteAddr: this.remoteAddr,
-      draining: this.#settings.draining,
+      draining: this.#settings.drainNotice.signalFor((release) => {
+        this.#socket.once("close", release);
+      }),
       setState: (state) => {
         if (state !== "active" && state !== "idle") {
           refuse("set as 'state'", '"active" or "idle"', state);
@@ -147,6 +155,9 @@ class TcpConnection implements Conn {
   startDrain(onChange: () => void): void {
     this.#onChange = onChange;
   }
+
+  /** Nothing: how its protocol says goodbye is for the handler to know. */
+  startEnding(): void {}
 
   closeIdle(): void {
     this.#end();
