@@ -157,6 +157,8 @@ export class ConnTable<C extends Conn> {
       if (state === "hijacked" && policy.ignoreHijacked) continue;
       left = true;
       if (end === "forced") continue;
+      // It was not as idle as it seemed: its next request had come in part.
+      if (end === "idle" && state === "active") this.#open.set(conn, "serving");
       const expired = state === "new" && now - conn.acceptedAt >= NEW_CONN_LIFETIME;
       if (expired || (state === "idle" && !policy.spareIdle)) {
         this.#open.set(conn, "idle");

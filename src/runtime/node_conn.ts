@@ -11,6 +11,7 @@ import {
   type RequestInFlight,
 } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
+import { isLeftToBun } from "./bun_node_idle.ts";
 import { lingerOver } from "./node_linger.ts";
 import { NodeSession, type Stream } from "./node_session.ts";
 
@@ -213,7 +214,9 @@ export class NodeConn implements Conn {
   }
 
   closeIdle(now: number): void {
-    if (this.#session === undefined || this.#session.closeIdle(now)) this.destroy();
+    if (this.#session?.closeIdle(now) === false) return;
+    if (this.state() === "idle" && isLeftToBun(this.socket)) return;
+    this.destroy();
   }
 
   destroy(): void {

@@ -99,7 +99,7 @@ function streamsOf(session: http2.ServerHttp2Session): OpenStream[] {
 }
 
 /** What a runtime keeps of an object of its own under a symbol of this description. */
-function slot<T>(owner: object, description: string): T | undefined {
+export function slot<T>(owner: object, description: string): T | undefined {
   const symbol = Object.getOwnPropertySymbols(owner).find((one) => one.description === description);
   // The cast: slots have no types.
   return symbol && (owner as unknown as Record<symbol, T | undefined>)[symbol];
