@@ -70,7 +70,7 @@ export function inFlight(
 
 /** The path of a request's target or URL, which need not be one that parses; without its query. */
 export function pathOf(url: string): string {
-  return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "").replace(/[?#].*/s, "") || "/";
+  return url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/[?#].*/s, "") || "/";
 }
 
 /** How long a connection on which nothing was received is kept during a drain: Go's figure, in ms. */

@@ -1,16 +1,16 @@
 /** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
 import process from "node:process";
-import type { Addr, ConnInfo, PollPolicy, Tally } from "../conn.ts";
-import { NEW_CONN_LIFETIME } from "../conn.ts";
-import type { Handler, ServeSettings } from "../options.ts";
+import type { Addr, ConnInfo, PollPolicy } from "../conn.ts";
+import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "./websocket_options.ts";
 import { BunInfo, Flights } from "./bun_flights.ts";
-import { type KernelConn, type KernelSockets, keyOf, openKernelSockets } from "./kernel_sockets.ts";
+import { BunServeDriver } from "./bun_serve_driver.ts";
 import { bun, type BunServer } from "./bun_types.ts";
-import { type Driver, type Engine, GOING_AWAY } from "./driver.ts";
-import { forcedEnd } from "./forced_end.ts";
+import { type Driver, GOING_AWAY } from "./driver.ts";
+import { type KernelConn, keyOf } from "./kernel_sockets.ts";
 import { isUpgrade, LINGER, sayingClose, unavailable } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
+import { ServerSockets } from "./server_sockets.ts";
 import { StandIn } from "./stand_in.ts";
 
 /** Starts a server on `Bun.serve`. */
@@ -18,29 +18,26 @@ export function startBun(handler: Handler, settings: ServeSettings): Driver {
   return new BunDriver(handler, settings);
 }
 
-class BunDriver implements Driver {
-  readonly engine: Engine = "bun";
+/** In ms. */
+const WATCH_INTERVAL = 5;
+
+/** How many times as long as a look at the connections takes there is none. */
+const WATCH_SHARE = 20;
+
+class BunDriver extends BunServeDriver {
   readonly secure: boolean;
   readonly addr: Addr;
-  readonly #server: BunServer;
-  readonly #kernel: KernelSockets | undefined = openKernelSockets();
+  protected readonly server: BunServer;
+  protected sockets: ServerSockets | undefined;
   readonly #standIn: StandIn<BunServer> | undefined;
-  #listener: number | undefined;
-  readonly #flights: Flights;
+  readonly #flights = new Flights();
   /** The open ones, and when they were opened. */
   readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
-  #drainStart: number | undefined;
-  #openAtStart = 0;
-  #closedIdle = 0;
-  #forced = 0;
-  #onChange = (): void => {};
-  #stopped: Promise<void> | undefined;
-  #gone = false;
-  /** When the next silent connection has been so for too long, on the clock of the polls. */
-  #nextExpiry = 0;
+  #watching: ReturnType<typeof setTimeout> | undefined;
 
   constructor(handler: Handler, settings: ServeSettings) {
+    super();
     this.secure = settings.tls !== undefined;
     this.#standIn = settings.socket && new StandIn(
       settings.socket,
@@ -48,45 +45,84 @@ class BunDriver implements Driver {
       (server) => void server.stop(true),
     );
     if (this.#standIn !== undefined) {
-      this.#server = this.#standIn.listener;
+      this.server = this.#standIn.listener;
       this.addr = settings.socket!;
     } else {
-      const opened = this.#opening(() => this.#serve(handler, settings));
-      this.#server = opened.made;
-      this.#listener = opened.fd;
-      this.addr = addrOf(this.#server, settings.listen);
-      this.#tuneListener(settings.backlog);
+      const before = this.#connectionsAt(settings.listen);
+      const { made, fd } = this.#opening(() => this.#serve(handler, settings));
+      this.server = made;
+      this.addr = addrOf(this.server, settings.listen);
+      this.#setBacklog(fd, settings.backlog);
+      if (fd !== undefined) this.#own(fd, before);
     }
-    this.#flights = new Flights(this.#server, this.addr);
+    this.#watchUpgrades();
   }
 
   acceptOn(fd: number): number {
-    this.#listener = this.#standIn!.graft(fd);
-    return this.#listener;
+    const listener = this.#standIn!.graft(fd);
+    this.#own(listener);
+    return listener;
   }
 
   #opening(open: () => BunServer): { made: BunServer; fd: number | undefined } {
-    return this.#kernel?.opening(open) ?? { made: open(), fd: undefined };
+    return this.kernel?.opening(open) ?? { made: open(), fd: undefined };
+  }
+
+  /** What is there before a server listens is not its own. */
+  #connectionsAt(listen: Addr): Set<bigint> {
+    const hasPort = listen.transport === "unix" || listen.port !== 0;
+    const conns = hasPort ? this.kernel?.connections(listen) : undefined;
+    return new Set(conns?.map(({ cookie }) => cookie));
+  }
+
+  #own(listener: number, strangers?: ReadonlySet<bigint>): void {
+    const { kernel } = this;
+    if (kernel === undefined) return;
+    const listeners = new Map([[kernel.cookieOf(listener), listener]]);
+    this.sockets = new ServerSockets(kernel, listeners, strangers);
+    // Bun has Linux keep a connection back until it sends something, and would lose it at a stop.
+    this.sockets.acceptAtOnce();
+  }
+
+  /** A handler that has upgraded its request returns nothing: Bun itself knows that it may. */
+  #watchUpgrades(): void {
+    const { server } = this;
+    const upgrade = server.upgrade.bind(server);
+    server.upgrade = (request, ...options) => {
+      const isUpgraded = upgrade(request, ...options);
+      if (isUpgraded) this.#flights.upgraded(request);
+      return isUpgraded;
+    };
   }
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, onError, websocket } = settings;
-    const finish = (response: Response, info?: BunInfo) => {
-      if (info !== undefined) info.answered = true;
-      // A handler that has upgraded its request returns nothing; what else is no Response is for
-      // Bun to refuse.
-      if (!this.#endsConnections || !(response instanceof Response)) return response;
-      const last = sayingClose(response);
-      return info === undefined ? last : afterUpload(info.request, last);
+    const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
+    const answer = (response: Response, info: BunInfo) => {
+      this.#settle(info);
+      if (response === undefined && this.#flights.isUpgraded(info)) return response;
+      refuseUnsendable(response);
+      return this.#endsConnections ? afterUpload(info.request, sayingClose(response)) : response;
+    };
+    const answerLater = async (pending: Promise<Response>, info: BunInfo) => {
+      try {
+        return answer(await pending, info);
+      } catch (error) {
+        this.#settle(info);
+        throw error;
+      }
     };
     const fetch = (request: Request, server: BunServer) => {
       const info = new BunInfo(request, server, this.addr, settings);
       this.#flights.add(info);
-      const isRefused = this.#drainStart !== undefined && isUpgrade(request);
-      const response = isRefused ? unavailable() : handler(request, info);
-      return response instanceof Promise
-        ? response.then((response) => finish(response, info))
-        : finish(response, info);
+      try {
+        const isRefused = this.drainStart !== undefined && isUpgrade(request);
+        const response = isRefused ? unavailable() : handler(request, info);
+        return response instanceof Promise ? answerLater(response, info) : answer(response, info);
+      } catch (error) {
+        this.#settle(info);
+        throw error;
+      }
     };
     try {
       return bun().serve({
@@ -96,9 +132,11 @@ class BunDriver implements Driver {
         ...(tls === undefined ? {} : { tls, http2: true }),
         ...(websocket === undefined ? {} : { websocket: this.#follow(websocket) }),
         fetch,
-        error: async (error: unknown) => finish(await onError(error)),
+        error: async (error: unknown) => last(await onError(error)),
         // Bun would cut a handler off that takes longer than 10 s.
         idleTimeout: 0,
+        // Bun would refuse a body of more than 128 MiB before anybody has seen its request.
+        maxRequestBodySize: Number.MAX_SAFE_INTEGER,
         development: false,
       });
     } catch (error) {
@@ -106,10 +144,16 @@ class BunDriver implements Driver {
     }
   }
 
+  /** The handler has answered, or failed. If its client has left, nothing else tells of its end. */
+  #settle(info: BunInfo): void {
+    info.answered = true;
+    if (this.drainStart !== undefined && info.isDelivered) this.onChange();
+  }
+
   /** The user's handlers of WebSockets, and a set of those that are open. */
   #follow(handlers: WebSocketHandlers): WebSocketHandlers {
     const sockets = this.#webSockets;
-    const isDraining = () => this.#drainStart !== undefined;
+    const isDraining = () => this.drainStart !== undefined;
     return {
       ...handlers,
       open(socket) {
@@ -126,14 +170,10 @@ class BunDriver implements Driver {
     };
   }
 
-  #tuneListener(backlog: number | undefined): void {
-    const [kernel, listener] = [this.#kernel, this.#listener];
-    const found = kernel !== undefined && listener !== undefined;
-    // Bun has Linux keep a connection back until it sends something, and would lose it at a stop.
-    if (found && this.addr.transport === "tcp") kernel.acceptAtOnce(listener);
+  #setBacklog(listener: number | undefined, backlog: number | undefined): void {
     if (backlog === undefined) return;
-    if (found && kernel.setBacklog(listener, backlog)) return;
-    this.#server.stop(true);
+    if (listener !== undefined && this.kernel?.setBacklog(listener, backlog)) return;
+    this.server.stop(true);
     throw new TypeError(
       `Cannot serve as 'backlog' must be absent with the engine "bun" on ${process.platform}: ` +
         `current value is ${backlog}`,
@@ -144,10 +184,8 @@ class BunDriver implements Driver {
     this.#endsConnections = true;
   }
 
-  startDrain(onChange: () => void): void {
-    this.#drainStart = performance.now();
-    this.#onChange = onChange;
-    this.#openAtStart = this.#count();
+  override startDrain(onChange: () => void): void {
+    super.startDrain(onChange);
     this.#flights.sweep();
   }
 
@@ -156,133 +194,63 @@ class BunDriver implements Driver {
     for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
   }
 
-  waitingToBeAccepted(): number | undefined {
-    return 0;
-  }
-
-  async emptyAcceptQueue(): Promise<void> {}
-
-  closeListeners(spareIdle: boolean): void {
-    const closed = spareIdle && this.#listener !== undefined &&
-      this.#kernel?.closeBehindItsOwner(this.#listener);
-    // Bun's own way closes the idle connections in the same breath.
-    if (!closed) this.#stop();
-  }
-
-  closeIdle(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle || this.#isEmpty()) {
-      // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
-      this.#closedIdle += this.#server.closeIdleConnections();
-      this.#stop();
+  override closeListeners(spareIdle: boolean): void {
+    const listener = this.sockets?.listener;
+    if (spareIdle && listener !== undefined && this.kernel?.closeBehindItsOwner(listener)) {
+      this.sockets?.listenerClosed();
+      this.#watch();
+    } else {
+      // Bun's own way closes the idle connections in the same breath.
+      this.stop();
     }
-    if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
-    if (policy.ignoreHijacked && this.#onlyWebSockets()) return false;
-    return !this.#gone;
   }
 
-  async closeAll(): Promise<void> {
-    this.#forced = this.#gone ? 0 : this.#count();
-    this.#stopped ??= Promise.resolve();
-    const stopped = Promise.all([this.#server.stop(true), this.#stopped]);
-    // Sessions of HTTP/2 with a stream in flight Bun would leave open for seconds.
-    for (const { fd } of this.#kernelConns()) this.#kernel?.shutdown(fd);
-    await forcedEnd(stopped);
-    this.#gone = true;
+  /**
+   * Looks for the end of the last connection, which Bun does not tell of as long as it believes that it
+   * listens. Looking takes no more than a small part of the time.
+   */
+  #watch(): void {
+    const start = performance.now();
+    // From then on Bun tells.
+    if (this.isStopped) return;
+    if (this.isEmpty()) return this.onChange();
+    const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
+    this.#watching = setTimeout(() => this.#watch(), pause);
   }
 
-  /** Bun counts no connections: those that the drain found and nothing else has ended are drained. */
-  get tally(): Tally {
-    const idle = this.#closedIdle;
-    const forced = this.#forced;
-    const left = this.#gone ? 0 : this.#count();
-    return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
+  override closeIdle(now: number, policy: PollPolicy): boolean {
+    // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
+    if (!policy.spareIdle || this.isEmpty()) this.stop();
+    const left = super.closeIdle(now, policy);
+    return left || this.#flights.hasUnanswered;
+  }
+
+  override async closeAll(): Promise<void> {
+    clearTimeout(this.#watching);
+    await super.closeAll();
+    this.#flights.abandon();
   }
 
   connections(now: number): ConnInfo[] {
-    const flights = new Map(
-      this.#flights.current().map((flight) => [keyOf(flight.remoteAddr), flight.snapshot(now)]),
-    );
+    const flights = this.#flights.current();
+    const known = new Set(flights.map(({ remoteAddr }) => keyOf(remoteAddr)));
     const webSockets = [...this.#webSockets].map(([{ remoteAddress }, opened]) => ({
       state: "hijacked" as const,
       age: now - opened,
       // Bun does not tell its port.
       remoteAddr: { transport: "tcp" as const, hostname: remoteAddress, port: 0 },
     }));
-    const resting = this.#kernelConns().filter(({ remoteAddr }) => !flights.has(keyOf(remoteAddr)));
-    return [...flights.values(), ...webSockets, ...withoutWebSockets(resting, webSockets)];
-  }
-
-  #kernelConns(): KernelConn[] {
-    return this.#kernel?.connections(this.addr) ?? [];
-  }
-
-  /** How many connections are open: without the kernel's help, those that Bun counts. */
-  #count(): number {
-    return this.#kernelConns().length ||
-      this.#server.pendingRequests + this.#server.pendingWebSockets;
-  }
-
-  /** Bun's graceful stop: idle connections close, the others after their response. */
-  #stop(): void {
-    if (this.#stopped !== undefined) return;
-    this.#closedIdle += this.#server.closeIdleConnections();
-    this.#stopped = this.#server.stop().then(() => {
-      this.#gone = true;
-      this.#onChange();
-    });
-  }
-
-  /**
-   * Closes the connections on which nothing has come for too long, and tells when the next one
-   * will have been silent for that long.
-   */
-  #closeSilent(now: number): number {
-    if (this.#kernel === undefined || this.addr.transport !== "tcp") {
-      return this.#closeSilentUnseen(now);
-    }
-    let next = Infinity;
-    for (const { fd, silent, silentFor } of this.#kernelConns()) {
-      // With TLS the handshake has been received, and what came after it is not known.
-      if (!silent && !(this.secure && this.#isQuiet())) continue;
-      const expiry = performance.now() - silentFor + NEW_CONN_LIFETIME;
-      if (now < expiry) {
-        next = Math.min(next, expiry);
-        continue;
-      }
-      this.#closedIdle++;
-      this.#kernel.shutdown(fd);
-    }
-    return next;
-  }
-
-  /**
-   * Where connections cannot be seen: after 5 s of drain, once no request is in flight, what is
-   * left is silent, or has sent a part of a head, for at least so long.
-   */
-  #closeSilentUnseen(now: number): number {
-    const expiry = (this.#drainStart ?? now) + NEW_CONN_LIFETIME;
-    if (now < expiry) return expiry;
-    if (this.#isQuiet()) this.#server.stop(true);
-    return now;
-  }
-
-  /** Nothing is connected, as far as that can be seen. */
-  #isEmpty(): boolean {
-    const isSeen = this.#kernel !== undefined && this.addr.transport === "tcp";
-    return isSeen && this.#isQuiet() && this.#kernelConns().length === 0;
-  }
-
-  #isQuiet(): boolean {
-    return this.#server.pendingRequests + this.#server.pendingWebSockets === 0;
-  }
-
-  #onlyWebSockets(): boolean {
-    return this.#server.pendingRequests === 0 && this.#server.pendingWebSockets > 0;
+    const resting = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
+    return [
+      ...flights.map((flight) => flight.snapshot(now)),
+      ...webSockets,
+      ...withoutWebSockets(resting, webSockets),
+    ];
   }
 }
 
 function addrOf({ address }: BunServer, asked: Addr): Addr {
-  return asked.transport === "unix"
+  return typeof address === "string"
     ? asked
     : { transport: "tcp", hostname: address.address, port: address.port };
 }

@@ -26,10 +26,20 @@ export class BunInfo extends RequestInfo {
 
   get remoteAddr(): Addr {
     if (this.#server.transport === "unix") return { transport: "unix", path: "" };
-    // Bun knows the address until the response is delivered.
-    const peer = this.native.requestIP(this.request);
-    this.#peer ??= peer && { transport: "tcp", hostname: peer.address, port: peer.port };
+    void this.isDelivered;
     return this.#peer ?? { transport: "tcp", hostname: "", port: 0 };
+  }
+
+  /**
+   * The response is delivered, or the client has left. Bun knows the client's address until then. Of a
+   * unix socket it does not tell, and it is delivered as soon as the handler has answered.
+   */
+  get isDelivered(): boolean {
+    if (this.#server.transport === "unix") return this.answered;
+    const peer = this.native.requestIP(this.request);
+    if (peer === null) return true;
+    this.#peer ??= { transport: "tcp", hostname: peer.address, port: peer.port };
+    return false;
   }
 
   /** To be called when the request is over. */
@@ -61,25 +71,33 @@ export class BunInfo extends RequestInfo {
  * so that a request costs little more than being remembered.
  */
 export class Flights {
-  readonly #isOver: (info: BunInfo) => boolean;
   readonly #long = new Set<BunInfo>();
+  /** The requests that have become WebSockets. */
+  readonly #upgraded = new WeakSet<Request>();
   #recent: BunInfo[] = [];
-
-  constructor(server: BunServer, addr: Addr) {
-    this.#isOver = addr.transport === "unix"
-      ? (info) => info.answered
-      // Bun knows the address for as long as the response is not delivered.
-      : (info) => server.requestIP(info.request) === null;
-  }
 
   add(info: BunInfo): void {
     this.#recent.push(info);
     if (this.#recent.length === SWEEP_AT) this.sweep();
   }
 
+  /** To be called when a request has become a WebSocket. */
+  upgraded(request: Request): void {
+    this.#upgraded.add(request);
+  }
+
+  isUpgraded({ request }: BunInfo): boolean {
+    return this.#upgraded.has(request);
+  }
+
   current(): BunInfo[] {
     this.sweep();
     return [...this.#long];
+  }
+
+  /** Whether a handler has not answered yet, whatever has become of its client. */
+  get hasUnanswered(): boolean {
+    return this.current().some((info) => !this.#isAnswered(info));
   }
 
   /** Forgets the requests that are over. */
@@ -94,5 +112,19 @@ export class Flights {
       else this.#long.add(info);
     }
     this.#recent = [];
+  }
+
+  /** Forgets all requests. */
+  abandon(): void {
+    for (const info of this.current()) info.end();
+    this.#long.clear();
+  }
+
+  #isAnswered(info: BunInfo): boolean {
+    return info.answered || this.isUpgraded(info);
+  }
+
+  #isOver(info: BunInfo): boolean {
+    return info.isDelivered && this.#isAnswered(info);
   }
 }

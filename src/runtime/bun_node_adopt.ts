@@ -2,14 +2,9 @@
 import type net from "node:net";
 import process from "node:process";
 import { type ConnInfo, NEW_CONN_LIFETIME, type PollPolicy } from "../conn.ts";
-import {
-  isAt,
-  type KernelConn,
-  type KernelSockets,
-  keyOf,
-  openKernelSockets,
-} from "./kernel_sockets.ts";
+import { type KernelConn, type KernelSockets, keyOf, openKernelSockets } from "./kernel_sockets.ts";
 import { NodeDriver, type NodeServerTraits } from "./node_conns.ts";
+import { ServerSockets } from "./server_sockets.ts";
 
 /** Whether it is such a server: those of `node:http2` run on `node:net`, as on Node. */
 export function runsOnBunServe(server: net.Server, isHttp2: boolean): boolean {
@@ -23,37 +18,30 @@ export function runsOnBunServe(server: net.Server, isHttp2: boolean): boolean {
 export class BunNodeDriver extends NodeDriver {
   readonly #server: net.Server;
   readonly #kernel: KernelSockets | undefined = openKernelSockets();
-  /** It has listened, and so has an address. */
-  #hasListened = false;
+  /** From when it has listened, where the kernel helps. */
+  #sockets: ServerSockets | undefined;
   #isClosed = false;
 
   constructor(server: net.Server, traits: NodeServerTraits) {
     super(server, traits);
     this.#server = server;
     const onListening = () => {
-      this.#withListener((kernel, fd) => kernel.acceptAtOnce(fd));
-      this.#hasListened = true;
+      this.#sockets = ServerSockets.at(this.#kernel, this.addr);
+      this.#sockets?.acceptAtOnce();
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
   }
 
-  /** False if the kernel does not help, or its listener is not found. */
-  #withListener(use: (kernel: KernelSockets, fd: number) => boolean): boolean {
-    if (this.#kernel === undefined || !this.#server.listening) return false;
-    const { addr } = this;
-    for (const fd of this.#kernel.listening()) {
-      const bound = this.#kernel.addressOf(fd);
-      if (bound !== undefined && isAt(bound, addr)) return use(this.#kernel, fd);
+  override async closeListeners(): Promise<void> {
+    const listener = this.#server.listening ? this.#sockets?.listener : undefined;
+    let closed: Promise<void> | undefined;
+    if (listener === undefined || !this.#kernel?.closeBehindItsOwner(listener)) {
+      this.#isClosed = true;
+      closed = super.closeListeners();
     }
-    return false;
-  }
-
-  override closeListeners(): Promise<void> {
-    const isClosed = this.#withListener((kernel, fd) => kernel.closeBehindItsOwner(fd));
-    if (isClosed) return Promise.resolve();
-    this.#isClosed = true;
-    return super.closeListeners();
+    this.#sockets?.listenerClosed();
+    await closed;
   }
 
   override closeIdle(now: number, policy: PollPolicy): boolean {
@@ -88,10 +76,9 @@ export class BunNodeDriver extends NodeDriver {
 
   /** With TLS Bun shows a connection when its handshake is done. */
   #unseen(): KernelConn[] {
-    if (!this.secure || !this.#hasListened || this.#kernel === undefined) return [];
+    if (!this.secure || this.#sockets === undefined) return [];
     const seen = new Set([...this.conns].map(({ remoteAddr }) => keyOf(remoteAddr)));
-    const all = this.#kernel.connections(this.addr);
-    return all.filter(({ remoteAddr }) => !seen.has(keyOf(remoteAddr)));
+    return this.#sockets.connections().filter(({ remoteAddr }) => !seen.has(keyOf(remoteAddr)));
   }
 
   /** For its owner, who may wait for its end: nothing is left that this could cut off. */

@@ -2,10 +2,12 @@
 
 /** What is used of a server of Bun. */
 export interface BunServer {
-  readonly address: { readonly address: string; readonly port: number };
+  /** Of a unix socket, its path. */
+  readonly address: { readonly address: string; readonly port: number } | string;
   readonly pendingRequests: number;
   readonly pendingWebSockets: number;
   requestIP(request: Request): { address: string; port: number } | null;
+  upgrade(request: Request, options?: unknown): boolean;
   closeIdleConnections(): number;
   stop(closeActiveConnections?: boolean): Promise<void>;
 }

@@ -13,8 +13,12 @@ import { acceptQueue, steerTo, stopSteering } from "./steering.ts";
 /** A connection as the kernel has it. */
 export interface KernelConn {
   readonly fd: number;
+  /** Tells the socket from every other one of the machine, for as long as that runs. */
+  readonly cookie: bigint;
+  /** The label of the listener that it came from, see {@linkcode KernelSockets.label}. */
+  readonly label: number | undefined;
   readonly remoteAddr: Addr;
-  /** Nothing has been received on it. */
+  /** Nothing has been received on it. Of a unix socket the kernel does not tell. */
   readonly silent: boolean;
   /** Milliseconds since something was received, or since it was accepted. */
   readonly silentFor: number;
@@ -22,8 +26,12 @@ export interface KernelConn {
 
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SOL_SOCKET = 1;
+const SO_KEEPALIVE = 9;
 const SO_ACCEPTCONN = 30;
+const SO_COOKIE = 57;
 const IPPROTO_TCP = 6;
+const TCP_KEEPIDLE = 4;
+const MAX_TCP_KEEPIDLE = 32767;
 const TCP_DEFER_ACCEPT = 9;
 const TCP_INFO = 11;
 const TCP_ESTABLISHED = 1;
@@ -61,6 +69,7 @@ export function openKernelSockets(): KernelSockets | undefined {
 export class KernelSockets {
   readonly steering: Steering;
   readonly #libc: LibC;
+  #unlabelled: number | undefined;
 
   constructor(libc: LibC) {
     this.#libc = libc;
@@ -79,6 +88,67 @@ export class KernelSockets {
         this.#libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, size(4)) === 0 && value[0] === 1
       ),
     );
+  }
+
+  /**
+   * The sockets that listen at an address, by their cookies: two descriptors may be one socket. With
+   * SO_REUSEPORT they can be several, and of several threads, which share the descriptors.
+   */
+  listenersAt(addr: Addr): Map<bigint, number> {
+    const found = new Map<bigint, number>();
+    for (const fd of this.listening()) {
+      const bound = this.addressOf(fd);
+      if (bound !== undefined && (isAt(bound, addr) || isAt(addr, bound))) {
+        found.set(this.cookieOf(fd), fd);
+      }
+    }
+    return found;
+  }
+
+  /** What tells a socket from every other one; 0 of what is none. */
+  cookieOf(fd: number): bigint {
+    const value = new Uint8Array(8);
+    if (this.#libc.getsockopt(fd, SOL_SOCKET, SO_COOKIE, value, size(8)) !== 0) return 0n;
+    return new DataView(value.buffer).getBigUint64(0, true);
+  }
+
+  /**
+   * Gives a listener of TCP a number that each connection inherits from it, so that those of one listener
+   * can be told from those of another at the same address. The number is its TCP_KEEPIDLE, some seconds
+   * more than the two hours of the system: it means nothing as long as SO_KEEPALIVE is off. Returns the
+   * label, which the listener may have had before, or undefined if it cannot have one.
+   */
+  label(listener: number): number | undefined {
+    if (this.#option(listener, SOL_SOCKET, SO_KEEPALIVE) !== 0) return undefined;
+    const label = this.labelOf(listener);
+    if (label !== undefined) return label;
+    const least = this.#keepIdle() + 1;
+    if (least > MAX_TCP_KEEPIDLE) return undefined;
+    const chosen = least + Math.floor(Math.random() * (MAX_TCP_KEEPIDLE - least + 1));
+    this.#libc.setsockopt(listener, IPPROTO_TCP, TCP_KEEPIDLE, size(chosen), 4);
+    return this.labelOf(listener);
+  }
+
+  /** The label of a listener or of a connection. */
+  labelOf(fd: number): number | undefined {
+    const value = this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE);
+    return value === this.#keepIdle() ? undefined : value;
+  }
+
+  /** What a socket of TCP has that nobody has labelled. */
+  #keepIdle(): number {
+    if (this.#unlabelled === undefined) {
+      const fd = this.#libc.socket(AF_INET, SOCK_STREAM | O_CLOEXEC, 0);
+      this.#unlabelled = this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE) ?? MAX_TCP_KEEPIDLE;
+      this.#libc.close(fd);
+    }
+    return this.#unlabelled;
+  }
+
+  #option(fd: number, level: number, name: number): number | undefined {
+    const value = new Uint8Array(4);
+    if (this.#libc.getsockopt(fd, level, name, value, size(4)) !== 0) return undefined;
+    return new DataView(value.buffer).getInt32(0, true);
   }
 
   /** Runs what opens a listener, and finds the descriptor that it has opened. */
@@ -176,14 +246,15 @@ export class KernelSockets {
     if (familyOf(name) !== AF_UNIX) {
       return { transport: "tcp", hostname: hostOf(name), port: portOf(name) };
     }
-    const path = name.subarray(2, name.indexOf(0, 2));
-    return { transport: "unix", path: new TextDecoder().decode(path) };
+    return { transport: "unix", path: pathOf(name) };
   }
 
-  /** The TCP connections accepted by a listener at an address; none for a unix socket. */
+  /** The connections of this process that a listener at an address has accepted. */
   connections(listener: Addr): KernelConn[] {
-    if (listener.transport === "unix") return [];
-    return descriptors(this.#libc).flatMap((fd) => this.#connection(fd, listener) ?? []);
+    const at = listener.transport === "tcp"
+      ? (fd: number) => this.#tcpConnection(fd, listener)
+      : (fd: number) => this.#unixConnection(fd, listener);
+    return descriptors(this.#libc).flatMap((fd) => at(fd) ?? []);
   }
 
   /** Ends a connection as its client would see it end. */
@@ -191,7 +262,7 @@ export class KernelSockets {
     this.#libc.shutdown(fd, SHUT_RDWR);
   }
 
-  #connection(fd: number, listener: Addr & { transport: "tcp" }): KernelConn | undefined {
+  #tcpConnection(fd: number, listener: Addr & { transport: "tcp" }): KernelConn | undefined {
     const name = new Uint8Array(28);
     if (this.#libc.getsockname(fd, name, size(28)) !== 0) return undefined;
     // The port first: this is done for each descriptor, at each poll.
@@ -207,9 +278,27 @@ export class KernelSockets {
     const view = new DataView(info.buffer);
     return {
       fd,
+      cookie: this.cookieOf(fd),
+      label: this.labelOf(fd),
       remoteAddr: { transport: "tcp", hostname: hostOf(name), port: portOf(name) },
       silent: view.getBigUint64(INFO_BYTES_RECEIVED, true) === 0n,
       silentFor: view.getUint32(INFO_LAST_DATA_RECV, true),
+    };
+  }
+
+  /** What was accepted has the name of its listener. So has the listener, which has no peer. */
+  #unixConnection(fd: number, { path }: Addr & { transport: "unix" }): KernelConn | undefined {
+    const name = new Uint8Array(NAME_SIZE);
+    if (this.#libc.getsockname(fd, name, size(NAME_SIZE)) !== 0) return undefined;
+    if (familyOf(name) !== AF_UNIX || pathOf(name) !== path) return undefined;
+    if (this.#libc.getpeername(fd, name, size(NAME_SIZE)) !== 0) return undefined;
+    return {
+      fd,
+      cookie: this.cookieOf(fd),
+      label: undefined,
+      remoteAddr: { transport: "unix", path: "" },
+      silent: false,
+      silentFor: 0,
     };
   }
 }
@@ -236,6 +325,11 @@ function portOf(name: Uint8Array): number {
   const family = familyOf(name);
   if (family !== AF_INET && family !== AF_INET6) return 0;
   return new DataView(name.buffer).getUint16(2);
+}
+
+/** Of a `struct sockaddr_un`. */
+function pathOf(name: Uint8Array): string {
+  return new TextDecoder().decode(name.subarray(2, name.indexOf(0, 2)));
 }
 
 function hostOf(name: Uint8Array): string {
