@@ -29,14 +29,15 @@ export async function drain(
   const ignoreHijacked = hijacked === "ignore";
   const interval = pollIntervals(pollInterval);
   for (let polls = 1;; polls++) {
+    // Not every engine tells of every end: when the context is done, it is looked for once more.
+    const isLast = context.aborted;
     const change = changes.next();
     const now = clock();
     const graceLeft = Math.max(0, idleGrace - (now - start));
     const left = server.closeIdle(now, { spareIdle: graceLeft > 0, ignoreHijacked });
-    if (!left) return { drained: true, polls };
+    if (!left || isLast) return { drained: !left, polls };
     const pause = graceLeft > 0 ? Math.min(interval(), graceLeft) : interval();
-    if (!context.aborted) await firstOf(change, pause, context);
-    if (context.aborted) return { drained: false, polls };
+    await firstOf(change, pause, context);
   }
 }
 
