@@ -8,7 +8,7 @@ import { register, registrationsOf, unregister } from "./event_loop.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { descriptors } from "./proc_files.ts";
 import type { Steering } from "./sockets.ts";
-import { acceptQueue, steerTo, stopSteering } from "./steering.ts";
+import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steering.ts";
 
 /** A connection as the kernel has it. */
 export interface KernelConn {
@@ -76,7 +76,7 @@ export class KernelSockets {
     this.steering = {
       steerTo: ({ fd, addr }) => steerTo(libc, fd, addr),
       stop: (fd) => stopSteering(libc, fd),
-      acceptQueue: (fd) => acceptQueue(libc, fd),
+      acceptQueue: (fd) => acceptQueue(libc, fd) ?? 0,
     };
   }
 
@@ -88,6 +88,24 @@ export class KernelSockets {
         this.#libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, size(4)) === 0 && value[0] === 1
       ),
     );
+  }
+
+  /** The descriptors that listen at an address: of the whole process, workers included. */
+  listeningAt(addr: Addr): number[] {
+    return [...this.listening()].filter((fd) => {
+      const bound = this.addressOf(fd);
+      return bound !== undefined && isAt(bound, addr);
+    });
+  }
+
+  /** Returns how many connections wait for a listener to accept them; undefined for a unix socket. */
+  waitingToBeAccepted(listener: number): number | undefined {
+    return acceptQueue(this.#libc, listener);
+  }
+
+  /** Has the kernel ignore new handshakes with a listener. Returns what undoes that. */
+  holdBackHandshakes(listener: number): () => void {
+    return holdBackHandshakes(this.#libc, listener);
   }
 
   /**

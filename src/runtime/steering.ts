@@ -12,7 +12,16 @@ const SO_ATTACH_REUSEPORT_CBPF = 51;
 const SO_DETACH_REUSEPORT_BPF = 68;
 const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
+const SO_ATTACH_FILTER = 26;
+const SO_DETACH_FILTER = 27;
+const BPF_LD_B_ABS = 0x30;
+const BPF_AND_K = 0x54;
+const BPF_JEQ_K = 0x15;
 const BPF_RET_K = 0x06;
+/** Where a TCP header has its flags. */
+const TCP_FLAGS = 13;
+const TCP_SYN = 0x02;
+const TCP_ACK = 0x10;
 /** In `struct tcp_info`, of a listening socket: how many connections wait to be accepted. */
 const INFO_UNACKED = 24;
 const INFO_SIZE = 28;
@@ -27,19 +36,53 @@ const LISTEN = "0A";
 export function steerTo(libc: LibC, fd: number, addr: Addr): boolean {
   const index = countListening(libc, addr) - 1;
   if (index < 0) return false;
-  const program = Uint8Array.of(
-    BPF_RET_K,
-    0,
-    0,
-    0,
-    ...new Uint8Array(Uint32Array.of(index).buffer),
-  );
+  return attach(libc, fd, SO_ATTACH_REUSEPORT_CBPF, [[BPF_RET_K, 0, 0, index]]);
+}
+
+/** An instruction of classic BPF: its code, how far to jump if true and if false, its constant. */
+type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, constant: number];
+
+/** Has the kernel run a program for a socket. False if it refuses. */
+function attach(
+  libc: LibC,
+  fd: number,
+  option: number,
+  instructions: readonly Instruction[],
+): boolean {
+  const program = new DataView(new ArrayBuffer(8 * instructions.length));
+  for (const [i, [code, ifTrue, ifFalse, constant]] of instructions.entries()) {
+    program.setUint16(8 * i, code, true);
+    program.setUint8(8 * i + 2, ifTrue);
+    program.setUint8(8 * i + 3, ifFalse);
+    program.setUint32(8 * i + 4, constant, true);
+  }
+  const bytes = new Uint8Array(program.buffer);
   // A `struct sock_fprog`: the number of instructions, and where they are.
   const fprog = new DataView(new ArrayBuffer(16));
-  fprog.setUint16(0, 1, true);
-  fprog.setBigUint64(8, libc.pointer(program), true);
+  fprog.setUint16(0, instructions.length, true);
+  fprog.setBigUint64(8, libc.pointer(bytes), true);
   const value = new Uint8Array(fprog.buffer);
-  return libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, value, value.length) === 0;
+  return libc.setsockopt(fd, SOL_SOCKET, option, value, value.length) === 0;
+}
+
+/** Lets everything pass but the first segment of a handshake: SYN without ACK. */
+const NO_NEW_HANDSHAKES: readonly Instruction[] = [
+  [BPF_LD_B_ABS, 0, 0, TCP_FLAGS],
+  [BPF_AND_K, 0, 0, TCP_SYN | TCP_ACK],
+  [BPF_JEQ_K, 0, 1, TCP_SYN],
+  [BPF_RET_K, 0, 0, 0],
+  [BPF_RET_K, 0, 0, 0xffffffff],
+];
+
+/**
+ * Has the kernel ignore new handshakes with a listening socket of TCP, and finish those that have
+ * begun. Clients whose first segment is lost send it again after a second. Returns what undoes that.
+ */
+export function holdBackHandshakes(libc: LibC, fd: number): () => void {
+  attach(libc, fd, SO_ATTACH_FILTER, NO_NEW_HANDSHAKES);
+  return () => {
+    libc.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, new Uint8Array(4), 4);
+  };
 }
 
 /** Has the kernel spread connections again over the sockets of the port. */
@@ -47,11 +90,11 @@ export function stopSteering(libc: LibC, fd: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, new Uint8Array(4), 4);
 }
 
-/** How many connections wait in the accept queue of a listening socket. */
-export function acceptQueue(libc: LibC, fd: number): number {
+/** Returns how many connections wait in the accept queue of a listening socket of TCP. */
+export function acceptQueue(libc: LibC, fd: number): number | undefined {
   const info = new Uint8Array(INFO_SIZE);
   const size = new Uint8Array(Uint32Array.of(INFO_SIZE).buffer);
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, size) !== 0) return 0;
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, size) !== 0) return undefined;
   return new DataView(info.buffer).getUint32(INFO_UNACKED, true);
 }
 

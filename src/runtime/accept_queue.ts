@@ -1,0 +1,75 @@
+/**
+ * The accept queue of a listener: the connections that the kernel has accepted and the runtime has not.
+ * Closing the listener resets them, so they are taken in before.
+ */
+
+/** What a driver knows of the accept queue of its listener. */
+export interface AcceptQueue {
+  /** Returns how many connections wait in the queue, or undefined if that is not known. */
+  waiting(): number | undefined;
+  /** Returns how many connections the runtime has accepted so far. */
+  accepted(): number;
+  /**
+   * Has the kernel keep new connections out of the queue while it is emptied: their clients try again
+   * later, and find the listener closed instead of being reset. Returns what undoes that.
+   */
+  holdBack?(): () => void;
+}
+
+/** For how many ms connections are taken in that come while the queue is emptied. */
+const LONGEST = 1_000;
+/** After how many turns of the event loop without a connection a queue of unknown length is empty. */
+const QUIET_TURNS = 3;
+
+/**
+ * Has the event loop turn until the queue is empty. Resolves in the turn in which it has looked last,
+ * so that the caller can close the listener before another connection comes. Never rejects.
+ *
+ * What waited at the beginning is taken in as long as the runtime goes on accepting; what comes later,
+ * for at most {@linkcode LONGEST} ms.
+ */
+export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal): Promise<void> {
+  const letIn = queue.holdBack?.();
+  const known = queue.waiting() ?? 0;
+  const progress = new Progress(queue.accepted(), known);
+  while (!force.aborted) {
+    const waiting = queue.waiting();
+    if (waiting === 0 || (waiting === undefined && progress.quietTurns >= QUIET_TURNS)) break;
+    if (progress.isTooLong()) break;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    progress.turn(queue.accepted());
+  }
+  letIn?.();
+}
+
+/** How far the queue has been emptied. */
+class Progress {
+  /** How many turns in a row have brought no connection. */
+  quietTurns = 0;
+  readonly #start = performance.now();
+  /** How many connections have been accepted when those are that waited at the beginning. */
+  readonly #goal: number;
+  #accepted: number;
+  #lastAccept = this.#start;
+
+  constructor(accepted: number, known: number) {
+    this.#accepted = accepted;
+    this.#goal = accepted + known;
+  }
+
+  turn(accepted: number): void {
+    if (accepted === this.#accepted) {
+      this.quietTurns++;
+      return;
+    }
+    this.#accepted = accepted;
+    this.#lastAccept = performance.now();
+    this.quietTurns = 0;
+  }
+
+  /** Whether those that waited at the beginning are in, or nothing comes in any more, after a long time. */
+  isTooLong(): boolean {
+    const since = this.#accepted < this.#goal ? this.#lastAccept : this.#start;
+    return performance.now() - since >= LONGEST;
+  }
+}
