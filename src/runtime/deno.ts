@@ -3,8 +3,10 @@
  * known and can be closed by itself, which `Deno.serve` does not offer.
  */
 import { rmSync } from "node:fs";
-import type { Addr } from "../conn.ts";
+import { attempt } from "../attempt.ts";
+import type { Addr, PollPolicy } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
+import { Acceptor } from "./deno_acceptor.ts";
 import { DenoConnection, type Hosting } from "./deno_conn.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { addrOf, connectionServing, deno, type DenoConn, type DenoListener } from "./deno_types.ts";
@@ -12,10 +14,6 @@ import type { Driver, Engine } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
 import { TableDriver } from "./table_driver.ts";
-
-/** How long to wait after an accept that failed, in ms: Go's figures. */
-const FIRST_RETRY = 5;
-const LONGEST_RETRY = 1_000;
 
 /** Starts a server with HTTP on each connection. */
 export function startDeno(handler: Handler, settings: ServeSettings): Driver {
@@ -46,10 +44,8 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly addr: Addr;
   readonly secure: boolean;
   readonly #hosting: Hosting;
-  readonly #listener: DenoListener;
+  readonly #acceptor: Acceptor;
   readonly #standIn: StandIn<DenoListener> | undefined;
-  #accepting: Promise<void> | undefined;
-  #listening = true;
   #isClosed = false;
 
   constructor(
@@ -66,36 +62,18 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
       endsConnections: () => this.endsConnections,
       draining: () => this.onChange,
     };
-    this.#listener = listener;
+    this.#acceptor = new Acceptor(listener, {
+      onConn: (conn) => this.#start(conn),
+      onError: (error) => void hosting.settings.onError(error),
+    });
     this.#standIn = standIn;
-    if (standIn === undefined) this.#accepting = this.#acceptAll();
+    if (standIn === undefined) this.#acceptor.start();
   }
 
   acceptOn(fd: number): number {
     const grafted = this.#standIn!.graft(fd);
-    this.#accepting = this.#acceptAll();
+    this.#acceptor.start();
     return grafted;
-  }
-
-  async #acceptAll(): Promise<void> {
-    let retry = FIRST_RETRY;
-    while (this.#listening) {
-      try {
-        this.#start(await this.#listener.accept());
-        retry = FIRST_RETRY;
-      } catch (error) {
-        if (!this.#listening) return;
-        // Out of descriptors, or a connection that was gone before it was accepted.
-        void this.#hosting.settings.onError(error);
-        await new Promise((resolve) => setTimeout(resolve, retry));
-        retry = Math.min(retry * 2, LONGEST_RETRY);
-      }
-    }
-  }
-
-  override async closeAll(): Promise<void> {
-    this.#isClosed = true;
-    await super.closeAll();
   }
 
   #start(accepted: DenoConn): void {
@@ -103,7 +81,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
     if (this.#isClosed) return accepted.close();
     const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
     this.conns.add(conn);
-    void conn.serve(accepted);
+    attempt(() => conn.serve(accepted));
   }
 
   waitingToBeAccepted(): number | undefined {
@@ -113,10 +91,23 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   async emptyAcceptQueue(): Promise<void> {}
 
   async closeListeners(): Promise<void> {
-    this.#listening = false;
-    this.#listener.close();
-    const isOurs = this.#standIn === undefined;
-    if (isOurs && this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
-    await this.#accepting;
+    try {
+      await this.#acceptor.close();
+      this.onChange?.();
+    } finally {
+      const isOurs = this.#standIn === undefined;
+      if (isOurs && this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
+    }
+  }
+
+  /** A connection that was accepted as the listener closed is one to wait for. */
+  override closeIdle(now: number, policy: PollPolicy): boolean {
+    return super.closeIdle(now, policy) || !this.#acceptor.isOver;
+  }
+
+  override async closeAll(): Promise<void> {
+    this.#isClosed = true;
+    await super.closeAll();
+    await this.#acceptor.close();
   }
 }
