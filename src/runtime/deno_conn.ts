@@ -9,6 +9,8 @@ import {
 import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
 import { RequestInfo, type RequestScope } from "../request_info.ts";
 import { streamLargeBody } from "./deno_body.ts";
+import { lastOf } from "./deno_last_response.ts";
+import { claimedLength, isReceivable, isUnread } from "./deno_upload.ts";
 import {
   addrOf,
   type ConnectionServing,
@@ -17,7 +19,7 @@ import {
   type DenoInfo,
 } from "./deno_types.ts";
 import { GOING_AWAY } from "./driver.ts";
-import { isUpgrade, sayingClose, unavailable } from "./last_response.ts";
+import { badRequest, isUpgrade, LINGER, unavailable } from "./last_response.ts";
 
 /** What the connections of one server share. */
 export interface Hosting {
@@ -56,6 +58,7 @@ export class DenoConnection implements Conn {
   /** Deno is ending it, which nothing can hasten any more. */
   #isEnding = false;
   #isGone = false;
+  #lingering: ReturnType<typeof setTimeout> | undefined;
   #webSocket: WebSocket | undefined;
 
   constructor(peer: DenoConn["remoteAddr"], hosting: Hosting) {
@@ -107,35 +110,53 @@ export class DenoConnection implements Conn {
   }
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
+    if (this.#closing) return this.#drop();
     const { handler, settings } = this.#hosting;
     const exchange = new Exchange(request, native, this, settings);
     this.#exchange = exchange;
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
+    if (!isReceivable(request, exchange.claimed)) return this.#refuse();
     const isLate = this.#isGone ||
       (this.#hosting.draining() !== undefined && isUpgrade(request));
     const response = isLate ? unavailable() : handler(request, exchange);
     return response instanceof Promise ? response.then(this.#finish) : this.#finish(response);
   };
 
+  /**
+   * Ends the connection instead of processing what was pipelined behind its last response, which has been
+   * written whole by now.
+   */
+  #drop(): Promise<Response> {
+    this.#hosting.internals.core.tryClose(this.#resource);
+    return new Promise(() => {});
+  }
+
+  /** A body that cannot be received. */
+  #refuse(): Response {
+    return this.#streams === undefined ? this.#endAfter(badRequest()) : badRequest();
+  }
+
   /** What is to be done with each response. */
   #finish = (response: Response): Response => {
     // Deno refuses it too, but where nothing catches that if it came as a promise.
     refuseUnsendable(response);
-    if (response.status === 101) this.#hijack(response);
-    else if (this.#hosting.endsConnections()) response = this.#endAfter(response);
     streamLargeBody(response);
+    if (response.status === 101) this.#hijack(response);
+    else if (this.#hosting.endsConnections()) return this.#endAfter(response);
+    else if (this.#streams === undefined) this.#exchange?.look();
     return response;
   };
 
   /** Makes a response the last one of its connection. HTTP/2 ends in another way: `closeIdle`. */
   #endAfter(response: Response): Response {
-    if (this.#streams !== undefined) return response;
+    if (this.#streams !== undefined || this.#exchange === undefined) return response;
     this.#closing = true;
+    const { request, claimed, native } = this.#exchange;
     // Deno does not close a connection because a response says so.
-    const end = () => this.#end();
-    this.#exchange?.native.completed.then(end, end);
-    return sayingClose(response);
+    const end = isUnread(request, claimed) ? () => this.#linger() : () => this.#end();
+    native.completed.then(end, end);
+    return lastOf(request, response);
   }
 
   #followStream(exchange: Exchange, streams: Set<Exchange>): void {
@@ -196,12 +217,23 @@ export class DenoConnection implements Conn {
    */
   closeIdle(): void {
     if (this.#exchange === undefined) this.destroy();
-    else if (!this.#isEnding) this.#end();
+    else if (this.#exchange.isUnread) this.#linger();
+    else this.#end();
   }
 
   #end(): void {
+    if (this.#isEnding) return;
     this.#isEnding = true;
     this.#serving?.shutdown();
+  }
+
+  /**
+   * Gives a client some time to go on with an upload that was answered unread, so that the answer reaches
+   * it. Deno, told to end the connection, would do so when the client has sent all of it, and could not be
+   * told to hurry any more.
+   */
+  #linger(): void {
+    this.#lingering ??= setTimeout(() => this.destroy(), LINGER);
   }
 
   destroy(): void {
@@ -217,6 +249,7 @@ export class DenoConnection implements Conn {
   #gone(): void {
     if (this.#isGone) return;
     this.#isGone = true;
+    clearTimeout(this.#lingering);
     this.#hosting.onGone(this);
     this.#announce("closed");
   }
@@ -248,17 +281,27 @@ class Exchange extends RequestInfo {
   /** When it came, on the clock of `performance.now()`. */
   readonly since: number = performance.now();
   readonly native: DenoInfo;
+  /** What it claims of its body. */
+  readonly claimed: number | undefined;
+  /** It was answered before all of its body had been received. */
+  isUnread = false;
   readonly #conn: Conn;
 
   constructor(request: Request, native: DenoInfo, conn: Conn, scope: RequestScope) {
     super(scope);
     this.request = request;
     this.native = native;
+    this.claimed = claimedLength(request);
     this.#conn = conn;
   }
 
   get remoteAddr(): Addr {
     return this.#conn.remoteAddr;
+  }
+
+  /** To be called with its response, when its body can still be looked at. */
+  look(): void {
+    this.isUnread = isUnread(this.request, this.claimed);
   }
 
   protected override onEnd(release: () => void): void {

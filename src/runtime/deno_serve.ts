@@ -15,11 +15,13 @@ import {
 import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
 import { RequestInfo, type RequestScope } from "../request_info.ts";
 import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
+import { lastOf } from "./deno_last_response.ts";
 import { listenOptions } from "./deno_listen.ts";
+import { claimedLength, isReceivable } from "./deno_upload.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { forcedEnd } from "./forced_end.ts";
-import { isUpgrade, sayingClose, unavailable } from "./last_response.ts";
+import { badRequest, isUpgrade, unavailable } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
 
@@ -27,6 +29,8 @@ import { StandIn } from "./stand_in.ts";
 export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
   return new DenoServeDriver(handler, settings);
 }
+
+type OnError = ServeSettings["onError"];
 
 class DenoServeDriver implements Driver {
   readonly engine: Engine = "deno-serve";
@@ -57,13 +61,14 @@ class DenoServeDriver implements Driver {
     const options = {
       ...listenOptions(settings),
       onListen: () => {},
-      onError: async (error: unknown) => this.#finish(await onError(error)),
+      // What is left to tell it: a body that failed while it was sent.
+      onError,
     };
     try {
       return deno().serve(options, (request, native) => {
         const flight = new Flight(request, native, settings);
         this.#follow(flight);
-        return this.#answer(handler, flight);
+        return this.#answer(handler, flight, onError);
       });
     } catch (error) {
       throw listenError(settings.listen, error);
@@ -85,18 +90,24 @@ class DenoServeDriver implements Driver {
     flight.native.completed.then(end, end);
   }
 
-  async #answer(handler: Handler, flight: Flight): Promise<Response> {
-    if (this.#onChange !== undefined && isUpgrade(flight.request)) {
-      return this.#finish(unavailable());
+  async #answer(handler: Handler, flight: Flight, onError: OnError): Promise<Response> {
+    const { request } = flight;
+    if (!isReceivable(request, claimedLength(request))) return lastOf(request, badRequest());
+    if (this.#onChange !== undefined && isUpgrade(request)) {
+      return this.#finish(unavailable(), request);
     }
-    const response = await Promise.race([handler(flight.request, flight), flight.cut]);
-    refuseUnsendable(response);
-    streamLargeBody(response);
-    return this.#finish(flight.cuttable(response));
+    try {
+      const response = await Promise.race([handler(request, flight), flight.cut]);
+      refuseUnsendable(response);
+      streamLargeBody(response);
+      return this.#finish(flight.cuttable(response), request);
+    } catch (error) {
+      return this.#finish(await onError(error), request);
+    }
   }
 
-  #finish(response: Response): Response {
-    return this.#endsConnections && response.status !== 101 ? sayingClose(response) : response;
+  #finish(response: Response, request: Request): Response {
+    return this.#endsConnections && response.status !== 101 ? lastOf(request, response) : response;
   }
 
   startLameDuck(): void {

@@ -8,6 +8,11 @@ export function unavailable(): Response {
   return new Response("Service Unavailable", { status: 503 });
 }
 
+/** What is answered to a request whose body cannot be received. */
+export function badRequest(): Response {
+  return new Response("Bad Request", { status: 400 });
+}
+
 /** For how many ms a client may go on sending an upload that is answered unread: Go's figure. */
 export const LINGER = 500;
 
