@@ -13,7 +13,7 @@ import {
 import type { ServeSettings } from "../options.ts";
 import { isLeftToBun } from "./bun_node_idle.ts";
 import { lingerOver } from "./node_linger.ts";
-import { NodeSession, type Stream } from "./node_session.ts";
+import { NodeSession, type SessionDrain, type Stream } from "./node_session.ts";
 
 /** A request and its response, as node has them. */
 export interface Exchange {
@@ -75,7 +75,7 @@ export class NodeConn implements Conn {
   state(): ConnState {
     if (this.#accepted.destroyed) return "closed";
     if (this.#hijacked) return "hijacked";
-    if (this.#session !== undefined) return this.#stateOf(this.#session);
+    if (this.#session !== undefined) return this.#session.state();
     if (this.#response === undefined) {
       if (this.#isResting && !this.#hasReadOn) return "idle";
       return this.isHandshaken && this.#hasReadOn ? "active" : "new";
@@ -92,15 +92,6 @@ export class NodeConn implements Conn {
   /** Something has come since the newest head: more than the empty line that some send behind it. */
   get #hasReadOn(): boolean {
     return this.socket.bytesRead > this.#headEnd + EMPTY_LINE;
-  }
-
-  #stateOf(session: NodeSession): ConnState {
-    const state = session.state();
-    if (state !== "idle") return state;
-    // Without TLS there is a session before the client has said anything.
-    if (!session.hasBegun && isSilent(this.#accepted)) return "new";
-    // On Deno a stream is over once it is written, whenever that is sent.
-    return this.#accepted.writableLength + this.socket.writableLength > 0 ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
@@ -175,13 +166,10 @@ export class NodeConn implements Conn {
     this.announce("hijacked");
   }
 
-  /**
-   * The client has chosen HTTP/2. If the drain came between its connection and this, its first
-   * request is on the way: GOAWAY would turn that away.
-   */
-  startSession(session: http2.ServerHttp2Session & Session, isDraining: boolean): void {
+  /** To be called when the client has chosen HTTP/2, maybe during a drain. */
+  startSession(session: http2.ServerHttp2Session & Session, drain: SessionDrain): void {
     session[CONN] = this;
-    this.#session = new NodeSession(session, isDraining);
+    this.#session = new NodeSession(session, this.#accepted, this.socket, drain);
   }
 
   startLameDuck(): void {
@@ -192,12 +180,12 @@ export class NodeConn implements Conn {
 
   startDrain(onChange: () => void): void {
     if (this.#session === undefined) this.#responseInFlight()?.once("close", onChange);
-    else if (this.state() === "new") this.#session.awaitStream();
+    else this.#session.startDrain();
   }
 
   startEnding(): void {
     if (this.#session === undefined) this.startLameDuck();
-    else if (this.state() !== "new") this.#session.close();
+    else this.#session.startEnding();
   }
 
   #responseInFlight(): Exchange["res"] | undefined {
@@ -242,11 +230,6 @@ export class NodeConn implements Conn {
       if (over) this.announce("idle");
     });
   }
-}
-
-/** Whether nothing has been read from a socket without TLS. On Bun it is not told of HTTP/2. */
-function isSilent(socket: net.Socket): boolean {
-  return socket.bytesRead === 0 && !("getPeerCertificate" in socket);
 }
 
 /** In bytes: what is to be ignored before a request (RFC 9112, section 2.2). */

@@ -11,6 +11,7 @@ import { LINGER } from "./last_response.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./node_conn.ts";
 import { listening, localAddr } from "./node_listen.ts";
 import { type OpenConnection, socketOf } from "./node_open_conns.ts";
+import type { SessionDrain } from "./node_session.ts";
 import { ServerHooks } from "./server_hooks.ts";
 import { TableDriver } from "./table_driver.ts";
 
@@ -44,6 +45,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly #backlog: number | undefined;
   readonly #seesStreams: boolean;
   #addr: Addr | undefined;
+  #isEnding = false;
 
   /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
   constructor(listener: net.Server, traits: NodeServerTraits) {
@@ -64,7 +66,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
       newest = this.#onHandshake(socket);
     });
     this.hooks.on("session", (session: http2.ServerHttp2Session) => {
-      newest?.startSession(session, this.onChange !== undefined);
+      newest?.startSession(session, this.#drain);
     });
   }
 
@@ -72,7 +74,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   addOpen({ accepted, socket, response, session, streams, state }: OpenConnection): void {
     const conn = this.#onConnection(accepted);
     if (socket !== undefined && socket !== accepted) this.#onHandshake(socket);
-    if (session !== undefined) conn.startSession(session, false);
+    if (session !== undefined) conn.startSession(session, this.#drain);
     for (const { stream, method, url } of streams) this.#follow(conn, stream, method, url);
     if (session !== undefined) return;
     if (response !== undefined) conn.resume(response);
@@ -142,7 +144,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     const socket = socketOf(session);
     if (socket === undefined) return undefined;
     const conn = this.#onConnection(socket);
-    conn.startSession(session, false);
+    conn.startSession(session, this.#drain);
     return conn;
   }
 
@@ -153,6 +155,15 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     url: string | undefined,
   ): void {
     conn.beginStream({ method, url, since: performance.now() }, stream, () => this.onChange?.());
+  }
+
+  get #drain(): SessionDrain {
+    return { isDraining: this.onChange !== undefined, isEnding: this.#isEnding };
+  }
+
+  override endConnections(): void {
+    this.#isEnding = true;
+    super.endConnections();
   }
 
   override startLameDuck(): void {

@@ -75,7 +75,8 @@ function activeHandles(): Internals[] {
   return handles?.call(process) ?? [];
 }
 
-function isTls(socket: net.Socket): boolean {
+/** Whether a socket speaks TLS. */
+export function isTls(socket: net.Socket): boolean {
   return "getPeerCertificate" in socket;
 }
 

@@ -18,7 +18,7 @@ const TYPES: Record<number, Frame["type"]> = {
   6: "PING",
   7: "GOAWAY",
 };
-const [HEADERS, SETTINGS, PING, WINDOW_UPDATE] = [1, 4, 6, 8];
+const [HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE] = [1, 4, 6, 7, 8];
 const INITIAL_WINDOW_SIZE = "\x04";
 const [ACK, END_STREAM, END_HEADERS] = [1, 1, 4];
 
@@ -26,19 +26,23 @@ interface Options {
   /** How many bytes of each response may come before the client makes room. */
   window?: number;
   plain?: boolean;
+  /** Leaves the server's PINGs to {@linkcode Http2Client.answerPing}. */
+  holdsPings?: boolean;
 }
 
 /** A client of HTTP/2 that goes on where those of the runtimes stop: behind a GOAWAY. */
 export class Http2Client {
   readonly #client: RawClient;
+  readonly #holdsPings: boolean;
   /** What has come, but for what is answered by itself. */
   readonly frames: Frame[] = [];
   /** Resolves when the server has ended the connection. */
   readonly ended: Promise<void>;
   #wake = Promise.withResolvers<void>();
 
-  private constructor(client: RawClient, window: number) {
+  private constructor(client: RawClient, window: number, holdsPings: boolean) {
     this.#client = client;
+    this.#holdsPings = holdsPings;
     client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     this.#send(SETTINGS, 0, 0, "\0" + INITIAL_WINDOW_SIZE + uint32(window));
     // Where a frame breaks off the connection has ended.
@@ -46,10 +50,11 @@ export class Http2Client {
   }
 
   /** Over TLS, unless it is `plain`. */
-  static async connect(addr: Addr, { window = 65_535, plain = false }: Options = {}): Promise<
-    Http2Client
-  > {
-    return new Http2Client(await connect(addr, plain ? {} : { alpn: "h2" }), window);
+  static async connect(
+    addr: Addr,
+    { window = 65_535, plain = false, holdsPings = false }: Options = {},
+  ): Promise<Http2Client> {
+    return new Http2Client(await connect(addr, plain ? {} : { alpn: "h2" }), window, holdsPings);
   }
 
   /** Asks for a path, of one byte for each character, on a stream. */
@@ -78,7 +83,19 @@ export class Http2Client {
   /** Resolves when the server has read what was sent before. */
   async pong(): Promise<void> {
     this.#send(PING, 0, 0, "12345678");
-    await this.receives(({ type }) => type === "PING");
+    await this.receives(({ type, flags }) => type === "PING" && flags === ACK);
+  }
+
+  /** Waits for a PING of the server's, and answers it: what was sent before has been read by then. */
+  async answerPing(): Promise<void> {
+    const { payload } = await this.receives(({ type, flags }) => type === "PING" && flags === 0);
+    this.#send(PING, ACK, 0, payload);
+  }
+
+  /** Sends GOAWAY, as a client does that has been sent it and begins no more streams. */
+  goAway(): void {
+    // No stream of the server's has been processed; NO_ERROR.
+    this.#send(GOAWAY, 0, 0, uint32(0) + uint32(0));
   }
 
   /** What has come of a response. */
@@ -114,7 +131,8 @@ export class Http2Client {
       const head = Buffer.from(await this.#client.bytes(9), "latin1");
       const payload = await this.#client.bytes(head.readUIntBE(0, 3));
       const [type, flags] = [head[3]!, head[4]!];
-      if ((type === SETTINGS || type === PING) && (flags & ACK) === 0) {
+      const isAnswered = type === SETTINGS || (type === PING && !this.#holdsPings);
+      if (isAnswered && (flags & ACK) === 0) {
         this.#send(type, ACK, 0, type === PING ? payload : "");
         continue;
       }
