@@ -14,6 +14,8 @@ export interface AcceptQueue {
    * later, and find the listener closed instead of being reset. Returns what undoes that.
    */
   holdBack?(): () => void;
+  /** Resolves when the event loop has looked for connections once more. The default is `setImmediate`. */
+  turn?(): Promise<void>;
 }
 
 /** For how many ms connections are taken in that come while the queue is emptied. */
@@ -36,7 +38,7 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
     const waiting = queue.waiting();
     if (waiting === 0 || (waiting === undefined && progress.quietTurns >= QUIET_TURNS)) break;
     if (progress.isTooLong()) break;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await (queue.turn?.() ?? new Promise<void>((resolve) => setImmediate(resolve)));
     progress.turn(queue.accepted());
   }
   letIn?.();

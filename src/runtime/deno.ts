@@ -6,6 +6,8 @@ import { rmSync } from "node:fs";
 import { attempt } from "../attempt.ts";
 import type { Addr, PollPolicy } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
+import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
+import { closingQueue } from "./deno_accept_queue.ts";
 import { Acceptor } from "./deno_acceptor.ts";
 import { DenoConnection, type Hosting } from "./deno_conn.ts";
 import { listenOptions } from "./deno_listen.ts";
@@ -46,6 +48,11 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly #hosting: Hosting;
   readonly #acceptor: Acceptor;
   readonly #standIn: StandIn<DenoListener> | undefined;
+  /** The number of the socket that took the stand-in's place. */
+  #grafted: number | undefined;
+  /** How many connections have been accepted. */
+  #accepted = 0;
+  #queue: AcceptQueue | undefined;
   #isClosed = false;
 
   constructor(
@@ -71,12 +78,13 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   }
 
   acceptOn(fd: number): number {
-    const grafted = this.#standIn!.graft(fd);
+    this.#grafted = this.#standIn!.graft(fd);
     this.#acceptor.start();
-    return grafted;
+    return this.#grafted;
   }
 
   #start(accepted: DenoConn): void {
+    this.#accepted++;
     // It was on its way when all others were ended.
     if (this.#isClosed) return accepted.close();
     const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
@@ -85,10 +93,13 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    return 0;
+    this.#queue = closingQueue(this.addr, () => this.#accepted, this.#grafted);
+    return this.#queue.waiting();
   }
 
-  async emptyAcceptQueue(): Promise<void> {}
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.#queue === undefined ? Promise.resolve() : takeInAcceptQueue(this.#queue, force);
+  }
 
   async closeListeners(): Promise<void> {
     try {

@@ -1,5 +1,7 @@
 /** Servers of `Deno.serve` that somebody else made. */
 import type { Addr, ConnInfo, Tally } from "../conn.ts";
+import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
+import { closingServeQueue } from "./deno_accept_queue.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { forcedEnd } from "./forced_end.ts";
 
@@ -32,6 +34,7 @@ export class AdoptedDenoDriver implements Driver {
   #onChange = (): void => {};
   #stopped: Promise<void> | undefined;
   #gone = false;
+  #queue: AcceptQueue | undefined;
 
   constructor(server: DenoNativeServer) {
     this.#server = server;
@@ -58,11 +61,15 @@ export class AdoptedDenoDriver implements Driver {
   /** Nothing: its responses are not within reach. */
   endConnections(): void {}
 
+  /** Its requests are not within reach either: they are given some turns to begin. */
   waitingToBeAccepted(): number | undefined {
-    return 0;
+    this.#queue = closingServeQueue(this.addr, () => 0);
+    return this.#queue.waiting();
   }
 
-  async emptyAcceptQueue(): Promise<void> {}
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.#queue === undefined ? Promise.resolve() : takeInAcceptQueue(this.#queue, force);
+  }
 
   closeListeners(): void {
     this.#stopped ??= this.#server.shutdown();

@@ -14,6 +14,8 @@ import {
 } from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
 import { RequestInfo, type RequestScope } from "../request_info.ts";
+import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
+import { closingServeQueue } from "./deno_accept_queue.ts";
 import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { lastOf } from "./deno_last_response.ts";
 import { listenOptions } from "./deno_listen.ts";
@@ -44,6 +46,11 @@ class DenoServeDriver implements Driver {
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #gone = false;
+  /** The number of the socket that took the stand-in's place. */
+  #grafted: number | undefined;
+  /** How many requests have begun. */
+  #begun = 0;
+  #queue: AcceptQueue | undefined;
 
   constructor(handler: Handler, settings: ServeSettings) {
     this.secure = settings.tls !== undefined;
@@ -76,10 +83,12 @@ class DenoServeDriver implements Driver {
   }
 
   acceptOn(fd: number): number {
-    return this.#standIn!.graft(fd);
+    this.#grafted = this.#standIn!.graft(fd);
+    return this.#grafted;
   }
 
   #follow(flight: Flight): void {
+    this.#begun++;
     this.#flights.add(flight);
     const end = () => {
       this.#flights.delete(flight);
@@ -123,10 +132,13 @@ class DenoServeDriver implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    return 0;
+    this.#queue = closingServeQueue(this.addr, () => this.#begun, this.#grafted);
+    return this.#queue.waiting();
   }
 
-  async emptyAcceptQueue(): Promise<void> {}
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.#queue === undefined ? Promise.resolve() : takeInAcceptQueue(this.#queue, force);
+  }
 
   closeListeners(spareIdle: boolean): void {
     const closed = spareIdle && this.#standIn?.closeListener();
