@@ -52,8 +52,7 @@ for (const engine of engines) {
       else await deadline(client.closed, SOON);
     }
     assert(!ending.program.output.includes('"draining"'), ending.program.output);
-    ending.program.signal("SIGTERM");
-    assertEquals(await ending.exit(), 128 + 15);
+    assertEquals(await ending.force("SIGTERM"), 128 + 15);
   });
 
   test(`${on}: after the lame duck the listeners close, and what is in flight is answered`, async () => {
@@ -104,7 +103,8 @@ for (const engine of engines) {
 
 test(`${runtime}: several servers have one deadline`, async () => {
   const ending = await Ending.start({ servers: ["auto", "node"], graceful: { timeout: 300 } });
-  for (const addr of ending.addrs) await ending.inFlight("/stuck", addr);
+  for (const addr of ending.addrs) await ending.request("/stuck", addr);
+  await ending.says(/^arrived: \/stuck;[^]*^arrived: \/stuck;/m);
   ending.program.signal("SIGTERM");
   const { connections } = await ending.event("forced");
   assertEquals(connections.map(({ path }) => path), ["/stuck", "/stuck"]);
@@ -125,7 +125,6 @@ test(`${runtime}: once a second it is told what is waited for`, async () => {
   // On Bun the engine knows no other age than that of the request.
   assert(requestAge! >= 900 && requestAge! <= age, `${requestAge} of ${age}`);
   client.vanish();
-  ending.program.signal("SIGTERM");
   await ending.exit();
 });
 
@@ -142,8 +141,7 @@ for (const during of ["the lame duck", "the drain", "the cleanup"]) {
     if (isIn("the lame duck")) await ending.event("ending");
     else if (isIn("the drain")) await ending.event("draining");
     else await ending.says(/cleanup: stuck;/);
-    ending.program.signal("SIGTERM");
-    assertEquals(await ending.exit(), 128 + 15);
+    assertEquals(await ending.force("SIGTERM"), 128 + 15);
     await deadline(client.closed, SOON);
     const { signal, exitCode } = await ending.event("interrupted");
     assertEquals([signal, exitCode], ["SIGTERM", 143]);
@@ -223,8 +221,7 @@ test(`${runtime}: a signal that starts the end of one call does not force anothe
   await ending.says(/"type":"draining","cause":"SIGTERM"/);
   slow.vanish();
   await ending.says(/^apart: 0;/m);
-  ending.program.signal("SIGTERM");
-  assertEquals(await ending.exit(), 128 + 15);
+  assertEquals(await ending.force("SIGTERM"), 128 + 15);
 });
 
 test(`${runtime}: a server that closes on its own ends the lame duck, and the process`, async () => {

@@ -178,21 +178,13 @@ test(`${runtime}: a log that cannot be written harms nothing`, async () => {
   await ending.says(/cleanup: quick;/);
 });
 
-test(`${runtime}: SIGINT that comes twice at once forces`, async () => {
-  const ending = await Ending.start({ servers: ["auto"], log: "interrupting" });
-  await ending.inFlight("/gate");
-  ending.program.signal("SIGINT");
-  assertEquals(await ending.exit(), 128 + 2);
-});
-
 /** Starts the service with a terminal of its own, by the program `script` of util-linux. */
 async function onTerminal(
   env: NodeJS.ProcessEnv,
   columns: number,
-  log: Plan["log"] = "default",
 ): Promise<Ending> {
   const file = fileURLToPath(new URL("programs/ending.ts", import.meta.url));
-  const words = [...commandOf(file), JSON.stringify({ ...plan, log })].map((word) => `'${word}'`);
+  const words = [...commandOf(file), JSON.stringify(plan)].map((word) => `'${word}'`);
   const command = `stty cols ${columns} && exec ${words.join(" ")}`;
   const { NO_COLOR: _, ...inherited } = process.env;
   const ending = new Ending(
@@ -252,16 +244,6 @@ testOnTerminal("a line that is redrawn does not wrap", async () => {
   await endAfterWaiting(ending, /graceful: waiting for 1 conne/);
   const { output } = ending.program;
   assert(output.includes("\ngraceful: waiting for 1 conne\r\x1b[2K"), output);
-});
-
-testOnTerminal("one Ctrl-C that comes twice does not force, and the next one does", async () => {
-  const ending = await onTerminal({}, 200, "interrupting");
-  await ending.inFlight("/gate");
-  const pid = Number(await ending.says(/starts: (\d+)/));
-  process.kill(pid, "SIGINT");
-  await ending.says(/"waiting"/);
-  process.kill(pid, "SIGINT");
-  assertEquals(await ending.exit(), 128 + 2);
 });
 
 testOnTerminal("one that cannot go back gets lines", async () => {

@@ -125,8 +125,11 @@ testAsFirst("a second SIGTERM ends it at once", async () => {
   await service.asked("/stuck");
   service.signal("SIGTERM");
   await service.says(/hook/);
-  service.signal("SIGTERM");
-  assertEquals(await service.exit, 128 + 15, service.output);
+  // The first ones are copies of the one that has started the end.
+  const timer = setInterval(() => service.signal("SIGTERM"), 100);
+  const exit = await service.exit;
+  clearInterval(timer);
+  assertEquals(exit, 128 + 15, service.output);
   assert(!service.output.includes("cleanup"), service.output);
 });
 

@@ -5,6 +5,7 @@ import { deadline } from "@std/async";
 import { type Addr, graceful, type GracefulOptions } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, isOlderDeno, runtime, start } from "./support/fixture.ts";
+import { Ending } from "./support/ending.ts";
 import { type Program, run } from "./support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -57,8 +58,7 @@ for (const engine of engines) {
     await program.says(/arrived: \/stuck/);
     program.signal("SIGINT");
     await program.says(/hook/);
-    program.signal("SIGTERM");
-    assertEquals(await deadline(program.exit, SOON), 128 + 15);
+    assertEquals(await new Ending(program).force("SIGTERM"), 128 + 15);
     assert(!program.output.includes("cleanup"), program.output);
   });
 

@@ -1,5 +1,9 @@
 import { setImmediate } from "node:timers/promises";
+import type { Failures } from "./failures.ts";
 import type { Cleanup } from "./graceful_options.ts";
+import { type HookKind, hookName, overdue, startHook } from "./hooks.ts";
+
+const CLEANUP: HookKind = { option: "cleanup", limit: "cleanupTimeout" };
 
 /**
  * Runs them one after the other, the last one first, until the deadline: then the others are started
@@ -8,18 +12,14 @@ import type { Cleanup } from "./graceful_options.ts";
 export async function cleanUp(
   cleanups: readonly Cleanup[],
   timeout: number,
-  onError: (what: string, error: unknown) => void,
+  failures: Failures,
 ): Promise<void> {
   const deadline = deadlineIn(timeout);
   for (const [index, cleanup] of [...cleanups.entries()].toReversed()) {
-    const what = nameOf(cleanup, index, cleanups.length);
-    const run = start(cleanup).catch((error: unknown) => onError(what, error));
+    const what = hookName(CLEANUP, cleanup, index, cleanups.length);
+    const run = startHook(cleanup).catch((error: unknown) => failures.add(what, error));
     const isDone = await Promise.race([run.then(() => true), deadline.passed.then(isOver)]);
-    if (isDone) continue;
-    onError(
-      what,
-      new DOMException(`It is not done after the ${timeout} ms of cleanupTimeout`, "TimeoutError"),
-    );
+    if (!isDone) failures.add(what, overdue(CLEANUP, timeout));
   }
   deadline.cancel();
 }
@@ -34,14 +34,4 @@ function deadlineIn(ms: number): { passed: Promise<void>; cancel: () => void } {
 async function isOver(): Promise<false> {
   await setImmediate();
   return false;
-}
-
-async function start(cleanup: Cleanup): Promise<void> {
-  await cleanup();
-}
-
-function nameOf({ name }: Cleanup, index: number, count: number): string {
-  const isNamed = name !== "" && name !== "cleanup";
-  if (isNamed) return `cleanup ${name}`;
-  return count === 1 ? "cleanup" : `cleanup ${index + 1} of ${count}`;
 }

@@ -3,16 +3,18 @@ import { ShutdownIncompleteError } from "../errors.ts";
 import type { ShutdownOptions } from "../options.ts";
 import type { ShutdownReport } from "../report.ts";
 import type { DrivenServer } from "../server.ts";
+import { FORCE_WAIT, within } from "../within.ts";
+import type { Failures } from "./failures.ts";
 import type { Teller } from "./events.ts";
 
 /** How often it is told what is being waited for, in ms. */
 const PROGRESS_INTERVAL = 1_000;
-/** For how many ms a close by force is waited for: it cuts off at once what can be cut off. */
-const FORCE_WAIT = 250;
+/** How many ms a close by force is waited for: longer than a server waits itself, so that it says more. */
+const CLOSE_WAIT = FORCE_WAIT + 100;
 
-/** The connections of all of them. */
+/** The connections that are open: of the servers that are not closed. */
 export function connectionsOf(servers: readonly DrivenServer[]): ConnInfo[] {
-  return servers.flatMap((server) => server.connections());
+  return servers.flatMap((server) => server.state === "closed" ? [] : server.connections());
 }
 
 /**
@@ -20,6 +22,7 @@ export function connectionsOf(servers: readonly DrivenServer[]): ConnInfo[] {
  * earlier if the servers do.
  */
 export async function lameDuck(servers: readonly DrivenServer[], ms: number): Promise<void> {
+  if (ms === 0) return;
   for (const server of servers) server.startLameDuck();
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
@@ -36,20 +39,26 @@ export async function drainAll(
   servers: readonly DrivenServer[],
   options: ShutdownOptions & { readonly timeout: number },
   teller: Teller,
-  onError: (what: string, error: unknown) => void,
+  failures: Failures,
 ): Promise<{ reports: ShutdownReport[]; forced: boolean }> {
   const stopTelling = tellProgress(servers, options.timeout, teller);
-  const outcomes = await Promise.all(servers.map((server) => outcome(server, options, onError)));
+  const outcomes = await Promise.all(servers.map((server) => outcome(server, options, failures)));
   stopTelling();
   const cut = outcomes.flatMap(({ isDrained, report }) => isDrained ? [] : report.connections);
   const forced = outcomes.some(({ isDrained }) => !isDrained);
   if (forced) teller.tell({ type: "forced", connections: cut });
   // Hijacked connections that were not waited for end here as well.
-  if (forced || options.hijacked === "ignore") await closeAll(servers, onError);
+  if (forced || options.hijacked === "ignore") await closeAll(servers, failures);
   const reports = outcomes.map(({ isDrained, report }) =>
-    isDrained ? report : { ...report, forced: report.connections.length }
+    frozen(isDrained ? report : { ...report, forced: report.connections.length })
   );
   return { reports, forced };
+}
+
+/** What was handed out does not change any more. */
+function frozen(report: ShutdownReport): ShutdownReport {
+  Object.freeze(report.connections);
+  return Object.freeze(report);
 }
 
 interface Outcome {
@@ -60,7 +69,7 @@ interface Outcome {
 async function outcome(
   server: DrivenServer,
   options: ShutdownOptions,
-  onError: (what: string, error: unknown) => void,
+  failures: Failures,
 ): Promise<Outcome> {
   const start = performance.now();
   try {
@@ -68,7 +77,7 @@ async function outcome(
   } catch (error) {
     if (error instanceof ShutdownIncompleteError) return { isDrained: false, report: error.report };
     // The drain is complete, but a listener could not be closed.
-    onError(`closing the listener of ${server.url}`, error);
+    failures.add(`closing the listener of ${server.url}`, error);
     const duration = performance.now() - start;
     const nothing = { polls: 0, idle: 0, drained: 0, forced: 0, connections: [] };
     return { isDrained: true, report: { reason: "drained", duration, ...nothing } };
@@ -77,15 +86,12 @@ async function outcome(
 
 async function closeAll(
   servers: readonly DrivenServer[],
-  onError: (what: string, error: unknown) => void,
+  failures: Failures,
 ): Promise<void> {
   const closing = servers.map((server) =>
-    server.close().catch((error: unknown) => onError(`closing ${server.url}`, error))
+    server.close().catch((error: unknown) => failures.add(`closing ${server.url}`, error))
   );
-  const { promise: waited, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, FORCE_WAIT);
-  await Promise.race([Promise.all(closing), waited]);
-  clearTimeout(timer);
+  await within(Promise.all(closing), CLOSE_WAIT);
 }
 
 /** Tells what is being waited for, until the function that it returns is called. */

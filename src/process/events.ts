@@ -12,9 +12,12 @@ import type { GracefulReport } from "./graceful_report.ts";
  * - `"waiting"`: once a second while they do; `left` ms are left.
  * - `"forced"`: the deadline has passed, and these connections are closed by force.
  * - `"drained"`: the servers are closed, by force or not.
- * - `"failed"`: something has failed that stops nothing, and `what` says what: a cleanup function, the
- *   closing of a listener, telling systemd that the process stops, an upgrade.
+ * - `"failed"`: something has failed that stops nothing, and `what` says what: a hook or a cleanup
+ *   function, the closing of a listener, telling systemd that the process stops, an upgrade; with
+ *   `exceptions: "drain"` `"uncaughtException"` or `"unhandledRejection"`.
  * - `"ended"`: all is done, the cleanup too.
+ * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
+ *   drain is done. `name` is that of its function, or how a nameless one begins. Told once of each.
  * - `"interrupted"`: a second signal has come. The process ends right after.
  * - `"kept-alive"`: the process should be gone and is not. It ends right after. `by` is what the
  *   runtime says of the reason, and empty if it cannot tell.
@@ -50,6 +53,10 @@ export type GracefulEvent =
     | { readonly type: "drained"; readonly forced: boolean }
     | { readonly type: "failed"; readonly what: string; readonly error: unknown }
     | { readonly type: "ended"; readonly report: GracefulReport }
+    | {
+      readonly type: "other-listeners";
+      readonly listeners: readonly { readonly signal: string; readonly name: string }[];
+    }
     | {
       readonly type: "interrupted";
       readonly signal: string;

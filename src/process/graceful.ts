@@ -4,6 +4,8 @@ import { isNativeServer, type NativeServer } from "../runtime/adopt_native.ts";
 import { DrivenServer, type Server } from "../server.ts";
 import { connectionsOf } from "./drain_servers.ts";
 import { endPhases } from "./end_phases.ts";
+import { Exceptions } from "./exceptions.ts";
+import { Failures } from "./failures.ts";
 import { GracefulCall } from "./graceful_call.ts";
 import { Teller } from "./events.ts";
 import {
@@ -12,6 +14,9 @@ import {
   gracefulSettings,
 } from "./graceful_options.ts";
 import { logToStderr } from "./log.ts";
+import { tellOfOtherListeners } from "./other_listeners.ts";
+import { ParentMessage } from "./parent_message.ts";
+import { unrefParentChannel } from "../runtime/parent_channel.ts";
 import { exitAfter } from "./process_exit.ts";
 import type { GracefulReport } from "./graceful_report.ts";
 import { GracefulSignals } from "./signals.ts";
@@ -20,18 +25,22 @@ import { feedWatchdog } from "./watchdog.ts";
 
 /**
  * The end of a process. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
- * over, or for a server that finishes on its own; then, in this order:
+ * over, for a server that finishes on its own, or for what `shutdownOnMessage` and `exceptions` name;
+ * then, in this order:
  *
- * 1. readiness fails, and for `drainDelay` the servers serve on as a lame duck;
- * 2. all servers shut down, under the one deadline of `timeout`;
+ * 1. readiness fails, for `drainDelay` the servers serve on as a lame duck, and the functions of
+ *    `beforeShutdown` run;
+ * 2. all servers shut down, under the one deadline of `timeout`, which those of `onDrain` have as well;
  * 3. at the deadline what is left is closed by force;
  * 4. the `cleanup` functions run, the last one first, under `cleanupTimeout`;
  * 5. `process.exitCode` is set: 0 when drained, 1 when forced or when something has failed.
  *
- * The process then ends by itself, or 1 s later by force (`exit`), and so within `drainDelay +
- * timeout + cleanupTimeout + 1.5 s` as long as its event loop turns. A second signal during any of
+ * The process then ends by itself, or 1 s later by force (`exit`), and so within `drainDelay` (or a
+ * longer `beforeShutdownTimeout`) `+ timeout + cleanupTimeout + 1.5 s` as long as its event loop turns. A second signal during any of
  * this closes everything and ends it at once, with 128 and the signal's number as its exit code: the
- * cleanup is then left out.
+ * cleanup is then left out. Signals that come within 500 ms of the first are the same one, whatever
+ * their names: runners send one end as several. So is one that the process sends itself meanwhile with
+ * `process.kill`, as libraries do when they have stopped.
  *
  * Under systemd it sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
  * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`.
@@ -41,7 +50,10 @@ import { feedWatchdog } from "./watchdog.ts";
  * when all have decided it. A server that is closed already is one that has finished: the end begins
  * at once.
  *
- * @throws {TypeError} If an option has the wrong type, or a server is none.
+ * In a worker thread, which no signal reaches, it needs `signal`.
+ *
+ * @throws {TypeError} If an option has the wrong type, a server is none, or there is no `signal` in a
+ * worker thread.
  * @throws {RangeError} If an option is out of range.
  * @throws {UpgradeError} If `upgradeOn` is given and a server cannot be handed on.
  *
@@ -61,6 +73,7 @@ export async function graceful(
   const driven = [...new Set([servers].flat().map(asDriven))];
   const teller = new Teller(logOf(settings));
   const { upgradeOn, upgrader } = settings;
+  const failures = new Failures(teller);
   const onFailure = (error: unknown) => teller.failed("the upgrade", error);
   const succession = new Succession(driven, upgradeOn, upgrader, onFailure);
   const signals = new GracefulSignals(settings.signals, (signal, exitCode) => {
@@ -68,21 +81,36 @@ export async function graceful(
     for (const server of driven) server.close().catch(() => {});
   });
   const call = new GracefulCall();
+  const message = settings.shutdownOnMessage === undefined
+    ? undefined
+    : new ParentMessage(settings.shutdownOnMessage);
+  const exceptions = settings.exceptions === undefined ? undefined : new Exceptions(failures);
   let livesOn = true;
   try {
     await succession.begin();
     feedWatchdog();
-    const cause = await firstCause(driven, settings.signal, signals, succession);
+    tellOfOtherListeners(settings.signals, teller);
+    const causes = [message?.first, exceptions?.first].filter((cause) => cause !== undefined);
+    const cause = await firstCause(driven, settings.signal, signals, succession, causes);
     teller.start();
+    // Some come after this was called.
+    tellOfOtherListeners(settings.signals, teller);
     const { isSucceeded } = succession;
     call.decide(isSucceeded ? "upgraded" : cause);
     await succession.end();
-    const report = await endPhases(driven, { cause, isSucceeded }, settings, teller);
+    const report = await endPhases(driven, { cause, isSucceeded }, settings, teller, failures);
     livesOn = settings.exit === false;
-    if (settings.exit !== false) exitAfter(settings.exit, teller);
+    if (settings.exit !== false) {
+      unrefParentChannel();
+      exitAfter(settings.exit, teller);
+    }
     return report;
   } finally {
-    signals.release();
+    if (livesOn) {
+      signals.release();
+      exceptions?.release();
+    }
+    message?.release();
     succession.release();
     call.done(livesOn);
   }
@@ -112,6 +140,7 @@ async function firstCause(
   signal: AbortSignal | undefined,
   signals: GracefulSignals,
   succession: Succession,
+  others: readonly Promise<string>[],
 ): Promise<string> {
   const aborted = Promise.withResolvers<string>();
   const onAbort = () => aborted.resolve("aborted");
@@ -120,6 +149,7 @@ async function firstCause(
   const cause = await Promise.race([
     signals.first,
     aborted.promise,
+    ...others,
     ...servers.map(({ finished }) => finished.then(() => "finished")),
     succession.succeeded.then(() => "upgraded"),
   ]);

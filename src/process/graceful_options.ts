@@ -1,9 +1,13 @@
 import { constants } from "node:os";
-import { checkMilliseconds, checkSignal, refuse } from "../checks.ts";
+import { isMainThread } from "node:worker_threads";
+import { checkMilliseconds, checkSignal, checkText, refuse } from "../checks.ts";
 import { Upgrader } from "../upgrade/upgrader.ts";
 import type { GracefulEvent } from "./events.ts";
 
-/** A function that runs when the servers are closed, such as one that ends a database pool. */
+/**
+ * A function that `graceful` runs and waits for: when the servers are closed, such as one that ends a
+ * database pool, or earlier, as a hook.
+ */
 export type Cleanup = () => unknown;
 
 /** Options of {@linkcode graceful}. */
@@ -25,16 +29,53 @@ export interface GracefulOptions {
    */
   timeout?: number;
   /**
-   * The signals that start it. A second one, of the same or another name, forces; but on a terminal
-   * a SIGINT that comes within 100 ms of another is the same Ctrl-C, of which `bun run`, `deno task`
-   * and `node --watch` send a second copy. On Windows the default has SIGBREAK too, and SIGTERM never
-   * comes.
+   * The signals that start it. A second one, of the same or another name, forces; but those that come
+   * within 500 ms of the first are copies of it: `deno task`, `bun run`, `node --watch`, `concurrently`,
+   * nodemon and process managers send one end several times, also under two names. The time does not
+   * pass while the event loop is busy. On Windows the default has SIGBREAK too, and SIGTERM never comes.
+   *
+   * A signal that this process sends itself with `process.kill`, while it ends, is a copy as well.
+   * Worker threads get no signals, and in them none is listened to.
    *
    * @default {["SIGINT", "SIGTERM"]}
    */
   signals?: readonly string[];
   /** Starts it as well, when it aborts. */
   signal?: AbortSignal;
+  /**
+   * A message of the parent process that starts it as well: pm2 sends `"shutdown"` on Windows, which has
+   * no signals (`shutdown_with_message`). The default is that messages are none of its business.
+   */
+  shutdownOnMessage?: string;
+  /**
+   * With `"drain"` an exception that nobody catches, or a rejection that nobody handles, starts it as
+   * well: the error is reported through `log` and in the report, and the exit code is 1. Another one
+   * during the end is reported and ends nothing. The default leaves both to the runtime, which ends the
+   * process with all requests in flight.
+   *
+   * Code that has thrown may have left the process in any state: this is for requests that have nothing
+   * to do with it, and for the cleanup.
+   */
+  exceptions?: "drain";
+  /**
+   * Runs when the end is decided and readiness fails, while the servers serve on: to deregister, to tell
+   * peers. The drain starts when all of them are done and `drainDelay` is over. One that fails is
+   * reported, and the exit code is 1. Not after an upgrade, where the address is served on.
+   */
+  beforeShutdown?: Cleanup | readonly Cleanup[];
+  /**
+   * How many milliseconds `beforeShutdown` may take, 0 to 2 147 483 647. Then the drain starts, and what
+   * is not done is reported.
+   *
+   * @default {5_000}
+   */
+  beforeShutdownTimeout?: number;
+  /**
+   * Runs when the drain starts, beside it, and is waited for like a request until the deadline of
+   * `timeout`: to finish a job from a queue, to close subscriptions. What fails or is not done by then is
+   * reported, and the exit code is 1. `server.onShutdown` is for what need not be waited for.
+   */
+  onDrain?: Cleanup | readonly Cleanup[];
   /**
    * The signal at which a new process takes over, `"SIGHUP"` by custom: the same program is started
    * again and inherits the listeners, and when its own `graceful` is reached this process drains
@@ -49,8 +90,8 @@ export interface GracefulOptions {
   upgrader?: Upgrader;
   /**
    * For how many milliseconds idle connections stay open when the drain starts, so that a request
-   * that is already on the wire does not find its connection closed; less than `timeout`. The default
-   * is 0, and 1 000 after an upgrade, where nobody is in a hurry, or half of a shorter `timeout`.
+   * that is already on the wire does not find its connection closed; less than `timeout`. The default is
+   * 1 000, or half of a `timeout` shorter than 2 s, and 0 for a Ctrl-C on a terminal, where somebody waits.
    */
   idleGrace?: number;
   /**
@@ -97,6 +138,11 @@ export interface GracefulSettings {
   readonly timeout: number;
   readonly signals: readonly NodeJS.Signals[];
   readonly signal: AbortSignal | undefined;
+  readonly shutdownOnMessage: string | undefined;
+  readonly exceptions: "drain" | undefined;
+  readonly beforeShutdown: readonly Cleanup[];
+  readonly beforeShutdownTimeout: number;
+  readonly onDrain: readonly Cleanup[];
   readonly upgradeOn: NodeJS.Signals | undefined;
   readonly upgrader: Upgrader | undefined;
   /** Undefined where it depends on what starts the end. */
@@ -116,12 +162,18 @@ const DEFAULT_SIGNALS = ["SIGINT", "SIGTERM", "SIGBREAK"].filter((name) =>
 /** Those that no process can listen to. */
 const DEAF_TO: readonly string[] = ["SIGKILL", "SIGSTOP"];
 
+const MILLISECONDS = [
+  "drainDelay",
+  "timeout",
+  "idleGrace",
+  "cleanupTimeout",
+  "beforeShutdownTimeout",
+] as const;
+
 /** Refuses options that are out of range, and fills in the defaults. */
 export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   const as = (name: string) => `be graceful as '${name}'`;
-  for (const name of ["drainDelay", "timeout", "idleGrace", "cleanupTimeout"] as const) {
-    checkMilliseconds(as(name), options[name], 0);
-  }
+  for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);
   const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;
   if (exit !== false) {
     if (typeof exit !== "number") refuse(as("exit"), "false or a number of milliseconds", exit);
@@ -137,35 +189,54 @@ export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   if (hijacked !== "wait" && hijacked !== "ignore") {
     refuse(as("hijacked"), '"wait" or "ignore"', hijacked);
   }
+  checkText(as("shutdownOnMessage"), options.shutdownOnMessage);
+  if (options.exceptions !== undefined && options.exceptions !== "drain") {
+    refuse(as("exceptions"), '"drain" or absent', options.exceptions);
+  }
   if (log !== undefined && log !== false && typeof log !== "function") {
     refuse(as("log"), "false or a function", log);
   }
-  const signals = checkedSignals("signals", options.signals ?? DEFAULT_SIGNALS);
+  if (!isMainThread && options.signal === undefined) {
+    refuse(
+      as("signal"),
+      "given in a worker thread, which no signal of the process reaches",
+      undefined,
+    );
+  }
+  const signals = isMainThread ? checkedSignals("signals", options.signals ?? DEFAULT_SIGNALS) : [];
   return {
     drainDelay: options.drainDelay ?? 0,
     timeout,
     signals,
     signal: options.signal,
+    shutdownOnMessage: options.shutdownOnMessage,
+    exceptions: options.exceptions,
+    beforeShutdown: checkedFunctions("beforeShutdown", options.beforeShutdown),
+    beforeShutdownTimeout: options.beforeShutdownTimeout ?? 5_000,
+    onDrain: checkedFunctions("onDrain", options.onDrain),
     upgradeOn: checkedUpgradeSignal(options, signals),
     upgrader: options.upgrader,
     idleGrace: options.idleGrace,
     hijacked,
-    cleanups: checkedCleanups(options.cleanup),
+    cleanups: checkedFunctions("cleanup", options.cleanup),
     cleanupTimeout: options.cleanupTimeout ?? 5_000,
     exit,
     log,
   };
 }
 
-function checkedCleanups(cleanup: GracefulOptions["cleanup"] = []): Cleanup[] {
+function checkedFunctions(
+  option: "beforeShutdown" | "onDrain" | "cleanup",
+  given: Cleanup | readonly Cleanup[] = [],
+): Cleanup[] {
   // The cast: flat() does not see that a function is none of the arrays.
-  const cleanups = [cleanup].flat() as Cleanup[];
-  for (const fn of cleanups) {
+  const functions = [given].flat() as Cleanup[];
+  for (const fn of functions) {
     if (typeof fn !== "function") {
-      refuse("be graceful as 'cleanup'", "a function or several", fn);
+      refuse(`be graceful as '${option}'`, "a function or several", fn);
     }
   }
-  return cleanups;
+  return functions;
 }
 
 function checkedSignals(option: string, names: readonly string[]): readonly NodeJS.Signals[] {

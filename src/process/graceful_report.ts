@@ -4,7 +4,8 @@ import type { ShutdownReport } from "../report.ts";
 export interface GracefulReport {
   /**
    * What started it: a signal's name, `"aborted"`, `"upgraded"` by a successor that has taken over,
-   * or `"finished"` by a server of its own accord.
+   * `"finished"` by a server of its own accord, `"message"` of the parent, `"uncaughtException"` or
+   * `"unhandledRejection"`.
    */
   readonly cause: string;
   /** One report a server, in the order in which they were given. */
@@ -12,8 +13,9 @@ export interface GracefulReport {
   /** Whether connections were cut off at the deadline. */
   readonly forced: boolean;
   /**
-   * What closing a listener, or a cleanup function, has thrown; a `TimeoutError` for one that was not
-   * done at `cleanupTimeout`.
+   * What closing a listener, a hook or a cleanup function has thrown; a `TimeoutError` for one that was
+   * not done in its time; exceptions that nobody has caught, with `exceptions: "drain"`. It does not
+   * change any more.
    */
   readonly errors: readonly unknown[];
   /**

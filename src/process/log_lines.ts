@@ -53,13 +53,20 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
     case "drained":
       return undefined;
     case "failed":
-      return line(`${event.what} failed: ${inspect(event.error)}`, "red");
+      return line(`${failureOf(event.what)}: ${inspect(event.error)}`, "red");
     case "ended":
       return line(
         `${outcome(event.report)} after ${
           duration(event.elapsed)
         }, exit code ${event.report.exitCode}`,
         event.report.exitCode === 0 ? "green" : "red",
+      );
+    case "other-listeners":
+      return line(
+        `may be ended by others, before the drain is done: ${
+          event.listeners.map(({ signal, name }) => `${name} listens to ${signal}`).join("; ")
+        }`,
+        "yellow",
       );
     case "interrupted":
       return line(
@@ -76,6 +83,12 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
         "red",
       );
   }
+}
+
+function failureOf(what: string): string {
+  if (what === "uncaughtException") return "uncaught exception";
+  if (what === "unhandledRejection") return "unhandled rejection";
+  return `${what} failed`;
 }
 
 function outcome({ forced, errors }: GracefulReport): string {

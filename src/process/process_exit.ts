@@ -1,5 +1,6 @@
 import process from "node:process";
 import { activeResources } from "../runtime/active_resources.ts";
+import { onIdleInWatchMode } from "../runtime/watch_mode.ts";
 import { areAllDone } from "./graceful_call.ts";
 import type { Teller } from "./events.ts";
 
@@ -8,13 +9,20 @@ export function setExitCode(exitCode: number): void {
   if (!process.exitCode) process.exitCode = exitCode;
 }
 
-/** Ends the process, unless it ends by itself before, or another call of `graceful` still runs. */
+/** Ends the process, unless it has ended by then, or another call of `graceful` still runs. */
 export function exitAfter(ms: number, teller: Teller): void {
   const timer = setTimeout(() => {
     if (!areAllDone()) return;
-    const exitCode = Number(process.exitCode ?? 0);
+    const exitCode = exitCodeSoFar();
     teller.tell({ type: "kept-alive", by: activeResources(), exitCode });
     process.exit(exitCode);
   }, ms);
   timer.unref();
+  onIdleInWatchMode(() => {
+    if (areAllDone()) process.exit(exitCodeSoFar());
+  });
+}
+
+function exitCodeSoFar(): number {
+  return Number(process.exitCode ?? 0);
 }

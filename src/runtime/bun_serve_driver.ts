@@ -7,7 +7,7 @@ import {
 } from "../conn.ts";
 import type { BunServer } from "./bun_types.ts";
 import type { Driver, Engine } from "./driver.ts";
-import { forcedEnd } from "./forced_end.ts";
+import { FORCE_WAIT, within } from "../within.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import type { ServerSockets } from "./server_sockets.ts";
 
@@ -69,7 +69,7 @@ export abstract class BunServeDriver implements Driver {
     this.sockets?.listenerClosed();
     // Sessions of HTTP/2 with a stream in flight Bun would leave open for seconds.
     for (const conn of this.open()) this.sockets?.shutdown(conn);
-    await forcedEnd(stopped);
+    await within(stopped, FORCE_WAIT);
     this.#isGone = true;
   }
 

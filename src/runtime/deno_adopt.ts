@@ -3,7 +3,7 @@ import type { Addr, ConnInfo, Tally } from "../conn.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
 import { closingServeQueue } from "./deno_accept_queue.ts";
 import type { Driver, Engine } from "./driver.ts";
-import { forcedEnd } from "./forced_end.ts";
+import { FORCE_WAIT, within } from "../within.ts";
 
 /** A server of `Deno.serve`, which is what `Deno.HttpServer` describes. */
 export interface DenoNativeServer {
@@ -82,7 +82,7 @@ export class AdoptedDenoDriver implements Driver {
   /** Deno ends nothing by force but by the signal that its owner gave it, and not after `shutdown()`. */
   async closeAll(): Promise<void> {
     this.closeListeners();
-    if (this.#stopped !== undefined) await forcedEnd(this.#stopped);
+    if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
     if (this.#gone) return;
     throw new Error(
       "Cannot close as a server of Deno.serve has no way to end the requests in flight: end them in " +

@@ -22,7 +22,7 @@ import { listenOptions } from "./deno_listen.ts";
 import { claimedLength, isReceivable } from "./deno_upload.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
-import { forcedEnd } from "./forced_end.ts";
+import { FORCE_WAIT, within } from "../within.ts";
 import { badRequest, isUpgrade, unavailable } from "./last_response.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
@@ -164,7 +164,7 @@ class DenoServeDriver implements Driver {
   async closeAll(): Promise<void> {
     this.#stop();
     for (const flight of this.#flights) flight.end();
-    if (this.#stopped !== undefined) await forcedEnd(this.#stopped);
+    if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
     // What is left, as an upload that is read, is its client's to end.
     this.#gone = true;
   }

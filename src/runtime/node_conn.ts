@@ -104,8 +104,9 @@ export class NodeConn implements Conn {
   #exchangeInFlight(): Stream | undefined {
     const res = this.#response?.deref();
     if (res === undefined || res.writableFinished) return undefined;
-    const { method, url } = res.req;
-    return { method, url, since: this.#since };
+    // The cast: routers of the kind of Express shorten `url` to what is left below them, and keep this.
+    const { method, url, originalUrl = url } = res.req as typeof res.req & { originalUrl?: string };
+    return { method, url: originalUrl, since: this.#since };
   }
 
   /** It was found with this response in flight. */

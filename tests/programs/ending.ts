@@ -28,7 +28,15 @@ export interface Plan {
   /** A call of `graceful` for each server, the second of which has another timeout. */
   readonly apart?: number;
   /** What is told of the end: the events, or, by the default, lines on stderr. */
-  readonly log?: "default" | "failing" | "rejecting" | "interrupting";
+  readonly log?: "default" | "failing" | "rejecting";
+  /** Keeps the event loop busy for so many ms when the drain starts. */
+  readonly busy?: number;
+  /** Sends itself a SIGTERM when it has waited for a second, as a library does that has stopped. */
+  readonly raising?: boolean;
+  /** Something that fails in this way when the drain starts, and before it. */
+  readonly throwing?: "exception" | "rejection";
+  /** What its hooks do, by the names of {@linkcode cleanups}. */
+  readonly hooks?: { readonly beforeShutdown?: string; readonly onDrain?: string };
 }
 
 const cleanups: Readonly<Record<string, Cleanup>> = {
@@ -50,6 +58,13 @@ const cleanups: Readonly<Record<string, Cleanup>> = {
   failing: function failing() {
     throw new Error("of a cleanup");
   },
+  leaking: function leaking() {
+    setInterval(() => {}, 60_000);
+  },
+  opening: function opening() {
+    console.log("cleanup: opening;");
+    gate.resolve();
+  },
   nameless: ((_: unknown) => () => Promise.reject(new Error("of a nameless cleanup")))(0),
 };
 
@@ -65,6 +80,7 @@ async function handler(request: Request, { draining }: ServeInfo): Promise<Respo
   if (pathname === "/stuck" || pathname === "/leak") await new Promise(() => {});
   if (pathname === "/gate") await gate.promise;
   if (pathname === "/open") gate.resolve();
+  if (pathname === "/fail" && plan.throwing !== undefined) fail(plan.throwing);
   if (pathname === "/close") setTimeout(() => void servers[0]!.close(), 50);
   if (pathname === "/drain" && !draining.aborted) {
     await new Promise((resolve) => draining.addEventListener("abort", resolve));
@@ -92,16 +108,42 @@ for (const engine of plan.servers) {
 function write(event: GracefulEvent): unknown {
   if (plan.log === "rejecting") return Promise.reject(new Error("of a log"));
   if (plan.log === "failing") throw new Error("of a log");
-  // The second copy of a Ctrl-C.
-  if (plan.log === "interrupting" && event.type === "draining") process.kill(process.pid, "SIGINT");
+  if (plan.raising && event.type === "waiting") process.kill(process.pid, "SIGTERM");
+  if (event.type === "draining") {
+    if (plan.throwing !== undefined) fail(plan.throwing);
+    if (plan.busy !== undefined) beBusy(plan.busy);
+  }
   const error = "error" in event ? { error: String(event.error) } : {};
   return console.log(`event: ${JSON.stringify({ ...event, ...error })};`);
 }
 
+function hooks(name: string | undefined): Cleanup[] {
+  return name === undefined ? [] : [cleanups[name]!];
+}
+
+function beBusy(ms: number): void {
+  console.log("busy;");
+  for (const start = performance.now(); performance.now() - start < ms;);
+}
+
+/** Outside of what calls it. */
+function fail(how: NonNullable<Plan["throwing"]>): void {
+  if (how === "rejection") void Promise.reject(new Error("of a rejection"));
+  else {
+    setTimeout(() => {
+      throw new Error("of an exception");
+    }, 0);
+  }
+}
+
 const options: GracefulOptions = {
   log: write,
+  // Most tests are about something else than idle connections.
+  idleGrace: 0,
   ...plan.graceful,
   ...(plan.log === "default" ? { log: undefined } : {}),
+  beforeShutdown: hooks(plan.hooks?.beforeShutdown),
+  onDrain: hooks(plan.hooks?.onDrain),
   cleanup: plan.cleanups?.map((name) => cleanups[name]!) ?? [],
 };
 if (plan.apart !== undefined) {

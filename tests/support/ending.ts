@@ -64,6 +64,19 @@ export class Ending {
     return client;
   }
 
+  /**
+   * Sends a signal until the process has ended, for the first ones may be copies of another one. Resolves
+   * with the exit code.
+   */
+  async force(name: NodeJS.Signals): Promise<number | string> {
+    const timer = setInterval(() => this.program.signal(name), 100);
+    try {
+      return await this.exit();
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
   /** Resolves with the exit code. */
   exit(): Promise<number | string> {
     return deadline(this.program.exit, SOON);

@@ -1,0 +1,34 @@
+import process from "node:process";
+import type { Teller } from "./events.ts";
+import { isOwnListener } from "./signals.ts";
+
+/** The listeners that a log has been told of. */
+const told = new WeakSet<object>();
+
+/** In characters: enough of a nameless function to recognize it by. */
+const EXCERPT = 60;
+
+/**
+ * Tells of the listeners of these signals that are not this module's, each of them once: a library that
+ * ends the process at the signal does so in the middle of the drain.
+ */
+export function tellOfOtherListeners(signals: readonly NodeJS.Signals[], teller: Teller): void {
+  const listeners = signals.flatMap((signal) =>
+    process.listeners(signal)
+      .filter((listener) => !isOwnListener(listener) && !told.has(listener))
+      .map((listener) => ({ signal, listener }))
+  );
+  if (listeners.length === 0) return;
+  for (const { listener } of listeners) told.add(listener);
+  teller.tell({
+    type: "other-listeners",
+    listeners: listeners.map(({ signal, listener }) => ({ signal, name: nameOf(listener) })),
+  });
+}
+
+/** The name of a function, or how it begins. */
+function nameOf(listener: object): string {
+  const { name } = listener as { name?: unknown };
+  if (typeof name === "string" && name !== "") return name;
+  return String(listener).replace(/\s+/g, " ").slice(0, EXCERPT);
+}
