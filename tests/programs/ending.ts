@@ -72,13 +72,18 @@ const plan: Plan = JSON.parse(process.argv[2]!);
 console.log(`starts: ${process.pid};`);
 const gate = Promise.withResolvers<void>();
 
+function aborted(signal: AbortSignal): Promise<unknown> {
+  return new Promise((resolve) => signal.addEventListener("abort", resolve));
+}
+
 async function handler(request: Request, { draining }: ServeInfo): Promise<Response> {
   const { pathname } = new URL(request.url);
   if (pathname === "/") return new Response("hello");
   console.log(`arrived: ${pathname};`);
   if (pathname === "/leak") setInterval(() => {}, 60_000);
   if (pathname === "/stuck" || pathname === "/leak") await new Promise(() => {});
-  if (pathname === "/gate") await gate.promise;
+  // A handler whose client has left stops: the drain would wait for it.
+  if (pathname === "/gate") await Promise.race([gate.promise, aborted(request.signal)]);
   if (pathname === "/open") gate.resolve();
   if (pathname === "/fail" && plan.throwing !== undefined) fail(plan.throwing);
   if (pathname === "/close") setTimeout(() => void servers[0]!.close(), 50);
