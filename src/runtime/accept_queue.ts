@@ -3,6 +3,8 @@
  * Closing the listener resets them, so they are taken in before.
  */
 
+import process from "node:process";
+
 /** What a driver knows of the accept queue of its listener. */
 export interface AcceptQueue {
   /** Returns how many connections wait in the queue, or undefined if that is not known. */
@@ -11,11 +13,15 @@ export interface AcceptQueue {
   accepted(): number;
   /**
    * Has the kernel keep new connections out of the queue while it is emptied: their clients try again
-   * later, and find the listener closed instead of being reset. Returns what undoes that.
+   * later, and find the listener closed instead of being reset. Returns what undoes that, where the
+   * socket may be open in another process as well.
    */
-  holdBack?(): () => void;
-  /** Resolves when the event loop has looked for connections once more. The default is `setImmediate`. */
-  turn?(): Promise<void>;
+  holdBack?(): (() => void) | void;
+  /**
+   * Takes the last place in the queue, where holding back leaves one. False if another connection was
+   * quicker. To be called when nothing waits, and in the turn in which the listener closes.
+   */
+  takeLastPlace?(): Promise<boolean>;
 }
 
 /** For how many ms connections are taken in that come while the queue is emptied. */
@@ -36,13 +42,19 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
   const progress = new Progress(queue.accepted(), known);
   while (!force.aborted) {
     const waiting = queue.waiting();
-    if (waiting === 0 || (waiting === undefined && progress.quietTurns >= QUIET_TURNS)) break;
+    if (waiting === undefined && progress.quietTurns >= QUIET_TURNS) break;
+    if (waiting === 0 && await (queue.takeLastPlace?.() ?? true)) break;
     if (progress.isTooLong()) break;
-    await (queue.turn?.() ?? new Promise<void>((resolve) => setImmediate(resolve)));
+    await turnOfLoop();
     progress.turn(queue.accepted());
   }
   letIn?.();
 }
+
+/** On Deno some sixty calls of setImmediate pass before the sockets are looked at once; a timer waits. */
+const turnOfLoop: () => Promise<void> = "deno" in process.versions
+  ? () => new Promise((resolve) => setTimeout(resolve, 0))
+  : () => new Promise((resolve) => setImmediate(resolve));
 
 /** How far the queue has been emptied. */
 class Progress {

@@ -35,6 +35,8 @@ export class BunNodeDriver extends NodeDriver {
 
   override async closeListeners(): Promise<void> {
     const listener = this.#server.listening ? this.#sockets?.listener : undefined;
+    // What comes while the listener is being closed would be reset.
+    if (listener !== undefined) this.#kernel?.holdBackHandshakes(listener);
     let closed: Promise<void> | undefined;
     if (listener === undefined || !this.#kernel?.closeBehindItsOwner(listener)) {
       this.#isClosed = true;

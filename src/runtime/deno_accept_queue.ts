@@ -14,19 +14,14 @@ export function closingQueue(addr: Addr, accepted: () => number, shared?: number
   const found = shared === undefined ? kernel?.listeningAt(addr) : [shared];
   const listener = found?.length === 1 ? found[0] : undefined;
   if (kernel === undefined || listener === undefined || addr.transport === "unix") {
-    return { waiting: () => undefined, accepted, turn };
+    return { waiting: () => undefined, accepted };
   }
   const waiting = () => kernel.waitingToBeAccepted(listener);
   if (shared !== undefined) {
-    return { waiting, accepted, turn, holdBack: () => kernel.holdBackHandshakes(listener) };
+    return { waiting, accepted, holdBack: () => kernel.holdBackHandshakes(listener) };
   }
   kernel.holdBackHandshakes(listener);
-  return { waiting, accepted, turn };
-}
-
-/** Deno runs dozens of immediates in a row before it looks for connections, but one timer. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+  return { waiting, accepted };
 }
 
 /**

@@ -24,6 +24,7 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
     addr: settings.socket,
     backlog: settings.backlog,
     seesStreams: false,
+    isAdopted: false,
   });
   server.on("request", responder(handler, settings, driver));
   if (settings.socket === undefined) await listen(listener, settings);

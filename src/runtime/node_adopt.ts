@@ -32,6 +32,7 @@ export function adoptNode(
     addr: undefined,
     backlog: undefined,
     seesStreams: isHttp2,
+    isAdopted: true,
   });
   const { hooks } = driver;
   if (isHttp2) {

@@ -6,8 +6,10 @@ import type tls from "node:tls";
 import { attempt } from "../attempt.ts";
 import type { Addr } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
+import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
+import { nodeAcceptQueue } from "./node_accept_queue.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./node_conn.ts";
 import { listening, localAddr } from "./node_listen.ts";
 import { type OpenConnection, socketOf } from "./node_open_conns.ts";
@@ -32,6 +34,8 @@ export interface NodeServerTraits {
   readonly backlog: number | undefined;
   /** Whether streams of HTTP/2 are announced by {@linkcode NodeDriver.beginStream}. */
   readonly seesStreams: boolean;
+  /** Whether somebody else made it, and may do with it what we do not know. */
+  readonly isAdopted: boolean;
 }
 
 /** The connections of a node server, and their end. */
@@ -44,8 +48,11 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #backlog: number | undefined;
   readonly #seesStreams: boolean;
+  readonly #isAdopted: boolean;
   #addr: Addr | undefined;
   #isEnding = false;
+  /** How many connections the server has accepted. */
+  #accepted = 0;
 
   /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
   constructor(listener: net.Server, traits: NodeServerTraits) {
@@ -57,9 +64,11 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     this.#addr = traits.addr;
     this.#backlog = traits.backlog;
     this.#seesStreams = traits.seesStreams;
+    this.#isAdopted = traits.isAdopted;
     // Before the server's own listeners, which announce a session of HTTP/2 in the same turn.
     let newest: NodeConn | undefined;
     this.hooks.on("connection", (socket: net.Socket) => {
+      this.#accepted++;
       newest = this.#onConnection(socket);
     });
     this.hooks.on("secureConnection", (socket: tls.TLSSocket) => {
@@ -182,10 +191,22 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    return 0;
+    return this.#acceptQueue().waiting();
   }
 
-  async emptyAcceptQueue(): Promise<void> {}
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return takeInAcceptQueue(this.#acceptQueue(), force);
+  }
+
+  #acceptQueue(): AcceptQueue {
+    return nodeAcceptQueue({
+      server: this.#listener,
+      addr: () => this.addr,
+      backlog: this.#backlog,
+      accepted: () => this.#accepted,
+      isWithinReach: this.#isAdopted,
+    });
+  }
 
   closeListeners(): Promise<void> {
     return closeListener(this.#listener);

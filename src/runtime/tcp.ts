@@ -7,8 +7,10 @@ import net from "node:net";
 import { refuse } from "../checks.ts";
 import type { Addr, Conn, ConnState, RequestInFlight } from "../conn.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../tcp_options.ts";
+import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
+import { nodeAcceptQueue } from "./node_accept_queue.ts";
 import { peerAddr } from "./node_conn.ts";
 import { listen, listening, localAddr } from "./node_listen.ts";
 import { TableDriver } from "./table_driver.ts";
@@ -32,6 +34,8 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   readonly #handler: TcpHandler;
   readonly #settings: TcpSettings;
   #addr: Addr | undefined;
+  /** How many connections the listener has accepted. */
+  #accepted = 0;
 
   constructor(listener: net.Server, handler: TcpHandler, settings: TcpSettings) {
     super();
@@ -54,6 +58,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   }
 
   #onConnection(socket: net.Socket): void {
+    this.#accepted++;
     const conn = new TcpConnection(socket, this.#settings);
     this.conns.add(conn);
     if (this.onChange !== undefined) conn.startDrain(this.onChange);
@@ -62,10 +67,22 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    return 0;
+    return this.#acceptQueue().waiting();
   }
 
-  async emptyAcceptQueue(): Promise<void> {}
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return takeInAcceptQueue(this.#acceptQueue(), force);
+  }
+
+  #acceptQueue(): AcceptQueue {
+    return nodeAcceptQueue({
+      server: this.#listener,
+      addr: () => this.addr,
+      backlog: this.#settings.backlog,
+      accepted: () => this.#accepted,
+      isWithinReach: false,
+    });
+  }
 
   closeListeners(): Promise<void> {
     return new Promise((resolve, reject) => {
