@@ -12,6 +12,7 @@ import {
 } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import { isLeftToBun } from "./bun_node_idle.ts";
+import { sayCloseAtHead } from "./node_last_response.ts";
 import { lingerOver } from "./node_linger.ts";
 import { NodeSession, type SessionDrain, type Stream } from "./node_session.ts";
 
@@ -54,6 +55,10 @@ export class NodeConn implements Conn {
   #headEnd = 0;
   /** A response has said that it is the last one. */
   #closing = false;
+  /** Another request has come behind that of the last response. */
+  #isFollowed = false;
+  /** How many handlers have not settled. */
+  #handlers = 0;
   #hijacked = false;
   #session: NodeSession | undefined;
   /** It was found between two requests. */
@@ -73,7 +78,7 @@ export class NodeConn implements Conn {
   }
 
   state(): ConnState {
-    if (this.#accepted.destroyed) return "closed";
+    if (this.#accepted.destroyed) return this.#handlers > 0 ? "active" : "closed";
     if (this.#hijacked) return "hijacked";
     if (this.#session !== undefined) return this.#session.state();
     if (this.#response === undefined) {
@@ -143,7 +148,10 @@ export class NodeConn implements Conn {
     isLast: boolean,
     onChange: (() => void) | undefined,
   ): boolean {
-    if (this.#closing) return false;
+    if (this.#closing && this.#response?.deref() !== res) {
+      this.#isFollowed = true;
+      return false;
+    }
     // One that its owner announces again, as after "checkContinue".
     if (this.#response?.deref() === res) return true;
     const since = Math.trunc(performance.now());
@@ -159,6 +167,19 @@ export class NodeConn implements Conn {
     if (isLast) this.#endAfter(res);
     if (this.#onConnState !== undefined) this.#announceExchange(res);
     return true;
+  }
+
+  /** Whether the client has gone, and a handler still works for it. */
+  get isAbandoned(): boolean {
+    return this.#accepted.destroyed && this.#handlers > 0;
+  }
+
+  startHandler(): void {
+    this.#handlers++;
+  }
+
+  endHandler(): void {
+    this.#handlers--;
   }
 
   hijack(): void {
@@ -198,8 +219,17 @@ export class NodeConn implements Conn {
   #endAfter(res: Exchange["res"]): void {
     if (res.headersSent || this.#closing) return;
     this.#closing = true;
-    res.setHeader("connection", "close");
-    lingerOver(this.socket, res.req);
+    // The cast: of both kinds of response, one without a session is of HTTP/1.
+    sayCloseAtHead(res as http.ServerResponse);
+    lingerOver(this.socket, res.req, () => this.#discardRest());
+  }
+
+  /** Has what the client sends behind its last request be read and dropped. False if nothing came. */
+  #discardRest(): boolean {
+    if (!this.#isFollowed && (this.#hasBody || !this.#hasReadOn)) return false;
+    newestRequest(this.socket)?.resume();
+    this.socket.resume();
+    return true;
   }
 
   closeIdle(now: number): void {
