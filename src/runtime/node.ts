@@ -10,7 +10,7 @@ import { type Addr, pathOf, type RequestInFlight } from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
 import { RequestInfo, type RequestScope } from "../request_info.ts";
 import type { Driver } from "./driver.ts";
-import { type Exchange, peerAddr } from "./node_conn.ts";
+import { type Exchange, type NodeConn, peerAddr } from "./node_conn.ts";
 import { NodeDriver, type NodeServer } from "./node_conns.ts";
 import { listen } from "./node_listen.ts";
 
@@ -60,7 +60,8 @@ function responder(
   const { onError } = settings;
 
   function onRequest(req: Exchange["req"], res: Exchange["res"]): void {
-    if (!driver.begin(req, res)) return;
+    const conn = driver.begin(req, res);
+    if (conn === undefined) return;
     let response: Response | Promise<Response>;
     try {
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
@@ -71,20 +72,24 @@ function responder(
       fail(res, error);
       return;
     }
-    if (response instanceof Promise) answerLater(res, response);
+    if (response instanceof Promise) answerLater(conn, res, response);
     else send(res, response);
   }
 
   async function answerLater(
+    conn: NodeConn,
     res: Exchange["res"],
     pending: Promise<Response>,
   ): Promise<void> {
+    conn.startHandler();
     try {
       const response = await pending;
       refuse(response);
       send(res, response);
     } catch (error) {
       fail(res, error);
+    } finally {
+      driver.endHandler(conn);
     }
   }
 

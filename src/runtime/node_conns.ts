@@ -51,6 +51,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly #isAdopted: boolean;
   #addr: Addr | undefined;
   #isEnding = false;
+  /** No handler is waited for any more. */
+  #isForced = false;
   /** How many connections the server has accepted. */
   #accepted = 0;
 
@@ -113,7 +115,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
 
   /** One function for all, told by the socket: idle connections are many. */
   readonly #onClose = forConn((conn) => {
-    this.conns.delete(conn);
+    if (!conn.isAbandoned || this.#isForced) this.conns.delete(conn);
     conn.announce("closed");
   });
 
@@ -129,14 +131,25 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   }
 
   /**
-   * To be called for each request. False for one that came behind the response which said that it
-   * is the last of its connection: it must not be processed (RFC 9112, section 9.6).
+   * To be called for each request, whose connection it returns. Undefined for one that came behind the
+   * response which said that it is the last of its connection: it must not be processed (RFC 9112,
+   * section 9.6).
    */
-  begin(req: Exchange["req"], res: Exchange["res"]): boolean {
-    if (this.#seesStreams && "stream" in req) return true;
+  begin(req: Exchange["req"], res: Exchange["res"]): NodeConn | undefined {
+    if (this.#seesStreams && "stream" in req) return undefined;
     const socket: Tracked = req.socket;
     const conn = socket[CONN] ?? this.#onConnection(socket);
-    return conn.begin(req, res, this.endsConnections, this.onChange);
+    return conn.begin(req, res, this.endsConnections, this.onChange) ? conn : undefined;
+  }
+
+  /**
+   * To be called when a handler that took its time has settled. Its connection has been kept until now,
+   * although the client may have gone.
+   */
+  endHandler(conn: NodeConn): void {
+    const wasAbandoned = conn.isAbandoned;
+    conn.endHandler();
+    if (wasAbandoned && !conn.isAbandoned) this.conns.delete(conn);
   }
 
   /** To be called for each stream of HTTP/2, before anybody else sees it. */
@@ -173,6 +186,13 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   override endConnections(): void {
     this.#isEnding = true;
     super.endConnections();
+  }
+
+  override async closeAll(): Promise<void> {
+    this.#isForced = true;
+    const closed = super.closeAll();
+    for (const conn of this.conns) if (conn.isAbandoned) this.conns.delete(conn);
+    await closed;
   }
 
   override startLameDuck(): void {
