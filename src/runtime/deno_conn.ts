@@ -58,6 +58,12 @@ export class DenoConnection implements Conn {
   /** Deno is ending it, which nothing can hasten any more. */
   #isEnding = false;
   #isGone = false;
+  /** How many handlers have not settled. */
+  #handlers = 0;
+  /** The client has gone, and a handler still works for it. */
+  #isAbandoned = false;
+  /** No handler is waited for any more. */
+  #isForced = false;
   #lingering: ReturnType<typeof setTimeout> | undefined;
   #webSocket: WebSocket | undefined;
 
@@ -120,8 +126,25 @@ export class DenoConnection implements Conn {
     const isLate = this.#isGone ||
       (this.#hosting.draining() !== undefined && isUpgrade(request));
     const response = isLate ? unavailable() : handler(request, exchange);
-    return response instanceof Promise ? response.then(this.#finish) : this.#finish(response);
+    if (!(response instanceof Promise)) return this.#finish(response);
+    this.#handlers++;
+    return response.then(this.#finishLater, this.#failLater);
   };
+
+  #finishLater = (response: Response): Response => {
+    this.#endHandler();
+    return this.#finish(response);
+  };
+
+  #failLater = (error: unknown): never => {
+    this.#endHandler();
+    throw error;
+  };
+
+  #endHandler(): void {
+    this.#handlers--;
+    if (this.#isAbandoned) this.#gone();
+  }
 
   /**
    * Ends the connection instead of processing what was pipelined behind its last response, which has been
@@ -188,13 +211,15 @@ export class DenoConnection implements Conn {
   state(): ConnState {
     if (this.#webSocket !== undefined) return "hijacked";
     if (this.#exchange === undefined) return "new";
+    if (this.#handlers > 0) return "active";
     if (this.#streams !== undefined) return this.#streams.size > 0 ? "active" : "idle";
     return this.#closing || isInFlight(this.#exchange) ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
     const [exchange] = this.#streams ?? [this.#exchange];
-    if (exchange === undefined || !isInFlight(exchange)) return undefined;
+    if (exchange === undefined) return undefined;
+    if (this.#handlers === 0 && !isInFlight(exchange)) return undefined;
     const { method, url } = exchange.request;
     return { method, path: pathOf(url), since: exchange.since };
   }
@@ -237,6 +262,8 @@ export class DenoConnection implements Conn {
   }
 
   destroy(): void {
+    this.#isForced = true;
+    if (this.#isAbandoned) this.#gone();
     const { core } = this.#hosting.internals;
     if (this.#webSocket !== undefined) core.tryClose(resourceOf(this.#webSocket));
     core.tryClose(this.#resource);
@@ -248,6 +275,8 @@ export class DenoConnection implements Conn {
 
   #gone(): void {
     if (this.#isGone) return;
+    this.#isAbandoned = this.#handlers > 0 && !this.#isForced;
+    if (this.#isAbandoned) return;
     this.#isGone = true;
     clearTimeout(this.#lingering);
     this.#hosting.onGone(this);
