@@ -136,6 +136,53 @@ async function gatedHandler(
   return { server, arrived: arrival.promise, proceed: gate.resolve };
 }
 
+for (const [how, isBunServe] of [["serve", false], ["adopt", true]] as const) {
+  test(`${runtime}: of two pipelined responses of ${how}() that are in flight the last says close`, async () => {
+    const { server, arrived, proceed } = await pipelined(how);
+    const client = await connect(server.addr);
+    client.write(request("/wait") + request("/second"));
+    await deadline(arrived, SOON);
+    const drained = server.shutdown({ timeout: SOON });
+    proceed();
+    const responses = [
+      await deadline(client.response(), SOON),
+      await deadline(client.response(), SOON),
+    ];
+    // Bun's own HTTP has the second response in its hands before the first is over.
+    const last = runtime === "bun" && !isBunServe ? "keep-alive" : "close";
+    assertEquals(responses.map(({ body }) => body), ["hello", "hello"]);
+    assertEquals(responses.map(({ headers }) => headers.connection), ["keep-alive", last]);
+    assertEquals(await deadline(client.closed, SOON), "end");
+    assertEquals((await drained).reason, "drained");
+  });
+}
+
+/** A server on node:http that answers /second at once, and has had time to write its head. */
+async function pipelined(
+  how: "serve" | "adopt",
+): Promise<{ server: Server; arrived: Promise<void>; proceed: () => void }> {
+  const gate = Promise.withResolvers<void>();
+  const arrival = Promise.withResolvers<void>();
+  const answer = async (path: string): Promise<string> => {
+    if (path.endsWith("/wait")) await gate.promise;
+    else setTimeout(() => arrival.resolve(), 20);
+    return "hello";
+  };
+  let server: Server;
+  if (how === "serve") {
+    server = await serve(
+      async ({ url }) => new Response(await answer(url)),
+      { engine: "node", port: 0, hostname: "127.0.0.1" },
+    );
+  } else {
+    const native = http.createServer(async ({ url = "" }, res) => void res.end(await answer(url)));
+    await listening(native);
+    server = adopt(native);
+  }
+  open.add(server);
+  return { server, arrived: arrival.promise, proceed: gate.resolve };
+}
+
 /** In bytes: what a server has to take in that nobody has asked for. */
 const UPLOAD = 4 * 1024 * 1024;
 

@@ -12,7 +12,7 @@ import {
 } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import { isLeftToBun } from "./bun_node_idle.ts";
-import { sayCloseAtHead } from "./node_last_response.ts";
+import { sayCloseAtHead, sayCloseInHeldHead } from "./node_last_response.ts";
 import { lingerOver } from "./node_linger.ts";
 import { NodeSession, type SessionDrain, type Stream } from "./node_session.ts";
 
@@ -217,10 +217,12 @@ export class NodeConn implements Conn {
 
   /** Makes this response the last one of its connection, if its head does not say otherwise yet. */
   #endAfter(res: Exchange["res"]): void {
-    if (res.headersSent || this.#closing) return;
-    this.#closing = true;
+    if (this.#closing) return;
     // The cast: of both kinds of response, one without a session is of HTTP/1.
-    sayCloseAtHead(res as http.ServerResponse);
+    const response = res as http.ServerResponse;
+    if (!res.headersSent) sayCloseAtHead(response);
+    else if (!sayCloseInHeldHead(response)) return;
+    this.#closing = true;
     lingerOver(this.socket, res.req, () => this.#discardRest());
   }
 

@@ -24,6 +24,39 @@ export function sayCloseAtHead(res: http.ServerResponse): void {
   res.writeHead = sayingClose as typeof res.writeHead;
 }
 
+/** What Node and Deno keep of a response that waits for the one before it in a pipeline. */
+interface Held {
+  readonly socket: unknown;
+  outputData?: { data: unknown }[];
+  outputSize?: number;
+  shouldKeepAlive?: boolean;
+  _last?: boolean;
+}
+
+/** The head of a response, and not of one that comes before it. */
+const HEAD = /^HTTP\/1\.1 [2-9][^]*?\r\n\r\n/;
+const KEPT_ALIVE = /^(?:connection|keep-alive):.*\r\n/gim;
+
+/**
+ * The same for a response whose head is written, but not sent, because the one before it in a pipeline
+ * is not over. False if it is on its way, or out of reach.
+ */
+export function sayCloseInHeldHead(res: http.ServerResponse): boolean {
+  // The cast: none of it is in the types.
+  const held = res as unknown as Held;
+  const [first] = held.socket === null ? held.outputData ?? [] : [];
+  const head = typeof first?.data === "string" ? HEAD.exec(first.data)?.[0] : undefined;
+  if (first === undefined || head === undefined || held.outputSize === undefined) return false;
+  const last = head.replace(KEPT_ALIVE, "").replace("\r\n", "\r\nConnection: close\r\n");
+  // The cast: it is a string, as was seen above.
+  first.data = last + (first.data as string).slice(head.length);
+  held.outputSize += last.length - head.length;
+  // Node closes the connection behind it.
+  held.shouldKeepAlive = false;
+  held._last = true;
+  return true;
+}
+
 function callWith(
   writeHead: WriteHead,
   status: number,
