@@ -3,7 +3,7 @@ import { test } from "node:test";
 import http2 from "node:http2";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { adopt, type Server } from "../mod.ts";
+import { adopt, type Engine, type Server } from "../mod.ts";
 import { Gate, listening } from "./support/adopted.ts";
 import { engines, pem, runtime, start } from "./support/fixture.ts";
 import { type Frame, Http2Client } from "./support/http2_client.ts";
@@ -41,17 +41,23 @@ function kindOf(engine: string, plain: boolean): Kind {
   return runtime === "node" && plain ? "two" : "one";
 }
 
-const cases: Case[] = [
-  ...engines.map((engine) => ({
-    name: `engine ${engine}`,
-    kind: kindOf(engine, false),
-    plain: false,
+/** A server of `serve`. Without TLS Deno alone speaks HTTP/2. */
+function served(engine: Engine, plain: boolean): Case {
+  return {
+    name: `engine ${engine}${plain ? ", plain" : ""}`,
+    kind: kindOf(engine, plain),
+    plain,
     async start() {
-      const fixture = await start(engine, pem);
+      const fixture = await start(engine, plain ? {} : pem);
       const { server } = fixture;
       return { server, arrived: () => fixture.arrived("/wait"), open: () => fixture.open() };
     },
-  })),
+  };
+}
+
+const cases: Case[] = [
+  ...engines.map((engine) => served(engine, false)),
+  ...engines.filter((engine) => engine.startsWith("deno")).map((engine) => served(engine, true)),
   ...[false, true].map((plain) => ({
     name: `adopted node:http2, ${plain ? "plain" : "secure"}`,
     kind: kindOf("node", plain),
@@ -174,6 +180,25 @@ for (const { name, kind, plain, start } of cases) {
   }
 
   if (kind === "two, by the runtime") {
+    test(`${on}: streams in flight finish, and so do those that begin beside them`, async () => {
+      const started = await start();
+      const client = await connect(started);
+      client.get(1, "/wait");
+      await deadline(started.arrived(), SOON);
+      const told = new Promise<void>((resolve) => started.server.onShutdown(() => resolve()));
+      const done = started.server.shutdown();
+      await deadline(told, SOON);
+      for (const stream of [3, 5]) {
+        client.get(stream, "/hello");
+        await deadline(client.receives(isEndOf(stream)), SOON);
+      }
+      started.open();
+      await deadline(client.answerPing(), SOON);
+      await deadline(client.ended, SOON);
+      assertEquals([1, 3, 5].map((stream) => client.body(stream)), ["waited", "hello", "hello"]);
+      await deadline(done, SOON);
+    });
+
     test(`${on}: a stream that crosses is cut off by the client's own GOAWAY`, async () => {
       const started = await start();
       const client = await connect(started);

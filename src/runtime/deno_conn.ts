@@ -10,7 +10,7 @@ import { type Handler, refuseUnsendable, type ServeSettings } from "../options.t
 import { RequestInfo, type RequestScope } from "../request_info.ts";
 import { streamLargeBody } from "./deno_body.ts";
 import { lastOf } from "./deno_last_response.ts";
-import { claimedLength, isReceivable, isUnread } from "./deno_upload.ts";
+import { claimedLength, isHttp2, isReceivable, isUnread } from "./deno_upload.ts";
 import {
   addrOf,
   type ConnectionServing,
@@ -119,7 +119,10 @@ export class DenoConnection implements Conn {
     if (this.#closing) return this.#drop();
     const { handler, settings } = this.#hosting;
     const exchange = new Exchange(request, native, this, settings);
+    const isFirst = this.#exchange === undefined;
     this.#exchange = exchange;
+    // With TLS the handshake has told.
+    if (isFirst && settings.tls === undefined && isHttp2(request)) this.#streams = new Set();
     if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
     if (!isReceivable(request, exchange.claimed)) return this.#refuse();
@@ -238,7 +241,8 @@ export class DenoConnection implements Conn {
    * With nothing in flight Deno closes a connection at once, after what is left of a small response.
    *
    * With HTTP/2 this is where GOAWAY is sent. Sent while streams are in flight, Deno would cut them
-   * off as soon as the client answers with a GOAWAY of its own, as Node's does.
+   * off as soon as the client answers with a GOAWAY of its own, as Node's does: h2 before 0.4.14 takes that
+   * for one about its own streams (https://github.com/hyperium/h2/pull/886).
    */
   closeIdle(): void {
     if (this.#exchange === undefined) this.destroy();

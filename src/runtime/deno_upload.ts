@@ -37,12 +37,20 @@ export const seesUploads: boolean = requestSlot !== undefined && resourceSlot !=
  */
 export function claimedLength(request: Request): number | undefined {
   if (request.method === "GET" || request.method === "HEAD") return undefined;
-  const inner = innerOf(request);
-  const header = typeof inner?.header === "function"
-    ? inner.header("content-length")
-    : request.headers.get("content-length");
+  const header = headerOf(request, "content-length");
   // The first of several, which have to be the same.
   return header === null ? 0 : parseInt(header, 10);
+}
+
+/** Whether a request came over HTTP/2, where its host is no header. One of HTTP/1.0 may be without it, too. */
+export function isHttp2(request: Request): boolean {
+  return headerOf(request, "host") === null;
+}
+
+/** A header, without the object that Deno makes of them for those who ask for `headers`. */
+function headerOf(request: Request, name: string): string | null {
+  const inner = innerOf(request);
+  return typeof inner?.header === "function" ? inner.header(name) : request.headers.get(name);
 }
 
 /**
