@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { join } from "node:path";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { type ServeOptions, ShutdownIncompleteError } from "../mod.ts";
+import { type Engine, type ServeOptions, ShutdownIncompleteError } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, type Fixture, runtime, start, temporaryFolder } from "./support/fixture.ts";
 
@@ -21,7 +21,7 @@ for (const engine of engines) {
 
     for (const idleGrace of [0, 30_000]) {
       test(`${on}: is waited for, idleGrace ${idleGrace}`, async () => {
-        const fixture = await leaving("/wait", options);
+        const fixture = await leaving(engine, "/wait", options);
         const { server } = fixture;
         const error = await assertRejects(
           () => server.shutdown({ timeout: 50, idleGrace }),
@@ -40,23 +40,23 @@ for (const engine of engines) {
     }
 
     test(`${on}: is not waited for by close()`, async () => {
-      const fixture = await leaving("/stuck", options);
+      const fixture = await leaving(engine, "/stuck", options);
       const done = fixture.server.shutdown({ pollInterval });
       await deadline(fixture.server.close(), SOON);
       assertEquals((await deadline(done, SOON)).reason, "closed");
     });
   }
+}
 
-  /** A server with a request whose client has gone. */
-  async function leaving(path: string, options: ServeOptions): Promise<Fixture> {
-    const fixture = await start(engine, options);
-    const client = await connect(fixture.server.addr);
-    client.write(request(path));
-    await fixture.arrived(path);
-    client.vanish();
-    await fixture.settled();
-    return fixture;
-  }
+/** A server with a request whose client has gone. */
+async function leaving(engine: Engine, path: string, options: ServeOptions): Promise<Fixture> {
+  const fixture = await start(engine, options);
+  const client = await connect(fixture.server.addr);
+  client.write(request(path));
+  await fixture.arrived(path);
+  client.vanish();
+  await fixture.settled();
+  return fixture;
 }
 
 function places(): Record<string, ServeOptions> {

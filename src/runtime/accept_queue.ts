@@ -24,6 +24,9 @@ export interface AcceptQueue {
   takeLastPlace?(): Promise<boolean>;
 }
 
+/** A queue of which nothing is known. */
+export const UNKNOWN_QUEUE: AcceptQueue = { waiting: () => undefined, accepted: () => 0 };
+
 /** For how many ms connections are taken in that come while the queue is emptied. */
 const LONGEST = 1_000;
 /** After how many turns of the event loop without a connection a queue of unknown length is empty. */

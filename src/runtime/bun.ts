@@ -18,27 +18,22 @@ export function startBun(handler: Handler, settings: ServeSettings): Driver {
   return new BunDriver(handler, settings);
 }
 
-/** In ms. */
-const WATCH_INTERVAL = 5;
-
-/** How many times as long as a look at the connections takes there is none. */
-const WATCH_SHARE = 20;
-
 class BunDriver extends BunServeDriver {
   readonly secure: boolean;
   readonly addr: Addr;
   protected readonly server: BunServer;
   protected sockets: ServerSockets | undefined;
+  protected readonly isHandedOn: boolean;
   readonly #standIn: StandIn<BunServer> | undefined;
   readonly #flights = new Flights();
   /** The open ones, and when they were opened. */
   readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
-  #watching: ReturnType<typeof setTimeout> | undefined;
 
   constructor(handler: Handler, settings: ServeSettings) {
     super();
     this.secure = settings.tls !== undefined;
+    this.isHandedOn = settings.socket !== undefined;
     this.#standIn = settings.socket && new StandIn(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
@@ -194,39 +189,11 @@ class BunDriver extends BunServeDriver {
     for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
   }
 
-  override closeListeners(spareIdle: boolean): void {
-    const listener = this.sockets?.listener;
-    if (spareIdle && listener !== undefined && this.kernel?.closeBehindItsOwner(listener)) {
-      this.sockets?.listenerClosed();
-      this.#watch();
-    } else {
-      // Bun's own way closes the idle connections in the same breath.
-      this.stop();
-    }
-  }
-
-  /**
-   * Looks for the end of the last connection, which Bun does not tell of as long as it believes that it
-   * listens. Looking takes no more than a small part of the time.
-   */
-  #watch(): void {
-    const start = performance.now();
-    // From then on Bun tells.
-    if (this.isStopped) return;
-    if (this.isEmpty()) return this.onChange();
-    const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
-    this.#watching = setTimeout(() => this.#watch(), pause);
-  }
-
   override closeIdle(now: number, policy: PollPolicy): boolean {
-    // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
-    if (!policy.spareIdle || this.isEmpty()) this.stop();
-    const left = super.closeIdle(now, policy);
-    return left || this.#flights.hasUnanswered;
+    return super.closeIdle(now, policy) || this.#flights.hasUnanswered;
   }
 
   override async closeAll(): Promise<void> {
-    clearTimeout(this.#watching);
     await super.closeAll();
     this.#flights.abandon();
   }

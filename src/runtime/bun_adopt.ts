@@ -30,6 +30,7 @@ export class AdoptedBunDriver extends BunServeDriver {
   readonly addr: Addr;
   protected readonly server: BunServer;
   protected readonly sockets: ServerSockets | undefined;
+  protected readonly isHandedOn: boolean = false;
 
   constructor(native: BunNativeServer) {
     super();

@@ -2,6 +2,7 @@
 import type net from "node:net";
 import process from "node:process";
 import { type ConnInfo, NEW_CONN_LIFETIME, type PollPolicy } from "../conn.ts";
+import { takeInAcceptQueue, UNKNOWN_QUEUE } from "./accept_queue.ts";
 import { type KernelConn, type KernelSockets, keyOf, openKernelSockets } from "./kernel_sockets.ts";
 import { NodeDriver, type NodeServerTraits } from "./node_conns.ts";
 import { ServerSockets } from "./server_sockets.ts";
@@ -20,6 +21,8 @@ export class BunNodeDriver extends NodeDriver {
   readonly #kernel: KernelSockets | undefined = openKernelSockets();
   /** From when it has listened, where the kernel helps. */
   #sockets: ServerSockets | undefined;
+  /** Closes the listener behind its owner's back. */
+  #closeListener: (() => boolean) | undefined;
   #isClosed = false;
 
   constructor(server: net.Server, traits: NodeServerTraits) {
@@ -33,12 +36,23 @@ export class BunNodeDriver extends NodeDriver {
     this.hooks.on("listening", onListening);
   }
 
+  override startDrain(onChange: () => void): void {
+    super.startDrain(onChange);
+    this.#closeListener = this.#sockets?.closingListener(false);
+  }
+
+  override waitingToBeAccepted(): number | undefined {
+    return this.#server.listening ? this.#sockets?.waiting : 0;
+  }
+
+  override emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.#sockets?.emptyAcceptQueue(force) ??
+      takeInAcceptQueue(UNKNOWN_QUEUE, force);
+  }
+
   override async closeListeners(): Promise<void> {
-    const listener = this.#server.listening ? this.#sockets?.listener : undefined;
-    // What comes while the listener is being closed would be reset.
-    if (listener !== undefined) this.#kernel?.holdBackHandshakes(listener);
     let closed: Promise<void> | undefined;
-    if (listener === undefined || !this.#kernel?.closeBehindItsOwner(listener)) {
+    if (!this.#closeListener?.()) {
       this.#isClosed = true;
       closed = super.closeListeners();
     }

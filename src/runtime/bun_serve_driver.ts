@@ -5,11 +5,18 @@ import {
   type PollPolicy,
   type Tally,
 } from "../conn.ts";
+import { takeInAcceptQueue, UNKNOWN_QUEUE } from "./accept_queue.ts";
 import type { BunServer } from "./bun_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { FORCE_WAIT, within } from "../within.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import type { ServerSockets } from "./server_sockets.ts";
+
+/** In ms. */
+const WATCH_INTERVAL = 5;
+
+/** How many times as long as a look at the connections takes there is none. */
+const WATCH_SHARE = 20;
 
 /** What the drivers of `Bun.serve` have in common, with the kernel's help for what Bun does not show. */
 export abstract class BunServeDriver implements Driver {
@@ -20,17 +27,22 @@ export abstract class BunServeDriver implements Driver {
   /** When the drain started, on the clock of the polls. */
   protected drainStart: number | undefined;
   protected onChange = (): void => {};
-  protected closedIdle = 0;
+  #closedIdle = 0;
   /** Whether Bun has been told to stop. */
-  protected isStopped = false;
+  #isStopped = false;
   #stopped: Promise<unknown> | undefined;
   #openAtStart = 0;
   #forced = 0;
   #isGone = false;
+  /** Closes the listener behind Bun's back. */
+  #closeListener: (() => boolean) | undefined;
+  #watching: ReturnType<typeof setTimeout> | undefined;
   /** When the next silent connection will have been so for too long, on the clock of the polls. */
   #nextExpiry = 0;
 
   protected abstract readonly server: BunServer;
+  /** Whether the listener may be another process's as well. */
+  protected abstract readonly isHandedOn: boolean;
   /** Undefined where the kernel does not help. */
   protected abstract readonly sockets: ServerSockets | undefined;
 
@@ -43,28 +55,52 @@ export abstract class BunServeDriver implements Driver {
     this.drainStart = performance.now();
     this.onChange = onChange;
     this.#openAtStart = this.count();
+    this.#closeListener = this.sockets?.closingListener(this.isHandedOn);
   }
 
   waitingToBeAccepted(): number | undefined {
-    return 0;
+    return this.sockets?.waiting;
   }
 
-  async emptyAcceptQueue(): Promise<void> {}
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.sockets?.emptyAcceptQueue(force) ??
+      takeInAcceptQueue(UNKNOWN_QUEUE, force);
+  }
 
-  closeListeners(_spareIdle: boolean): void {
-    this.stop();
+  closeListeners(spareIdle: boolean): void {
+    const isClosed = this.#closeListener?.() ?? false;
+    this.#openAtStart = Math.max(this.#openAtStart, this.count());
+    // Bun's own way closes the idle connections in the same breath.
+    if (!isClosed || !spareIdle) this.#stop();
+    else this.#watch();
+  }
+
+  /**
+   * Looks for the end of the last connection, which Bun does not tell of as long as it believes that it
+   * listens. Looking takes no more than a small part of the time.
+   */
+  #watch(): void {
+    const start = performance.now();
+    // From then on Bun tells.
+    if (this.#isStopped) return;
+    if (this.#isEmpty()) return this.onChange();
+    const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
+    this.#watching = setTimeout(() => this.#watch(), pause);
   }
 
   closeIdle(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle) this.closedIdle += this.server.closeIdleConnections();
+    // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
+    if (!policy.spareIdle || this.#isEmpty()) this.#stop();
+    if (!policy.spareIdle) this.#closedIdle += this.server.closeIdleConnections();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
     if (policy.ignoreHijacked && this.#onlyWebSockets()) return false;
     return !this.#isDrained();
   }
 
   async closeAll(): Promise<void> {
+    clearTimeout(this.#watching);
     this.#forced = this.#isGone ? 0 : this.count();
-    this.isStopped = true;
+    this.#isStopped = true;
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.listenerClosed();
     // Sessions of HTTP/2 with a stream in flight Bun would leave open for seconds.
@@ -75,16 +111,16 @@ export abstract class BunServeDriver implements Driver {
 
   /** Bun counts no connections: those that the drain found and nothing else has ended are drained. */
   get tally(): Tally {
-    const [idle, forced] = [this.closedIdle, this.#forced];
+    const [idle, forced] = [this.#closedIdle, this.#forced];
     const left = this.#isGone ? 0 : this.count();
     return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
   }
 
   /** Bun's graceful stop: idle connections close, the others after their response. */
-  protected stop(): void {
-    if (this.isStopped) return;
-    this.isStopped = true;
-    this.closedIdle += this.server.closeIdleConnections();
+  #stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#closedIdle += this.server.closeIdleConnections();
     this.#stopped = this.server.stop().then(() => {
       this.#isGone = true;
       this.onChange();
@@ -103,13 +139,13 @@ export abstract class BunServeDriver implements Driver {
   }
 
   /** Nothing is connected, as far as that can be seen. */
-  protected isEmpty(): boolean {
+  #isEmpty(): boolean {
     return this.sockets !== undefined && this.#isQuiet() && this.open().length === 0;
   }
 
   /** Bun may tell of the end later than the kernel, or has not been told to stop. */
   #isDrained(): boolean {
-    return this.#isGone || (this.isStopped && this.isEmpty());
+    return this.#isGone || (this.#isStopped && this.#isEmpty());
   }
 
   /**
@@ -128,7 +164,7 @@ export abstract class BunServeDriver implements Driver {
         next = Math.min(next, expiry);
         continue;
       }
-      this.closedIdle++;
+      this.#closedIdle++;
       sockets.shutdown(conn);
     }
     return next;
@@ -142,7 +178,7 @@ export abstract class BunServeDriver implements Driver {
     const expiry = (this.drainStart ?? now) + NEW_CONN_LIFETIME;
     if (now < expiry) return expiry;
     if (this.#isQuiet()) {
-      this.closedIdle += this.open().length;
+      this.#closedIdle += this.open().length;
       this.server.stop(true);
     }
     return now;

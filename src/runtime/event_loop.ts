@@ -40,10 +40,12 @@ export function register(libc: LibC, fd: number, registrations: readonly Registr
 }
 
 /** Has the event loops forget the descriptor: while another process has it, closing it does not. */
-export function unregister(libc: LibC, fd: number): void {
-  for (const { epoll, event } of registrationsOf(libc, fd)) {
-    libc.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, event);
-  }
+export function unregister(
+  libc: LibC,
+  fd: number,
+  registrations: readonly Registration[],
+): void {
+  for (const { epoll, event } of registrations) libc.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, event);
 }
 
 /** The structure is packed on x86 alone. */

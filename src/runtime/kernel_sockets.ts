@@ -196,12 +196,24 @@ export class KernelSockets {
    * accepted any more, and the owner, which may be about to try, does not know.
    */
   closeBehindItsOwner(listener: number): boolean {
+    return this.closingBehindItsOwner(listener)();
+  }
+
+  /**
+   * Returns what closes the listening socket as {@linkcode KernelSockets.closeBehindItsOwner} does, with what
+   * takes long already done: a connection that comes between the last look at the accept queue and the
+   * close is reset.
+   */
+  closingBehindItsOwner(listener: number): () => boolean {
     const deserted = this.#listenForNobody();
-    if (deserted < 0) return false;
-    unregister(this.#libc, listener);
-    const done = this.#libc.dup3(deserted, listener, O_CLOEXEC) === listener;
-    this.#libc.close(deserted);
-    return done;
+    const registrations = registrationsOf(this.#libc, listener);
+    return () => {
+      if (deserted < 0) return false;
+      unregister(this.#libc, listener, registrations);
+      const done = this.#libc.dup3(deserted, listener, O_CLOEXEC) === listener;
+      this.#libc.close(deserted);
+      return done;
+    };
   }
 
   /** On an address that the kernel makes up, which is no file. */

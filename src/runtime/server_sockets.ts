@@ -1,4 +1,5 @@
 import type { Addr } from "../conn.ts";
+import { takeInAcceptQueue } from "./accept_queue.ts";
 import type { KernelConn, KernelSockets } from "./kernel_sockets.ts";
 
 /**
@@ -52,21 +53,45 @@ export class ServerSockets {
   /** The descriptor of the listener, if that is open and known. */
   get listener(): number | undefined {
     if (this.#listener === undefined || this.#accepted !== undefined) return undefined;
-    return this.#listeners.get(this.#listener);
+    const fd = this.#listeners.get(this.#listener);
+    // Its owner may have closed it, and something else have the number by now.
+    return fd !== undefined && this.#kernel.cookieOf(fd) === this.#listener ? fd : undefined;
   }
 
   /** How many connections wait in the accept queue. Undefined if that is not known. */
   get waiting(): number | undefined {
-    if (this.#accepted !== undefined) return 0;
-    return this.listener === undefined || this.#addr.transport === "unix"
-      ? undefined
-      : this.#kernel.steering.acceptQueue(this.listener);
+    const { listener } = this;
+    return listener === undefined ? undefined : this.#kernel.waitingToBeAccepted(listener);
+  }
+
+  /** Has Bun accept what waits in the accept queue, which takes it one turn of its event loop. */
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return takeInAcceptQueue({ waiting: () => this.waiting, accepted: () => 0 }, force);
   }
 
   /** Has the kernel show connections at once, not only with their first bytes. */
   acceptAtOnce(): void {
     if (this.#addr.transport === "unix") return;
     for (const fd of this.#listeners.values()) this.#kernel.acceptAtOnce(fd);
+  }
+
+  /**
+   * Prepares to close the listener behind its owner's back, and returns what does it. Undefined if the
+   * listener is not known. From here on the kernel ignores new handshakes: a connection that came between
+   * the last look at the accept queue and the close would be reset, and a client whose first segment is lost
+   * sends it again, and is refused. A socket that was handed on is another process's as well.
+   */
+  closingListener(isHandedOn: boolean): (() => boolean) | undefined {
+    const { listener } = this;
+    if (listener === undefined) return undefined;
+    const close = this.#kernel.closingBehindItsOwner(listener);
+    const letIn = isHandedOn ? undefined : this.#kernel.holdBackHandshakes(listener);
+    return () => {
+      const isClosed = this.listener === listener && close();
+      if (isClosed) this.listenerClosed();
+      else letIn?.();
+      return isClosed;
+    };
   }
 
   /** The connections that are open. */
