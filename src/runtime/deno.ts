@@ -11,7 +11,19 @@ import { closingQueue } from "./deno_accept_queue.ts";
 import { Acceptor } from "./deno_acceptor.ts";
 import { DenoConnection, type Hosting } from "./deno_conn.ts";
 import { listenOptions } from "./deno_listen.ts";
-import { addrOf, connectionServing, deno, type DenoConn, type DenoListener } from "./deno_types.ts";
+import {
+  disregardServeAddress,
+  type ServeAddress,
+  takeServeAddress,
+} from "./deno_serve_address.ts";
+import {
+  addrOf,
+  connectionServing,
+  deno,
+  type DenoConn,
+  type DenoListener,
+  type DenoListenOptions,
+} from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { listenError } from "./listen_error.ts";
 import { StandIn } from "./stand_in.ts";
@@ -22,22 +34,55 @@ export function startDeno(handler: Handler, settings: ServeSettings): Driver {
   const internals = connectionServing();
   if (internals === undefined) throw new Error("This version of Deno has no HTTP on a connection");
   const hosting = { internals, handler, settings };
-  if (settings.socket === undefined) return new DenoDriver(hosting, listen(settings));
+  if (settings.socket === undefined) {
+    return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
+  }
+  disregardServeAddress();
   const standIn = new StandIn(
     settings.socket,
     (where) => listen({ ...settings, listen: where, reusePort: false }),
     (listener) => listener.close(),
   );
-  return new DenoDriver(hosting, standIn.listener, standIn);
+  return new DenoDriver(hosting, [standIn.listener], standIn);
+}
+
+/** Opens the listeners of a server; the first one is at its own address. */
+function listenAsOrdered(
+  settings: ServeSettings,
+  ordered: ServeAddress | undefined,
+): readonly DenoListener[] {
+  if (ordered === undefined) return [listen(settings)];
+  const { where, isDuplicate } = ordered;
+  if (!isDuplicate) {
+    if (where.transport !== "tcp") return [listenPlain(where)];
+    const { hostname, port } = where;
+    return [listen({ ...settings, listen: { transport: "tcp", hostname, port } })];
+  }
+  const beside = listenPlain(where);
+  try {
+    return [listen(settings), beside];
+  } catch (error) {
+    beside.close();
+    throw error;
+  }
 }
 
 function listen(settings: ServeSettings): DenoListener {
   const options = listenOptions(settings);
   try {
-    if (settings.tls === undefined) return deno().listen(options);
+    if (settings.tls === undefined || options.transport !== "tcp") return deno().listen(options);
     return deno().listenTls({ ...options, alpnProtocols: ["h2", "http/1.1"] });
   } catch (error) {
     throw listenError(settings.listen, error);
+  }
+}
+
+function listenPlain(where: DenoListenOptions): DenoListener {
+  try {
+    return deno().listen(where);
+  } catch (error) {
+    if (where.transport !== "tcp" && where.transport !== "unix") throw error;
+    throw listenError(where, error);
   }
 }
 
@@ -46,45 +91,50 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly addr: Addr;
   readonly secure: boolean;
   readonly #hosting: Hosting;
-  readonly #acceptor: Acceptor;
+  readonly #acceptors: readonly Acceptor[];
   readonly #standIn: StandIn<DenoListener> | undefined;
   /** The number of the socket that took the stand-in's place. */
   #grafted: number | undefined;
-  /** How many connections have been accepted. */
-  #accepted = 0;
-  #queue: AcceptQueue | undefined;
+  #queues: readonly AcceptQueue[] = [];
   #isClosed = false;
 
   constructor(
     hosting: Pick<Hosting, "internals" | "handler" | "settings">,
-    listener: DenoListener,
+    listeners: readonly DenoListener[],
     standIn?: StandIn<DenoListener>,
   ) {
     super();
-    this.addr = hosting.settings.socket ?? addrOf(listener.addr);
-    this.secure = hosting.settings.tls !== undefined;
+    const { socket, tls, onError } = hosting.settings;
+    this.addr = socket ?? addrOf(listeners[0]!.addr);
+    // Deno has no TLS but on TCP.
+    this.secure = tls !== undefined && this.addr.transport === "tcp";
     this.#hosting = {
       ...hosting,
       onGone: (conn) => this.conns.delete(conn),
       endsConnections: () => this.endsConnections,
       draining: () => this.onChange,
     };
-    this.#acceptor = new Acceptor(listener, {
-      onConn: (conn) => this.#start(conn),
-      onError: (error) => void hosting.settings.onError(error),
-    });
+    this.#acceptors = listeners.map((listener) =>
+      new Acceptor(listener, {
+        onConn: (conn) => this.#start(conn),
+        onError: (error) => void onError(error),
+      })
+    );
     this.#standIn = standIn;
-    if (standIn === undefined) this.#acceptor.start();
+    if (standIn === undefined) this.#accept();
   }
 
   acceptOn(fd: number): number {
     this.#grafted = this.#standIn!.graft(fd);
-    this.#acceptor.start();
+    this.#accept();
     return this.#grafted;
   }
 
+  #accept(): void {
+    for (const acceptor of this.#acceptors) acceptor.start();
+  }
+
   #start(accepted: DenoConn): void {
-    this.#accepted++;
     // It was on its way when all others were ended.
     if (this.#isClosed) return accepted.close();
     const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
@@ -93,32 +143,43 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    this.#queue = closingQueue(this.addr, () => this.#accepted, this.#grafted);
-    return this.#queue.waiting();
+    this.#queues = this.#acceptors.map((acceptor) =>
+      closingQueue(addrOf(acceptor.listener.addr), () => acceptor.accepted, this.#grafted)
+    );
+    const waiting = this.#queues.map((queue) => queue.waiting());
+    if (waiting.includes(undefined)) return undefined;
+    return waiting.reduce<number>((sum, count) => sum + count!, 0);
   }
 
-  emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    return this.#queue === undefined ? Promise.resolve() : takeInAcceptQueue(this.#queue, force);
+  async emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    await Promise.all(this.#queues.map((queue) => takeInAcceptQueue(queue, force)));
   }
 
   async closeListeners(): Promise<void> {
     try {
-      await this.#acceptor.close();
+      await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
       this.onChange?.();
     } finally {
-      const isOurs = this.#standIn === undefined;
-      if (isOurs && this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
+      if (this.#standIn === undefined) this.#removeFiles();
+    }
+  }
+
+  /** The files of unix sockets. */
+  #removeFiles(): void {
+    for (const { listener: { addr: { path } } } of this.#acceptors) {
+      if (path !== undefined) rmSync(path, { force: true });
     }
   }
 
   /** A connection that was accepted as the listener closed is one to wait for. */
   override closeIdle(now: number, policy: PollPolicy): boolean {
-    return super.closeIdle(now, policy) || !this.#acceptor.isOver;
+    const left = super.closeIdle(now, policy);
+    return left || this.#acceptors.some(({ isOver }) => !isOver);
   }
 
   override async closeAll(): Promise<void> {
     this.#isClosed = true;
     await super.closeAll();
-    await this.#acceptor.close();
+    await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
   }
 }

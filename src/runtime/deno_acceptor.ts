@@ -21,6 +21,8 @@ export interface AcceptorEvents {
 /** A listener, and the loop that accepts on it. */
 export class Acceptor {
   readonly listener: DenoListener;
+  /** How many connections it has accepted. */
+  accepted = 0;
   readonly #events: AcceptorEvents;
   #isClosed = false;
   #isOver = true;
@@ -59,6 +61,7 @@ export class Acceptor {
       const conn = await this.#accept();
       if (conn !== undefined) {
         pause = FIRST_PAUSE;
+        this.accepted++;
         this.#events.onConn(conn);
       } else if (!this.#isClosed) {
         await this.#pause(pause);

@@ -2,6 +2,7 @@
 import type { Addr, ConnInfo, Tally } from "../conn.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
 import { closingServeQueue } from "./deno_accept_queue.ts";
+import { addrOf } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { FORCE_WAIT, within } from "../within.ts";
 
@@ -38,8 +39,7 @@ export class AdoptedDenoDriver implements Driver {
 
   constructor(server: DenoNativeServer) {
     this.#server = server;
-    // The cast: what Deno has is a TCP or a unix address, with these fields.
-    this.addr = { ...server.addr } as Addr;
+    this.addr = addrOf(server.addr);
     const end = () => {
       this.#gone = true;
       this.#onChange();

@@ -13,6 +13,7 @@ export function listenOptions(
   }
   const { hostname, port } = listen;
   return {
+    transport: "tcp",
     hostname,
     port,
     reusePort,

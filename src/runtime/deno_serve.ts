@@ -20,6 +20,7 @@ import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { lastOf } from "./deno_last_response.ts";
 import { listenOptions } from "./deno_listen.ts";
 import { claimedLength, isReceivable } from "./deno_upload.ts";
+import { disregardServeAddress } from "./deno_serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { FORCE_WAIT, within } from "../within.ts";
@@ -53,7 +54,7 @@ class DenoServeDriver implements Driver {
   #queue: AcceptQueue | undefined;
 
   constructor(handler: Handler, settings: ServeSettings) {
-    this.secure = settings.tls !== undefined;
+    if (settings.socket !== undefined) disregardServeAddress();
     this.#standIn = settings.socket && new StandIn(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
@@ -61,6 +62,8 @@ class DenoServeDriver implements Driver {
     );
     this.#server = this.#standIn?.listener ?? this.#serve(handler, settings);
     this.addr = settings.socket ?? addrOf(this.#server.addr);
+    // Deno has no TLS but on TCP.
+    this.secure = settings.tls !== undefined && this.addr.transport === "tcp";
   }
 
   #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {
@@ -143,8 +146,8 @@ class DenoServeDriver implements Driver {
   closeListeners(spareIdle: boolean): void {
     const closed = spareIdle && this.#standIn?.closeListener();
     if (!closed) this.#stop();
-    const isOurs = this.#standIn === undefined;
-    if (isOurs && this.addr.transport === "unix") rmSync(this.addr.path, { force: true });
+    const { path } = this.#server.addr;
+    if (this.#standIn === undefined && path !== undefined) rmSync(path, { force: true });
   }
 
   /** Deno's own way closes the listener together with the idle connections, and with new ones. */

@@ -12,6 +12,8 @@ interface NativeAddr {
   readonly hostname?: string;
   readonly port?: number;
   readonly path?: string;
+  /** Of a vsock, which has a port as well. */
+  readonly cid?: number;
 }
 
 /** A connection that was accepted, before HTTP takes it over. */
@@ -50,10 +52,13 @@ export interface DenoHttpServer {
 /** The options of listening. */
 export type DenoListenOptions =
   | { transport: "unix"; path: string }
+  | { transport: "vsock"; cid: number; port: number }
+  | { transport: "tunnel" }
   | {
+    transport: "tcp";
     hostname: string;
     port: number;
-    reusePort: boolean;
+    reusePort?: boolean;
     tcpBacklog?: number;
     cert?: string;
     key?: string;
@@ -81,11 +86,13 @@ interface DenoRuntime {
   serve(options: Record<string, unknown>, handler: DenoHandler): DenoHttpServer;
 }
 
-/** An address as Deno has it: its objects have no prototype. */
-export function addrOf({ hostname, port, path }: NativeAddr): Addr {
-  return hostname === undefined || port === undefined
-    ? { transport: "unix", path: path ?? "" }
-    : { transport: "tcp", hostname, port };
+/**
+ * An address as Deno has it: its objects have no prototype. One of a vsock stands as the path of a unix
+ * socket, as it does in `node:http` of Deno.
+ */
+export function addrOf({ hostname, port, path, cid }: NativeAddr): Addr {
+  if (hostname !== undefined && port !== undefined) return { transport: "tcp", hostname, port };
+  return { transport: "unix", path: cid === undefined ? path ?? "" : `vsock:${cid}:${port}` };
 }
 
 /** The runtime. Only called on Deno. */
