@@ -57,13 +57,12 @@ export class DenoConnection implements Conn {
   #streams: Set<Exchange> | undefined;
   /** Deno is ending it, which nothing can hasten any more. */
   #isEnding = false;
-  #isGone = false;
-  /** How many handlers have not settled. */
-  #handlers = 0;
-  /** The client has gone, and a handler still works for it. */
-  #isAbandoned = false;
-  /** No handler is waited for any more. */
+  /** It is not to be waited for any more. */
   #isForced = false;
+  /** How many handlers are at work. A client may have left while they are: they are waited for. */
+  #handling = 0;
+  #hasEnded = false;
+  #isGone = false;
   #lingering: ReturnType<typeof setTimeout> | undefined;
   #webSocket: WebSocket | undefined;
 
@@ -110,7 +109,9 @@ export class DenoConnection implements Conn {
       // One that never opened does not tell of its end.
       const isOpen = this.#webSocket !== undefined &&
         this.#webSocket.readyState !== WebSocket.CONNECTING;
-      if (!isOpen) this.#gone();
+      if (isOpen) return;
+      this.#hasEnded = true;
+      if (this.#handling === 0 || this.#isForced) this.#gone();
     };
     this.#serving.finished.then(end, end);
   }
@@ -130,23 +131,23 @@ export class DenoConnection implements Conn {
       (this.#hosting.draining() !== undefined && isUpgrade(request));
     const response = isLate ? unavailable() : handler(request, exchange);
     if (!(response instanceof Promise)) return this.#finish(response);
-    this.#handlers++;
-    return response.then(this.#finishLater, this.#failLater);
+    this.#handling++;
+    return response.then(this.#answered, this.#failed);
   };
 
-  #finishLater = (response: Response): Response => {
-    this.#endHandler();
+  #answered = (response: Response): Response => {
+    this.#settled();
     return this.#finish(response);
   };
 
-  #failLater = (error: unknown): never => {
-    this.#endHandler();
+  #failed = (error: unknown): never => {
+    this.#settled();
     throw error;
   };
 
-  #endHandler(): void {
-    this.#handlers--;
-    if (this.#isAbandoned) this.#gone();
+  #settled(): void {
+    this.#handling--;
+    if (this.#hasEnded && this.#handling === 0) this.#gone();
   }
 
   /**
@@ -214,7 +215,7 @@ export class DenoConnection implements Conn {
   state(): ConnState {
     if (this.#webSocket !== undefined) return "hijacked";
     if (this.#exchange === undefined) return "new";
-    if (this.#handlers > 0) return "active";
+    if (this.#handling > 0) return "active";
     if (this.#streams !== undefined) return this.#streams.size > 0 ? "active" : "idle";
     return this.#closing || isInFlight(this.#exchange) ? "active" : "idle";
   }
@@ -222,13 +223,16 @@ export class DenoConnection implements Conn {
   request(): RequestInFlight | undefined {
     const [exchange] = this.#streams ?? [this.#exchange];
     if (exchange === undefined) return undefined;
-    if (this.#handlers === 0 && !isInFlight(exchange)) return undefined;
+    if (this.#handling === 0 && !isInFlight(exchange)) return undefined;
     const { method, url } = exchange.request;
     return { method, path: pathOf(url), since: exchange.since };
   }
 
   startEnding(): void {
     if (this.#webSocket?.readyState === WebSocket.OPEN) this.#webSocket.close(GOING_AWAY);
+    // Of a request that has come since the drain began.
+    const onChange = this.#hosting.draining();
+    if (onChange !== undefined) this.startDrain(onChange);
   }
 
   startDrain(onChange: () => void): void {
@@ -267,20 +271,17 @@ export class DenoConnection implements Conn {
 
   destroy(): void {
     this.#isForced = true;
-    if (this.#isAbandoned) this.#gone();
     const { core } = this.#hosting.internals;
     if (this.#webSocket !== undefined) core.tryClose(resourceOf(this.#webSocket));
     core.tryClose(this.#resource);
     this.#handshaking?.close();
     // What Deno does not end it leaves to the client, and so do we.
-    if (this.#handshaking !== undefined || this.#isEnding) this.#gone();
+    if (this.#handshaking !== undefined || this.#isEnding || this.#hasEnded) this.#gone();
     this.#handshaking = undefined;
   }
 
   #gone(): void {
     if (this.#isGone) return;
-    this.#isAbandoned = this.#handlers > 0 && !this.#isForced;
-    if (this.#isAbandoned) return;
     this.#isGone = true;
     clearTimeout(this.#lingering);
     this.#hosting.onGone(this);

@@ -33,6 +33,9 @@ export function startDenoServe(handler: Handler, settings: ServeSettings): Drive
   return new DenoServeDriver(handler, settings);
 }
 
+/** What a body ends with that is cut off. */
+const CUT = new DOMException("The server has been closed", "AbortError");
+
 type OnError = ServeSettings["onError"];
 
 class DenoServeDriver implements Driver {
@@ -71,8 +74,8 @@ class DenoServeDriver implements Driver {
     const options = {
       ...listenOptions(settings),
       onListen: () => {},
-      // What is left to tell it: a body that failed while it was sent.
-      onError,
+      // What is left to tell it: a body that failed while it was sent, not by `closeAll`.
+      onError: (error: unknown) => error === CUT ? unavailable() : onError(error),
     };
     try {
       return deno().serve(options, (request, native) => {
@@ -204,7 +207,7 @@ class Flight extends RequestInfo {
   }
 
   end(): void {
-    this.#cut.abort();
+    this.#cut.abort(CUT);
   }
 
   /** The same response, with a body that `end()` ends if it is a stream. */
