@@ -38,6 +38,11 @@ const adopted = new WeakMap<NativeServer, Server>();
  * `idleGrace`. For one of Deno `connections()` is empty, and `close()` rejects if requests are in flight
  * that do not end by themselves. {@linkcode serve} does all of that.
  *
+ * Of a server of `Deno.serve` three more things hold. Do not abort the `signal` that it was given once a
+ * shutdown has begun: Deno throws where nothing can catch it, and the process ends. Its `url` says `http:`
+ * with TLS, too, for Deno does not tell. A request that claims a body larger than the memory of the machine
+ * ends the process when its handler reads the body; {@linkcode serve} sees to that.
+ *
  * If its owner closes it, it has finished when the last of its connections is gone; a server of Bun does
  * not tell. One of Node's modules can then listen again, and once it does it can be adopted anew. After a
  * shutdown it cannot listen, as Go's cannot: it is closed again, and the console says so.

@@ -1,4 +1,5 @@
 /** Servers of `Deno.serve` that somebody else made. */
+import { complain } from "../complain.ts";
 import type { Addr, ConnInfo, Tally } from "../conn.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
 import { closingServeQueue } from "./deno_accept_queue.ts";
@@ -72,7 +73,7 @@ export class AdoptedDenoDriver implements Driver {
   }
 
   closeListeners(): void {
-    this.#stopped ??= this.#server.shutdown();
+    this.#stopped ??= this.#server.shutdown().catch(complain);
   }
 
   closeIdle(): boolean {

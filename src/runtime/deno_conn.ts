@@ -257,7 +257,8 @@ export class DenoConnection implements Conn {
   #end(): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    this.#serving?.shutdown();
+    // Fails as the connection does, which `finished` tells as well.
+    this.#serving?.shutdown().catch(nothing);
   }
 
   /**

@@ -3,6 +3,7 @@
  * `shutdown()` decides which of them it closes.
  */
 import { rmSync } from "node:fs";
+import { complain } from "../complain.ts";
 import {
   type Addr,
   type ConnInfo,
@@ -155,7 +156,7 @@ class DenoServeDriver implements Driver {
 
   /** Deno's own way closes the listener together with the idle connections, and with new ones. */
   #stop(): void {
-    this.#stopped ??= this.#server.shutdown().finally(() => {
+    this.#stopped ??= this.#server.shutdown().catch(complain).finally(() => {
       this.#gone = true;
       this.#onChange?.();
     });
