@@ -131,7 +131,11 @@ if (runtime === "bun") {
 
 test(`${runtime}: the channel to the parent does not keep the process alive`, async () => {
   const ending = await startBy(
-    serviceOf({ servers: ["auto"], graceful: { shutdownOnMessage: "shutdown" } }),
+    serviceOf({
+      servers: ["auto"],
+      graceful: { shutdownOnMessage: "shutdown" },
+      listensToParent: true,
+    }),
     "ipc",
   );
   ending.program.child.send("something else");

@@ -35,6 +35,8 @@ export interface Plan {
   readonly raising?: boolean;
   /** Something that fails in this way when the drain starts, and before it. */
   readonly throwing?: "exception" | "rejection";
+  /** Whether it listens to its parent, which keeps the channel to it open. */
+  readonly listensToParent?: boolean;
   /** What its hooks do, by the names of {@linkcode cleanups}. */
   readonly hooks?: { readonly beforeShutdown?: string; readonly onDrain?: string };
 }
@@ -61,9 +63,9 @@ const cleanups: Readonly<Record<string, Cleanup>> = {
   leaking: function leaking() {
     setInterval(() => {}, 60_000);
   },
-  opening: function opening() {
-    console.log("cleanup: opening;");
-    gate.resolve();
+  waiting: async function waiting() {
+    console.log("cleanup: waiting;");
+    await gate.promise;
   },
   nameless: ((_: unknown) => () => Promise.reject(new Error("of a nameless cleanup")))(0),
 };
@@ -105,6 +107,7 @@ async function adopted(): Promise<Server> {
 }
 
 const local = { port: 0, hostname: "127.0.0.1" } as const;
+if (plan.listensToParent) process.on("message", () => {});
 const servers: Server[] = [];
 for (const engine of plan.servers) {
   servers.push(engine === "adopted" ? await adopted() : await serve(handler, { ...local, engine }));
