@@ -1,24 +1,51 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import process from "node:process";
 
+/** What is in the file. */
+const text = () => `${process.pid}\n`;
+
 /**
- * Writes the number of this process beside the file. `publish` puts it in its place, in one step, so
- * that a reader never finds half of it or nothing; `discard` removes it if that has not been done.
+ * Writes the number of this process beside the file, to a new file that nobody can have put there.
+ * `publish` puts it in its place, in one step, so that a reader never finds half of it or nothing;
+ * `discard` removes it if that has not been done.
  */
 export function draftPidFile(path: string): { publish(): void; discard(): void } {
-  const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, `${process.pid}\n`);
+  const draft = `${path}.${randomUUID()}`;
+  writeFileSync(draft, text(), { flag: "wx", mode: 0o644 });
   return {
     publish: () => renameSync(draft, path),
     discard: () => rmSync(draft, { force: true }),
   };
 }
 
-/** Removes the file, unless a successor has put its own number there. */
+/** Removes the file, unless a successor has put its own number there, or it is no file of ours. */
 export function removePidFile(path: string): void {
   try {
-    if (Number(readFileSync(path, "utf8")) === process.pid) rmSync(path);
+    if (read(path) === text()) rmSync(path);
   } catch {
     // Gone already: it is nobody's.
+  }
+}
+
+/** As much as is ours, and of a file alone: a link is not followed, a pipe does not hold this up. */
+function read(path: string): string {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    if (!fstatSync(file).isFile()) return "";
+    const bytes = new Uint8Array(text().length + 1);
+    return new TextDecoder().decode(bytes.subarray(0, readSync(file, bytes)));
+  } finally {
+    closeSync(file);
   }
 }
