@@ -1,5 +1,15 @@
+import { Buffer } from "node:buffer";
+import { dirname, join } from "node:path";
+import process from "node:process";
 import { checkInteger, checkText, checkType, refuse } from "./checks.ts";
 import type { Addr } from "./conn.ts";
+import { SPARE_NAME_LENGTH } from "./runtime/spare_path.ts";
+
+/**
+ * How long the path of a unix socket may be, in bytes, with which each runtime can listen: the structure
+ * has 108 on Linux, and less elsewhere. Windows has names of pipes.
+ */
+const MAX_PATH = process.platform === "win32" ? 256 : process.platform === "linux" ? 107 : 103;
 
 /**
  * A listening socket that can be handed on to the next process, and a server made to accept on it.
@@ -78,12 +88,39 @@ export function checkAddress(
   for (const name of ["hostname", "path", "socketName"] as const) {
     checkText(as(name), options[name]);
   }
+  if (options.path !== undefined) checkPath(as("path"), options.path);
   checkType(as("reusePort"), options.reusePort, "boolean");
   for (const name of ["port", "hostname", "reusePort"] as const) {
     if (options.path !== undefined && options[name] !== undefined) {
       refuse(as(name), "absent where 'path' is given", options[name]);
     }
   }
+}
+
+/**
+ * Refuses a path that the address of a unix socket has no room for: the kernel, or the runtime, would
+ * cut it off, and nobody could connect to it.
+ */
+function checkPath(what: string, path: string): void {
+  const length = Buffer.byteLength(path);
+  if (length > MAX_PATH || path.includes("\0")) {
+    throw new RangeError(
+      `Cannot ${what} must be of at most ${MAX_PATH} bytes, none of them 0: current value is of ` +
+        `${length} bytes, ${JSON.stringify(path)}`,
+    );
+  }
+}
+
+/** Refuses a path beside which there is no room for the one that a listener is first bound at. */
+export function checkSparePath(as: string, path: string): void {
+  const folder = Buffer.byteLength(join(dirname(path), "/"));
+  if (folder + SPARE_NAME_LENGTH <= MAX_PATH) return;
+  throw new RangeError(
+    `Cannot ${as} as 'path' must be in a folder of at most ${
+      MAX_PATH - SPARE_NAME_LENGTH
+    } bytes: ` +
+      `current value is of ${folder} bytes, ${JSON.stringify(path)}`,
+  );
 }
 
 /** Refuses options of `listen` that are out of range. */

@@ -1,12 +1,22 @@
+import { randomInt } from "node:crypto";
 import { linkSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
-import process from "node:process";
+import { basename, dirname, join } from "node:path";
 
-let count = 0;
+const DIGITS = 6;
 
-/** A path beside another that nobody else uses. Short, for the kernel takes no long ones. */
+/** How long the name of a spare path is, in bytes. */
+export const SPARE_NAME_LENGTH: number = 1 + DIGITS;
+
+/** A path beside another that nobody else uses or can guess. Short, for the kernel takes no long ones. */
 export function sparePath(path: string): string {
-  return join(dirname(path), `.${process.pid.toString(36)}${(count++).toString(36)}`);
+  const name = randomInt(36 ** DIGITS).toString(36).padStart(DIGITS, "0");
+  return join(dirname(path), `.${name}`);
+}
+
+/** Whether a path can be the spare path of another. */
+export function isSparePathOf(spare: string, path: string): boolean {
+  const name = basename(spare);
+  return /^\.[0-9a-z]{6}$/.test(name) && spare === join(dirname(path), name);
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Addr } from "../conn.ts";
 import { UpgradeError } from "../errors.ts";
 import {
   checkListen,
+  checkSparePath,
   listenAddress,
   type Listener,
   type ListenOptions,
@@ -114,6 +115,7 @@ async function openListener(
   options: OpenOptions,
   handoff: Handoff = "inherit",
 ): Promise<SharedListener> {
+  if (asked.transport === "unix") checkSparePath("listen", asked.path);
   const socket = await sockets().open(asked, options);
   const unlink = asked.transport === "unix";
   return new SharedListener({ ...socket, asked, handoff, unlink }, false);
