@@ -67,6 +67,15 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     this.#backlog = traits.backlog;
     this.#seesStreams = traits.seesStreams;
     this.#isAdopted = traits.isAdopted;
+    // A server that has closed does not know where it has listened.
+    if (traits.addr === undefined) {
+      const learn = () => {
+        // Of an inherited descriptor the runtime may not know it.
+        if (listener.address() !== null) this.#addr = localAddr(listener);
+      };
+      if (listener.listening) learn();
+      this.hooks.on("listening", learn);
+    }
     // Before the server's own listeners, which announce a session of HTTP/2 in the same turn.
     let newest: NodeConn | undefined;
     this.hooks.on("connection", (socket: net.Socket) => {

@@ -43,6 +43,10 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
     this.#handler = handler;
     this.#settings = settings;
     this.#addr = settings.socket;
+    // A server that has closed does not know where it has listened.
+    if (settings.socket === undefined) {
+      listener.on("listening", () => this.#addr = localAddr(listener));
+    }
     listener.on("connection", (socket: net.Socket) => this.#onConnection(socket));
   }
 
