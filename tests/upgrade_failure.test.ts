@@ -3,7 +3,7 @@
  * that is stated, and nothing is left behind.
  */
 import { test } from "node:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { engines, runtime, temporaryFolder } from "./support/fixture.ts";
 import { Service, SOON } from "./support/generations.ts";
-import { stateOf } from "./support/process.ts";
+import { commandOf, isRunning, stateOf } from "./support/process.ts";
 
 const servers = [{ port: 0, hostname: "127.0.0.1", engine: engines[0]!, handoff: "auto" }] as const;
 const hasProc = process.platform === "linux";
@@ -76,6 +76,61 @@ test(`${runtime}: a successor that cannot be started harms nobody`, async () => 
   assertEquals(await countDescriptors(service.pid), before + lost, "descriptors");
   assertEquals(await service.end(), 0);
 });
+
+/** A shell that starts the service, and then does something else; the descriptors go through it. */
+function wrapped(last: string, mishap: string, separator = ";"): string[] {
+  const plan = JSON.stringify({ servers, mishap });
+  const words = [...commandOf(join(import.meta.dirname!, "programs", "upgradable.ts")), plan];
+  return ["sh", "-c", `${words.map((word) => `'${word}'`).join(" ")} ${separator} ${last}`];
+}
+
+if (hasProc) {
+  test(`${runtime}: of a wrapper whose program hangs nothing is left`, async () => {
+    const file = join(temporaryFolder(), "wrapped");
+    writeFileSync(file, "hangs");
+    const readyTimeout = 1_500;
+    // Its number is among those of the service, for the program has another.
+    const command = wrapped('echo "starts: $$ ;"; exec sleep 600', file);
+    const service = await Service.start({ servers, upgrader: { command, readyTimeout } });
+    const { pid } = service;
+    service.hup();
+    await service.says(/UpgradeError: The new process was not ready within 1500 ms/);
+    assertEquals(service.pids.filter(isRunning), [pid]);
+    assertEquals(await service.ask(), String(pid));
+    assertEquals(await service.end(), 0);
+  });
+
+  test(`${runtime}: of a wrapper that has ended before its program nothing is left`, async () => {
+    const folder = temporaryFolder();
+    const [file, end] = [join(folder, "wrapped"), join(folder, "end")];
+    writeFileSync(file, "hangs");
+    const command = wrapped(`until [ -e ${end} ]; do sleep 0.05; done; exit 1`, file, "&");
+    const service = await Service.start({ servers, upgrader: { command } });
+    const { pid } = service;
+    service.hup();
+    await service.says(/^starts: \d+ hangs;/m);
+    writeFileSync(end, "");
+    await service.says(/UpgradeError: The new process exited with code 1/);
+    assertEquals(service.pids.filter(isRunning), [pid]);
+    assertEquals(await service.ask(), String(pid));
+    assertEquals(await service.end(), 0);
+  });
+
+  test(`${runtime}: SIGTERM during an upgrade ends what a wrapper has started`, async () => {
+    const file = join(temporaryFolder(), "wrapped");
+    writeFileSync(file, "hangs");
+    const service = await Service.start({
+      servers,
+      upgrader: { command: wrapped("sleep 600", file) },
+    });
+    const { pid } = service;
+    service.hup();
+    await service.says(/^starts: \d+ hangs;/m);
+    process.kill(pid, "SIGTERM");
+    assertEquals(await deadline(service.program.exit, SOON), 0);
+    assertEquals(service.pids.filter(isRunning), []);
+  });
+}
 
 test(`${runtime}: a successor that dies when it is ready takes the service with it`, async () => {
   const service = await Service.start({ servers });

@@ -15,6 +15,7 @@ interface Functions {
   listen(fd: number, backlog: number): number;
   open(path: Uint8Array, flags: number): number;
   read(fd: number, buffer: Uint8Array, size: number): number;
+  readlink(path: Uint8Array, buffer: Uint8Array, size: number): number;
   getdents64(fd: number, buffer: Uint8Array, size: number): number;
   fcntl(fd: number, command: number, argument: number): number;
   dup3(from: number, to: number, flags: number): number;
@@ -43,6 +44,7 @@ const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = 
   listen: ["i32", "i32"],
   open: ["ptr", "i32"],
   read: ["i32", "ptr", "u32"],
+  readlink: ["ptr", "ptr", "u32"],
   getdents64: ["i32", "ptr", "u32"],
   fcntl: ["i32", "i32", "i32"],
   dup3: ["i32", "i32", "i32"],

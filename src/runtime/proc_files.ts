@@ -7,6 +7,27 @@ import type { LibC } from "./libc.ts";
 const O_RDONLY = 0;
 const CHUNK = 64 * 1024;
 
+/** The names in a folder. Of one that is not there, none. */
+export function namesIn(libc: LibC, path: string): string[] {
+  const names: string[] = [];
+  reading(libc, path, (folder) => {
+    for (const name of entries(libc, folder)) names.push(name);
+  });
+  return names;
+}
+
+/** The text of a file, which is empty if it cannot be read. */
+export function contentOf(libc: LibC, path: string): string {
+  return [...linesOf(libc, path)].join("\n");
+}
+
+/** Where a symbolic link leads; an empty text if it cannot be read. */
+export function targetOf(libc: LibC, path: string): string {
+  const target = new Uint8Array(256);
+  const size = libc.readlink(cString(path), target, target.length);
+  return new TextDecoder().decode(target.subarray(0, Math.max(0, size)));
+}
+
 /** The numbers of the process's open descriptors. */
 export function descriptors(libc: LibC): number[] {
   const numbers: number[] = [];

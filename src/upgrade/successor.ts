@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import type { Readable } from "node:stream";
 import { UpgradeError } from "../errors.ts";
+import { killMarked } from "../runtime/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { writeWill } from "./environment.ts";
 import type { SharedListener } from "./listener.ts";
@@ -26,7 +27,7 @@ export interface SuccessorOptions {
 
 /**
  * Starts a process that inherits the listeners, and resolves with its number when it is ready. One
- * that does not become ready is killed, and leaves nothing behind.
+ * that does not become ready is killed, with all that it has started, and leaves nothing behind.
  *
  * @throws {UpgradeError} If it cannot be started, ends or takes too long before it is ready.
  */
@@ -34,7 +35,8 @@ export async function startSuccessor(
   listeners: readonly SharedListener[],
   options: SuccessorOptions,
 ): Promise<number> {
-  const child = spawnWith(listeners, options);
+  const will = willOf(listeners);
+  const child = spawnWith(listeners, will, options);
   // The cast: a `pipe` can be read. There may be none if nothing was started.
   const pipe = child.stdio?.[READY_FD] as Readable | undefined;
   const exited = new Promise<void>((resolve) => {
@@ -47,6 +49,8 @@ export async function startSuccessor(
     child.unref();
     return child.pid!;
   } catch (error) {
+    // What a wrapper has started goes on when the wrapper has ended.
+    await killMarked(will);
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       child.kill("SIGKILL");
     }
@@ -57,27 +61,34 @@ export async function startSuccessor(
   }
 }
 
-function spawnWith(
-  listeners: readonly SharedListener[],
-  { command, cwd }: SuccessorOptions,
-): ChildProcess {
-  const heirlooms = listeners.map(({ heirloom }) => heirloom);
-  const [program, ...args] = command;
-  const will = writeWill({
+/** The variables that tell the successor what it inherits. */
+function willOf(listeners: readonly SharedListener[]): Record<string, string> {
+  return writeWill({
     pid: process.pid,
     ready: READY_FD,
-    listeners: heirlooms.map((heirloom, index) => ({
+    listeners: listeners.map(({ heirloom }, index) => ({
       ...heirloom,
       fd: FIRST_LISTENER_FD + index,
     })),
   });
+}
+
+function spawnWith(
+  listeners: readonly SharedListener[],
+  will: Readonly<Record<string, string>>,
+  { command, cwd }: SuccessorOptions,
+): ChildProcess {
+  const [program, ...args] = command;
   try {
-    return sockets().passing(heirlooms.map(({ fd }) => fd), (fds) =>
-      spawn(program!, args, {
-        cwd,
-        env: { ...inheritedEnvironment(), ...will },
-        stdio: ["inherit", "inherit", "inherit", "pipe", ...fds],
-      }));
+    return sockets().passing(
+      listeners.map(({ heirloom }) => heirloom.fd),
+      (fds) =>
+        spawn(program!, args, {
+          cwd,
+          env: { ...inheritedEnvironment(), ...will },
+          stdio: ["inherit", "inherit", "inherit", "pipe", ...fds],
+        }),
+    );
   } catch (cause) {
     throw notStarted(command, cause);
   }

@@ -1,11 +1,14 @@
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { UpgradeError } from "../errors.ts";
 import { checkMilliseconds } from "../checks.ts";
 import { complain } from "../complain.ts";
 import { notify, notifyReloading } from "../process/notify.ts";
 import { commandLine } from "../runtime/command_line.ts";
 import { currentFolder } from "../runtime/current_folder.ts";
+import { isRunning } from "../runtime/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
+import type { Will } from "./environment.ts";
 import { predecessor, takeUnclaimed } from "./inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "./listener.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
@@ -138,6 +141,7 @@ export class Upgrader {
    * is told, inherited listeners that nothing has asked for are closed, the PID file is written.
    * Tells systemd `READY=1`.
    *
+   * @throws {UpgradeError} If the process before this one serves on, and has given this one up: exit.
    * @throws {Error} If the PID file cannot be written, or a server cannot accept. The process before
    * this one then serves on: exit.
    */
@@ -158,13 +162,20 @@ export class Upgrader {
     for (const heirloom of takeUnclaimed()) new SharedListener(heirloom, true).close();
     const will = predecessor();
     if (will === undefined) await tell(() => notify({ READY: 1 }));
-    else this.#succeed(will.ready);
+    else await this.#succeed(will);
     this.#state = "ready";
   }
 
   /** Takes over from the process before this one. */
-  #succeed(readyPipe: number): void {
+  async #succeed({ pid, ready: readyPipe }: Pick<Will, "pid" | "ready">): Promise<void> {
     if (!sockets().finish(readyPipe, READY)) {
+      // One that ends closes its pipes a moment before it is gone.
+      await sleep(PREDECESSOR_INTERVAL);
+      if (isRunning(pid)) {
+        throw new UpgradeError(
+          "Cannot take over: the process before this one has given this one up",
+        );
+      }
       console.warn("The process before this one was gone when this one was ready");
     }
     this.predecessorGone.then(() => {
