@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /** The checks of options: each refuses what breaks its rule, and names the option and the value. */
 
 /** The longest time a timer of any runtime can wait, in ms. */
@@ -9,7 +11,7 @@ export function refuse(what: string, rule: string, value: unknown): never {
 }
 
 function show(value: unknown): string {
-  return typeof value === "string" ? `"${value}"` : String(value);
+  return typeof value === "string" ? `"${printable(value)}"` : printable(String(value));
 }
 
 /** Refuses what is no integer within the limits. */

@@ -1,10 +1,12 @@
+import { printableError } from "./printable.ts";
+
 /**
  * Writes to the console what has failed. That the console fails as well, as Deno's does on a full disk
  * or a terminal that is gone, stops nothing.
  */
 export function complain(about: unknown): void {
   try {
-    console.error(about);
+    console.error(printableError(about));
   } catch {
     // There is nowhere left to say it.
   }

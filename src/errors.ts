@@ -1,3 +1,4 @@
+import { printable } from "./printable.ts";
 import type { ShutdownReport } from "./report.ts";
 
 /**
@@ -74,7 +75,7 @@ export class ShutdownIncompleteError extends Error {
   constructor(report: ShutdownReport, cause: unknown) {
     const open = report.connections.map((conn) =>
       `${conn.state} for ${Math.round(conn.requestAge ?? conn.age)} ms` +
-      (conn.method === undefined ? "" : `, ${conn.method} ${conn.path}`)
+      (conn.method === undefined ? "" : `, ${conn.method} ${printable(conn.path ?? "")}`)
     );
     super(
       `Shutdown is incomplete after ${Math.round(report.duration)} ms: ${open.length} connection${

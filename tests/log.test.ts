@@ -84,7 +84,7 @@ const lines: [event: GracefulEvent, text: string | undefined][] = [
       left: 1,
       connections: [{ ...connection, path: `/\x1b[2J\n\x07ä${"x".repeat(200)}` }],
     },
-    `waiting for 1 connection (1 active), 1 ms left; the oldest request is GET /?[2J???${
+    `waiting for 1 connection (1 active), 1 ms left; the oldest request is GET /\\u001b[2J\\u000a\\u0007ä${
       "x".repeat(92)
     }… for 4.2 s from 10.0.0.7`,
   ],

@@ -1,3 +1,4 @@
+import { printable, printableJson } from "../printable.ts";
 import type { CheckResult } from "./health_check.ts";
 
 /** What has become of the checks behind a path. */
@@ -29,7 +30,7 @@ export function reasonOf(error: Error): string {
   const text = error instanceof AggregateError && error.message === ""
     ? error.errors.join("; ")
     : error.message;
-  return text.replace(/\s+/g, " ").trim() || error.name;
+  return printable(text.replace(/\s+/g, " ").trim() || error.name);
 }
 
 function isOk({ error }: CheckResult): boolean {
@@ -56,7 +57,9 @@ function withHeaders(body: string, status: number, headers?: Record<string, stri
 /** As the API server of Kubernetes writes it. */
 function textOf({ endpoint, results }: Report): string {
   const lines = results.map(({ name, error }) =>
-    error === undefined ? `[+]${name} ok` : `[-]${name} failed: ${reasonOf(error)}`
+    error === undefined
+      ? `[+]${printable(name)} ok`
+      : `[-]${printable(name)} failed: ${reasonOf(error)}`
   );
   lines.push(`${endpoint} check ${results.every(isOk) ? "passed" : "failed"}`);
   return `${lines.join("\n")}\n`;
@@ -72,5 +75,5 @@ function jsonOf({ results }: Report): string {
     return [name, check] as const;
   });
   const status = results.every(isOk) ? "ok" : "failed";
-  return JSON.stringify({ status, checks: Object.fromEntries(checks) });
+  return printableJson({ status, checks: Object.fromEntries(checks) });
 }

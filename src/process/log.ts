@@ -1,5 +1,6 @@
 import process from "node:process";
-import { stripVTControlCharacters, styleText } from "node:util";
+import { styleText } from "node:util";
+import { printableLines } from "../printable.ts";
 import { type Terminal, terminal } from "../runtime/terminal.ts";
 import type { GracefulEvent } from "./events.ts";
 import { lineOf, type LogLine } from "./log_lines.ts";
@@ -38,7 +39,7 @@ function write(text: string): void {
 function ignore(): void {}
 
 function written(line: LogLine, screen: Terminal | undefined): string {
-  const text = stripVTControlCharacters(line.text);
+  const text = printableLines(line.text);
   if (screen === undefined) return PREFIX + text;
   // A line that wraps could not be erased as one.
   const shown = line.isPassing

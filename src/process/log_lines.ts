@@ -1,5 +1,5 @@
-import { inspect } from "node:util";
 import type { Addr, ConnInfo, ConnState } from "../conn.ts";
+import { printable, printableError } from "../printable.ts";
 import type { GracefulEvent } from "./events.ts";
 import type { GracefulReport } from "./graceful_report.ts";
 
@@ -53,7 +53,7 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
     case "drained":
       return undefined;
     case "failed":
-      return line(`${failureOf(event.what)}: ${inspect(event.error)}`, "red");
+      return line(`${printable(failureOf(event.what))}: ${printableError(event.error)}`, "red");
     case "ended":
       return line(
         `${outcome(event.report)} after ${
@@ -64,7 +64,9 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
     case "other-listeners":
       return line(
         `may be ended by others, before the drain is done: ${
-          event.listeners.map(({ signal, name }) => `${name} listens to ${signal}`).join("; ")
+          event.listeners.map(({ signal, name }) => `${printable(name)} listens to ${signal}`).join(
+            "; ",
+          )
         }`,
         "yellow",
       );
@@ -130,7 +132,7 @@ function named(connections: readonly ConnInfo[]): string {
 
 /** "GET /report for 4.2 s from 127.0.0.1". */
 function request({ method, path = "", requestAge = 0, remoteAddr }: ConnInfo): string {
-  return `${method} ${printable(path)} for ${duration(requestAge)}${from(remoteAddr)}`;
+  return `${method} ${short(path)} for ${duration(requestAge)}${from(remoteAddr)}`;
 }
 
 function from(addr: Addr): string {
@@ -138,9 +140,9 @@ function from(addr: Addr): string {
 }
 
 /** What a client has sent must not move the cursor, nor fill the line. */
-function printable(path: string): string {
-  const plain = path.replace(/[^\x21-\x7e]/g, "?");
-  return plain.length > LONGEST_PATH ? `${plain.slice(0, LONGEST_PATH)}…` : plain;
+function short(path: string): string {
+  const cut = path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}…` : path;
+  return printable(cut);
 }
 
 /** "Timeout, 2 TCPSocketWrap". */

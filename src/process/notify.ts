@@ -1,3 +1,4 @@
+import { printable, printableJson } from "../printable.ts";
 import { serviceManager } from "../runtime/service_manager.ts";
 
 /**
@@ -92,9 +93,11 @@ function isSendable(value: unknown): boolean {
 
 /** On one line, whatever is in it. */
 function quoted(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? printableJson(value) : printable(String(value));
 }
 
 function refuse(what: string, rule: string, value: string): never {
-  throw new TypeError(`Cannot notify as '${what}' must be ${rule}: current value is ${value}`);
+  throw new TypeError(
+    `Cannot notify as '${printable(what)}' must be ${rule}: current value is ${value}`,
+  );
 }

@@ -1,3 +1,4 @@
+import { printable } from "../printable.ts";
 import type { ServeSettings } from "../options.ts";
 import type { DenoListenOptions } from "./deno_types.ts";
 
@@ -8,7 +9,9 @@ export function listenOptions(
   if (listen.transport === "unix") {
     if (tls === undefined) return listen;
     throw new TypeError(
-      `Cannot serve as 'path' must be absent where 'cert' is given, for Deno has no TLS on unix sockets: current value is "${listen.path}"`,
+      `Cannot serve as 'path' must be absent where 'cert' is given, for Deno has no TLS on unix sockets: current value is "${
+        printable(listen.path)
+      }"`,
     );
   }
   const { hostname, port } = listen;

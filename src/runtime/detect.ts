@@ -1,3 +1,4 @@
+import { printable } from "../printable.ts";
 import process from "node:process";
 import type { Handler, ServeSettings } from "../options.ts";
 import { connectionServing } from "./deno_types.ts";
@@ -34,7 +35,7 @@ export async function startDriver(
     throw new TypeError(
       `Cannot serve as 'engine' must be one of this runtime (${
         ["auto", ...names].join(", ")
-      }): current value is "${asked}"`,
+      }): current value is "${printable(asked)}"`,
     );
   }
   if (!canServe(engine, settings)) refuse(engine, settings);

@@ -1,4 +1,5 @@
 import type { ServeSettings } from "../options.ts";
+import { printable } from "../printable.ts";
 
 /**
  * The error of a `listen` that failed, the same on every runtime: it names the address and the
@@ -6,10 +7,12 @@ import type { ServeSettings } from "../options.ts";
  */
 export function listenError(listen: ServeSettings["listen"], cause: unknown): Error {
   const where = listen.transport === "unix"
-    ? `the path "${listen.path}"`
-    : `port ${listen.port} of "${listen.hostname}"`;
+    ? `the path "${printable(listen.path)}"`
+    : `port ${listen.port} of "${printable(listen.hostname)}"`;
   const code = codeOf(cause);
-  const rule = code === undefined ? String(cause) : RULES[code] ?? `${code}: ${String(cause)}`;
+  const rule = code === undefined
+    ? printable(String(cause))
+    : RULES[code] ?? `${code}: ${printable(String(cause))}`;
   const error = new Error(`Cannot listen on ${where}: ${rule}`, { cause });
   return code === undefined ? error : Object.assign(error, { code });
 }

@@ -1,4 +1,5 @@
 /** Datagrams to a unix socket, with the C library: no runtime sends them itself. */
+import { printable } from "../printable.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LibC } from "./libc.ts";
 
@@ -58,6 +59,6 @@ function socketAddress(address: string): Uint8Array {
 
 function refuse(rule: string, address: string): never {
   throw new Error(
-    `Cannot notify as 'NOTIFY_SOCKET' must be ${rule}: current value is "${address}"`,
+    `Cannot notify as 'NOTIFY_SOCKET' must be ${rule}: current value is "${printable(address)}"`,
   );
 }

@@ -1,4 +1,5 @@
 /** The process that is to replace this one: its start, and what becomes of it until it is ready. */
+import { printable } from "../printable.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import type { Readable } from "node:stream";
@@ -144,5 +145,7 @@ function afterReading(run: () => void): void {
 }
 
 function notStarted(command: readonly string[], cause: unknown): UpgradeError {
-  return new UpgradeError(`Cannot start the new process with "${command.join(" ")}"`, { cause });
+  return new UpgradeError(`Cannot start the new process with "${printable(command.join(" "))}"`, {
+    cause,
+  });
 }

@@ -74,7 +74,9 @@ const plan: Plan = JSON.parse(process.argv[2]!);
 console.log(`starts: ${process.pid};`);
 const gate = Promise.withResolvers<void>();
 
+/** Resolves when the client has gone. Deno does not wait for the handler then, and warns who listens. */
 function aborted(signal: AbortSignal): Promise<unknown> {
+  if ("deno" in process.versions) return new Promise(() => {});
   return new Promise((resolve) => signal.addEventListener("abort", resolve));
 }
 
