@@ -12,6 +12,9 @@ export class Succession {
   readonly #isInCharge: boolean;
   readonly #signal: NodeJS.Signals | undefined;
   readonly #onFailure: (error: unknown) => void;
+  /** Resolves when a successor has taken over. */
+  readonly succeeded: Promise<void>;
+  readonly #onSuccess: () => void;
   /** The one under way. */
   #upgrade: Promise<void> | undefined;
   #isEnding = false;
@@ -31,17 +34,16 @@ export class Succession {
     this.#isInCharge = signal !== undefined || upgrader !== undefined;
     this.#signal = signal;
     this.#onFailure = onFailure;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.succeeded = promise;
+    this.#onSuccess = resolve;
+    waitersOf(this.#upgrader).add(resolve);
   }
 
   /** Starts to serve in place of the process before this one, and to listen to the signal. */
   async begin(): Promise<void> {
     if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
     await this.#upgrader.ready();
-  }
-
-  /** Resolves when a successor has taken over. */
-  get succeeded(): Promise<unknown> {
-    return this.#upgrader.exit;
   }
 
   /** Whether one has, or will have when what waits here to be accepted is. */
@@ -58,6 +60,7 @@ export class Succession {
   }
 
   release(): void {
+    waitersOf(this.#upgrader).delete(this.#onSuccess);
     if (this.#signal !== undefined) process.off(this.#signal, this.#onSignal);
   }
 
@@ -74,6 +77,24 @@ export class Succession {
       if (!this.#isEnding) this.#onFailure(error);
     }
   };
+}
+
+/** What waits for the successor of each upgrader, most of which never have one. */
+const waiters = new WeakMap<Upgrader, Set<() => void>>();
+
+/**
+ * The functions to be called when a successor has taken over. One reaction of the promise calls all of
+ * them: those of calls that are over could not be taken from it again, and would stay in memory.
+ */
+function waitersOf(upgrader: Upgrader): Set<() => void> {
+  const known = waiters.get(upgrader);
+  if (known !== undefined) return known;
+  const waiting = new Set<() => void>();
+  waiters.set(upgrader, waiting);
+  upgrader.exit.then(() => {
+    for (const resolve of waiting) resolve();
+  });
+  return waiting;
 }
 
 function refuseUnlessSharable(server: Server): void {
