@@ -35,6 +35,8 @@ export interface Plan {
   readonly raising?: boolean;
   /** Something that fails in this way when the drain starts, and before it. */
   readonly throwing?: "exception" | "rejection";
+  /** Whether `idleGrace` is left to its default, and not 0. */
+  readonly hasDefaultGrace?: boolean;
   /** Whether it listens to its parent, which keeps the channel to it open. */
   readonly listensToParent?: boolean;
   /** What its hooks do, by the names of {@linkcode cleanups}. */
@@ -149,7 +151,7 @@ function fail(how: NonNullable<Plan["throwing"]>): void {
 const options: GracefulOptions = {
   log: write,
   // Most tests are about something else than idle connections.
-  idleGrace: 0,
+  ...(plan.hasDefaultGrace ? {} : { idleGrace: 0 }),
   ...plan.graceful,
   ...(plan.log === "default" ? { log: undefined } : {}),
   beforeShutdown: hooks(plan.hooks?.beforeShutdown),
