@@ -6,8 +6,8 @@ import { rmSync } from "node:fs";
 import { attempt } from "../attempt.ts";
 import type { Addr, PollPolicy } from "../conn.ts";
 import type { Handler, ServeSettings } from "../options.ts";
-import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
-import { closingQueue } from "./deno_accept_queue.ts";
+import { takeInAcceptQueue } from "./accept_queue.ts";
+import { type ClosingQueue, closingQueue } from "./deno_accept_queue.ts";
 import { Acceptor } from "./deno_acceptor.ts";
 import { DenoConnection, type Hosting } from "./deno_conn.ts";
 import { listenOptions } from "./deno_listen.ts";
@@ -95,7 +95,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly #standIn: StandIn<DenoListener> | undefined;
   /** The number of the socket that took the stand-in's place. */
   #grafted: number | undefined;
-  #queues: readonly AcceptQueue[] = [];
+  #queues: readonly ClosingQueue[] = [];
   #isClosed = false;
 
   constructor(
@@ -156,6 +156,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   }
 
   async closeListeners(): Promise<void> {
+    for (const queue of this.#queues) attempt(() => queue.close?.());
     try {
       await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
       this.onChange?.();

@@ -1,15 +1,24 @@
 import type { Addr } from "../conn.ts";
-import type { AcceptQueue } from "./accept_queue.ts";
+import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
 import { openKernelSockets } from "./kernel_sockets.ts";
+
+/** The accept queue of a listener that is about to close. */
+export interface ClosingQueue extends AcceptQueue {
+  /**
+   * Closes the listener, where it is known and no other process has it. Deno does so no sooner than in the
+   * next turn of its event loop: until then clients would wait for an answer to their handshake.
+   */
+  close?(): void;
+}
 
 /**
  * The accept queue of a listener of Deno that is about to close. How long it is is not known without the
  * C library, nor where another listener of the process has the address.
  *
  * `shared` is the descriptor of a socket that another process may have as well. No new connection comes
- * to one that is not: Deno closes it no sooner than in the next turn of its event loop.
+ * to one that is not.
  */
-export function closingQueue(addr: Addr, accepted: () => number, shared?: number): AcceptQueue {
+export function closingQueue(addr: Addr, accepted: () => number, shared?: number): ClosingQueue {
   const kernel = openKernelSockets();
   const found = shared === undefined ? kernel?.listeningAt(addr) : [shared];
   const listener = found?.length === 1 ? found[0] : undefined;
@@ -21,14 +30,13 @@ export function closingQueue(addr: Addr, accepted: () => number, shared?: number
     return { waiting, accepted, holdBack: () => kernel.holdBackHandshakes(listener) };
   }
   kernel.holdBackHandshakes(listener);
-  return { waiting, accepted };
+  return { waiting, accepted, close: () => void kernel.closeBehindItsOwner(listener) };
 }
 
 /**
- * The accept queue of a server of `Deno.serve` that is about to close: a connection has left it when its
- * request has begun, for Deno closes those without one. `begun` is how many requests have.
+ * Has a server of `Deno.serve` accept what waits, and begin with the requests of what it has accepted: its
+ * own graceful stop closes connections without one. `queue.accepted` is how many requests have begun.
  */
-export function closingServeQueue(addr: Addr, begun: () => number, shared?: number): AcceptQueue {
-  const queue = closingQueue(addr, begun, shared);
-  return { ...queue, waiting: () => queue.waiting() || undefined };
+export function takeInServeQueue(queue: ClosingQueue, force: AbortSignal): Promise<void> {
+  return takeInAcceptQueue({ ...queue, waiting: () => queue.waiting() || undefined }, force);
 }

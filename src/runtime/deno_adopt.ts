@@ -1,8 +1,8 @@
 /** Servers of `Deno.serve` that somebody else made. */
+import { attempt } from "../attempt.ts";
 import { complain } from "../complain.ts";
 import type { Addr, ConnInfo, Tally } from "../conn.ts";
-import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
-import { closingServeQueue } from "./deno_accept_queue.ts";
+import { type ClosingQueue, closingQueue, takeInServeQueue } from "./deno_accept_queue.ts";
 import { addrOf } from "./deno_types.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { FORCE_WAIT, within } from "../within.ts";
@@ -36,7 +36,7 @@ export class AdoptedDenoDriver implements Driver {
   #onChange = (): void => {};
   #stopped: Promise<void> | undefined;
   #gone = false;
-  #queue: AcceptQueue | undefined;
+  #queue: ClosingQueue | undefined;
 
   constructor(server: DenoNativeServer) {
     this.#server = server;
@@ -64,15 +64,16 @@ export class AdoptedDenoDriver implements Driver {
 
   /** Its requests are not within reach either: they are given some turns to begin. */
   waitingToBeAccepted(): number | undefined {
-    this.#queue = closingServeQueue(this.addr, () => 0);
-    return this.#queue.waiting();
+    this.#queue = closingQueue(this.addr, () => 0);
+    return this.#queue.waiting() || undefined;
   }
 
   emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    return this.#queue === undefined ? Promise.resolve() : takeInAcceptQueue(this.#queue, force);
+    return this.#queue === undefined ? Promise.resolve() : takeInServeQueue(this.#queue, force);
   }
 
   closeListeners(): void {
+    attempt(() => this.#queue?.close?.());
     this.#stopped ??= this.#server.shutdown().catch(complain);
   }
 

@@ -3,6 +3,7 @@
  * `shutdown()` decides which of them it closes.
  */
 import { rmSync } from "node:fs";
+import { attempt } from "../attempt.ts";
 import { complain } from "../complain.ts";
 import {
   type Addr,
@@ -15,8 +16,7 @@ import {
 } from "../conn.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../options.ts";
 import { RequestInfo, type RequestScope } from "../request_info.ts";
-import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
-import { closingServeQueue } from "./deno_accept_queue.ts";
+import { type ClosingQueue, closingQueue, takeInServeQueue } from "./deno_accept_queue.ts";
 import { isBodyAtHand, streamLargeBody } from "./deno_body.ts";
 import { lastOf } from "./deno_last_response.ts";
 import { listenOptions } from "./deno_listen.ts";
@@ -55,7 +55,7 @@ class DenoServeDriver implements Driver {
   #grafted: number | undefined;
   /** How many requests have begun. */
   #begun = 0;
-  #queue: AcceptQueue | undefined;
+  #queue: ClosingQueue | undefined;
 
   constructor(handler: Handler, settings: ServeSettings) {
     if (settings.socket !== undefined) disregardServeAddress();
@@ -139,15 +139,16 @@ class DenoServeDriver implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    this.#queue = closingServeQueue(this.addr, () => this.#begun, this.#grafted);
-    return this.#queue.waiting();
+    this.#queue = closingQueue(this.addr, () => this.#begun, this.#grafted);
+    return this.#queue.waiting() || undefined;
   }
 
   emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    return this.#queue === undefined ? Promise.resolve() : takeInAcceptQueue(this.#queue, force);
+    return this.#queue === undefined ? Promise.resolve() : takeInServeQueue(this.#queue, force);
   }
 
   closeListeners(spareIdle: boolean): void {
+    attempt(() => this.#queue?.close?.());
     const closed = spareIdle && this.#standIn?.closeListener();
     if (!closed) this.#stop();
     const { path } = this.#server.addr;
