@@ -6,6 +6,7 @@ import type { ServerWebSocket, WebSocketHandlers } from "./websocket_options.ts"
 import { BunInfo, Flights } from "./bun_flights.ts";
 import { BunServeDriver } from "./bun_serve_driver.ts";
 import { bun, type BunServer } from "./bun_types.ts";
+import { UnreadUploads } from "./bun_uploads.ts";
 import { type Driver, GOING_AWAY } from "./driver.ts";
 import { type KernelConn, keyOf } from "./kernel_sockets.ts";
 import { isUpgrade, LINGER, sayingClose, unavailable } from "./last_response.ts";
@@ -26,6 +27,10 @@ class BunDriver extends BunServeDriver {
   protected readonly isHandedOn: boolean;
   readonly #standIn: StandIn<BunServer> | undefined;
   readonly #flights = new Flights();
+  readonly #unread = new UnreadUploads();
+  /** Fires when the clients of unread uploads have had their time. */
+  #linger: ReturnType<typeof setTimeout> | undefined;
+  #isLingerOver = false;
   /** The open ones, and when they were opened. */
   readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
@@ -97,7 +102,9 @@ class BunDriver extends BunServeDriver {
       this.#settle(info);
       if (response === undefined && this.#flights.isUpgraded(info)) return response;
       refuseUnsendable(response);
-      return this.#endsConnections ? afterUpload(info.request, sayingClose(response)) : response;
+      if (this.#endsConnections) return afterUpload(info.request, sayingClose(response));
+      this.#unread.answered(info, () => this.open());
+      return response;
     };
     const answerLater = async (pending: Promise<Response>, info: BunInfo) => {
       try {
@@ -190,10 +197,29 @@ class BunDriver extends BunServeDriver {
   }
 
   override closeIdle(now: number, policy: PollPolicy): boolean {
-    return super.closeIdle(now, policy) || this.#flights.hasUnanswered;
+    if (!policy.spareIdle) this.#endUnread();
+    const left = super.closeIdle(now, policy) || this.#flights.hasUnanswered;
+    if (!left) clearTimeout(this.#linger);
+    return left;
+  }
+
+  /** The client of an unread upload may go on sending for a while, as in Go. */
+  #endUnread(): void {
+    if (this.#unread.isEmpty) return;
+    this.#linger ??= setTimeout(() => {
+      this.#isLingerOver = true;
+      this.onChange();
+    }, LINGER);
+    if (!this.#isLingerOver) return;
+    const busy = new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));
+    for (const conn of this.open()) {
+      const isOver = this.#unread.has(conn) && !busy.has(keyOf(conn.remoteAddr));
+      if (isOver) this.sockets?.shutdown(conn);
+    }
   }
 
   override async closeAll(): Promise<void> {
+    clearTimeout(this.#linger);
     await super.closeAll();
     this.#flights.abandon();
   }

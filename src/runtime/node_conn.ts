@@ -12,6 +12,7 @@ import {
 } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
 import { isLeftToBun } from "./bun_node_idle.ts";
+import { LINGER } from "./last_response.ts";
 import { sayCloseAtHead, sayCloseInHeldHead } from "./node_last_response.ts";
 import { lingerOver } from "./node_linger.ts";
 import { NodeSession, type SessionDrain, type Stream } from "./node_session.ts";
@@ -60,6 +61,9 @@ export class NodeConn implements Conn {
   /** How many handlers have not settled. */
   #handlers = 0;
   #hijacked = false;
+  #isEnding = false;
+  /** When it was first found in a drain with an upload that was answered unread. */
+  #lingerStart: number | undefined;
   #session: NodeSession | undefined;
   /** It was found between two requests. */
   #isResting = false;
@@ -88,7 +92,7 @@ export class NodeConn implements Conn {
     const res = this.#response.deref();
     if (this.#closing || res?.writableFinished === false) return "active";
     const req = res?.req ?? newestRequest(this.socket);
-    if (req?.complete === false) return "active";
+    if (req?.complete === false) return this.#isLingerOver ? "idle" : "active";
     // The bytes after a request without a body are the next one. After a body it is not known
     // whose they are, and the connection counts as idle, as any between two requests does in Go.
     return this.#hasReadOn && !this.#hasBody ? "active" : "idle";
@@ -97,6 +101,14 @@ export class NodeConn implements Conn {
   /** Something has come since the newest head: more than the empty line that some send behind it. */
   get #hasReadOn(): boolean {
     return this.socket.bytesRead > this.#headEnd + EMPTY_LINE;
+  }
+
+  /** Whether a client that was answered before its upload was read has had its time, in a drain. */
+  get #isLingerOver(): boolean {
+    if (!this.#isEnding) return false;
+    const now = performance.now();
+    this.#lingerStart ??= now;
+    return now - this.#lingerStart >= LINGER;
   }
 
   request(): RequestInFlight | undefined {
@@ -206,6 +218,7 @@ export class NodeConn implements Conn {
   }
 
   startEnding(): void {
+    this.#isEnding = true;
     if (this.#session === undefined) this.startLameDuck();
     else this.#session.startEnding();
   }
@@ -236,7 +249,10 @@ export class NodeConn implements Conn {
 
   closeIdle(now: number): void {
     if (this.#session?.closeIdle(now) === false) return;
-    if (this.state() === "idle" && isLeftToBun(this.socket)) return;
+    if (this.state() === "idle" && isLeftToBun(this.socket)) {
+      // Bun does not count it as idle if a part of the body came behind the answer.
+      if (!this.#hasBody || !this.#isLingerOver) return;
+    }
     this.destroy();
   }
 
