@@ -43,8 +43,9 @@ const adopted = new WeakMap<NativeServer, Server>();
  * with TLS, too, for Deno does not tell. A request that claims a body larger than the memory of the machine
  * ends the process when its handler reads the body; {@linkcode serve} sees to that.
  *
- * If its owner closes it, it has finished when the last of its connections is gone; a server of Bun does
- * not tell. One of Node's modules can then listen again, and once it does it can be adopted anew. After a
+ * If its owner closes it, it has finished when the last of its connections is gone. A server of Bun tells
+ * of a call of its `stop()`, and not of the end of a `using` declaration. One of Node's modules can then
+ * listen again, and once it does it can be adopted anew. After a
  * shutdown it cannot listen, as Go's cannot: it is closed again, and the console says so.
  *
  * @throws {TypeError} If it is not such a server, or an option has the wrong type.

@@ -1,7 +1,7 @@
 /** Which servers that somebody else made can be driven, and by what. */
 import { refuse } from "../checks.ts";
 import type { ServeSettings } from "../options.ts";
-import { AdoptedBunDriver, type BunNativeServer, isBunServer } from "./bun_adopt.ts";
+import { AdoptedBunDriver, type BunNativeServer, isBunServer, whenStopped } from "./bun_adopt.ts";
 import { AdoptedDenoDriver, type DenoNativeServer, isDenoServer } from "./deno_adopt.ts";
 import type { Driver } from "./driver.ts";
 import { adoptNode, isNodeServer, type NodeNativeServer } from "./node_adopt.ts";
@@ -38,13 +38,11 @@ export function driverOf(
   return isDenoServer(native) ? new AdoptedDenoDriver(native) : new AdoptedBunDriver(native);
 }
 
-/**
- * Calls a function when the server has closed, before those hear of it who listen already; never for
- * one of Bun, which does not tell.
- */
+/** Calls a function when the server has closed, before those hear of it who listen already. */
 export function whenClosed(native: NativeServer, then: () => void): void {
   if (isNodeServer(native)) native.prependOnceListener("close", then);
   else if (isDenoServer(native)) native.finished.then(then, then);
+  else whenStopped(native, then);
 }
 
 /** Calls a function whenever a server of Node's modules has begun to listen, with what closes it. */

@@ -24,6 +24,20 @@ export function isBunServer(value: unknown): value is BunNativeServer {
     "pendingRequests" in value && "pendingWebSockets" in value;
 }
 
+/**
+ * Calls a function when a server has stopped that its owner has told to stop. Bun tells nobody else, and a
+ * process that nothing keeps alive would end at once, so the owner's call is listened to. That of a
+ * `using` declaration is out of reach.
+ */
+export function whenStopped(native: BunNativeServer, then: () => void): void {
+  const stop = native.stop.bind(native);
+  native.stop = (...options) => {
+    const stopped = stop(...options);
+    stopped.then(then, then);
+    return stopped;
+  };
+}
+
 /** Drives what shows how many requests it has and, with the kernel's help, its connections. */
 export class AdoptedBunDriver extends BunServeDriver {
   readonly secure: boolean;

@@ -134,8 +134,9 @@ export class RawClient {
 
   /** Ends the connection as a process that dies would. */
   vanish(): void {
-    // One whose end was sent cannot be reset any more: node would keep its handle.
-    if (this.socket.writableEnded) this.socket.destroy();
+    // One whose end was sent cannot be reset any more: node would keep its handle. One with TLS has no
+    // handle of its own to reset.
+    if (this.socket.writableEnded || "getPeerCertificate" in this.socket) this.socket.destroy();
     else this.socket.resetAndDestroy();
   }
 
