@@ -151,7 +151,7 @@ testWithManager("a restart hands the watchdog on, and does not stop the service"
     process.kill(Number(pid), "SIGTERM");
     const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
     assert(all.length > before.length + 15, "the process before has not sent it");
-    process.kill(Number(pid), "SIGTERM");
+    process.kill(Number(pid), "SIGKILL");
     await deadline(program.exit, SOON);
   });
 });
@@ -199,7 +199,7 @@ testWithManager("a stop of a process whose successor serves is none of the servi
     process.kill(Number(pid), "SIGTERM");
     const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
     assert(all.at(-2)!.startsWith("MAINPID="), JSON.stringify(all));
-    process.kill(Number(pid), "SIGTERM");
+    process.kill(Number(pid), "SIGKILL");
     await deadline(program.exit, SOON);
   });
 });
