@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { checkInteger, checkText, checkType, refuse } from "./checks.ts";
+import { printableJson } from "./printable.ts";
 import type { Addr } from "./conn.ts";
 import { SPARE_NAME_LENGTH } from "./runtime/spare_path.ts";
 
@@ -106,7 +107,7 @@ function checkPath(what: string, path: string): void {
   if (length > MAX_PATH || path.includes("\0")) {
     throw new RangeError(
       `Cannot ${what} must be of at most ${MAX_PATH} bytes, none of them 0: current value is of ` +
-        `${length} bytes, ${JSON.stringify(path)}`,
+        `${length} bytes, ${printableJson(path)}`,
     );
   }
 }
@@ -119,7 +120,7 @@ export function checkSparePath(as: string, path: string): void {
     `Cannot ${as} as 'path' must be in a folder of at most ${
       MAX_PATH - SPARE_NAME_LENGTH
     } bytes: ` +
-      `current value is of ${folder} bytes, ${JSON.stringify(path)}`,
+      `current value is of ${folder} bytes, ${printableJson(path)}`,
   );
 }
 
