@@ -5,7 +5,7 @@ import { deadline } from "@std/async";
 import type { Addr } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
 import { Ending, SOON } from "./support/ending.ts";
-import { engines, runtime } from "./support/fixture.ts";
+import { engines, pem, runtime, start } from "./support/fixture.ts";
 
 const CLIENTS = 16;
 
@@ -37,6 +37,19 @@ for (const engine of engines) {
     assertEquals(await ending.exit(), 0);
   });
 }
+
+test(`${runtime}, engine node: an idle connection outlives the 60 s of a load balancer`, async () => {
+  for (const options of [{}, pem]) {
+    const { server } = await start("node", options);
+    const client = await connect(server.addr, "cert" in options ? { alpn: "http/1.1" } : {});
+    client.write(request("/hello"));
+    const { headers } = await client.response();
+    // Without it the runtime does not close one at all.
+    if (headers["keep-alive"] !== undefined) assertEquals(headers["keep-alive"], "timeout=65");
+    await server.close();
+    await deadline(client.closed, SOON);
+  }
+});
 
 /** Resolves when nothing listens at the address any more. */
 async function refused(addr: Addr): Promise<void> {

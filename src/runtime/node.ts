@@ -33,7 +33,19 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
   return driver;
 }
 
+/**
+ * How long an idle connection stays open, in ms: longer than the 60 s of most load balancers, whose next
+ * request would cross the close. The default of node is 5 s. The other engines leave it to clients.
+ */
+const KEEP_ALIVE_TIMEOUT = 65_000;
+
 async function createServer(tls: ServeSettings["tls"]): Promise<NodeServer> {
+  const server = await createNodeServer(tls);
+  // Of both kinds of server: that of HTTP/2 has it for its connections of HTTP/1.
+  return Object.assign(server, { keepAliveTimeout: KEEP_ALIVE_TIMEOUT });
+}
+
+async function createNodeServer(tls: ServeSettings["tls"]): Promise<NodeServer> {
   if (tls === undefined) return http.createServer();
   const { createSecureServer } = await import("node:http2");
   return createSecureServer({ ...tls, allowHTTP1: true });
