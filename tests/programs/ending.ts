@@ -76,9 +76,8 @@ const plan: Plan = JSON.parse(process.argv[2]!);
 console.log(`starts: ${process.pid};`);
 const gate = Promise.withResolvers<void>();
 
-/** Resolves when the client has gone. Deno does not wait for the handler then, and warns who listens. */
-function aborted(signal: AbortSignal): Promise<unknown> {
-  if ("deno" in process.versions) return new Promise(() => {});
+/** Resolves when the client of a request has gone. */
+function clientLeft({ signal }: Request): Promise<unknown> {
   return new Promise((resolve) => signal.addEventListener("abort", resolve));
 }
 
@@ -89,7 +88,7 @@ async function handler(request: Request, { draining }: ServeInfo): Promise<Respo
   if (pathname === "/leak") setInterval(() => {}, 60_000);
   if (pathname === "/stuck" || pathname === "/leak") await new Promise(() => {});
   // A handler whose client has left stops: the drain would wait for it.
-  if (pathname === "/gate") await Promise.race([gate.promise, aborted(request.signal)]);
+  if (pathname === "/gate") await Promise.race([gate.promise, clientLeft(request)]);
   if (pathname === "/open") gate.resolve();
   if (pathname === "/fail" && plan.throwing !== undefined) fail(plan.throwing);
   if (pathname === "/close") setTimeout(() => void servers[0]!.close(), 50);

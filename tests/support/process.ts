@@ -104,7 +104,9 @@ export function commandOf(
   file: string,
   permissions: readonly string[] = ["--allow-all"],
 ): [string, ...string[]] {
-  const flags = runtime === "deno" ? ["run", "--no-check", "--no-prompt", ...permissions] : [];
+  // Without the last one Deno warns a program that listens to the signal of a request.
+  const options = ["run", "--no-check", "--no-prompt", "--unstable-no-legacy-abort"];
+  const flags = runtime === "deno" ? [...options, ...permissions] : [];
   return [process.execPath, ...flags, file];
 }
 
