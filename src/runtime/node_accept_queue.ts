@@ -36,12 +36,23 @@ export interface Accepting {
   readonly isWithinReach: boolean;
 }
 
-/** The accept queue of a server. */
-export function nodeAcceptQueue(accepting: Accepting): AcceptQueue {
-  return { ...queueOf(accepting), accepted: accepting.accepted };
+/** The accept queue of a server that is about to close. */
+export interface ClosingQueue extends AcceptQueue {
+  /**
+   * Undoes what keeps new connections back, if the socket may be open in another process as well. To be
+   * called right before the listener closes.
+   */
+  letIn?(): void;
 }
 
-type Queue = Omit<AcceptQueue, "accepted">;
+/** Returns the accept queue of a server that is about to close. New connections are kept out of it. */
+export function nodeAcceptQueue(accepting: Accepting): ClosingQueue {
+  const queue = { ...queueOf(accepting), accepted: accepting.accepted };
+  queue.holdBack?.();
+  return queue;
+}
+
+type Queue = Omit<ClosingQueue, "accepted">;
 type TcpAddr = Addr & { transport: "tcp" };
 
 const EMPTY: Queue = { waiting: () => 0 };
@@ -81,10 +92,8 @@ function nodeQueue(
   return {
     waiting,
     takeLastPlace: async () => await connects(addr) || waiting() === 0,
-    holdBack: () => {
-      handle?.listen?.(0);
-      return isWithinReach ? () => void handle?.listen?.(backlog) : undefined;
-    },
+    holdBack: () => void handle?.listen?.(0),
+    letIn: isWithinReach ? () => void handle?.listen?.(backlog) : undefined,
   };
 }
 

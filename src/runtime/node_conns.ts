@@ -6,10 +6,10 @@ import type tls from "node:tls";
 import { attempt } from "../attempt.ts";
 import type { Addr } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
-import { type AcceptQueue, takeInAcceptQueue } from "./accept_queue.ts";
+import { takeInAcceptQueue } from "./accept_queue.ts";
 import type { Driver, Engine } from "./driver.ts";
 import { LINGER } from "./last_response.ts";
-import { nodeAcceptQueue } from "./node_accept_queue.ts";
+import { type ClosingQueue, nodeAcceptQueue } from "./node_accept_queue.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./node_conn.ts";
 import { listening, localAddr } from "./node_listen.ts";
 import { type OpenConnection, socketOf } from "./node_open_conns.ts";
@@ -55,6 +55,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   #isForced = false;
   /** How many connections the server has accepted. */
   #accepted = 0;
+  /** The accept queue, once the listener is about to close. */
+  #queue: ClosingQueue | undefined;
 
   /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
   constructor(listener: net.Server, traits: NodeServerTraits) {
@@ -220,25 +222,22 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    return this.#acceptQueue().waiting();
-  }
-
-  emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    return takeInAcceptQueue(this.#acceptQueue(), force);
-  }
-
-  #acceptQueue(): AcceptQueue {
-    return nodeAcceptQueue({
+    this.#queue = nodeAcceptQueue({
       server: this.#listener,
       addr: () => this.addr,
       backlog: this.#backlog,
       accepted: () => this.#accepted,
       isWithinReach: this.#isAdopted,
     });
+    return this.#queue.waiting();
+  }
+
+  async emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    if (this.#queue !== undefined) await takeInAcceptQueue(this.#queue, force);
   }
 
   closeListeners(): Promise<void> {
-    return closeListener(this.#listener);
+    return closeListener(this.#listener, this.#queue);
   }
 
   release(): void {
@@ -288,13 +287,14 @@ function closeUnheard(listener: net.Server): void {
  * Stops accepting, and that alone: `close` of `node:http` would end idle connections as well, on
  * Node 26 even new ones, and when those end is for the poll to say.
  */
-function closeListener(listener: net.Server): Promise<void> {
+function closeListener(listener: net.Server, queue: ClosingQueue | undefined): Promise<void> {
   // Its owner would hear "close" once more.
   if (!listener.listening) return Promise.resolve();
   return new Promise((resolve, reject) => {
     listener.once("close", () => closeUnheard(listener));
     // On Bun a server of node:http is none of node:net.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
+    queue?.letIn?.();
     close.call(listener, (error) => {
       if (error !== undefined) reject(error);
     });

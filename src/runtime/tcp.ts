@@ -36,6 +36,8 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   #addr: Addr | undefined;
   /** How many connections the listener has accepted. */
   #accepted = 0;
+  /** The accept queue, once the listener is about to close. */
+  #queue: AcceptQueue | undefined;
 
   constructor(listener: net.Server, handler: TcpHandler, settings: TcpSettings) {
     super();
@@ -71,21 +73,18 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    return this.#acceptQueue().waiting();
-  }
-
-  emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    return takeInAcceptQueue(this.#acceptQueue(), force);
-  }
-
-  #acceptQueue(): AcceptQueue {
-    return nodeAcceptQueue({
+    this.#queue = nodeAcceptQueue({
       server: this.#listener,
       addr: () => this.addr,
       backlog: this.#settings.backlog,
       accepted: () => this.#accepted,
       isWithinReach: false,
     });
+    return this.#queue.waiting();
+  }
+
+  async emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    if (this.#queue !== undefined) await takeInAcceptQueue(this.#queue, force);
   }
 
   closeListeners(): Promise<void> {
