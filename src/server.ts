@@ -245,9 +245,9 @@ export class DrivenServer implements Server {
    * close. Where nobody knows whether something waits, most likely nothing does.
    */
   async #endAccepting(spareIdle: boolean): Promise<void> {
-    const waiting = this.#force.signal.aborted ? 0 : this.#driver.waitingToBeAccepted();
+    const waiting = this.#force.signal.aborted ? 0 : this.#waitingToBeAccepted();
     if (waiting === undefined) attempt(() => this.#driver.endConnections());
-    if (waiting !== 0) await this.#driver.emptyAcceptQueue(this.#force.signal);
+    if (waiting !== 0) await this.#emptyAcceptQueue();
     const closed = this.#closeListeners(spareIdle);
     if (waiting !== undefined) attempt(() => this.#driver.endConnections());
     for (const hook of this.#hooks) startHook(hook);
@@ -255,8 +255,29 @@ export class DrivenServer implements Server {
       await closed;
     } finally {
       this.#isListening = false;
-      this.#listener?.closed();
-      this.#onChange();
+      try {
+        this.#listener?.closed();
+      } finally {
+        this.#onChange();
+      }
+    }
+  }
+
+  #waitingToBeAccepted(): number | undefined {
+    try {
+      return this.#driver.waitingToBeAccepted();
+    } catch (error) {
+      complain(error);
+      return undefined;
+    }
+  }
+
+  /** Whatever becomes of those that wait, the listeners have to close. */
+  async #emptyAcceptQueue(): Promise<void> {
+    try {
+      await this.#driver.emptyAcceptQueue(this.#force.signal);
+    } catch (error) {
+      complain(error);
     }
   }
 

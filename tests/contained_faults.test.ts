@@ -91,10 +91,13 @@ class ScriptedDriver extends TableDriver<ScriptedConn> implements Driver {
   }
 
   waitingToBeAccepted(): number {
-    return 0;
+    if (this.#fails === "waitingToBeAccepted") throw fault;
+    return this.#fails === "emptyAcceptQueue" ? 1 : 0;
   }
 
-  async emptyAcceptQueue(): Promise<void> {}
+  emptyAcceptQueue(): Promise<void> {
+    return this.#fails === "" ? Promise.resolve() : Promise.reject(fault);
+  }
 
   closeListeners(): void {
     this.isListening = false;
@@ -127,7 +130,14 @@ test(`${runtime}: close() does not wait for a connection that cannot be destroye
   await deadline(new DrivenServer(driver).close(), SOON);
 });
 
-for (const fails of ["startDrain", "endConnections", "closeListeners"]) {
+const steps = [
+  "startDrain",
+  "waitingToBeAccepted",
+  "emptyAcceptQueue",
+  "endConnections",
+  "closeListeners",
+];
+for (const fails of steps) {
   test(`${runtime}: shutdown() closes the listener and runs the hooks although ${fails} of the driver throws`, async () => {
     const driver = new ScriptedDriver(fails);
     new ScriptedConn(driver);
