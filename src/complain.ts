@@ -1,4 +1,4 @@
-import { printableError } from "./printable.ts";
+import { isPrintable, printableError } from "./printable.ts";
 
 /**
  * Writes to the console what has failed. That the console fails as well, as Deno's does on a full disk
@@ -6,7 +6,7 @@ import { printableError } from "./printable.ts";
  */
 export function complain(about: unknown): void {
   try {
-    console.error(printableError(about));
+    console.error(isPrintable(about) ? about : printableError(about));
   } catch {
     // There is nowhere left to say it.
   }

@@ -23,6 +23,13 @@ export function printableError(error: unknown): string {
   return printableLines(typeof error === "string" ? error : inspect(error));
 }
 
+/** Returns whether an error, or whatever else was thrown, can be shown as it is: the console shows it better. */
+export function isPrintable(error: unknown): boolean {
+  const text = typeof error === "string" ? error : inspect(error);
+  const message = error instanceof Error ? error.message : "";
+  return !message.includes("\n") && text.split("\n").every((line) => printable(line) === line);
+}
+
 /** Returns a value as JSON that has none of these characters. They stand in its strings alone. */
 export function printableJson(value: unknown): string {
   return printable(JSON.stringify(value));
