@@ -90,6 +90,8 @@ export interface Server extends AsyncDisposable {
 /** The listening socket of a server, if that did not open it for itself. */
 export interface ServedListener {
   readonly handoff: "inherit" | "reuseport";
+  /** Whether a successor accepts what waits in the accept queue. */
+  readonly isTakenOver: boolean;
   /** To be called when the server has closed it. */
   closed(): void;
 }
@@ -245,7 +247,8 @@ export class DrivenServer implements Server {
    * close. Where nobody knows whether something waits, most likely nothing does.
    */
   async #endAccepting(spareIdle: boolean): Promise<void> {
-    const waiting = this.#force.signal.aborted ? 0 : this.#waitingToBeAccepted();
+    const isLeft = this.#force.signal.aborted || this.#listener?.isTakenOver === true;
+    const waiting = isLeft ? 0 : this.#waitingToBeAccepted();
     if (waiting === undefined) attempt(() => this.#driver.endConnections());
     if (waiting !== 0) await this.#emptyAcceptQueue();
     const closed = this.#closeListeners(spareIdle);

@@ -26,9 +26,7 @@ export function closingQueue(addr: Addr, accepted: () => number, shared?: number
     return { waiting: () => undefined, accepted };
   }
   const waiting = () => kernel.waitingToBeAccepted(listener);
-  if (shared !== undefined) {
-    return { waiting, accepted, holdBack: () => kernel.holdBackHandshakes(listener) };
-  }
+  if (shared !== undefined) return { waiting, accepted };
   kernel.holdBackHandshakes(listener);
   return { waiting, accepted, close: () => void kernel.closeBehindItsOwner(listener) };
 }

@@ -72,9 +72,9 @@ function queueOf(accepting: Accepting): Queue {
   return isBound(key) && !cluster.isWorker ? queue : { waiting: queue.waiting };
 }
 
-/** Whether a server has bound its socket itself. One of `node:http` on Bun cannot do otherwise. */
+/** Whether a server of `node:net` has bound its socket itself. On Bun there is no key for a descriptor. */
 function isBound(key: string | undefined): boolean {
-  return key === undefined ? "bun" in process.versions : /^[46]:/.test(key);
+  return key !== undefined && /^[46]:/.test(key);
 }
 
 /**

@@ -161,6 +161,11 @@ export class SharedListener implements Listener {
     return this.#fd;
   }
 
+  /** The successor has the same accept queue. With SO_REUSEPORT, this one was empty before the drain began. */
+  get isTakenOver(): boolean {
+    return succeeded;
+  }
+
   /** Whether a server can still have it. */
   get isFree(): boolean {
     return this.#state === "open" && this.#start === undefined;
