@@ -42,6 +42,7 @@ class BunDriver extends BunServeDriver {
     this.#standIn = settings.socket && new StandIn(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
+      addrOf,
       (server) => void server.stop(true),
     );
     if (this.#standIn !== undefined) {
@@ -49,7 +50,10 @@ class BunDriver extends BunServeDriver {
       this.addr = settings.socket!;
     } else {
       const before = this.#connectionsAt(settings.listen);
-      const { made, fd } = this.#opening(() => this.#serve(handler, settings));
+      const { made, fd } = this.#opening(
+        () => this.#serve(handler, settings),
+        settings.listen,
+      );
       this.server = made;
       this.addr = addrOf(this.server, settings.listen);
       this.#setBacklog(fd, settings.backlog);
@@ -64,8 +68,12 @@ class BunDriver extends BunServeDriver {
     return listener;
   }
 
-  #opening(open: () => BunServer): { made: BunServer; fd: number | undefined } {
-    return this.kernel?.opening(open) ?? { made: open(), fd: undefined };
+  #opening(open: () => BunServer, asked: Addr): { made: BunServer; fd: number | undefined } {
+    return this.kernel?.opening(
+      open,
+      (server) => addrOf(server, asked),
+      (server) => void server.stop(true),
+    ) ?? { made: open(), fd: undefined };
   }
 
   /** What is there before a server listens is not its own. */

@@ -3,15 +3,24 @@ import process from "node:process";
 import { deno } from "./deno_types.ts";
 import { readVariable } from "./environment.ts";
 
+/** The folder this process was in when this module was loaded, before it may have gone elsewhere. */
+const folder = folderNow();
+
 /**
- * The folder this process is in, by the path by which it came there, if the shell has told. Not
- * known on Deno without the permission to read it.
+ * The folder this process was started in, by the path by which it came there, if the shell has told.
+ * Not known on Deno without the permission to read it, or where it has been removed.
  */
-export function currentFolder(): string | undefined {
+export function startFolder(): string | undefined {
   const path = readVariable("PWD");
-  if (!mayRead(path)) return undefined;
-  const folder = process.cwd();
-  return path !== undefined && isPathOf(folder, path) ? path : folder;
+  return folder !== undefined && path !== undefined && isPathOf(folder, path) ? path : folder;
+}
+
+function folderNow(): string | undefined {
+  try {
+    return mayRead() ? process.cwd() : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function isPathOf(folder: string, path: string): boolean {
@@ -23,7 +32,7 @@ function isPathOf(folder: string, path: string): boolean {
 }
 
 /** Asked without asking the user. */
-function mayRead(path: string | undefined): boolean {
+function mayRead(): boolean {
   if (!("deno" in process.versions)) return true;
-  return deno().permissions.querySync({ name: "read", path }).state === "granted";
+  return deno().permissions.querySync({ name: "read", path: "." }).state === "granted";
 }

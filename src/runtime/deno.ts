@@ -41,6 +41,7 @@ export function startDeno(handler: Handler, settings: ServeSettings): Driver {
   const standIn = new StandIn(
     settings.socket,
     (where) => listen({ ...settings, listen: where, reusePort: false }),
+    ({ addr }) => addrOf(addr),
     (listener) => listener.close(),
   );
   return new DenoDriver(hosting, [standIn.listener], standIn);

@@ -62,6 +62,7 @@ class DenoServeDriver implements Driver {
     this.#standIn = settings.socket && new StandIn(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
+      ({ addr }) => addrOf(addr),
       (server) => void server.shutdown(),
     );
     this.#server = this.#standIn?.listener ?? this.#serve(handler, settings);

@@ -1,8 +1,9 @@
 import { closeSync } from "node:fs";
 import process from "node:process";
 import type { Addr } from "../conn.ts";
+import { isBoundTo } from "./bound_address.ts";
 import { bun } from "./bun_types.ts";
-import { deno } from "./deno_types.ts";
+import { addrOf, deno } from "./deno_types.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
 import { listenError } from "./listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets, Steering } from "./sockets.ts";
@@ -25,7 +26,11 @@ export class FfiSockets implements Sockets {
   }
 
   open(listen: Addr, { backlog, reusePort }: OpenOptions): ListeningSocket {
-    const { made: close, fd: own } = this.#kernel.opening(() => listenNatively(listen, reusePort));
+    const { made, fd: own } = this.#kernel.opening(
+      () => listenNatively(listen, reusePort),
+      ({ addr }) => addr,
+      ({ close }) => close(),
+    );
     try {
       if (own === undefined) throw new Error("The new socket is not among those of this process");
       const fd = this.#kernel.duplicate(own, STDIO);
@@ -35,12 +40,20 @@ export class FfiSockets implements Sockets {
       return { fd, addr };
     } finally {
       // Before the event loop turns: nothing has been accepted on it.
-      close();
+      made.close();
     }
   }
 
   addressOf(fd: number): Addr | undefined {
     return this.#kernel.listening().has(fd) ? this.#kernel.addressOf(fd) : undefined;
+  }
+
+  listensAt(fd: number, addr: Addr): boolean {
+    return isBoundTo(this.addressOf(fd), addr);
+  }
+
+  isPipe(fd: number): boolean {
+    return this.#kernel.isPipe(fd);
   }
 
   isOpen(fd: number): boolean {
@@ -94,31 +107,38 @@ function closeDuplicate(fd: number): void {
   }
 }
 
-/** Returns what closes it. */
-function listenNatively(listen: Addr, reusePort: boolean): () => void {
+/** A listener of the runtime's own. */
+interface NativeListener {
+  /** Where it is bound: of a unix socket, the spare path. */
+  readonly addr: Addr;
+  close(): void;
+}
+
+function listenNatively(listen: Addr, reusePort: boolean): NativeListener {
   const listenAt = "deno" in process.versions ? listenOnDeno : listenOnBun;
   try {
     if (listen.transport === "tcp") return listenAt(listen, reusePort);
     return atSparePath(
       listen.path,
       (path) => listenAt({ transport: "unix", path }, reusePort),
-      (close) => close(),
+      (listener) => listener.close(),
     );
   } catch (error) {
     throw listenError(listen, error);
   }
 }
 
-function listenOnDeno(listen: Addr, reusePort: boolean): () => void {
+function listenOnDeno(listen: Addr, reusePort: boolean): NativeListener {
   const listener = deno().listen(listen.transport === "unix" ? listen : { ...listen, reusePort });
-  return () => listener.close();
+  return { addr: addrOf(listener.addr), close: () => listener.close() };
 }
 
-function listenOnBun(listen: Addr, reusePort: boolean): () => void {
+function listenOnBun(listen: Addr, reusePort: boolean): NativeListener {
   const where = listen.transport === "unix"
     ? { unix: listen.path }
     : { hostname: listen.hostname, port: listen.port, reusePort };
   // Bun wants to know what becomes of the data of connections, of which there will be none.
   const listener = bun().listen({ ...where, socket: { data() {} } });
-  return () => listener.stop(true);
+  const addr = listen.transport === "unix" ? listen : { ...listen, port: listener.port };
+  return { addr, close: () => listener.stop(true) };
 }

@@ -26,8 +26,10 @@ export interface KernelConn {
 
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SOL_SOCKET = 1;
+const SO_TYPE = 3;
 const SO_KEEPALIVE = 9;
 const SO_ACCEPTCONN = 30;
+const SO_DOMAIN = 39;
 const SO_COOKIE = 57;
 const IPPROTO_TCP = 6;
 const TCP_KEEPIDLE = 4;
@@ -53,6 +55,9 @@ const INFO_STATE = 0;
 const INFO_LAST_DATA_RECV = 52;
 const INFO_BYTES_RECEIVED = 128;
 const INFO_SIZE = 136;
+
+/** How often a listener is opened that another thread has opened one beside. */
+const OPEN_ATTEMPTS = 10;
 
 /** The size of the largest address, that of a unix socket. */
 const NAME_SIZE = 110;
@@ -80,14 +85,21 @@ export class KernelSockets {
     };
   }
 
-  /** The descriptors that listen. */
+  /** The descriptors that listen for streams. */
   listening(): Set<number> {
-    const value = new Uint8Array(4);
     return new Set(
       descriptors(this.#libc).filter((fd) =>
-        this.#libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, size(4)) === 0 && value[0] === 1
+        this.#option(fd, SOL_SOCKET, SO_ACCEPTCONN) === 1 &&
+        this.#option(fd, SOL_SOCKET, SO_TYPE) === SOCK_STREAM
       ),
     );
+  }
+
+  /** Whether a descriptor is what the runtimes make for a pipe: one of two unix sockets, connected. */
+  isPipe(fd: number): boolean {
+    return this.#option(fd, SOL_SOCKET, SO_DOMAIN) === AF_UNIX &&
+      this.#option(fd, SOL_SOCKET, SO_TYPE) === SOCK_STREAM &&
+      this.#libc.getpeername(fd, new Uint8Array(NAME_SIZE), size(NAME_SIZE)) === 0;
   }
 
   /** The descriptors that listen at an address: of the whole process, workers included. */
@@ -169,12 +181,32 @@ export class KernelSockets {
     return new DataView(value.buffer).getInt32(0, true);
   }
 
-  /** Runs what opens a listener, and finds the descriptor that it has opened. */
-  opening<T>(open: () => T): { made: T; fd: number | undefined } {
-    const before = this.listening();
-    const made = open();
-    const [fd] = this.listening().difference(before);
-    return { made, fd };
+  /**
+   * Runs what opens a listener, and finds the descriptor that it has opened, at the address that
+   * `addressOf` tells. Threads share their descriptors: if another has opened a listener at the same
+   * address meanwhile, this one is closed, and opened once more.
+   */
+  opening<T>(
+    open: () => T,
+    addressOf: (made: T) => Addr,
+    close: (made: T) => void,
+  ): { made: T; fd: number | undefined } {
+    for (let attempt = 1;; attempt++) {
+      const before = new Set(this.#listeners().keys());
+      const made = open();
+      const addr = addressOf(made);
+      const found = [...this.#listeners()].filter(([cookie, fd]) =>
+        !before.has(cookie) && isOpenedAt(this.addressOf(fd), addr)
+      );
+      const [[, fd] = []] = found;
+      if (found.length <= 1 || attempt === OPEN_ATTEMPTS) return { made, fd };
+      close(made);
+    }
+  }
+
+  /** The listening sockets of the process, by their cookies: a number may be another's soon. */
+  #listeners(): Map<bigint, number> {
+    return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
   }
 
   /** Whether {@linkcode KernelSockets.graft} can work on the listener of a runtime. */
@@ -269,14 +301,13 @@ export class KernelSockets {
     this.#libc.fcntl(fd, F_SETFL, this.#libc.fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
   }
 
-  /** The address that a socket is bound to, or undefined if it is no socket. */
+  /** The address that a socket is bound to, or undefined if it is no socket, or of another family. */
   addressOf(fd: number): Addr | undefined {
     const name = new Uint8Array(NAME_SIZE);
     if (this.#libc.getsockname(fd, name, size(NAME_SIZE)) !== 0) return undefined;
-    if (familyOf(name) !== AF_UNIX) {
-      return { transport: "tcp", hostname: hostOf(name), port: portOf(name) };
-    }
-    return { transport: "unix", path: pathOf(name) };
+    if (familyOf(name) === AF_UNIX) return { transport: "unix", path: pathOf(name) };
+    if (familyOf(name) !== AF_INET && familyOf(name) !== AF_INET6) return undefined;
+    return { transport: "tcp", hostname: hostOf(name), port: portOf(name) };
   }
 
   /** The connections of this process that a listener at an address has accepted. */
@@ -344,6 +375,13 @@ export function isAt(local: Addr, listener: Addr): boolean {
   const { hostname, port } = listener;
   const isAny = hostname === "0.0.0.0" || hostname === "::" || isIP(hostname) === 0;
   return local.port === port && (isAny || local.hostname === hostname);
+}
+
+/** Whether a listener can be the one that was opened at an address. A runtime may tell its host otherwise. */
+function isOpenedAt(bound: Addr | undefined, addr: Addr): boolean {
+  return bound?.transport === "tcp" && addr.transport === "tcp"
+    ? bound.port === addr.port
+    : bound?.transport === "unix" && addr.transport === "unix" && bound.path === addr.path;
 }
 
 function familyOf(name: Uint8Array): number {

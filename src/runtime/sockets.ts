@@ -27,6 +27,10 @@ export interface Sockets {
   open(listen: Addr, options: OpenOptions): ListeningSocket | Promise<ListeningSocket>;
   /** Where the socket of a descriptor is bound, or undefined if it is no socket that listens. */
   addressOf(fd: number): Addr | undefined;
+  /** Whether the descriptor is a socket of streams that listens at the address. */
+  listensAt(fd: number, addr: Addr): boolean;
+  /** Whether the descriptor is one end of a pipe, and can be written to. */
+  isPipe(fd: number): boolean;
   /** Whether the descriptor is still that of a socket which was opened or inherited. */
   isOpen(fd: number): boolean;
   /** Closes one that no server accepts on. */

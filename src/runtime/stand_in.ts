@@ -16,12 +16,24 @@ export class StandIn<T> {
   readonly #kernel: KernelSockets;
   readonly #fd: number;
 
-  /** `listen` opens it at an address, and `close` undoes that where grafting cannot work. */
-  constructor(socket: Addr, listen: (where: Addr) => T, close: (listener: T) => void) {
+  /**
+   * `listen` opens it at an address, `addressOf` tells where it is then, and `close` undoes it where
+   * grafting cannot work.
+   */
+  constructor(
+    socket: Addr,
+    listen: (where: Addr) => T,
+    addressOf: (listener: T, where: Addr) => Addr,
+    close: (listener: T) => void,
+  ) {
     const kernel = openKernelSockets();
     if (kernel === undefined) throw new NotGraftableError("The kernel cannot be asked for sockets");
     const where = placeFor(socket);
-    const { made, fd } = kernel.opening(() => hold(where, listen));
+    const { made, fd } = kernel.opening(
+      () => hold(where, listen),
+      (listener) => addressOf(listener, where),
+      close,
+    );
     if (where.transport === "unix") rmSync(where.path, { force: true });
     if (fd === undefined || !kernel.isGraftable(fd)) {
       close(made);

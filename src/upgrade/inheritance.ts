@@ -1,60 +1,116 @@
-/** What this process has inherited, and who left it. */
+/**
+ * What this process has inherited, and who left it. The environment is read when it is first asked
+ * for: by `listen`, a `serve` of any kind, `graceful` or an `Upgrader`.
+ */
+import process from "node:process";
 import type { Addr } from "../conn.ts";
-import { sockets } from "../runtime/sockets.ts";
-import { type Heirloom, takeActivation, takeWill, type Will } from "./environment.ts";
+import { isRunning } from "../runtime/processes.ts";
+import { type Sockets, sockets } from "../runtime/sockets.ts";
+import {
+  type Heirloom,
+  ignore,
+  readActivation,
+  readWill,
+  removeActivation,
+  removeWill,
+  WILL,
+  type Will,
+} from "./environment.ts";
+
+let inheritance: { readonly will: Will | undefined; readonly unclaimed: Set<Heirloom> } | undefined;
+
+/** What the predecessor left, or a supervisor has opened, and nothing has asked for yet. */
+function inherited(): NonNullable<typeof inheritance> {
+  if (inheritance === undefined) {
+    const will = acceptWill();
+    inheritance = { will, unclaimed: new Set(will?.listeners ?? activated()) };
+  }
+  return inheritance;
+}
 
 /**
- * What the predecessor left, if this process is to replace one. Taken before this process can start
- * another, which would inherit it in turn.
+ * Takes over what the predecessor left, if this process is to replace one. What it says is believed
+ * when all of it is so, and before that no descriptor is touched. From then on they are this process's
+ * own, which what it starts does not inherit.
  */
-const will = takeWill();
-for (const { fd } of will?.listeners ?? []) sockets().own(fd);
-if (will !== undefined) sockets().own(will.ready);
+function acceptWill(): Will | undefined {
+  const will = readWill();
+  if (will === undefined) return undefined;
+  // What may throw comes first: the next to ask is to hear of it as well.
+  const own = sockets();
+  const obstacle = obstacleTo(will, own);
+  removeWill();
+  if (obstacle !== undefined) {
+    ignore(WILL, obstacle, JSON.stringify(will));
+    return undefined;
+  }
+  for (const { fd } of will.listeners) own.own(fd);
+  own.own(will.ready);
+  return will;
+}
 
-let unclaimed: Set<Heirloom> | undefined;
+/** Whether a process has started this one: it is the parent, or was until it ended. */
+function isParent(pid: number): boolean {
+  return process.ppid === pid || !isRunning(pid);
+}
 
-/** The inherited listeners that nothing has asked for yet. */
-function inherited(): Set<Heirloom> {
-  unclaimed ??= new Set(will?.listeners ?? activated());
-  return unclaimed;
+/** Why the variable is not meant for this process, or no longer true. */
+function obstacleTo({ pid, ready, listeners }: Will, own: Sockets): string | undefined {
+  if (!isParent(pid)) return `is of process ${pid}, which has not started this one`;
+  if (!own.isPipe(ready)) return `names ${ready} for a pipe, which it is not`;
+  const wrong = listeners.find(({ fd, addr }) => !own.listensAt(fd, addr));
+  return wrong && `names ${wrong.fd} for a socket that listens at its address, which it is not`;
 }
 
 /** The sockets that a supervisor opened. Their files are its own, too. */
 function activated(): Heirloom[] {
-  return takeActivation().flatMap(({ fd, name }) => {
-    const addr = sockets().addressOf(fd);
-    sockets().own(fd);
-    return addr === undefined
-      ? []
-      : [{ fd, addr, asked: addr, handoff: "inherit" as const, name, unlink: false }];
+  const passed = readActivation();
+  if (passed.length === 0) return [];
+  const own = sockets();
+  removeActivation();
+  const others: number[] = [];
+  const listeners = passed.flatMap(({ fd, name }) => {
+    const addr = own.addressOf(fd);
+    if (addr === undefined) {
+      others.push(fd);
+      return [];
+    }
+    own.own(fd);
+    return [{ fd, addr, asked: addr, handoff: "inherit" as const, name, unlink: false }];
   });
+  if (others.length > 0) {
+    ignore("LISTEN_FDS", "is of some that do not listen for streams", others.join(" "));
+  }
+  return listeners;
 }
 
 /** Whom this process is to replace, and how it says that it can. */
 export function predecessor(): Pick<Will, "pid" | "ready"> | undefined {
-  return will;
+  return inherited().will;
 }
 
 /** The inherited listener of a name or for an address, if there is one; each is given away once. */
 export function claim(asked: Addr, name: string | undefined): Heirloom | undefined {
-  const listeners = [...inherited()];
+  const { unclaimed } = inherited();
+  const listeners = [...unclaimed];
   const found = listeners.find((heirloom) => name !== undefined && heirloom.name === name) ??
     listeners.find((heirloom) => same(heirloom.asked, asked)) ??
     listeners.find(({ addr }) => covers(addr, asked));
-  if (found !== undefined) inherited().delete(found);
+  if (found !== undefined) unclaimed.delete(found);
   return found;
 }
 
 /** Undoes a {@linkcode claim}. */
 export function giveBack(heirloom: Heirloom): void {
-  inherited().add(heirloom);
+  inherited().unclaimed.add(heirloom);
 }
 
 /** The listeners of the predecessor that nothing has asked for: taken by the caller. */
 export function takeUnclaimed(): Heirloom[] {
+  const { will, unclaimed } = inherited();
   if (will === undefined) return [];
-  const left = [...inherited()];
-  inherited().clear();
+  const left = [...unclaimed];
+  unclaimed.clear();
   return left;
 }
 

@@ -9,8 +9,9 @@ import { sockets } from "../runtime/sockets.ts";
 import { writeWill } from "./environment.ts";
 import type { SharedListener } from "./listener.ts";
 
-/** What a successor writes when it is ready. */
+/** What a successor writes when it is ready: one line, with which its writing begins. */
 export const READY = "ready\n";
+
 /** The descriptors of a new process behind those of its console: where it says that it is ready … */
 const READY_FD = 3;
 /** … and the listeners. */
@@ -123,8 +124,12 @@ async function ready(
   });
   let said = "";
   pipe?.on("data", (chunk: unknown) => {
-    said += String(chunk);
-    if (said.includes(READY)) resolve();
+    // No more is kept than the line has.
+    said = (said + String(chunk)).slice(0, READY.length);
+    if (said === READY) resolve();
+    else if (!READY.startsWith(said)) {
+      giveUp(`The new process wrote ${JSON.stringify(said)} to the pipe on which it says "ready"`);
+    }
   });
   // It ends with the process, of which the exit tells more.
   pipe?.on("error", () => {});

@@ -5,7 +5,7 @@ import { checkMilliseconds } from "../checks.ts";
 import { complain } from "../complain.ts";
 import { notify, notifyReloading } from "../process/notify.ts";
 import { commandLine } from "../runtime/command_line.ts";
-import { currentFolder } from "../runtime/current_folder.ts";
+import { startFolder } from "../runtime/current_folder.ts";
 import { isRunning } from "../runtime/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Will } from "./environment.ts";
@@ -53,9 +53,6 @@ export function upgraderOfProcess(): Upgrader {
   return own ?? new Upgrader();
 }
 
-/** Where this process was started, before it may have gone somewhere else. */
-const startFolder = currentFolder();
-
 /**
  * Replaces this process by a new one that takes over its listeners, as Cloudflare's tableflip does:
  *
@@ -93,6 +90,8 @@ export class Upgrader {
    */
   readonly exit: Promise<number>;
   readonly #options: UpgraderOptions;
+  /** Where this process was started. */
+  readonly #folder: string | undefined = startFolder();
   readonly #exit: (pid: number) => void;
   readonly #stopped = new AbortController();
   #state: "starting" | "ready" | "upgrading" | "succeeded" = "starting";
@@ -113,6 +112,8 @@ export class Upgrader {
         "Cannot make an Upgrader: this process has one, as graceful makes one",
       );
     }
+    // From here on what this process starts inherits nothing that was left to it.
+    predecessor();
     own = this;
     this.#options = options;
     const { promise, resolve } = Promise.withResolvers<number>();
@@ -200,7 +201,7 @@ export class Upgrader {
       const listeners = openListeners();
       const pid = await startSuccessor(listeners, {
         command: this.#options.command ?? commandLine(),
-        cwd: this.#options.cwd ?? startFolder,
+        cwd: this.#options.cwd ?? this.#folder,
         readyTimeout: this.#options.readyTimeout ?? 60_000,
         signal: this.#stopped.signal,
       });
@@ -247,15 +248,24 @@ function checkUpgrader({ command, cwd, pidFile, readyTimeout }: UpgraderOptions)
   for (const [name, value] of Object.entries({ cwd, pidFile })) {
     if (value === undefined || (typeof value === "string" && value !== "")) continue;
     throw new TypeError(
-      `Cannot upgrade as '${name}' must be a string that is not empty: current value is ${value}`,
+      `Cannot upgrade as '${name}' must be a string that is not empty: current value is ${
+        shown(value)
+      }`,
     );
   }
   const isCommand = Array.isArray(command) && command.length > 0 &&
     command.every((word) => typeof word === "string");
   if (command === undefined || isCommand) return;
   throw new TypeError(
-    `Cannot upgrade as 'command' must be a program and its arguments: current value is ${command}`,
+    `Cannot upgrade as 'command' must be a program and its arguments: current value is ${
+      shown(command)
+    }`,
   );
+}
+
+/** On one line, whatever is in it. */
+function shown(value: unknown): string {
+  return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
 /** Whether the process that started this one is still there. */
