@@ -60,8 +60,10 @@ export function readWill(): Will | undefined {
   const text = readVariable(WILL);
   if (text === undefined) return undefined;
   const will = willOf(parsed(text));
-  if (will === undefined) ignore(WILL, "is not what another process of this module sets", text);
-  return will;
+  if (will !== undefined) return will;
+  ignore(WILL, "is not what another process of this module sets", text);
+  removeWill();
+  return undefined;
 }
 
 /** Removes the variable once it is read: it is not meant for what this process starts. */
