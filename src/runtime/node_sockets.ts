@@ -22,7 +22,7 @@ import type { ListeningSocket, OpenOptions, Sockets } from "./sockets.ts";
 import { atSparePath } from "./spare_path.ts";
 
 /** What node keeps of a socket: not in its types, but what its own `cluster` is made with. */
-interface Handle {
+export interface Handle {
   readonly fd: number;
   close(): void;
   getsockname?(out: { address?: string; port?: number }): number;
@@ -34,6 +34,21 @@ type CreateHandle = (
   fd: undefined,
   flags: number,
 ) => Handle | number;
+
+/** Handles that no server has, by the numbers of their descriptors. */
+const free = new Map<number, Handle>();
+
+/**
+ * Takes the handle of a descriptor that was opened here, for a server to listen with. With the number
+ * alone the server would make a second handle, and each of the two would close the number: the other
+ * one when its thread ends, which may be a Worker, and the number that of something else by then.
+ */
+export function takeHandle(fd: number): Handle | undefined {
+  const handle = free.get(fd);
+  free.delete(fd);
+  // One that was closed has no descriptor.
+  return handle?.fd === fd ? handle : undefined;
+}
 
 /** The state of a listening socket in `/proc/net/tcp`. */
 const LISTEN = "0A";
@@ -72,6 +87,7 @@ export class NodeSockets implements Sockets {
         : await bindTcp(listen.hostname, listen.port, reusePort ? UV_TCP_REUSEPORT : 0);
       const addr = listen.transport === "unix" ? listen : nameOf(handle);
       this.#opened.set(handle.fd, { handle, link: linkOf(handle.fd) });
+      free.set(handle.fd, handle);
       return { fd: handle.fd, addr };
     } catch (error) {
       throw listenError(listen, error);
@@ -105,6 +121,7 @@ export class NodeSockets implements Sockets {
   close(fd: number): void {
     const opened = this.#opened.get(fd);
     this.#opened.delete(fd);
+    free.delete(fd);
     if (opened === undefined) return closeSync(fd);
     // A server that had its number may have closed it, and something else have it by now; one that
     // listens has a server.
