@@ -63,6 +63,22 @@ for (const [mishap, message] of Object.entries(mishaps)) {
   });
 }
 
+const lines: Record<string, string> = {
+  "another text with the word": "echo 'database already' >&3",
+  "a line before it": "printf 'starting\\nready\\n' >&3",
+  "a text without an end": "yes ready | tr -d '\\n' >&3",
+};
+
+for (const [what, command] of Object.entries(lines)) {
+  test(`${runtime}: a successor that writes ${what} is not ready`, async () => {
+    const upgrader = { readyTimeout: 30_000, command: ["sh", "-c", `${command}; sleep 30`] };
+    const service = await Service.start({ servers, upgrader });
+    await failToRestart(service, /UpgradeError: The new process wrote ".*" to the pipe/);
+    assertEquals(await service.end(), 0);
+    await service.gone();
+  });
+}
+
 test(`${runtime}: a successor that cannot be started harms nobody`, async () => {
   const command = ["/nonexistent/program"];
   const service = await Service.start({ servers, upgrader: { command } });
