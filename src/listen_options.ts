@@ -31,7 +31,8 @@ export interface Listener {
   /**
    * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net` (on Bun of
    * `node:net` alone). The server owns it from then on, and accepts from then on: call its `listen`
-   * last, when the program can serve.
+   * last, when the program can serve. In a Worker of Node it throws an `UpgradeError`, for there only
+   * `serve` can have it.
    */
   readonly fd: number;
   /** Whether it was inherited: from the process before this one, or from systemd. */

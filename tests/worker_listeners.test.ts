@@ -21,6 +21,11 @@ if (process.platform === "linux") {
       const program = run("worker_end.ts", args);
       assertEquals(await deadline(program.exit, SOON), 0);
       assertStringIncludes(program.output, "closed: 0;");
+      if (runtime !== "node") return;
+      assertStringIncludes(
+        program.output,
+        "refused: UpgradeError: Cannot lend a listening socket as",
+      );
     });
   }
 }

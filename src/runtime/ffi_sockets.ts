@@ -60,6 +60,10 @@ export class FfiSockets implements Sockets {
     return this.#kernel.listening().has(fd);
   }
 
+  lend(fd: number): number {
+    return fd;
+  }
+
   close(fd: number): void {
     // A server that had its number may have closed it, and something else have it by now.
     if (this.isOpen(fd)) this.#kernel.close(fd);

@@ -14,6 +14,7 @@ import { lookup } from "node:dns/promises";
 import net from "node:net";
 import process from "node:process";
 import { getSystemErrorName } from "node:util";
+import { isMainThread, threadId } from "node:worker_threads";
 import type { Addr } from "../conn.ts";
 import { UpgradeError } from "../errors.ts";
 import { isBoundTo } from "./bound_address.ts";
@@ -116,6 +117,15 @@ export class NodeSockets implements Sockets {
   isOpen(fd: number): boolean {
     const opened = this.#opened.get(fd);
     return opened === undefined ? this.addressOf(fd) !== undefined : linkOf(fd) === opened.link;
+  }
+
+  /** The end of a Worker closes its handles, also one whose descriptor a server has closed before. */
+  lend(fd: number): number {
+    if (isMainThread || !free.has(fd)) return fd;
+    throw new UpgradeError(
+      "Cannot lend a listening socket as the thread must be the main one on Node, for a Worker closes its " +
+        `descriptors once more when it ends: current thread is ${threadId}`,
+    );
   }
 
   close(fd: number): void {

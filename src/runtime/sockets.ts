@@ -33,6 +33,12 @@ export interface Sockets {
   isPipe(fd: number): boolean;
   /** Whether the descriptor is still that of a socket which was opened or inherited. */
   isOpen(fd: number): boolean;
+  /**
+   * To be called before a server that somebody else made gets a descriptor that was opened here. Returns it.
+   *
+   * @throws {UpgradeError} If the descriptor would be closed twice.
+   */
+  lend(fd: number): number;
   /** Closes one that no server accepts on. */
   close(fd: number): void;
   /**

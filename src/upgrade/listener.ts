@@ -158,7 +158,7 @@ export class SharedListener implements Listener {
   }
 
   get fd(): number {
-    return this.#fd;
+    return sockets().lend(this.#fd);
   }
 
   /** The successor has the same accept queue. With SO_REUSEPORT, this one was empty before the drain began. */

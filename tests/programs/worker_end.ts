@@ -5,7 +5,7 @@
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { serve, serveTcp } from "../../mod.ts";
+import { listen, serve, serveTcp } from "../../mod.ts";
 
 /** More than a Worker has descriptors. */
 const FILES = 40;
@@ -38,6 +38,15 @@ if (isMainThread) {
     ...typeof workerData === "string" ? [] : [await serveTcp(() => {}, options)],
   ];
   for (const server of servers) await server.close();
+  const listener = await listen(where);
+  if (!("deno" in process.versions || "bun" in process.versions)) {
+    try {
+      console.log(`lent: ${listener.fd};`);
+    } catch (error) {
+      console.log(`refused: ${error};`);
+    }
+  }
+  listener.close();
   parentPort!.once("message", () => process.exit());
   parentPort!.postMessage("closed");
 }
