@@ -51,7 +51,11 @@ for (const engine of engines) {
   for (const kind of ["tcp", "unix", "tls"] as const) {
     test(`${engine} on ${runtime}: ${kind} connections that wait in the accept queue are served`, async () => {
       const server = await serve(() => new Response("hello"), { engine, ...kinds[kind]() });
-      assertEquals(await answeredAtShutdown(server, kind), WAITING);
+      const answered = await answeredAtShutdown(server, kind);
+      // Deno's own graceful stop ends a connection whose handshake is not done.
+      if (engine === "deno-serve" && kind === "tls") {
+        assert(answered < WAITING, "this exception is no more");
+      } else assertEquals(answered, WAITING);
     });
   }
 }

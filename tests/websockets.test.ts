@@ -277,8 +277,8 @@ test(`${runtime}: socket.io: a long poll is answered at SIGTERM, and the exit co
   assertEquals(await ask(request(`POST ${session}`, "Content-Length: 2") + "40"), "ok");
   assertMatch(await ask(request(session)), /^40\{/);
   poller.write(request(session));
-  // Answered after the poll has come.
-  assertEquals(await ask(request("/")), "hello");
+  // The poll comes over another connection, which is read within these turns of the event loop.
+  for (let i = 0; i < 5; i++) assertEquals(await ask(request("/")), "hello");
   assertMatch(await drainOf(program), /1 active/);
   const { status, headers, body } = await deadline(poller.response(), SOON);
   // The packet that closes.
