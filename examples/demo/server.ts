@@ -37,4 +37,5 @@ const server = await serve((request, info) => {
   return route?.(request, info) ?? new Response("Not Found", { status: 404 });
 }, { hostname: "127.0.0.1", port: 0 });
 console.log(server.url);
-await graceful(server, { timeout: 3_000 });
+// Idle connections close at once, as for a Ctrl-C on a terminal: somebody is looking on.
+await graceful(server, { timeout: 3_000, idleGrace: 0 });
