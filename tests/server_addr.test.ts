@@ -3,8 +3,8 @@ import { test } from "node:test";
 import http from "node:http";
 import type net from "node:net";
 import { join } from "node:path";
-import { assert, assertEquals } from "@std/assert";
-import { type Addr, adopt, serve, type ServeOptions, serveTcp } from "../mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type Addr, adopt, graceful, serve, type ServeOptions, serveTcp } from "../mod.ts";
 import { engines, runtime, temporaryFolder } from "./support/fixture.ts";
 
 const local = { port: 0, hostname: "127.0.0.1" } as const;
@@ -49,3 +49,20 @@ for (const order of ["before", "after"] as const) {
     assertEquals(server.addr, { transport: "tcp", hostname: "127.0.0.1", port });
   });
 }
+
+test(`${runtime}: a server that has never listened has no address, and says so`, async () => {
+  const message = "Cannot tell where the server listens: it has not listened yet";
+  const server = adopt(http.createServer());
+  const reads: (() => unknown)[] = [
+    () => server.addr,
+    () => server.url,
+    () => graceful(server, { upgradeOn: "SIGHUP", exit: false }),
+  ];
+  for (const read of reads) await assertRejects(() => Promise.resolve().then(read), Error, message);
+  const { cause } = await graceful(server, {
+    signal: AbortSignal.abort("the test"),
+    exit: false,
+    log: false,
+  });
+  assertEquals(cause, "aborted");
+});

@@ -65,7 +65,9 @@ function listenWith(listener: net.Server, handle: Handle, backlog: number | unde
 /** Where it listens. */
 export function localAddr(listener: net.Server): Addr {
   const address = listener.address();
-  if (address === null) throw new Error("The server does not listen");
+  if (address === null) {
+    throw new Error("Cannot tell where the server listens: it has not listened yet");
+  }
   return typeof address === "string"
     ? { transport: "unix", path: address }
     : { transport: "tcp", hostname: address.address, port: address.port };
