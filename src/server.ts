@@ -173,7 +173,16 @@ export class DrivenServer implements Server {
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {
-    this.#pendingWork.add(promise, { remoteAddr: this.addr, request: undefined });
+    this.#pendingWork.add(promise, { remoteAddr: this.#addrIfKnown(), request: undefined });
+  }
+
+  /** An adopted server may have listened nowhere yet. */
+  #addrIfKnown(): Addr {
+    try {
+      return this.addr;
+    } catch {
+      return { transport: "unix", path: "" };
+    }
   }
 
   onShutdown(fn: () => unknown): void {

@@ -131,6 +131,16 @@ test(`${runtime}: draining of serveTcp reports what a listener throws`, async ()
   await client.closed;
 });
 
+test(`${runtime}: waitUntil takes work of a server that has never listened`, async () => {
+  const server = adopt(createServer());
+  const work = Promise.withResolvers<void>();
+  server.waitUntil(work.promise);
+  assertEquals(server.connections().map(({ state }) => state), ["active"]);
+  const done = server.shutdown();
+  work.resolve();
+  await deadline(done, SOON);
+});
+
 test(`${runtime}: a server that is adopted waits for what waitUntil was given`, async () => {
   const native = createServer((_request, response) => response.end("hello"));
   await new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
