@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import net from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../mod.ts";
 import { connect, request } from "./support/client.ts";
@@ -36,7 +36,7 @@ async function answerAt(addr: Addr): Promise<string> {
   return (await deadline(client.response(), SOON)).body;
 }
 
-for (const engine of runtime === "deno" ? ["deno", "deno-serve"] : []) {
+for (const engine of runtime === "deno" ? ["deno", "deno-serve", "node"] : []) {
   for (const kind of ["tcp", "unix"]) {
     for (const duplicate of [false, true]) {
       const prefix = duplicate ? "duplicate," : "";
@@ -54,7 +54,8 @@ for (const engine of runtime === "deno" ? ["deno", "deno-serve"] : []) {
         assertEquals(await answerAt(at(second)), "server 2");
         program.signal("SIGTERM");
         assertEquals(await program.exit, 0);
-        assert(!existsSync(path));
+        // The exception: node:http of Deno leaves the file of a socket that it was not told to open.
+        assertEquals(existsSync(path), kind === "unix" && engine === "node");
       });
     }
   }

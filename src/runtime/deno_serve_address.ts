@@ -3,7 +3,8 @@
  * instead of at its own address, or with `duplicate,` beside it. Deno reads the variable itself, for
  * `Deno.serve` and for `node:http`, and without a permission.
  */
-import { deno, type DenoListenOptions } from "./deno_types.ts";
+import type { Addr } from "../conn.ts";
+import { addrOf, deno, type DenoListenOptions } from "./deno_types.ts";
 import { readVariable } from "./environment.ts";
 
 const NAME = "DENO_SERVE_ADDRESS";
@@ -33,6 +34,15 @@ export function takeServeAddress(): ServeAddress | undefined {
     );
   }
   return { where: parse(value), isDuplicate: look === "signal" };
+}
+
+/**
+ * The address that a listening server of `node:http` does not name, because the platform gave it one
+ * that is not on TCP.
+ */
+export function unnamedServeAddress(): Addr {
+  const where = parse(readVariable(NAME));
+  return addrOf(where.transport === "tunnel" ? { path: "tunnel:" } : where);
 }
 
 /** Has no server listen there: one that is given its socket is where that is. */

@@ -143,7 +143,8 @@ function refuse(response: Response): void {
 function isEndOfConnection(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error.name === "AbortError") return true;
-  return "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
+  if (!("code" in error)) return false;
+  return error.code === "ECONNRESET" || error.code === "EPIPE" || error.code === "ECANCELED";
 }
 
 class NodeInfo extends RequestInfo {

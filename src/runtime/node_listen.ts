@@ -1,7 +1,9 @@
 /** How a server of Node's modules comes to listen. */
 import type net from "node:net";
+import process from "node:process";
 import type { Addr } from "../conn.ts";
 import type { ServeSettings } from "../options.ts";
+import { unnamedServeAddress } from "./deno_serve_address.ts";
 import { listenError } from "./listen_error.ts";
 import { type Handle, takeHandle } from "./node_sockets.ts";
 
@@ -66,6 +68,7 @@ function listenWith(listener: net.Server, handle: Handle, backlog: number | unde
 export function localAddr(listener: net.Server): Addr {
   const address = listener.address();
   if (address === null) {
+    if (listener.listening && "deno" in process.versions) return unnamedServeAddress();
     throw new Error("Cannot tell where the server listens: it has not listened yet");
   }
   return typeof address === "string"
