@@ -1,15 +1,15 @@
-import { checkType } from "./checks.ts";
-import { complain } from "./complain.ts";
-import type { ConnInfo, ConnState } from "./conn.ts";
+import { checkType } from "./options/checks.ts";
+import { complain } from "./core/report_error.ts";
+import type { ConnInfo, ConnState } from "./core/conn.ts";
 import {
   checkNativeServer,
   driverOf,
   type NativeServer,
   whenClosed,
   whenListening,
-} from "./runtime/adopt_native.ts";
-import { ServerClosedError } from "./errors.ts";
-import { DrivenServer, type Server } from "./server.ts";
+} from "./runtime/native_servers.ts";
+import { ServerClosedError } from "./core/errors.ts";
+import { DrivenServer, type Server } from "./server/server.ts";
 
 /** Options of {@linkcode adopt}. */
 export interface AdoptOptions {

@@ -1,6 +1,6 @@
-import { checkServe, type Handler, type ServeOptions, serveSettings } from "./options.ts";
-import { startDriver } from "./runtime/detect.ts";
-import type { Server } from "./server.ts";
+import { checkServe, type Handler, type ServeOptions, serveSettings } from "./options/serve.ts";
+import { startDriver } from "./runtime/engines.ts";
+import type { Server } from "./server/server.ts";
 import { startServer } from "./start_server.ts";
 
 /**
@@ -30,7 +30,7 @@ import { startServer } from "./start_server.ts";
 export async function serve(handler: Handler, options: ServeOptions = {}): Promise<Server> {
   checkServe(handler, options);
   if (options.cert !== undefined && options.key !== undefined) {
-    const { checkCertificate } = await import("./certificate.ts");
+    const { checkCertificate } = await import("./options/certificate.ts");
     checkCertificate({ cert: options.cert, key: options.key });
   }
   return await startServer(options, async ({ backlog, socket, ...scope }) => {

@@ -1,6 +1,6 @@
-import type { Server } from "./server.ts";
+import type { Server } from "./server/server.ts";
 import { startServer } from "./start_server.ts";
-import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./tcp_options.ts";
+import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./options/tcp.ts";
 
 /**
  * Serves a protocol of one's own over TCP, or over a unix socket, with the shutdown of
@@ -39,7 +39,7 @@ import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./
 export async function serveTcp(handler: TcpHandler, options: TcpOptions = {}): Promise<Server> {
   checkServeTcp(handler, options);
   return await startServer(options, async ({ backlog, drainNotice, socket }) => {
-    const { startTcp } = await import("./runtime/tcp.ts");
+    const { startTcp } = await import("./runtime/node/tcp.ts");
     return await startTcp(handler, tcpSettings({ ...options, backlog }, drainNotice, socket));
   });
 }

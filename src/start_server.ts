@@ -1,11 +1,11 @@
-import { complain } from "./complain.ts";
-import type { Addr } from "./conn.ts";
-import { DrainNotice } from "./drain_notice.ts";
-import type { ServeOptions } from "./options.ts";
-import { PendingWork } from "./pending_work.ts";
-import type { Driver } from "./runtime/driver.ts";
-import { DrivenServer, type Server } from "./server.ts";
-import { listenerFor, type SharedListener } from "./upgrade/listener.ts";
+import { complain } from "./core/report_error.ts";
+import type { Addr } from "./core/conn.ts";
+import { DrainNotice } from "./core/drain_notice.ts";
+import type { ServeOptions } from "./options/serve.ts";
+import { PendingWork } from "./core/pending_work.ts";
+import type { Driver } from "./server/driver.ts";
+import { DrivenServer, type Server } from "./server/server.ts";
+import { listenerFor, type SharedListener } from "./listener/listen.ts";
 
 /** What a driver is started with, beside the options of its kind of server. */
 export interface StartContext {

@@ -6,9 +6,9 @@ import https from "node:https";
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { NEW_CONN_LIFETIME } from "../src/conn.ts";
-import { driverOf, type NativeServer } from "../src/runtime/adopt_native.ts";
-import { bun } from "../src/runtime/bun_types.ts";
+import { NEW_CONN_LIFETIME } from "../src/core/conn.ts";
+import { driverOf, type NativeServer } from "../src/runtime/native_servers.ts";
+import { bun } from "../src/runtime/api/bun.ts";
 import { connect, request } from "./support/client.ts";
 import { pem, runtime, temporaryFolder } from "./support/fixture.ts";
 

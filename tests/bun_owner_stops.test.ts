@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type NativeServer } from "../mod.ts";
-import { bun } from "../src/runtime/bun_types.ts";
+import { bun } from "../src/runtime/api/bun.ts";
 import { connect, request } from "./support/client.ts";
 import { Gate } from "./support/adopted.ts";
 import { runtime } from "./support/fixture.ts";

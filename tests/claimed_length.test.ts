@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Engine, serve } from "../mod.ts";
-import { seesUploads } from "../src/runtime/deno_upload.ts";
+import { seesUploads } from "../src/runtime/deno/upload.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, pem, runtime } from "./support/fixture.ts";
 

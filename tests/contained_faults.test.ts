@@ -2,11 +2,11 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { type Conn, type ConnState, ConnTable } from "../src/conn.ts";
-import { TableDriver } from "../src/runtime/table_driver.ts";
-import type { Driver, Engine } from "../src/runtime/driver.ts";
-import { ShutdownIncompleteError } from "../src/errors.ts";
-import { DrivenServer } from "../src/server.ts";
+import { type Conn, type ConnState, ConnTable } from "../src/core/conn.ts";
+import { TableDriver } from "../src/server/table_driver.ts";
+import type { Driver, Engine } from "../src/server/driver.ts";
+import { ShutdownIncompleteError } from "../src/core/errors.ts";
+import { DrivenServer } from "../src/server/server.ts";
 import { runtime } from "./support/fixture.ts";
 
 /** In ms. */

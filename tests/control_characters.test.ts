@@ -3,11 +3,11 @@ import { test } from "node:test";
 import process from "node:process";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { graceful, serve, ShutdownIncompleteError, type ShutdownReport } from "../mod.ts";
-import { health } from "../src/process/health.ts";
-import { notify } from "../src/process/notify.ts";
-import { lineOf } from "../src/process/log_lines.ts";
-import { complain } from "../src/complain.ts";
-import { printable, printableError, printableJson } from "../src/printable.ts";
+import { health } from "../src/health/mod.ts";
+import { notify } from "../src/systemd/notify.ts";
+import { lineOf } from "../src/graceful/log_lines.ts";
+import { complain } from "../src/core/report_error.ts";
+import { printable, printableError, printableJson } from "../src/core/printable.ts";
 import { runtime } from "./support/fixture.ts";
 
 const CODES = [

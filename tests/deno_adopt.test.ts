@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt } from "../mod.ts";
-import type { DenoNativeServer } from "../src/runtime/deno_adopt.ts";
+import type { DenoNativeServer } from "../src/runtime/deno/adopt.ts";
 import { pem, runtime } from "./support/fixture.ts";
 
 /** In ms. */

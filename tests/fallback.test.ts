@@ -3,10 +3,10 @@ import { test } from "node:test";
 import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { seesBodies } from "../src/runtime/deno_body.ts";
+import { seesBodies } from "../src/runtime/deno/body.ts";
 import { connect, request } from "./support/client.ts";
 import { UpgradeError } from "../mod.ts";
-import { KernelSockets } from "../src/runtime/kernel_sockets.ts";
+import { KernelSockets } from "../src/runtime/linux/kernel_sockets.ts";
 import { engines, hasKernelHelp, runtime, start } from "./support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

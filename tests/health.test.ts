@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { type Engine, type Handler, serve, type ServeInfo, type Server } from "../mod.ts";
-import { health, type HealthHandler, type HealthOptions } from "../src/process/health.ts";
+import { health, type HealthHandler, type HealthOptions } from "../src/health/mod.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, runtime } from "./support/fixture.ts";
 import { run } from "./support/process.ts";

@@ -10,7 +10,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { listen, type Listener, type ListenOptions, serve, UpgradeError } from "../mod.ts";
 import { graceful } from "../mod.ts";
-import { openListeners } from "../src/upgrade/listener.ts";
+import { openListeners } from "../src/listener/listen.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, runtime, temporaryFolder } from "./support/fixture.ts";
 import { SOON } from "./support/generations.ts";

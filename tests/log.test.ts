@@ -6,7 +6,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import type { ConnInfo, GracefulEvent } from "../mod.ts";
-import { lineOf } from "../src/process/log_lines.ts";
+import { lineOf } from "../src/graceful/log_lines.ts";
 import type { Plan } from "./programs/ending.ts";
 import { Ending } from "./support/ending.ts";
 import { runtime } from "./support/fixture.ts";

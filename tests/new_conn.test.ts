@@ -1,11 +1,11 @@
 /** Go's rule for connections on which nothing comes: they are given up once they are 5 s old. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { NEW_CONN_LIFETIME } from "../src/conn.ts";
-import { DrainNotice } from "../src/drain_notice.ts";
-import { checkServe, serveSettings } from "../src/options.ts";
-import { PendingWork } from "../src/pending_work.ts";
-import { startDriver } from "../src/runtime/detect.ts";
+import { NEW_CONN_LIFETIME } from "../src/core/conn.ts";
+import { DrainNotice } from "../src/core/drain_notice.ts";
+import { checkServe, serveSettings } from "../src/options/serve.ts";
+import { PendingWork } from "../src/core/pending_work.ts";
+import { startDriver } from "../src/runtime/engines.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
 

@@ -33,8 +33,8 @@ const checks: Record<string, string[]> = {
     "--lint",
     "mod.ts",
     "src/upgrade/mod.ts",
-    "src/process/systemd.ts",
-    "src/process/health.ts",
+    "src/systemd/mod.ts",
+    "src/health/mod.ts",
   ],
   "deno publish": [bin("deno"), "publish", "--dry-run", "--allow-dirty"],
 };

@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Addr, adopt, type Engine, type NativeServer, type Server } from "../mod.ts";
-import { bun } from "../src/runtime/bun_types.ts";
+import { bun } from "../src/runtime/api/bun.ts";
 import { connect, type RawClient, request } from "./support/client.ts";
 import { engines, runtime, start } from "./support/fixture.ts";
 

@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { watchdog } from "../src/process/systemd.ts";
+import { watchdog } from "../src/systemd/mod.ts";
 import type { Plan } from "./programs/upgradable.ts";
 import { Ending, SOON } from "./support/ending.ts";
 import { runtime, temporaryFolder } from "./support/fixture.ts";

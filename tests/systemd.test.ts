@@ -12,7 +12,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import { notify } from "../src/process/systemd.ts";
+import { notify } from "../src/systemd/mod.ts";
 import { runtime, temporaryFolder } from "./support/fixture.ts";
 import { installed } from "./support/installed.ts";
 import { withReceiver } from "./support/notify_receiver.ts";

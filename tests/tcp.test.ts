@@ -14,10 +14,10 @@ import {
   type TcpHandler,
   type TcpOptions,
 } from "../mod.ts";
-import { NEW_CONN_LIFETIME } from "../src/conn.ts";
-import { startTcp } from "../src/runtime/tcp.ts";
-import { DrainNotice } from "../src/drain_notice.ts";
-import { tcpSettings } from "../src/tcp_options.ts";
+import { NEW_CONN_LIFETIME } from "../src/core/conn.ts";
+import { startTcp } from "../src/runtime/node/tcp.ts";
+import { DrainNotice } from "../src/core/drain_notice.ts";
+import { tcpSettings } from "../src/options/tcp.ts";
 import { connect, type RawClient } from "./support/client.ts";
 import { BIG, pem, runtime, temporaryFolder } from "./support/fixture.ts";
 import { run } from "./support/process.ts";

@@ -3,11 +3,11 @@
  * next. Each runtime has its own way to open one that nothing accepts on yet.
  */
 import process from "node:process";
-import type { Addr } from "../conn.ts";
-import { UpgradeError } from "../errors.ts";
-import { FfiSockets } from "./ffi_sockets.ts";
-import { openKernelSockets } from "./kernel_sockets.ts";
-import { NodeSockets } from "./node_sockets.ts";
+import type { Addr } from "../core/conn.ts";
+import { UpgradeError } from "../core/errors.ts";
+import { FfiSockets } from "./linux/sockets.ts";
+import { openKernelSockets } from "./linux/kernel_sockets.ts";
+import { NodeSockets } from "./node/sockets.ts";
 
 /** A listening socket that nothing accepts on. */
 export interface ListeningSocket {

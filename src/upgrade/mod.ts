@@ -6,8 +6,8 @@
  *
  * @module
  */
-export { listen } from "./listener.ts";
-export type { Listener, ListenOptions } from "../listen_options.ts";
+export { listen } from "../listener/listen.ts";
+export type { Listener, ListenOptions } from "../options/listen.ts";
 export { Upgrader, type UpgraderOptions } from "./upgrader.ts";
-export { UpgradeError } from "../errors.ts";
-export type { Addr } from "../conn.ts";
+export { UpgradeError } from "../core/errors.ts";
+export type { Addr } from "../core/conn.ts";

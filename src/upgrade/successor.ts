@@ -1,13 +1,13 @@
 /** The process that is to replace this one: its start, and what becomes of it until it is ready. */
-import { printable } from "../printable.ts";
+import { printable } from "../core/printable.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import type { Readable } from "node:stream";
-import { UpgradeError } from "../errors.ts";
-import { killMarked } from "../runtime/processes.ts";
+import { UpgradeError } from "../core/errors.ts";
+import { killMarked } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
-import { writeWill } from "./environment.ts";
-import type { SharedListener } from "./listener.ts";
+import { writeWill } from "../listener/handover.ts";
+import type { SharedListener } from "../listener/listen.ts";
 
 /** What a successor writes when it is ready: one line, with which its writing begins. */
 export const READY = "ready\n";

@@ -4,8 +4,8 @@
  */
 import process from "node:process";
 import { type Engine, serve } from "../../mod.ts";
-import { GracefulCall } from "../../src/process/graceful_call.ts";
-import { health } from "../../src/process/health.ts";
+import { GracefulCall } from "../../src/graceful/end_of_process.ts";
+import { health } from "../../src/health/mod.ts";
 
 const started = Promise.withResolvers<void>();
 const server = await serve(

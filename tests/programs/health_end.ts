@@ -4,8 +4,8 @@
  */
 import process from "node:process";
 import { serve } from "../../mod.ts";
-import { GracefulCall } from "../../src/process/graceful_call.ts";
-import { health } from "../../src/process/health.ts";
+import { GracefulCall } from "../../src/graceful/end_of_process.ts";
+import { health } from "../../src/health/mod.ts";
 
 let gate = Promise.withResolvers<void>();
 let started = Promise.withResolvers<void>();

@@ -3,7 +3,7 @@
  * what became of it.
  */
 import process from "node:process";
-import { notify, notifyReloading } from "../../src/process/systemd.ts";
+import { notify, notifyReloading } from "../../src/systemd/mod.ts";
 
 for (const arg of process.argv.slice(2)) {
   const result = arg === "reloading" ? notifyReloading() : notify(JSON.parse(arg));

@@ -1,7 +1,7 @@
 /** A program whose owner of a server of Bun stops it itself, and has its process end gracefully. */
 import process from "node:process";
 import { graceful } from "../../mod.ts";
-import { bun } from "../../src/runtime/bun_types.ts";
+import { bun } from "../../src/runtime/api/bun.ts";
 
 const native = bun().serve({ port: 0, fetch: () => new Response("hello") });
 setTimeout(() => native.stop(), 50);

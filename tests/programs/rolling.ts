@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 import { graceful, serve } from "../../mod.ts";
-import { health } from "../../src/process/health.ts";
+import { health } from "../../src/health/mod.ts";
 import { announce } from "../../bench/restart/announce.ts";
 import { answer } from "../support/rolling_answer.ts";
 

@@ -1,0 +1,50 @@
+import { complain } from "./report_error.ts";
+import { type Addr, type ConnInfo, inFlight, type RequestInFlight } from "./conn.ts";
+
+/** What a piece of work is listed by. */
+export interface WorkOrigin {
+  readonly remoteAddr: Addr;
+  /** The request it belongs to, if it belongs to one. */
+  readonly request: RequestInFlight | undefined;
+}
+
+/** Work that goes on behind a response, and that a drain waits for: the promises of `waitUntil`. */
+export class PendingWork {
+  readonly #open = new Map<object, WorkOrigin & { readonly since: number }>();
+  #onChange = (): void => {};
+
+  /** Has `onChange` called whenever a piece of work is done. */
+  startDrain(onChange: () => void): void {
+    this.#onChange = onChange;
+  }
+
+  /** Keeps a promise until it settles. A rejection is reported. */
+  add(promise: PromiseLike<unknown>, origin: WorkOrigin): void {
+    const key = {};
+    this.#open.set(key, { ...origin, since: performance.now() });
+    const done = () => {
+      this.#open.delete(key);
+      this.#onChange();
+    };
+    Promise.resolve(promise).catch(complain).then(done);
+  }
+
+  get isEmpty(): boolean {
+    return this.#open.size === 0;
+  }
+
+  /** Forgets the work that is not done: the server is closed by force. */
+  abandon(): void {
+    this.#open.clear();
+  }
+
+  /** Lists each piece of work like an active connection, since a drain waits for both. */
+  snapshot(now: number): ConnInfo[] {
+    return [...this.#open.values()].map(({ remoteAddr, request, since }) => ({
+      state: "active" as const,
+      age: now - (request?.since ?? since),
+      remoteAddr,
+      ...inFlight(request, now),
+    }));
+  }
+}

@@ -1,0 +1,103 @@
+import { complain } from "../core/report_error.ts";
+import type { ConnInfo } from "../core/conn.ts";
+import type { GracefulReport } from "./report.ts";
+
+/**
+ * What happens at the end of a process, as `graceful` tells its `log`: for a log of one's own, for
+ * metrics, for the spans of a trace. `elapsed` is in ms since the end was decided.
+ *
+ * - `"ending"`: the end is decided, and readiness fails. For `drainDelay` ms the servers serve on as
+ *   a lame duck; 0 where that phase is left out.
+ * - `"draining"`: the servers shut down, within `timeout` ms.
+ * - `"waiting"`: once a second while they do; `left` ms are left.
+ * - `"forced"`: the deadline has passed, and these connections are closed by force.
+ * - `"drained"`: the servers are closed, by force or not.
+ * - `"failed"`: something has failed that stops nothing, and `what` says what: a hook or a cleanup
+ *   function, the closing of a listener, telling systemd that the process stops, an upgrade; with
+ *   `exceptions: "drain"` `"uncaughtException"` or `"unhandledRejection"`.
+ * - `"ended"`: all is done, the cleanup too.
+ * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
+ *   drain is done. `name` is that of its function, or how a nameless one begins. Told once of each.
+ * - `"interrupted"`: a second signal has come. The process ends right after.
+ * - `"kept-alive"`: the process should be gone and is not. It ends right after. `by` is what the
+ *   runtime says of the reason, and empty if it cannot tell.
+ *
+ * @example
+ * ```ts
+ * import { graceful, type GracefulEvent, serve } from "@x/graceful";
+ *
+ * function log(event: GracefulEvent): void {
+ *   if (event.type === "forced") console.error(JSON.stringify(event.connections));
+ * }
+ *
+ * const server = await serve(() => new Response("hello"), { port: 9527 });
+ * await graceful(server, { log });
+ * ```
+ */
+export type GracefulEvent =
+  & { readonly elapsed: number }
+  & (
+    | { readonly type: "ending"; readonly cause: string; readonly drainDelay: number }
+    | {
+      readonly type: "draining";
+      readonly cause: string;
+      readonly timeout: number;
+      readonly connections: readonly ConnInfo[];
+    }
+    | {
+      readonly type: "waiting";
+      readonly left: number;
+      readonly connections: readonly ConnInfo[];
+    }
+    | { readonly type: "forced"; readonly connections: readonly ConnInfo[] }
+    | { readonly type: "drained"; readonly forced: boolean }
+    | { readonly type: "failed"; readonly what: string; readonly error: unknown }
+    | { readonly type: "ended"; readonly report: GracefulReport }
+    | {
+      readonly type: "other-listeners";
+      readonly listeners: readonly { readonly signal: string; readonly name: string }[];
+    }
+    | {
+      readonly type: "interrupted";
+      readonly signal: string;
+      readonly exitCode: number;
+      readonly connections: readonly ConnInfo[];
+    }
+    | {
+      readonly type: "kept-alive";
+      readonly by: readonly string[];
+      readonly exitCode: number;
+    }
+  );
+
+/** An event without its time. */
+type Happening = GracefulEvent extends infer Event
+  ? Event extends GracefulEvent ? Omit<Event, "elapsed"> : never
+  : never;
+
+/** Tells a log what happens, and when. */
+export class Teller {
+  readonly #log: (event: GracefulEvent) => unknown;
+  #start: number | undefined;
+
+  constructor(log: (event: GracefulEvent) => unknown) {
+    this.#log = log;
+  }
+
+  /** To be called when the end is decided. */
+  start(): void {
+    this.#start = performance.now();
+  }
+
+  tell(happening: Happening): void {
+    const now = performance.now();
+    // The cast: a happening with its time is an event, but the types do not add unions up.
+    const event = { ...happening, elapsed: now - (this.#start ?? now) } as GracefulEvent;
+    // Neither waited for nor, if it fails, let fail what it tells of.
+    (async () => await this.#log(event))().catch(complain);
+  }
+
+  failed(what: string, error: unknown): void {
+    this.tell({ type: "failed", what, error });
+  }
+}

@@ -1,0 +1,29 @@
+import process from "node:process";
+import type { Failures } from "./failures.ts";
+import { setExitCode } from "./exit.ts";
+
+/** The events of a process that tell of an exception. */
+const EXCEPTIONS = ["uncaughtException", "unhandledRejection"] as const;
+
+/** The exceptions that nobody catches, for a process that ends in order because of one. */
+export class Exceptions {
+  /** Resolves with the name of the event that starts the end. */
+  readonly first: Promise<string>;
+  readonly #listeners: readonly [typeof EXCEPTIONS[number], (error: unknown) => void][];
+
+  constructor(failures: Failures) {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    this.first = promise;
+    this.#listeners = EXCEPTIONS.map((event) => [event, (error) => {
+      failures.add(event, error);
+      setExitCode(1);
+      resolve(event);
+    }]);
+    for (const [event, listener] of this.#listeners) process.on(event, listener);
+  }
+
+  /** Leaves exceptions to the runtime again, which ends the process for one. */
+  release(): void {
+    for (const [event, listener] of this.#listeners) process.off(event, listener);
+  }
+}

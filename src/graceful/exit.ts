@@ -1,0 +1,28 @@
+import process from "node:process";
+import { activeResources } from "../runtime/host/active_resources.ts";
+import { onIdleInWatchMode } from "../runtime/host/watch_mode.ts";
+import { areAllDone } from "./end_of_process.ts";
+import type { Teller } from "./events.ts";
+
+/** Sets the exit code of the process, unless it says already that something has failed. */
+export function setExitCode(exitCode: number): void {
+  if (!process.exitCode) process.exitCode = exitCode;
+}
+
+/** Ends the process, unless it has ended by then, or another call of `graceful` still runs. */
+export function exitAfter(ms: number, teller: Teller): void {
+  const timer = setTimeout(() => {
+    if (!areAllDone()) return;
+    const exitCode = exitCodeSoFar();
+    teller.tell({ type: "kept-alive", by: activeResources(), exitCode });
+    process.exit(exitCode);
+  }, ms);
+  timer.unref();
+  onIdleInWatchMode(() => {
+    if (areAllDone()) process.exit(exitCodeSoFar());
+  });
+}
+
+function exitCodeSoFar(): number {
+  return Number(process.exitCode ?? 0);
+}

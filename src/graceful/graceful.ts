@@ -1,0 +1,156 @@
+import { adopt } from "../adopt.ts";
+import { refuse } from "../options/checks.ts";
+import { isNativeServer, type NativeServer } from "../runtime/native_servers.ts";
+import { DrivenServer, type Server } from "../server/server.ts";
+import { connectionsOf } from "./drain_servers.ts";
+import { endPhases } from "./phases.ts";
+import { Exceptions } from "./exceptions.ts";
+import { Failures } from "./failures.ts";
+import { GracefulCall } from "./end_of_process.ts";
+import { Teller } from "./events.ts";
+import { type GracefulOptions, type GracefulSettings, gracefulSettings } from "./options.ts";
+import { logToStderr } from "./log.ts";
+import { tellOfOtherListeners } from "./other_listeners.ts";
+import { ParentMessage } from "./parent_message.ts";
+import { unrefParentChannel } from "../runtime/host/parent_channel.ts";
+import { exitAfter } from "./exit.ts";
+import type { GracefulReport } from "./report.ts";
+import { GracefulSignals } from "./signals.ts";
+import { Succession } from "./succession.ts";
+import { feedWatchdog } from "../systemd/watchdog.ts";
+
+/**
+ * The end of a process. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
+ * over, for a server that finishes on its own, or for what `shutdownOnMessage` and `exceptions` name;
+ * then, in this order:
+ *
+ * 1. readiness fails, for `drainDelay` the servers serve on as a lame duck, and the functions of
+ *    `beforeShutdown` run;
+ * 2. all servers shut down, under the one deadline of `timeout`, which those of `onDrain` have as well;
+ * 3. at the deadline what is left is closed by force;
+ * 4. the `cleanup` functions run, the last one first, under `cleanupTimeout`;
+ * 5. `process.exitCode` is set: 0 when drained, 1 when forced or when something has failed.
+ *
+ * The process then ends by itself, or 1 s later by force (`exit`), and so within `drainDelay` (or a
+ * longer `beforeShutdownTimeout`) `+ timeout + cleanupTimeout + 1.5 s` as long as its event loop turns. A second signal during any of
+ * this closes everything and ends it at once, with 128 and the signal's number as its exit code: the
+ * cleanup is then left out. Signals that come within 500 ms of the first are the same one, whatever
+ * their names: runners send one end as several. So is one that the process sends itself meanwhile with
+ * `process.kill`, as libraries do when they have stopped.
+ *
+ * Under systemd it sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
+ * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`.
+ *
+ * May be called several times, for other servers or the same ones: each call ends what it was given,
+ * with its own cleanup. The process ends when all are done; and readiness fails, and systemd is told,
+ * when all have decided it. A server that is closed already is one that has finished: the end begins
+ * at once.
+ *
+ * In a worker thread, which no signal reaches, it needs `signal`.
+ *
+ * @throws {TypeError} If an option has the wrong type, a server is none, or there is no `signal` in a
+ * worker thread.
+ * @throws {RangeError} If an option is out of range.
+ * @throws {UpgradeError} If `upgradeOn` is given and a server cannot be handed on.
+ *
+ * @example
+ * ```ts
+ * import { graceful, serve } from "@x/graceful";
+ *
+ * const server = await serve(() => new Response("hello"), { port: 9527 });
+ * await graceful(server, { timeout: 15_000, cleanup: () => console.log("bye") });
+ * ```
+ */
+export async function graceful(
+  servers: Server | NativeServer | readonly (Server | NativeServer)[],
+  options: GracefulOptions = {},
+): Promise<GracefulReport> {
+  const settings = gracefulSettings(options);
+  const driven = [...new Set([servers].flat().map(asDriven))];
+  const teller = new Teller(logOf(settings));
+  const { upgradeOn, upgrader } = settings;
+  const failures = new Failures(teller);
+  const onFailure = (error: unknown) => teller.failed("the upgrade", error);
+  const succession = new Succession(driven, upgradeOn, upgrader, onFailure);
+  const signals = new GracefulSignals(settings.signals, (signal, exitCode) => {
+    teller.tell({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
+    for (const server of driven) server.close().catch(() => {});
+  });
+  const call = new GracefulCall();
+  const message = settings.shutdownOnMessage === undefined
+    ? undefined
+    : new ParentMessage(settings.shutdownOnMessage);
+  const exceptions = settings.exceptions === undefined ? undefined : new Exceptions(failures);
+  let livesOn = true;
+  try {
+    await succession.begin();
+    feedWatchdog();
+    tellOfOtherListeners(settings.signals, teller);
+    const causes = [message?.first, exceptions?.first].filter((cause) => cause !== undefined);
+    const cause = await firstCause(driven, settings.signal, signals, succession, causes);
+    teller.start();
+    // Some come after this was called.
+    tellOfOtherListeners(settings.signals, teller);
+    const { isSucceeded } = succession;
+    call.decide(isSucceeded ? "upgraded" : cause);
+    await succession.end();
+    const report = await endPhases(driven, { cause, isSucceeded }, settings, teller, failures);
+    livesOn = settings.exit === false;
+    if (settings.exit !== false) {
+      unrefParentChannel();
+      exitAfter(settings.exit, teller);
+    }
+    return report;
+  } finally {
+    if (livesOn) {
+      signals.release();
+      exceptions?.release();
+    }
+    message?.release();
+    succession.release();
+    call.done(livesOn);
+  }
+}
+
+function asDriven(server: Server | NativeServer): DrivenServer {
+  if (server instanceof DrivenServer) return server;
+  if (!isNativeServer(server)) {
+    refuse(
+      "be graceful as 'servers'",
+      "what serve() resolves with, a server that adopt() takes, or several",
+      server,
+    );
+  }
+  // The cast: adopt makes the same kind as serve.
+  return adopt(server) as DrivenServer;
+}
+
+function logOf({ log }: GracefulSettings): ConstructorParameters<typeof Teller>[0] {
+  if (log === false) return () => {};
+  return log ?? logToStderr;
+}
+
+/** Resolves with what starts the end. */
+async function firstCause(
+  servers: readonly DrivenServer[],
+  signal: AbortSignal | undefined,
+  signals: GracefulSignals,
+  succession: Succession,
+  others: readonly Promise<string>[],
+): Promise<string> {
+  const aborted = Promise.withResolvers<string>();
+  const onAbort = () => aborted.resolve("aborted");
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener("abort", onAbort);
+  const cause = await Promise.race([
+    signals.first,
+    aborted.promise,
+    ...others,
+    ...servers.map(({ finished }) => finished.then(() => "finished")),
+    succession.succeeded.then(() => "upgraded"),
+  ]);
+  signal?.removeEventListener("abort", onAbort);
+  // Nobody was in a hurry at an upgrade: the first signal of those that end the process may come.
+  if (cause !== "upgraded") signals.expectForce();
+  return cause;
+}

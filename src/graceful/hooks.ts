@@ -1,0 +1,50 @@
+import { within } from "../core/within.ts";
+import type { Failures } from "./failures.ts";
+import type { Cleanup } from "./options.ts";
+
+/** How hooks of one kind are called in what is reported of them. */
+export interface HookKind {
+  /** The option that they are given by. */
+  readonly option: "beforeShutdown" | "onDrain" | "cleanup";
+  /** The option that says how much time they have. */
+  readonly limit: "beforeShutdownTimeout" | "timeout" | "cleanupTimeout";
+}
+
+/**
+ * Starts hooks at once, and resolves when all of them are done, or when the time is up. One that fails, or
+ * is not done by then, is reported.
+ */
+export async function runTogether(
+  kind: HookKind,
+  hooks: readonly Cleanup[],
+  timeout: number,
+  failures: Failures,
+): Promise<void> {
+  await Promise.all(hooks.map(async (hook, index) => {
+    const what = hookName(kind, hook, index, hooks.length);
+    const run = startHook(hook).catch((error: unknown) => failures.add(what, error));
+    if (!await within(run, timeout)) failures.add(what, overdue(kind, timeout));
+  }));
+}
+
+/** Runs a hook. What it throws is a rejection, too. */
+export async function startHook(hook: Cleanup): Promise<void> {
+  await hook();
+}
+
+/** What a hook is called: by the name of its function, or else by its place. */
+export function hookName(
+  { option }: HookKind,
+  { name }: Cleanup,
+  index: number,
+  count: number,
+): string {
+  const isNamed = name !== "" && name !== option;
+  if (isNamed) return `${option} ${name}`;
+  return count === 1 ? option : `${option} ${index + 1} of ${count}`;
+}
+
+/** The error of a hook that is not done when its time is up. */
+export function overdue({ limit }: HookKind, timeout: number): DOMException {
+  return new DOMException(`It is not done after the ${timeout} ms of ${limit}`, "TimeoutError");
+}

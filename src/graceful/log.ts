@@ -1,0 +1,52 @@
+import process from "node:process";
+import { styleText } from "node:util";
+import { printableLines } from "../core/printable.ts";
+import { type Terminal, terminal } from "../runtime/host/terminal.ts";
+import type { GracefulEvent } from "./events.ts";
+import { lineOf, type LogLine } from "./log_lines.ts";
+
+const PREFIX = "graceful: ";
+/** Back to the start of the line, which is erased (ECMA-48: CR, EL 2). */
+const ERASE_LINE = "\r\x1b[2K";
+
+/** Whether the last line on the terminal is one that the next may take the place of. */
+let hasPassingLine = false;
+
+/** Writes it to stderr: on a terminal, lines that pass are redrawn in place. */
+export function logToStderr(event: GracefulEvent): void {
+  const line = lineOf(event);
+  if (line === undefined) return;
+  const screen = terminal();
+  const erase = hasPassingLine ? ERASE_LINE : "";
+  hasPassingLine = screen !== undefined && line.isPassing;
+  write(erase + written(line, screen) + (hasPassingLine ? "" : "\n"));
+}
+
+/** That nobody reads it any more, or the disk is full, is no reason to crash. */
+function write(text: string): void {
+  const { stderr } = process;
+  if (!stderr.listeners("error").includes(ignore)) stderr.once("error", ignore);
+  try {
+    stderr.write(text, (error) => {
+      // Of an error the stream tells after this.
+      if (!error) stderr.off("error", ignore);
+    });
+  } catch {
+    // Deno throws it.
+  }
+}
+
+function ignore(): void {}
+
+function written(line: LogLine, screen: Terminal | undefined): string {
+  const text = printableLines(line.text);
+  if (screen === undefined) return PREFIX + text;
+  // A line that wraps could not be erased as one.
+  const shown = line.isPassing
+    ? text.slice(0, Math.max(0, screen.columns - PREFIX.length - 1))
+    : text;
+  // Whether there are to be colours is asked in `terminal`, where Deno can tell without permission.
+  return screen.hasColours
+    ? PREFIX + styleText(line.colour, shown, { validateStream: false })
+    : PREFIX + shown;
+}

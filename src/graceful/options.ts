@@ -1,0 +1,271 @@
+import { constants } from "node:os";
+import { isMainThread } from "node:worker_threads";
+import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
+import { Upgrader } from "../upgrade/upgrader.ts";
+import type { GracefulEvent } from "./events.ts";
+
+/**
+ * A function that `graceful` runs and waits for: when the servers are closed, such as one that ends a
+ * database pool, or earlier, as a hook.
+ */
+export type Cleanup = () => unknown;
+
+/** Options of {@linkcode graceful}. */
+export interface GracefulOptions {
+  /**
+   * For how many milliseconds, 0 to 2 147 483 647, the servers serve on as a lame duck before they
+   * drain: readiness (`@x/graceful/health`) fails already, and each HTTP/1 response says
+   * `Connection: close`, so that load balancers and clients move away before anything is refused.
+   * Not after an upgrade, where the address is served on.
+   *
+   * @default {0}
+   */
+  drainDelay?: number;
+  /**
+   * For how many milliseconds the servers may drain, 0 to 2 147 483 647, before they are closed by
+   * force. One deadline for all of them, counted from the end of `drainDelay`.
+   *
+   * @default {15_000}
+   */
+  timeout?: number;
+  /**
+   * The signals that start it. A second one, of the same or another name, forces; but those that come
+   * within 500 ms of the first are copies of it: `deno task`, `bun run`, `node --watch`, `concurrently`,
+   * nodemon and process managers send one end several times, also under two names. The time does not
+   * pass while the event loop is busy. On Windows the default has SIGBREAK too, and SIGTERM never comes.
+   *
+   * A signal that this process sends itself with `process.kill`, while it ends, is a copy as well.
+   * Worker threads get no signals, and in them none is listened to.
+   *
+   * @default {["SIGINT", "SIGTERM"]}
+   */
+  signals?: readonly string[];
+  /** Starts it as well, when it aborts. */
+  signal?: AbortSignal;
+  /**
+   * A message of the parent process that starts it as well: pm2 sends `"shutdown"` on Windows, which has
+   * no signals (`shutdown_with_message`). The default is that messages are none of its business.
+   */
+  shutdownOnMessage?: string;
+  /**
+   * With `"drain"` an exception that nobody catches, or a rejection that nobody handles, starts it as
+   * well: the error is reported through `log` and in the report, and the exit code is 1. Another one
+   * during the end is reported and ends nothing. The default leaves both to the runtime, which ends the
+   * process with all requests in flight.
+   *
+   * Code that has thrown may have left the process in any state: this is for requests that have nothing
+   * to do with it, and for the cleanup.
+   */
+  exceptions?: "drain";
+  /**
+   * Runs when the end is decided and readiness fails, while the servers serve on: to deregister, to tell
+   * peers. The drain starts when all of them are done and `drainDelay` is over. One that fails is
+   * reported, and the exit code is 1. Not after an upgrade, where the address is served on.
+   */
+  beforeShutdown?: Cleanup | readonly Cleanup[];
+  /**
+   * How many milliseconds `beforeShutdown` may take, 0 to 2 147 483 647. Then the drain starts, and what
+   * is not done is reported.
+   *
+   * @default {5_000}
+   */
+  beforeShutdownTimeout?: number;
+  /**
+   * Runs when the drain starts, beside it, and is waited for like a request until the deadline of
+   * `timeout`: to finish a job from a queue, to close subscriptions. What fails or is not done by then is
+   * reported, and the exit code is 1. `server.onShutdown` is for what need not be waited for.
+   */
+  onDrain?: Cleanup | readonly Cleanup[];
+  /**
+   * The signal at which a new process takes over, `"SIGHUP"` by custom: the same program is started
+   * again and inherits the listeners, and when its own `graceful` is reached this process drains
+   * and exits. If it never is, this process serves on and says so. The servers have to be made with
+   * `handoff`, or to listen on what `listen` returned.
+   *
+   * A signal that comes while an upgrade is under way is ignored, and says so; one that comes while
+   * the process before this one is still draining waits for its end.
+   */
+  upgradeOn?: string;
+  /** What starts the new process, if its defaults do not fit: another command, a PID file. */
+  upgrader?: Upgrader;
+  /**
+   * For how many milliseconds idle connections stay open when the drain starts, so that a request
+   * that is already on the wire does not find its connection closed; less than `timeout`. The default is
+   * 1 000, or half of a `timeout` shorter than 2 s, and 0 for a Ctrl-C on a terminal, where somebody waits.
+   */
+  idleGrace?: number;
+  /**
+   * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded ones). Those
+   * that are ignored end with the drain, which does not count as forced.
+   *
+   * @default {"wait"}
+   */
+  hijacked?: "wait" | "ignore";
+  /**
+   * Runs after the servers are closed; of several the last one first. One that fails is reported
+   * and does not stop the next.
+   */
+  cleanup?: Cleanup | readonly Cleanup[];
+  /**
+   * How many milliseconds all of `cleanup` may take, 0 to 2 147 483 647. Then the one that is not
+   * done is reported and left behind, and those after it are started, but not waited for.
+   *
+   * @default {5_000}
+   */
+  cleanupTimeout?: number;
+  /**
+   * How many milliseconds after all that the process is ended if something still keeps it alive,
+   * 0 to 2 147 483 647: a timer that was forgotten, a connection that nothing can cut off. It says
+   * so first, and by what, where the runtime can tell. False leaves the process alone.
+   *
+   * @default {1_000}
+   */
+  exit?: number | false;
+  /**
+   * What is told of all this as it goes. The default writes lines to stderr: one at the start with
+   * the number of connections, one a second that names the oldest request, one at the end; on a
+   * terminal those in between are redrawn in place, in colours unless `NO_COLOR` is set. False
+   * writes none of this, not even of what fails.
+   *
+   * A function is not waited for; what it throws is reported on the console and stops nothing.
+   */
+  log?: false | ((event: GracefulEvent) => unknown);
+}
+
+/** {@linkcode GracefulOptions}, checked and with their defaults. */
+export interface GracefulSettings {
+  readonly drainDelay: number;
+  readonly timeout: number;
+  readonly signals: readonly NodeJS.Signals[];
+  readonly signal: AbortSignal | undefined;
+  readonly shutdownOnMessage: string | undefined;
+  readonly exceptions: "drain" | undefined;
+  readonly beforeShutdown: readonly Cleanup[];
+  readonly beforeShutdownTimeout: number;
+  readonly onDrain: readonly Cleanup[];
+  readonly upgradeOn: NodeJS.Signals | undefined;
+  readonly upgrader: Upgrader | undefined;
+  /** Undefined where it depends on what starts the end. */
+  readonly idleGrace: number | undefined;
+  readonly hijacked: "wait" | "ignore";
+  readonly cleanups: readonly Cleanup[];
+  readonly cleanupTimeout: number;
+  readonly exit: number | false;
+  readonly log: GracefulOptions["log"];
+}
+
+/** What a terminal, a service manager or an orchestrator sends, as far as this system has it. */
+const DEFAULT_SIGNALS = ["SIGINT", "SIGTERM", "SIGBREAK"].filter((name) =>
+  Object.hasOwn(constants.signals, name)
+);
+
+/** Those that no process can listen to. */
+const DEAF_TO: readonly string[] = ["SIGKILL", "SIGSTOP"];
+
+const MILLISECONDS = [
+  "drainDelay",
+  "timeout",
+  "idleGrace",
+  "cleanupTimeout",
+  "beforeShutdownTimeout",
+] as const;
+
+/** Refuses options that are out of range, and fills in the defaults. */
+export function gracefulSettings(options: GracefulOptions): GracefulSettings {
+  const as = (name: string) => `be graceful as '${name}'`;
+  for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);
+  const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;
+  if (exit !== false) {
+    if (typeof exit !== "number") refuse(as("exit"), "false or a number of milliseconds", exit);
+    checkMilliseconds(as("exit"), exit, 0);
+  }
+  if (options.idleGrace && options.idleGrace >= timeout) {
+    throw new RangeError(
+      `Cannot ${as("idleGrace")} must be less than 'timeout', ${timeout} ms: current value is ` +
+        `${options.idleGrace}`,
+    );
+  }
+  checkSignal(as("signal"), options.signal);
+  if (hijacked !== "wait" && hijacked !== "ignore") {
+    refuse(as("hijacked"), '"wait" or "ignore"', hijacked);
+  }
+  checkText(as("shutdownOnMessage"), options.shutdownOnMessage);
+  if (options.exceptions !== undefined && options.exceptions !== "drain") {
+    refuse(as("exceptions"), '"drain" or absent', options.exceptions);
+  }
+  if (log !== undefined && log !== false && typeof log !== "function") {
+    refuse(as("log"), "false or a function", log);
+  }
+  if (!isMainThread && options.signal === undefined) {
+    refuse(
+      as("signal"),
+      "given in a worker thread, which no signal of the process reaches",
+      undefined,
+    );
+  }
+  const signals = isMainThread ? checkedSignals("signals", options.signals ?? DEFAULT_SIGNALS) : [];
+  return {
+    drainDelay: options.drainDelay ?? 0,
+    timeout,
+    signals,
+    signal: options.signal,
+    shutdownOnMessage: options.shutdownOnMessage,
+    exceptions: options.exceptions,
+    beforeShutdown: checkedFunctions("beforeShutdown", options.beforeShutdown),
+    beforeShutdownTimeout: options.beforeShutdownTimeout ?? 5_000,
+    onDrain: checkedFunctions("onDrain", options.onDrain),
+    upgradeOn: checkedUpgradeSignal(options, signals),
+    upgrader: options.upgrader,
+    idleGrace: options.idleGrace,
+    hijacked,
+    cleanups: checkedFunctions("cleanup", options.cleanup),
+    cleanupTimeout: options.cleanupTimeout ?? 5_000,
+    exit,
+    log,
+  };
+}
+
+function checkedFunctions(
+  option: "beforeShutdown" | "onDrain" | "cleanup",
+  given: Cleanup | readonly Cleanup[] = [],
+): Cleanup[] {
+  // The cast: flat() does not see that a function is none of the arrays.
+  const functions = [given].flat() as Cleanup[];
+  for (const fn of functions) {
+    if (typeof fn !== "function") {
+      refuse(`be graceful as '${option}'`, "a function or several", fn);
+    }
+  }
+  return functions;
+}
+
+function checkedSignals(option: string, names: readonly string[]): readonly NodeJS.Signals[] {
+  if (!Array.isArray(names)) {
+    refuse(`be graceful as '${option}'`, "an array of the names of signals", names);
+  }
+  for (const name of names) {
+    if (Object.hasOwn(constants.signals, name) && !DEAF_TO.includes(name)) continue;
+    refuse(
+      `be graceful as '${option}'`,
+      "signals of this system that a process can listen to",
+      name,
+    );
+  }
+  // The cast: each one is a key of the signals.
+  return [...new Set(names)] as NodeJS.Signals[];
+}
+
+function checkedUpgradeSignal(
+  { upgradeOn, upgrader }: GracefulOptions,
+  signals: readonly string[],
+): NodeJS.Signals | undefined {
+  if (upgrader !== undefined && !(upgrader instanceof Upgrader)) {
+    refuse("be graceful as 'upgrader'", "an Upgrader", upgrader);
+  }
+  if (upgradeOn === undefined) return undefined;
+  const [name] = checkedSignals("upgradeOn", [upgradeOn]);
+  if (signals.includes(upgradeOn)) {
+    refuse("be graceful as 'upgradeOn'", "none of 'signals'", upgradeOn);
+  }
+  return name;
+}

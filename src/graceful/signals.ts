@@ -1,0 +1,120 @@
+import { constants } from "node:os";
+import process from "node:process";
+import { refuse } from "../options/checks.ts";
+import { watchOwnSignals } from "./own_signals.ts";
+import { SignalBurst } from "./signal_burst.ts";
+
+/** The signal handling of the calls of `graceful` that still run, or that the process ends after. */
+const listening = new Set<GracefulSignals>();
+/** The ending signal that came last, with its copies. */
+const burst = new SignalBurst();
+let stopWatching: (() => void) | undefined;
+
+/** What one call of `graceful` has to do with the signals of the process. */
+export class GracefulSignals {
+  /** Resolves with the name of the signal that starts its end. */
+  readonly first: Promise<NodeJS.Signals>;
+  readonly #names: readonly NodeJS.Signals[];
+  readonly #interrupt: (name: NodeJS.Signals, exitCode: number) => void;
+  readonly #resolveFirst: (name: NodeJS.Signals) => void;
+  #isEnding = false;
+
+  /**
+   * `interrupt` is told of a signal that forces, right before the end of the process.
+   *
+   * @throws {TypeError} If the runtime does not let a process listen to one of them.
+   */
+  constructor(
+    names: readonly NodeJS.Signals[],
+    interrupt: (name: NodeJS.Signals, exitCode: number) => void,
+  ) {
+    this.#names = names;
+    this.#interrupt = interrupt;
+    const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+    this.first = promise;
+    this.#resolveFirst = resolve;
+    listening.add(this);
+    for (const name of names) this.#listen(name);
+  }
+
+  #listen(name: NodeJS.Signals): void {
+    if (process.listeners(name).includes(onSignal)) return;
+    try {
+      process.on(name, onSignal);
+    } catch {
+      this.release();
+      refuse(
+        "be graceful as 'signals'",
+        "signals that this runtime lets a process listen to",
+        name,
+      );
+    }
+  }
+
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  listensTo(name: string): boolean {
+    return this.#names.some((own) => own === name);
+  }
+
+  /** Whatever it was that started the end: from now on a signal forces. */
+  expectForce(): void {
+    this.#isEnding = true;
+    stopWatching ??= watchOwnSignals(onOwnSignal);
+  }
+
+  startEnd(name: NodeJS.Signals): void {
+    this.expectForce();
+    this.#resolveFirst(name);
+  }
+
+  interrupt(name: NodeJS.Signals, exitCode: number): void {
+    this.#interrupt(name, exitCode);
+  }
+
+  /**
+   * Stops listening. Not to be called if the process ends after this call: a copy of the signal that
+   * started it would end the process in the runtime's own way, with another exit code.
+   */
+  release(): void {
+    listening.delete(this);
+    for (const name of this.#names) {
+      const isNeeded = [...listening].some((other) => other.listensTo(name));
+      if (!isNeeded) process.off(name, onSignal);
+    }
+    if ([...listening].some(({ isEnding }) => isEnding)) return;
+    stopWatching?.();
+    stopWatching = undefined;
+    if (listening.size === 0) burst.end();
+  }
+}
+
+/** Whether a listener of a signal is the one of this module. */
+export function isOwnListener(listener: unknown): boolean {
+  return listener === onSignal;
+}
+
+/** The listener of all calls: a signal that starts the end of one must not force another. */
+function onSignal(name: NodeJS.Signals): void {
+  const calls = [...listening];
+  const starting = calls.filter((call) => call.listensTo(name) && !call.isEnding);
+  for (const call of starting) call.startEnd(name);
+  if (burst.isOn) return;
+  const isSecond = starting.length === 0 && calls.every(({ isEnding }) => isEnding);
+  if (isSecond) force(name, calls);
+  else burst.begin();
+}
+
+/** What follows is the signal that this process has sent itself: it says that its sender is done. */
+function onOwnSignal(name: string): void {
+  if ([...listening].some((call) => call.listensTo(name))) burst.begin();
+}
+
+function force(name: NodeJS.Signals, calls: readonly GracefulSignals[]): never {
+  // What a shell says of a process that a signal has ended.
+  const exitCode = 128 + constants.signals[name];
+  for (const call of calls) call.interrupt(name, exitCode);
+  process.exit(exitCode);
+}

@@ -1,0 +1,43 @@
+import { endOfProcess } from "./end_of_process.ts";
+import type { Teller } from "./events.ts";
+import { notify } from "../systemd/notify.ts";
+
+/** In ms: what a phase may take beyond its deadline before the service manager steps in. */
+const MARGIN = 5_000;
+
+/** Until when nothing is overdue, whichever call of `graceful` it is for. */
+let end = 0;
+
+/** Tells the service manager that this process stops, and how long it has to wait for that. */
+export class StopNotice {
+  readonly #teller: Teller;
+
+  constructor(teller: Teller) {
+    this.#teller = teller;
+  }
+
+  /** The end has begun, and takes so many ms at most up to the cleanup. */
+  stopping(ms: number): void {
+    // While another call of `graceful` serves, a service that is said to stop would be killed.
+    const isLast = endOfProcess() !== undefined;
+    const state = { EXTEND_TIMEOUT_USEC: extension(ms) };
+    this.#send(isLast ? { STOPPING: 1, ...state } : state);
+  }
+
+  /** The servers are closed, and the rest takes so many ms at most. */
+  cleaningUp(ms: number): void {
+    this.#send({ EXTEND_TIMEOUT_USEC: extension(ms) });
+  }
+
+  /** Not waited for: the end is in a hurry. */
+  #send(state: Record<string, number>): void {
+    notify(state).catch((error: unknown) => this.#teller.failed("telling systemd", error));
+  }
+}
+
+/** In µs from now. */
+function extension(ms: number): number {
+  const now = performance.now();
+  end = Math.max(end, now + ms + MARGIN);
+  return Math.round((end - now) * 1_000);
+}

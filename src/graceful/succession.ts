@@ -1,0 +1,115 @@
+import process from "node:process";
+import type { Addr } from "../core/conn.ts";
+import { UpgradeError } from "../core/errors.ts";
+import type { Server } from "../server/server.ts";
+import { openListeners } from "../listener/listen.ts";
+import { type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
+
+/** What {@linkcode graceful} does about the process before this one and the one after it. */
+export class Succession {
+  readonly #upgrader: Upgrader;
+  /** Of several calls of `graceful` in one process, this is the one that upgrades it. */
+  readonly #isInCharge: boolean;
+  readonly #signal: NodeJS.Signals | undefined;
+  readonly #onFailure: (error: unknown) => void;
+  /** Resolves when a successor has taken over. */
+  readonly succeeded: Promise<void>;
+  readonly #onSuccess: () => void;
+  /** The one under way. */
+  #upgrade: Promise<void> | undefined;
+  #isEnding = false;
+
+  /**
+   * `signal` is the one to upgrade on; `onFailure` is told of an upgrade that has not succeeded. Throws
+   * if the servers cannot be handed on.
+   */
+  constructor(
+    servers: readonly Server[],
+    signal: NodeJS.Signals | undefined,
+    upgrader: Upgrader | undefined,
+    onFailure: (error: unknown) => void,
+  ) {
+    for (const server of signal === undefined ? [] : servers) refuseUnlessSharable(server);
+    this.#upgrader = upgrader ?? upgraderOfProcess();
+    this.#isInCharge = signal !== undefined || upgrader !== undefined;
+    this.#signal = signal;
+    this.#onFailure = onFailure;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.succeeded = promise;
+    this.#onSuccess = resolve;
+    waitersOf(this.#upgrader).add(resolve);
+  }
+
+  /** Starts to serve in place of the process before this one, and to listen to the signal. */
+  async begin(): Promise<void> {
+    if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
+    await this.#upgrader.ready();
+  }
+
+  /** Whether one has, or will have when what waits here to be accepted is. */
+  get isSucceeded(): boolean {
+    return this.#upgrader.hasSuccessor;
+  }
+
+  /** To be called when the end begins: resolves when no upgrade is under way any more. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    if (this.#isInCharge) this.#upgrader.stop();
+    await this.#upgrade;
+    if (this.#upgrader.hasSuccessor) await this.#upgrader.exit;
+  }
+
+  release(): void {
+    waitersOf(this.#upgrader).delete(this.#onSuccess);
+    if (this.#signal !== undefined) process.off(this.#signal, this.#onSignal);
+  }
+
+  #onSignal = async (): Promise<void> => {
+    try {
+      await this.#upgrader.ready();
+      await this.#upgrader.predecessorGone;
+      const upgrade = this.#upgrader.upgrade();
+      // One that is refused because another is under way does not take its place.
+      this.#upgrade ??= upgrade.then(() => {}, () => this.#upgrade = undefined);
+      await upgrade;
+    } catch (error) {
+      // One that was given up has not failed.
+      if (!this.#isEnding) this.#onFailure(error);
+    }
+  };
+}
+
+/** What waits for the successor of each upgrader, most of which never have one. */
+const waiters = new WeakMap<Upgrader, Set<() => void>>();
+
+/**
+ * The functions to be called when a successor has taken over. One reaction of the promise calls all of
+ * them: those of calls that are over could not be taken from it again, and would stay in memory.
+ */
+function waitersOf(upgrader: Upgrader): Set<() => void> {
+  const known = waiters.get(upgrader);
+  if (known !== undefined) return known;
+  const waiting = new Set<() => void>();
+  waiters.set(upgrader, waiting);
+  upgrader.exit.then(() => {
+    for (const resolve of waiting) resolve();
+  });
+  return waiting;
+}
+
+function refuseUnlessSharable(server: Server): void {
+  const isSharable = server.handoff !== undefined ||
+    openListeners().some(({ addr }) => isSame(addr, server.addr));
+  if (isSharable) return;
+  throw new UpgradeError(
+    "Cannot be graceful as 'upgradeOn' must be absent where a server cannot be handed on, which " +
+      "`handoff` makes it for serve(), and `listen({ fd })` on what listen() returns for others: " +
+      `current server is ${server.url}`,
+  );
+}
+
+function isSame(a: Addr, b: Addr): boolean {
+  return a.transport === "tcp"
+    ? b.transport === "tcp" && a.port === b.port && a.hostname === b.hostname
+    : b.transport === "unix" && a.path === b.path;
+}

@@ -1,0 +1,125 @@
+import { inspect } from "node:util";
+import { complain } from "../core/report_error.ts";
+import type { Check } from "./options.ts";
+
+/** Whether a check has failed. */
+export interface CheckResult {
+  readonly name: string;
+  /** Why it has failed; undefined if it has not. */
+  readonly error: Error | undefined;
+  /** Milliseconds that it took, or has taken so far. */
+  readonly duration: number;
+}
+
+/** A check and what is known of it: the run under way, and whether the last one failed. */
+export class MonitoredCheck {
+  readonly #name: string;
+  readonly #check: Check;
+  readonly #timeout: number;
+  readonly #onChange: (error: Error | undefined) => unknown;
+  #run: CheckRun | undefined;
+  #isFailing = false;
+
+  constructor(
+    name: string,
+    check: Check,
+    timeout: number,
+    onChange: (error: Error | undefined) => unknown,
+  ) {
+    this.#name = name;
+    this.#check = check;
+    this.#timeout = timeout;
+    this.#onChange = onChange;
+  }
+
+  /** Joins the run under way, or starts one. Never rejects. */
+  async result(): Promise<CheckResult> {
+    const run = this.#run ??= this.#start();
+    return { name: this.#name, ...await run.result() };
+  }
+
+  /** Ends the run under way, whose result nobody is interested in any more. */
+  stop(): void {
+    this.#run?.stop();
+  }
+
+  #start(): CheckRun {
+    const run = new CheckRun(this.#check, this.#timeout);
+    run.result().then(({ error }) => {
+      if (!run.isStopped) this.#note(error);
+    });
+    run.ended.then(() => this.#run = undefined);
+    return run;
+  }
+
+  #note(error: Error | undefined): void {
+    const isFailing = error !== undefined;
+    if (isFailing === this.#isFailing) return;
+    this.#isFailing = isFailing;
+    // Not waited for: it may be asynchronous, and whoever asked is to be answered.
+    (async () => await this.#onChange(error))().catch(complain);
+  }
+}
+
+/** What a run has found, by its end or by its timeout. */
+type Outcome = Omit<CheckResult, "name">;
+
+/** One run of a check: up to the check's own end, which may be long after its timeout. */
+class CheckRun {
+  /** Resolves when the check has ended. */
+  readonly ended: Promise<void>;
+  /** Whether its result says nothing about what it checks. */
+  isStopped = false;
+  readonly #outcome = Promise.withResolvers<Outcome>();
+  readonly #start = performance.now();
+  readonly #controller = new AbortController();
+  #isAborted = false;
+
+  constructor(check: Check, timeout: number) {
+    const timer = setTimeout(() => {
+      this.#abort(new DOMException(`timed out after ${timeout} ms`, "TimeoutError"));
+    }, timeout);
+    timer.unref();
+    this.ended = failureOf(check, this.#controller.signal).then((error) => {
+      clearTimeout(timer);
+      this.#settle(error);
+    });
+  }
+
+  /** What it finds; of one that was aborted and has not ended, that it goes on regardless. */
+  async result(): Promise<Outcome> {
+    if (!this.#isAborted) return await this.#outcome.promise;
+    const duration = performance.now() - this.#start;
+    return { error: new Error(`still running after ${Math.round(duration)} ms`), duration };
+  }
+
+  /** Ends it at once, because the process does. */
+  stop(): void {
+    this.isStopped = true;
+    this.#abort(new DOMException("the process ends", "AbortError"));
+  }
+
+  /** Has failed with the reason, which the check is told as well. */
+  #abort(reason: Error): void {
+    this.#isAborted = true;
+    // Before the check can say that it has failed because of that.
+    this.#settle(reason);
+    this.#controller.abort(reason);
+  }
+
+  /** The first one counts. */
+  #settle(error: Error | undefined): void {
+    this.#outcome.resolve({ error, duration: performance.now() - this.#start });
+  }
+}
+
+/** Runs a check, and resolves with why it has failed, if it has. Never rejects. */
+async function failureOf(check: Check, signal: AbortSignal): Promise<Error | undefined> {
+  try {
+    return await check(signal) === false ? new Error("returned false") : undefined;
+  } catch (thrown) {
+    if (thrown instanceof Error) return thrown;
+    const text = typeof thrown === "string" ? thrown : inspect(thrown);
+    return new Error(text, { cause: thrown });
+  }
+}

@@ -1,0 +1,79 @@
+import { printable, printableJson } from "../core/printable.ts";
+import type { CheckResult } from "./monitored_check.ts";
+
+/** What has become of the checks behind a path. */
+export interface Report {
+  /** By the name that Kubernetes has for it, whatever its path. */
+  readonly endpoint: "livez" | "readyz";
+  readonly results: readonly CheckResult[];
+}
+
+/** The response for a report, with what the request's query asks for if `details` are given. */
+export function respond(request: Request, report: Report, details: boolean): Response {
+  const status = report.results.every(isOk) ? 200 : 503;
+  const query = new URLSearchParams(details ? queryOf(request.url) : "");
+  if (query.get("format") === "json") {
+    return withHeaders(jsonOf(report), status, { "content-type": "application/json" });
+  }
+  if (query.has("verbose")) return withHeaders(textOf(report), status);
+  return withHeaders(status === 200 ? "ok" : "not ok", status);
+}
+
+/** The response for what is neither GET nor HEAD. */
+export function methodNotAllowed(): Response {
+  return withHeaders("method not allowed", 405, { allow: "GET, HEAD" });
+}
+
+/** What an error says, on one line. */
+export function reasonOf(error: Error): string {
+  // Of a connection that was tried at several addresses the message is empty.
+  const text = error instanceof AggregateError && error.message === ""
+    ? error.errors.join("; ")
+    : error.message;
+  return printable(text.replace(/\s+/g, " ").trim() || error.name);
+}
+
+function isOk({ error }: CheckResult): boolean {
+  return error === undefined;
+}
+
+function queryOf(url: string): string {
+  const start = url.indexOf("?");
+  return start < 0 ? "" : url.slice(start);
+}
+
+function withHeaders(body: string, status: number, headers?: Record<string, string>): Response {
+  return new Response(body, {
+    status,
+    headers: {
+      "content-type": "text/plain; charset=utf-8",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      ...headers,
+    },
+  });
+}
+
+/** As the API server of Kubernetes writes it. */
+function textOf({ endpoint, results }: Report): string {
+  const lines = results.map(({ name, error }) =>
+    error === undefined
+      ? `[+]${printable(name)} ok`
+      : `[-]${printable(name)} failed: ${reasonOf(error)}`
+  );
+  lines.push(`${endpoint} check ${results.every(isOk) ? "passed" : "failed"}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function jsonOf({ results }: Report): string {
+  const checks = results.map(({ name, error, duration }) => {
+    // To a microsecond: the clocks have no more to say.
+    const rounded = Math.round(duration * 1_000) / 1_000;
+    const check = error === undefined
+      ? { status: "ok", duration: rounded }
+      : { status: "failed", error: reasonOf(error), duration: rounded };
+    return [name, check] as const;
+  });
+  const status = results.every(isOk) ? "ok" : "failed";
+  return printableJson({ status, checks: Object.fromEntries(checks) });
+}

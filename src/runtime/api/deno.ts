@@ -1,0 +1,135 @@
+/**
+ * What the Deno engines use of Deno, so that the checkers of the other runtimes can read them.
+ *
+ * Also the two internals of Deno that the per-connection engine stands on, behind a check that
+ * they are there: HTTP on a connection of one's own, in place since 2023, and the core's table of
+ * resources.
+ */
+import type { Addr } from "../../core/conn.ts";
+
+/** An address in Deno's words. */
+interface NativeAddr {
+  readonly hostname?: string;
+  readonly port?: number;
+  readonly path?: string;
+  /** Of a vsock, which has a port as well. */
+  readonly cid?: number;
+}
+
+/** A connection that was accepted, before HTTP takes it over. */
+export interface DenoConn {
+  readonly remoteAddr: NativeAddr;
+  close(): void;
+  /** Of TLS only. */
+  handshake?(): Promise<{ alpnProtocol: string | null }>;
+}
+
+/** A listener. */
+export interface DenoListener {
+  readonly addr: NativeAddr;
+  accept(): Promise<DenoConn>;
+  close(): void;
+}
+
+/** What a handler of Deno's is told. */
+export interface DenoInfo {
+  /** Throws once the response has been handed over or the request is gone. */
+  readonly remoteAddr: NativeAddr;
+  /** Settles when the response has been delivered, if its body is a stream. */
+  readonly completed: Promise<void>;
+}
+
+/** A handler of Deno's. */
+export type DenoHandler = (request: Request, info: DenoInfo) => Response | Promise<Response>;
+
+/** What serves HTTP. */
+export interface DenoHttpServer {
+  readonly addr: NativeAddr;
+  readonly finished: Promise<void>;
+  shutdown(): Promise<void>;
+}
+
+/** The options of listening. */
+export type DenoListenOptions =
+  | { transport: "unix"; path: string }
+  | { transport: "vsock"; cid: number; port: number }
+  | { transport: "tunnel" }
+  | {
+    transport: "tcp";
+    hostname: string;
+    port: number;
+    reusePort?: boolean;
+    tcpBacklog?: number;
+    cert?: string;
+    key?: string;
+    alpnProtocols?: string[];
+  };
+
+interface DenoRuntime {
+  readonly internal: symbol;
+  readonly noColor: boolean;
+  readonly permissions: {
+    querySync(
+      descriptor:
+        | { name: "ffi" }
+        | { name: "env"; variable: string }
+        | { name: "read"; path: string | undefined },
+    ): { state: string };
+  };
+  dlopen(library: string, symbols: Record<string, unknown>): { symbols: unknown };
+  readonly UnsafePointer: {
+    of(buffer: Uint8Array): object | null;
+    value(pointer: object | null): bigint;
+  };
+  listen(options: DenoListenOptions): DenoListener;
+  listenTls(options: DenoListenOptions): DenoListener;
+  serve(options: Record<string, unknown>, handler: DenoHandler): DenoHttpServer;
+}
+
+/**
+ * An address as Deno has it: its objects have no prototype. One of a vsock stands as the path of a unix
+ * socket, as it does in `node:http` of Deno.
+ */
+export function addrOf({ hostname, port, path, cid }: NativeAddr): Addr {
+  if (hostname !== undefined && port !== undefined) return { transport: "tcp", hostname, port };
+  return { transport: "unix", path: cid === undefined ? path ?? "" : `vsock:${cid}:${port}` };
+}
+
+/** The runtime. Only called on Deno. */
+export function deno(): DenoRuntime {
+  // The cast: the types of other runtimes do not know Deno's namespace.
+  return (globalThis as unknown as { Deno: DenoRuntime }).Deno;
+}
+
+/** HTTP on one connection, and the resource behind it. */
+export interface ConnectionServing {
+  serveHttpOnConnection(
+    conn: DenoConn,
+    signal: undefined,
+    handler: DenoHandler,
+    onError: (error: unknown) => Response | Promise<Response>,
+    onListen: () => void,
+  ): DenoHttpServer;
+  readonly core: {
+    /** The simplest of resources, which tells the number that the next one will have. */
+    createCancelHandle(): number;
+    close(resource: number): void;
+    tryClose(resource: number): void;
+    resources(): Record<number, string>;
+  };
+}
+
+/** Deno's internals, if they are what they were when this was written. */
+export function connectionServing(): ConnectionServing | undefined {
+  const runtime = deno();
+  // The cast: internals have no types. What is used of them is checked right here.
+  const internals = (runtime as unknown as Record<symbol, Partial<ConnectionServing>>)[
+    runtime.internal
+  ];
+  const core = internals?.core;
+  const there = typeof internals?.serveHttpOnConnection === "function" && core !== undefined &&
+    (["createCancelHandle", "close", "tryClose", "resources"] as const).every((name) =>
+      typeof core[name] === "function"
+    );
+  return there ? internals as ConnectionServing : undefined;
+}

@@ -1,0 +1,87 @@
+/** Servers of `Bun.serve` that somebody else made. */
+import type { Addr, ConnInfo } from "../../core/conn.ts";
+import { BunServeDriver } from "./serve_driver.ts";
+import type { BunServer } from "../api/bun.ts";
+import { ServerSockets } from "../linux/server_sockets.ts";
+
+/** A server of `Bun.serve`, which is what `Bun.Server` describes. */
+export interface BunNativeServer {
+  /** Where it listens; without a port on a unix socket. */
+  readonly port?: number | undefined;
+  /** Where it can be reached. */
+  readonly url: URL;
+  /** How many requests have no response yet. */
+  readonly pendingRequests: number;
+  /** How many WebSockets are open. */
+  readonly pendingWebSockets: number;
+  /** Stops accepting, and resolves when the last connection is closed; with true it closes them. */
+  stop(closeActiveConnections?: boolean): Promise<void>;
+}
+
+/** Whether a value looks like a {@linkcode BunNativeServer}. */
+export function isBunServer(value: unknown): value is BunNativeServer {
+  return typeof value === "object" && value !== null && "stop" in value && "reload" in value &&
+    "pendingRequests" in value && "pendingWebSockets" in value;
+}
+
+/**
+ * Calls a function when a server has stopped that its owner has told to stop. Bun tells nobody else, and a
+ * process that nothing keeps alive would end at once, so the owner's call is listened to. That of a
+ * `using` declaration is out of reach.
+ */
+export function whenStopped(native: BunNativeServer, then: () => void): void {
+  const stop = native.stop.bind(native);
+  native.stop = (...options) => {
+    const stopped = stop(...options);
+    stopped.then(then, then);
+    return stopped;
+  };
+}
+
+/** Drives what shows how many requests it has and, with the kernel's help, its connections. */
+export class AdoptedBunDriver extends BunServeDriver {
+  readonly secure: boolean;
+  readonly addr: Addr;
+  protected readonly server: BunServer;
+  protected readonly sockets: ServerSockets | undefined;
+  protected readonly isHandedOn: boolean = false;
+
+  constructor(native: BunNativeServer) {
+    super();
+    // The cast: every server of Bun has what is used of one.
+    const server = native as BunServer & BunNativeServer;
+    this.server = server;
+    this.secure = native.url.protocol === "https:";
+    this.addr = addrOf(this.server);
+    this.sockets = ServerSockets.at(this.kernel, this.addr);
+    // What Linux would keep back until it sends something, and Bun would lose.
+    this.sockets?.acceptAtOnce();
+  }
+
+  acceptOn(): never {
+    throw new TypeError("Cannot accept as a server of Bun.serve listens already");
+  }
+
+  /** Nothing: its responses are not within reach. */
+  startLameDuck(): void {}
+
+  /** Nothing, too. */
+  endConnections(): void {}
+
+  /** What is known of them: those with a request in flight are not told from the others. */
+  connections(): ConnInfo[] {
+    const { pendingRequests, pendingWebSockets } = this.server;
+    const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";
+    return this.open().map(({ silent, silentFor, remoteAddr }) => ({
+      state: silent ? "new" : busy,
+      age: silentFor,
+      remoteAddr,
+    }));
+  }
+}
+
+function addrOf({ address }: BunServer): Addr {
+  return typeof address === "string"
+    ? { transport: "unix", path: address }
+    : { transport: "tcp", hostname: address.address, port: address.port };
+}

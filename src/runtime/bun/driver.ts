@@ -1,0 +1,298 @@
+/** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
+import process from "node:process";
+import type { Addr, ConnInfo, PollPolicy } from "../../core/conn.ts";
+import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
+import { BunInfo, Flights } from "./flights.ts";
+import { BunServeDriver } from "./serve_driver.ts";
+import { bun, type BunServer } from "../api/bun.ts";
+import { UnreadUploads } from "./uploads.ts";
+import { type Driver, GOING_AWAY } from "../../server/driver.ts";
+import { type KernelConn, keyOf } from "../linux/kernel_sockets.ts";
+import { isUpgrade, LINGER, sayingClose, unavailable } from "../../server/last_response.ts";
+import { listenError } from "../../core/listen_error.ts";
+import { ServerSockets } from "../linux/server_sockets.ts";
+import { StandIn } from "../linux/placeholder_listener.ts";
+
+/** Starts a server on `Bun.serve`. */
+export function startBun(handler: Handler, settings: ServeSettings): Driver {
+  return new BunDriver(handler, settings);
+}
+
+class BunDriver extends BunServeDriver {
+  readonly secure: boolean;
+  readonly addr: Addr;
+  protected readonly server: BunServer;
+  protected sockets: ServerSockets | undefined;
+  protected readonly isHandedOn: boolean;
+  readonly #standIn: StandIn<BunServer> | undefined;
+  readonly #flights = new Flights();
+  readonly #unread = new UnreadUploads();
+  /** Fires when the clients of unread uploads have had their time. */
+  #linger: ReturnType<typeof setTimeout> | undefined;
+  #isLingerOver = false;
+  /** The open ones, and when they were opened. */
+  readonly #webSockets = new Map<ServerWebSocket, number>();
+  #endsConnections = false;
+
+  constructor(handler: Handler, settings: ServeSettings) {
+    super();
+    this.secure = settings.tls !== undefined;
+    this.isHandedOn = settings.socket !== undefined;
+    this.#standIn = settings.socket && new StandIn(
+      settings.socket,
+      (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
+      addrOf,
+      (server) => void server.stop(true),
+    );
+    if (this.#standIn !== undefined) {
+      this.server = this.#standIn.listener;
+      this.addr = settings.socket!;
+    } else {
+      const before = this.#connectionsAt(settings.listen);
+      const { made, fd } = this.#opening(
+        () => this.#serve(handler, settings),
+        settings.listen,
+      );
+      this.server = made;
+      this.addr = addrOf(this.server, settings.listen);
+      this.#setBacklog(fd, settings.backlog);
+      if (fd !== undefined) this.#own(fd, before);
+    }
+    this.#watchUpgrades();
+  }
+
+  acceptOn(fd: number): number {
+    const listener = this.#standIn!.graft(fd);
+    this.#own(listener);
+    return listener;
+  }
+
+  #opening(open: () => BunServer, asked: Addr): { made: BunServer; fd: number | undefined } {
+    return this.kernel?.opening(
+      open,
+      (server) => addrOf(server, asked),
+      (server) => void server.stop(true),
+    ) ?? { made: open(), fd: undefined };
+  }
+
+  /** What is there before a server listens is not its own. */
+  #connectionsAt(listen: Addr): Set<bigint> {
+    const hasPort = listen.transport === "unix" || listen.port !== 0;
+    const conns = hasPort ? this.kernel?.connections(listen) : undefined;
+    return new Set(conns?.map(({ cookie }) => cookie));
+  }
+
+  #own(listener: number, strangers?: ReadonlySet<bigint>): void {
+    const { kernel } = this;
+    if (kernel === undefined) return;
+    const listeners = new Map([[kernel.cookieOf(listener), listener]]);
+    this.sockets = new ServerSockets(kernel, listeners, strangers);
+    // Bun has Linux keep a connection back until it sends something, and would lose it at a stop.
+    this.sockets.acceptAtOnce();
+  }
+
+  /** A handler that has upgraded its request returns nothing: Bun itself knows that it may. */
+  #watchUpgrades(): void {
+    const { server } = this;
+    const upgrade = server.upgrade.bind(server);
+    server.upgrade = (request, ...options) => {
+      const isUpgraded = upgrade(request, ...options);
+      if (isUpgraded) this.#flights.upgraded(request);
+      return isUpgraded;
+    };
+  }
+
+  #serve(handler: Handler, settings: ServeSettings): BunServer {
+    const { listen, tls, reusePort, onError, websocket } = settings;
+    const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
+    const answer = (response: Response, info: BunInfo) => {
+      this.#settle(info);
+      if (response === undefined && this.#flights.isUpgraded(info)) return response;
+      refuseUnsendable(response);
+      if (this.#endsConnections) return afterUpload(info.request, sayingClose(response));
+      this.#unread.answered(info, () => this.open());
+      return response;
+    };
+    const answerLater = async (pending: Promise<Response>, info: BunInfo) => {
+      try {
+        return answer(await pending, info);
+      } catch (error) {
+        this.#settle(info);
+        throw error;
+      }
+    };
+    const fetch = (request: Request, server: BunServer) => {
+      const info = new BunInfo(request, server, this.addr, settings);
+      this.#flights.add(info);
+      try {
+        const isRefused = this.drainStart !== undefined && isUpgrade(request);
+        const response = isRefused ? unavailable() : handler(request, info);
+        return response instanceof Promise ? answerLater(response, info) : answer(response, info);
+      } catch (error) {
+        this.#settle(info);
+        throw error;
+      }
+    };
+    try {
+      return bun().serve({
+        ...(listen.transport === "unix"
+          ? { unix: listen.path }
+          : { hostname: listen.hostname, port: listen.port, reusePort }),
+        ...(tls === undefined ? {} : { tls, http2: true }),
+        ...(websocket === undefined ? {} : { websocket: this.#follow(websocket) }),
+        fetch,
+        error: async (error: unknown) => last(await onError(error)),
+        // Bun would cut a handler off that takes longer than 10 s.
+        idleTimeout: 0,
+        // Bun would refuse a body of more than 128 MiB before anybody has seen its request.
+        maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+        development: false,
+      });
+    } catch (error) {
+      throw listenError(listen, error);
+    }
+  }
+
+  /** The handler has answered, or failed. If its client has left, nothing else tells of its end. */
+  #settle(info: BunInfo): void {
+    info.answered = true;
+    if (this.drainStart !== undefined && info.isDelivered) this.onChange();
+  }
+
+  /** The user's handlers of WebSockets, and a set of those that are open. */
+  #follow(handlers: WebSocketHandlers): WebSocketHandlers {
+    const sockets = this.#webSockets;
+    const isDraining = () => this.drainStart !== undefined;
+    return {
+      ...handlers,
+      open(socket) {
+        sockets.set(socket, performance.now());
+        const opened = handlers.open?.(socket);
+        // Its handler has taken its time: the drain has come before it.
+        if (isDraining()) socket.close(GOING_AWAY, "");
+        return opened;
+      },
+      close(socket, code, reason) {
+        sockets.delete(socket);
+        return handlers.close?.(socket, code, reason);
+      },
+    };
+  }
+
+  #setBacklog(listener: number | undefined, backlog: number | undefined): void {
+    if (backlog === undefined) return;
+    if (listener !== undefined && this.kernel?.setBacklog(listener, backlog)) return;
+    this.server.stop(true);
+    throw new TypeError(
+      `Cannot serve as 'backlog' must be absent with the engine "bun" on ${process.platform}: ` +
+        `current value is ${backlog}`,
+    );
+  }
+
+  startLameDuck(): void {
+    this.#endsConnections = true;
+  }
+
+  override startDrain(onChange: () => void): void {
+    super.startDrain(onChange);
+    this.#flights.sweep();
+  }
+
+  endConnections(): void {
+    this.#endsConnections = true;
+    for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
+  }
+
+  override closeIdle(now: number, policy: PollPolicy): boolean {
+    if (!policy.spareIdle) this.#endUnread();
+    const left = super.closeIdle(now, policy) || this.#flights.hasUnanswered;
+    if (!left) clearTimeout(this.#linger);
+    return left;
+  }
+
+  /** The client of an unread upload may go on sending for a while, as in Go. */
+  #endUnread(): void {
+    if (this.#unread.isEmpty) return;
+    this.#linger ??= setTimeout(() => {
+      this.#isLingerOver = true;
+      this.onChange();
+    }, LINGER);
+    if (!this.#isLingerOver) return;
+    const busy = new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));
+    for (const conn of this.open()) {
+      const isOver = this.#unread.has(conn) && !busy.has(keyOf(conn.remoteAddr));
+      if (isOver) this.sockets?.shutdown(conn);
+    }
+  }
+
+  override async closeAll(): Promise<void> {
+    clearTimeout(this.#linger);
+    await super.closeAll();
+    this.#flights.abandon();
+  }
+
+  connections(now: number): ConnInfo[] {
+    const flights = this.#flights.current();
+    const known = new Set(flights.map(({ remoteAddr }) => keyOf(remoteAddr)));
+    const webSockets = [...this.#webSockets].map(([{ remoteAddress }, opened]) => ({
+      state: "hijacked" as const,
+      age: now - opened,
+      // Bun does not tell its port.
+      remoteAddr: { transport: "tcp" as const, hostname: remoteAddress, port: 0 },
+    }));
+    const resting = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
+    return [
+      ...flights.map((flight) => flight.snapshot(now)),
+      ...webSockets,
+      ...withoutWebSockets(resting, webSockets),
+    ];
+  }
+}
+
+function addrOf({ address }: BunServer, asked: Addr): Addr {
+  return typeof address === "string"
+    ? asked
+    : { transport: "tcp", hostname: address.address, port: address.port };
+}
+
+/**
+ * Bun closes a connection right behind its last response. What the client still sends then is
+ * answered with a reset, which takes the response away, so an unread upload is taken in first.
+ */
+function afterUpload(request: Request, response: Response): Response | Promise<Response> {
+  if (request.body === null || request.bodyUsed) return response;
+  return discard(request.body).then(() => response);
+}
+
+async function discard(body: ReadableStream): Promise<void> {
+  const reader = body.getReader();
+  const timer = setTimeout(() => reader.cancel(), LINGER);
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The client is gone, and wants no response.
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Connections with no request in flight, less one from the same host for each WebSocket. */
+function withoutWebSockets(
+  conns: readonly KernelConn[],
+  webSockets: readonly { remoteAddr: { hostname: string } }[],
+): ConnInfo[] {
+  const hosts = webSockets.map(({ remoteAddr }) => remoteAddr.hostname);
+  return conns.flatMap(({ silent, silentFor, remoteAddr }) => {
+    const webSocket = silent ? -1 : hosts.indexOf(hostOf(remoteAddr));
+    if (webSocket >= 0) {
+      hosts.splice(webSocket, 1);
+      return [];
+    }
+    return [{ state: silent ? "new" : "idle", age: silentFor, remoteAddr }];
+  });
+}
+
+function hostOf(addr: Addr): string {
+  return addr.transport === "tcp" ? addr.hostname : addr.path;
+}

@@ -1,0 +1,136 @@
+import {
+  type Addr,
+  type ConnInfo,
+  inFlight,
+  pathOf,
+  type RequestInFlight,
+} from "../../core/conn.ts";
+import { RequestInfo, type RequestScope } from "../../server/request_info.ts";
+import type { BunServer } from "../api/bun.ts";
+
+/** How many requests are remembered before those that are over are forgotten. */
+const SWEEP_AT = 256;
+
+/** A request and what its handler is told. */
+export class BunInfo extends RequestInfo {
+  readonly native: BunServer;
+  readonly request: Request;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly since: number = performance.now();
+  /** The handler has answered. */
+  answered = false;
+  readonly #server: Addr;
+  #peer: Addr | null = null;
+  #release: (() => void) | undefined;
+
+  constructor(request: Request, native: BunServer, server: Addr, scope: RequestScope) {
+    super(scope);
+    this.request = request;
+    this.native = native;
+    this.#server = server;
+  }
+
+  get remoteAddr(): Addr {
+    if (this.#server.transport === "unix") return { transport: "unix", path: "" };
+    void this.isDelivered;
+    return this.#peer ?? { transport: "tcp", hostname: "", port: 0 };
+  }
+
+  /**
+   * The response is delivered, or the client has left. Bun knows the client's address until then. Of a
+   * unix socket it does not tell, and it is delivered as soon as the handler has answered.
+   */
+  get isDelivered(): boolean {
+    if (this.#server.transport === "unix") return this.answered;
+    const peer = this.native.requestIP(this.request);
+    if (peer === null) return true;
+    this.#peer ??= { transport: "tcp", hostname: peer.address, port: peer.port };
+    return false;
+  }
+
+  /** To be called when the request is over. */
+  end(): void {
+    this.#release?.();
+  }
+
+  protected override onEnd(release: () => void): void {
+    this.#release = release;
+  }
+
+  protected override inFlight(): RequestInFlight {
+    const { method, url } = this.request;
+    return { method, path: pathOf(url), since: this.since };
+  }
+
+  snapshot(now: number): ConnInfo {
+    return {
+      state: "active",
+      age: now - this.since,
+      remoteAddr: this.remoteAddr,
+      ...inFlight(this.inFlight(), now),
+    };
+  }
+}
+
+/**
+ * The requests in flight. Which of the remembered ones are over is asked of Bun only now and then,
+ * so that a request costs little more than being remembered.
+ */
+export class Flights {
+  readonly #long = new Set<BunInfo>();
+  /** The requests that have become WebSockets. */
+  readonly #upgraded = new WeakSet<Request>();
+  #recent: BunInfo[] = [];
+
+  add(info: BunInfo): void {
+    this.#recent.push(info);
+    if (this.#recent.length === SWEEP_AT) this.sweep();
+  }
+
+  /** To be called when a request has become a WebSocket. */
+  upgraded(request: Request): void {
+    this.#upgraded.add(request);
+  }
+
+  isUpgraded({ request }: BunInfo): boolean {
+    return this.#upgraded.has(request);
+  }
+
+  current(): BunInfo[] {
+    this.sweep();
+    return [...this.#long];
+  }
+
+  /** Whether a handler has not answered yet, whatever has become of its client. */
+  get hasUnanswered(): boolean {
+    return this.current().some((info) => !this.#isAnswered(info));
+  }
+
+  /** Forgets the requests that are over. */
+  sweep(): void {
+    for (const info of this.#long) {
+      if (!this.#isOver(info)) continue;
+      this.#long.delete(info);
+      info.end();
+    }
+    for (const info of this.#recent) {
+      if (this.#isOver(info)) info.end();
+      else this.#long.add(info);
+    }
+    this.#recent = [];
+  }
+
+  /** Forgets all requests. */
+  abandon(): void {
+    for (const info of this.current()) info.end();
+    this.#long.clear();
+  }
+
+  #isAnswered(info: BunInfo): boolean {
+    return info.answered || this.isUpgraded(info);
+  }
+
+  #isOver(info: BunInfo): boolean {
+    return info.isDelivered && this.#isAnswered(info);
+  }
+}

@@ -1,0 +1,98 @@
+/** Servers of `Deno.serve` that somebody else made. */
+import { attempt } from "../../core/attempt.ts";
+import { complain } from "../../core/report_error.ts";
+import type { Addr, ConnInfo, Tally } from "../../core/conn.ts";
+import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
+import { addrOf } from "../api/deno.ts";
+import type { Driver, Engine } from "../../server/driver.ts";
+import { FORCE_WAIT, within } from "../../core/within.ts";
+
+/** A server of `Deno.serve`, which is what `Deno.HttpServer` describes. */
+export interface DenoNativeServer {
+  /** Where it listens. */
+  readonly addr: object;
+  /** Settles when it is closed. */
+  readonly finished: Promise<void>;
+  /** Stops accepting, and resolves when the last connection is closed. */
+  shutdown(): Promise<void>;
+}
+
+/** Whether a value looks like a {@linkcode DenoNativeServer}. */
+export function isDenoServer(value: unknown): value is DenoNativeServer {
+  return typeof value === "object" && value !== null && "shutdown" in value &&
+    "finished" in value && "addr" in value && "ref" in value;
+}
+
+/**
+ * Drives what shows neither its connections nor its requests: `shutdown()` of Deno itself decides what
+ * becomes of them.
+ */
+export class AdoptedDenoDriver implements Driver {
+  readonly engine: Engine = "deno-serve";
+  readonly secure = false;
+  readonly addr: Addr;
+  readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
+  readonly #server: DenoNativeServer;
+  #onChange = (): void => {};
+  #stopped: Promise<void> | undefined;
+  #gone = false;
+  #queue: ClosingQueue | undefined;
+
+  constructor(server: DenoNativeServer) {
+    this.#server = server;
+    this.addr = addrOf(server.addr);
+    const end = () => {
+      this.#gone = true;
+      this.#onChange();
+    };
+    server.finished.then(end, end);
+  }
+
+  acceptOn(): never {
+    throw new TypeError("Cannot accept as a server of Deno.serve listens already");
+  }
+
+  /** Nothing: its responses are not within reach. */
+  startLameDuck(): void {}
+
+  startDrain(onChange: () => void): void {
+    this.#onChange = onChange;
+  }
+
+  /** Nothing: its responses are not within reach. */
+  endConnections(): void {}
+
+  /** Its requests are not within reach either: they are given some turns to begin. */
+  waitingToBeAccepted(): number | undefined {
+    this.#queue = closingQueue(this.addr, () => 0);
+    return this.#queue.waiting() || undefined;
+  }
+
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.#queue === undefined ? Promise.resolve() : takeInServeQueue(this.#queue, force);
+  }
+
+  closeListeners(): void {
+    attempt(() => this.#queue?.close?.());
+    this.#stopped ??= this.#server.shutdown().catch(complain);
+  }
+
+  closeIdle(): boolean {
+    return !this.#gone;
+  }
+
+  /** Deno ends nothing by force but by the signal that its owner gave it, and not after `shutdown()`. */
+  async closeAll(): Promise<void> {
+    this.closeListeners();
+    if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
+    if (this.#gone) return;
+    throw new Error(
+      "Cannot close as a server of Deno.serve has no way to end the requests in flight: end them in " +
+        "their handlers, or use serve() of this package",
+    );
+  }
+
+  connections(): ConnInfo[] {
+    return [];
+  }
+}

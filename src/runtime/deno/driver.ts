@@ -1,0 +1,187 @@
+/**
+ * The Deno engine: an accept loop, and Deno's own HTTP on each connection. That way each one is
+ * known and can be closed by itself, which `Deno.serve` does not offer.
+ */
+import { rmSync } from "node:fs";
+import { attempt } from "../../core/attempt.ts";
+import type { Addr, PollPolicy } from "../../core/conn.ts";
+import type { Handler, ServeSettings } from "../../options/serve.ts";
+import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
+import { Acceptor } from "./acceptor.ts";
+import { DenoConnection, type Hosting } from "./conn.ts";
+import { listenOptions } from "./listen.ts";
+import {
+  disregardServeAddress,
+  type ServeAddress,
+  takeServeAddress,
+} from "../host/serve_address.ts";
+import {
+  addrOf,
+  connectionServing,
+  deno,
+  type DenoConn,
+  type DenoListener,
+  type DenoListenOptions,
+} from "../api/deno.ts";
+import type { Driver, Engine } from "../../server/driver.ts";
+import { listenError } from "../../core/listen_error.ts";
+import { StandIn } from "../linux/placeholder_listener.ts";
+import { TableDriver } from "../../server/table_driver.ts";
+
+/** Starts a server with HTTP on each connection. */
+export function startDeno(handler: Handler, settings: ServeSettings): Driver {
+  const internals = connectionServing();
+  if (internals === undefined) throw new Error("This version of Deno has no HTTP on a connection");
+  const hosting = { internals, handler, settings };
+  if (settings.socket === undefined) {
+    return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
+  }
+  disregardServeAddress();
+  const standIn = new StandIn(
+    settings.socket,
+    (where) => listen({ ...settings, listen: where, reusePort: false }),
+    ({ addr }) => addrOf(addr),
+    (listener) => listener.close(),
+  );
+  return new DenoDriver(hosting, [standIn.listener], standIn);
+}
+
+/** Opens the listeners of a server; the first one is at its own address. */
+function listenAsOrdered(
+  settings: ServeSettings,
+  ordered: ServeAddress | undefined,
+): readonly DenoListener[] {
+  if (ordered === undefined) return [listen(settings)];
+  const { where, isDuplicate } = ordered;
+  if (!isDuplicate) {
+    if (where.transport !== "tcp") return [listenPlain(where)];
+    const { hostname, port } = where;
+    return [listen({ ...settings, listen: { transport: "tcp", hostname, port } })];
+  }
+  const beside = listenPlain(where);
+  try {
+    return [listen(settings), beside];
+  } catch (error) {
+    beside.close();
+    throw error;
+  }
+}
+
+function listen(settings: ServeSettings): DenoListener {
+  const options = listenOptions(settings);
+  try {
+    if (settings.tls === undefined || options.transport !== "tcp") return deno().listen(options);
+    return deno().listenTls({ ...options, alpnProtocols: ["h2", "http/1.1"] });
+  } catch (error) {
+    throw listenError(settings.listen, error);
+  }
+}
+
+function listenPlain(where: DenoListenOptions): DenoListener {
+  try {
+    return deno().listen(where);
+  } catch (error) {
+    if (where.transport !== "tcp" && where.transport !== "unix") throw error;
+    throw listenError(where, error);
+  }
+}
+
+class DenoDriver extends TableDriver<DenoConnection> implements Driver {
+  readonly engine: Engine = "deno";
+  readonly addr: Addr;
+  readonly secure: boolean;
+  readonly #hosting: Hosting;
+  readonly #acceptors: readonly Acceptor[];
+  readonly #standIn: StandIn<DenoListener> | undefined;
+  /** The number of the socket that took the stand-in's place. */
+  #grafted: number | undefined;
+  #queues: readonly ClosingQueue[] = [];
+  #isClosed = false;
+
+  constructor(
+    hosting: Pick<Hosting, "internals" | "handler" | "settings">,
+    listeners: readonly DenoListener[],
+    standIn?: StandIn<DenoListener>,
+  ) {
+    super();
+    const { socket, tls, onError } = hosting.settings;
+    this.addr = socket ?? addrOf(listeners[0]!.addr);
+    // Deno has no TLS but on TCP.
+    this.secure = tls !== undefined && this.addr.transport === "tcp";
+    this.#hosting = {
+      ...hosting,
+      onGone: (conn) => this.conns.delete(conn),
+      endsConnections: () => this.endsConnections,
+      draining: () => this.onChange,
+    };
+    this.#acceptors = listeners.map((listener) =>
+      new Acceptor(listener, {
+        onConn: (conn) => this.#start(conn),
+        onError: (error) => void onError(error),
+      })
+    );
+    this.#standIn = standIn;
+    if (standIn === undefined) this.#accept();
+  }
+
+  acceptOn(fd: number): number {
+    this.#grafted = this.#standIn!.graft(fd);
+    this.#accept();
+    return this.#grafted;
+  }
+
+  #accept(): void {
+    for (const acceptor of this.#acceptors) acceptor.start();
+  }
+
+  #start(accepted: DenoConn): void {
+    // It was on its way when all others were ended.
+    if (this.#isClosed) return accepted.close();
+    const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
+    this.conns.add(conn);
+    attempt(() => conn.serve(accepted));
+  }
+
+  waitingToBeAccepted(): number | undefined {
+    this.#queues = this.#acceptors.map((acceptor) =>
+      closingQueue(addrOf(acceptor.listener.addr), () => acceptor.accepted, this.#grafted)
+    );
+    const waiting = this.#queues.map((queue) => queue.waiting());
+    if (waiting.includes(undefined)) return undefined;
+    return waiting.reduce<number>((sum, count) => sum + count!, 0);
+  }
+
+  async emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    await Promise.all(this.#queues.map((queue) => takeInAcceptQueue(queue, force)));
+  }
+
+  async closeListeners(): Promise<void> {
+    for (const queue of this.#queues) attempt(() => queue.close?.());
+    try {
+      await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
+      this.onChange?.();
+    } finally {
+      if (this.#standIn === undefined) this.#removeFiles();
+    }
+  }
+
+  /** The files of unix sockets. */
+  #removeFiles(): void {
+    for (const { listener: { addr: { path } } } of this.#acceptors) {
+      if (path !== undefined) rmSync(path, { force: true });
+    }
+  }
+
+  /** A connection that was accepted as the listener closed is one to wait for. */
+  override closeIdle(now: number, policy: PollPolicy): boolean {
+    const left = super.closeIdle(now, policy);
+    return left || this.#acceptors.some(({ isOver }) => !isOver);
+  }
+
+  override async closeAll(): Promise<void> {
+    this.#isClosed = true;
+    await super.closeAll();
+    await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The fallback on Deno: `Deno.serve`. It shows no connections, only requests, and its own
+ * `shutdown()` decides which of them it closes.
+ */
+import { rmSync } from "node:fs";
+import { attempt } from "../../core/attempt.ts";
+import { complain } from "../../core/report_error.ts";
+import {
+  type Addr,
+  type ConnInfo,
+  inFlight,
+  pathOf,
+  type PollPolicy,
+  type RequestInFlight,
+  type Tally,
+} from "../../core/conn.ts";
+import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import { RequestInfo, type RequestScope } from "../../server/request_info.ts";
+import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
+import { isBodyAtHand, streamLargeBody } from "./body.ts";
+import { lastOf } from "./last_response.ts";
+import { listenOptions } from "./listen.ts";
+import { claimedLength, isReceivable } from "./upload.ts";
+import { disregardServeAddress } from "../host/serve_address.ts";
+import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
+import type { Driver, Engine } from "../../server/driver.ts";
+import { FORCE_WAIT, within } from "../../core/within.ts";
+import { badRequest, isUpgrade, unavailable } from "../../server/last_response.ts";
+import { listenError } from "../../core/listen_error.ts";
+import { StandIn } from "../linux/placeholder_listener.ts";
+
+/** Starts a server on `Deno.serve`. */
+export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
+  return new DenoServeDriver(handler, settings);
+}
+
+/** What a body ends with that is cut off. */
+const CUT = new DOMException("The server has been closed", "AbortError");
+
+type OnError = ServeSettings["onError"];
+
+class DenoServeDriver implements Driver {
+  readonly engine: Engine = "deno-serve";
+  readonly addr: Addr;
+  readonly secure: boolean;
+  readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
+  readonly #server: DenoHttpServer;
+  readonly #standIn: StandIn<DenoHttpServer> | undefined;
+  readonly #flights = new Set<Flight>();
+  #endsConnections = false;
+  #onChange: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
+  #gone = false;
+  /** The number of the socket that took the stand-in's place. */
+  #grafted: number | undefined;
+  /** How many requests have begun. */
+  #begun = 0;
+  #queue: ClosingQueue | undefined;
+
+  constructor(handler: Handler, settings: ServeSettings) {
+    if (settings.socket !== undefined) disregardServeAddress();
+    this.#standIn = settings.socket && new StandIn(
+      settings.socket,
+      (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
+      ({ addr }) => addrOf(addr),
+      (server) => void server.shutdown(),
+    );
+    this.#server = this.#standIn?.listener ?? this.#serve(handler, settings);
+    this.addr = settings.socket ?? addrOf(this.#server.addr);
+    // Deno has no TLS but on TCP.
+    this.secure = settings.tls !== undefined && this.addr.transport === "tcp";
+  }
+
+  #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {
+    const { onError } = settings;
+    const options = {
+      ...listenOptions(settings),
+      onListen: () => {},
+      // What is left to tell it: a body that failed while it was sent, not by `closeAll`.
+      onError: (error: unknown) => error === CUT ? unavailable() : onError(error),
+    };
+    try {
+      return deno().serve(options, (request, native) => {
+        const flight = new Flight(request, native, settings);
+        this.#follow(flight);
+        return this.#answer(handler, flight, onError);
+      });
+    } catch (error) {
+      throw listenError(settings.listen, error);
+    }
+  }
+
+  acceptOn(fd: number): number {
+    this.#grafted = this.#standIn!.graft(fd);
+    return this.#grafted;
+  }
+
+  #follow(flight: Flight): void {
+    this.#begun++;
+    this.#flights.add(flight);
+    const end = () => {
+      this.#flights.delete(flight);
+      if (this.#onChange === undefined) return;
+      this.tally[flight.isCut ? "forced" : "drained"]++;
+      this.#onChange();
+    };
+    flight.native.completed.then(end, end);
+  }
+
+  async #answer(handler: Handler, flight: Flight, onError: OnError): Promise<Response> {
+    const { request } = flight;
+    if (!isReceivable(request, claimedLength(request))) return lastOf(request, badRequest());
+    if (this.#onChange !== undefined && isUpgrade(request)) {
+      return this.#finish(unavailable(), request);
+    }
+    try {
+      const response = await Promise.race([handler(request, flight), flight.cut]);
+      refuseUnsendable(response);
+      streamLargeBody(response);
+      return this.#finish(flight.cuttable(response), request);
+    } catch (error) {
+      return this.#finish(await onError(error), request);
+    }
+  }
+
+  #finish(response: Response, request: Request): Response {
+    return this.#endsConnections && response.status !== 101 ? lastOf(request, response) : response;
+  }
+
+  startLameDuck(): void {
+    this.#endsConnections = true;
+  }
+
+  startDrain(onChange: () => void): void {
+    this.#onChange = onChange;
+  }
+
+  endConnections(): void {
+    this.#endsConnections = true;
+  }
+
+  waitingToBeAccepted(): number | undefined {
+    this.#queue = closingQueue(this.addr, () => this.#begun, this.#grafted);
+    return this.#queue.waiting() || undefined;
+  }
+
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.#queue === undefined ? Promise.resolve() : takeInServeQueue(this.#queue, force);
+  }
+
+  closeListeners(spareIdle: boolean): void {
+    attempt(() => this.#queue?.close?.());
+    const closed = spareIdle && this.#standIn?.closeListener();
+    if (!closed) this.#stop();
+    const { path } = this.#server.addr;
+    if (this.#standIn === undefined && path !== undefined) rmSync(path, { force: true });
+  }
+
+  /** Deno's own way closes the listener together with the idle connections, and with new ones. */
+  #stop(): void {
+    this.#stopped ??= this.#server.shutdown().catch(complain).finally(() => {
+      this.#gone = true;
+      this.#onChange?.();
+    });
+  }
+
+  closeIdle(_now: number, policy: PollPolicy): boolean {
+    if (!policy.spareIdle) this.#stop();
+    return !this.#gone;
+  }
+
+  /** Aborting the signal of `Deno.serve` after `shutdown()` would bring the process down. */
+  async closeAll(): Promise<void> {
+    this.#stop();
+    for (const flight of this.#flights) flight.end();
+    if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
+    // What is left, as an upload that is read, is its client's to end.
+    this.#gone = true;
+  }
+
+  connections(now: number): ConnInfo[] {
+    return [...this.#flights].map((flight) => flight.snapshot(now));
+  }
+}
+
+/** A request in flight, what its handler is told, and a way to end it. */
+class Flight extends RequestInfo {
+  readonly request: Request;
+  readonly native: DenoInfo;
+  readonly remoteAddr: Addr;
+  readonly #since = performance.now();
+  readonly #cut = new AbortController();
+  /** Resolves with an answer when the request is ended. */
+  readonly cut: Promise<Response>;
+
+  constructor(request: Request, native: DenoInfo, scope: RequestScope) {
+    super(scope);
+    this.request = request;
+    this.native = native;
+    this.remoteAddr = addrOf(native.remoteAddr);
+    this.cut = new Promise((resolve) => {
+      this.#cut.signal.addEventListener("abort", () => {
+        resolve(new Response("Service Unavailable", { status: 503 }));
+      });
+    });
+  }
+
+  get isCut(): boolean {
+    return this.#cut.signal.aborted;
+  }
+
+  end(): void {
+    this.#cut.abort(CUT);
+  }
+
+  /** The same response, with a body that `end()` ends if it is a stream. */
+  cuttable(response: Response): Response {
+    if (this.isCut || response.status === 101 || isBodyAtHand(response)) return response;
+    if (response.body === null) return response;
+    const { status, statusText, headers } = response;
+    const body = response.body.pipeThrough(new TransformStream(), { signal: this.#cut.signal });
+    return new Response(body, { status, statusText, headers });
+  }
+
+  protected override onEnd(release: () => void): void {
+    this.native.completed.then(release, release);
+  }
+
+  protected override inFlight(): RequestInFlight {
+    const { method, url } = this.request;
+    return { method, path: pathOf(url), since: this.#since };
+  }
+
+  snapshot(now: number): ConnInfo {
+    return {
+      state: "active",
+      age: now - this.#since,
+      remoteAddr: this.remoteAddr,
+      ...inFlight(this.inFlight(), now),
+    };
+  }
+}

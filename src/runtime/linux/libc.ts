@@ -1,0 +1,143 @@
+/**
+ * The C library, on Linux: for what the kernel knows of sockets and the runtimes do not say.
+ * By `bun:ffi` on Bun, by `Deno.dlopen` on Deno, by the experimental `node:ffi` on Node 26.1 and later.
+ */
+import process from "node:process";
+import { deno } from "../api/deno.ts";
+
+/** The functions that are used. Each returns a negative number when it fails. */
+interface Functions {
+  getsockopt(fd: number, level: number, name: number, value: Uint8Array, size: Uint8Array): number;
+  setsockopt(fd: number, level: number, name: number, value: Uint8Array, size: number): number;
+  getsockname(fd: number, addr: Uint8Array, size: Uint8Array): number;
+  getpeername(fd: number, addr: Uint8Array, size: Uint8Array): number;
+  shutdown(fd: number, how: number): number;
+  listen(fd: number, backlog: number): number;
+  open(path: Uint8Array, flags: number): number;
+  read(fd: number, buffer: Uint8Array, size: number): number;
+  readlink(path: Uint8Array, buffer: Uint8Array, size: number): number;
+  getdents64(fd: number, buffer: Uint8Array, size: number): number;
+  fcntl(fd: number, command: number, argument: number): number;
+  dup3(from: number, to: number, flags: number): number;
+  epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, addr: Uint8Array, size: number): number;
+  connect(fd: number, addr: Uint8Array, size: number): number;
+  send(fd: number, buffer: Uint8Array, size: number, flags: number): number;
+  clock_gettime(clock: number, time: Uint8Array): number;
+  close(fd: number): number;
+}
+
+/** The library, and what it takes to pass it a structure with a pointer in it. */
+export interface LibC extends Functions {
+  /** Where the buffer is, for as long as the caller keeps it. */
+  pointer(buffer: Uint8Array): bigint;
+}
+
+/** The types of the arguments, in the words of `bun:ffi`. All return an `i32`. */
+const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = {
+  getsockopt: ["i32", "i32", "i32", "ptr", "ptr"],
+  setsockopt: ["i32", "i32", "i32", "ptr", "u32"],
+  getsockname: ["i32", "ptr", "ptr"],
+  getpeername: ["i32", "ptr", "ptr"],
+  shutdown: ["i32", "i32"],
+  listen: ["i32", "i32"],
+  open: ["ptr", "i32"],
+  read: ["i32", "ptr", "u32"],
+  readlink: ["ptr", "ptr", "u32"],
+  getdents64: ["i32", "ptr", "u32"],
+  fcntl: ["i32", "i32", "i32"],
+  dup3: ["i32", "i32", "i32"],
+  epoll_ctl: ["i32", "i32", "i32", "ptr"],
+  socket: ["i32", "i32", "i32"],
+  bind: ["i32", "ptr", "u32"],
+  connect: ["i32", "ptr", "u32"],
+  send: ["i32", "ptr", "u32", "i32"],
+  clock_gettime: ["i32", "ptr"],
+  close: ["i32"],
+};
+
+/** The first is glibc's, the others are musl's. */
+const NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
+
+/** What is used of `bun:ffi`. */
+interface BunFFI {
+  dlopen(
+    library: string,
+    symbols: Record<string, { args: readonly string[]; returns: "i32" }>,
+  ): { symbols: Functions };
+  ptr(buffer: Uint8Array): number;
+}
+
+/** What is used of `node:ffi`. */
+interface NodeFFI {
+  dlopen(
+    library: string,
+    symbols: Record<string, { arguments: readonly string[]; return: "i32" }>,
+  ): { functions: Functions };
+  getRawPointer(buffer: Uint8Array): bigint;
+}
+
+/**
+ * The C library, or undefined where there is none to be had: another system, no permission, a Node
+ * before 26.1. A later Node says on stderr, once, that its FFI is experimental.
+ */
+export function openLibC(): LibC | undefined {
+  if (process.platform !== "linux") return undefined;
+  if ("bun" in process.versions) return firstOf(NAMES, openOnBun);
+  if ("deno" in process.versions) return mayUseFFI() ? firstOf(NAMES, openOnDeno) : undefined;
+  // The cast: the types of the other runtimes do not know the module, and an older Node has none.
+  const ffi = process.getBuiltinModule("node:ffi" as "fs") as unknown as NodeFFI | undefined;
+  return ffi && firstOf(NAMES, (name) => openOnNode(ffi, name));
+}
+
+function openOnBun(name: string): LibC {
+  // The cast: the types of node do not know Bun's modules.
+  const { dlopen, ptr } = process.getBuiltinModule("bun:ffi" as "fs") as unknown as BunFFI;
+  const symbols = Object.fromEntries(
+    Object.entries(SIGNATURES).map(([name, args]) => [name, { args, returns: "i32" as const }]),
+  );
+  return { ...dlopen(name, symbols).symbols, pointer: (buffer) => BigInt(ptr(buffer)) };
+}
+
+function openOnDeno(name: string): LibC {
+  const symbols = Object.fromEntries(
+    Object.entries(SIGNATURES).map(([name, args]) => [
+      name,
+      { parameters: args.map((arg) => arg === "ptr" ? "buffer" : arg), result: "i32" },
+    ]),
+  );
+  const { dlopen, UnsafePointer } = deno();
+  // The cast: what it returns has the functions that were named.
+  const functions = dlopen(name, symbols).symbols as Functions;
+  return { ...functions, pointer: (buffer) => UnsafePointer.value(UnsafePointer.of(buffer)) };
+}
+
+function openOnNode(ffi: NodeFFI, name: string): LibC {
+  const symbols = Object.fromEntries(
+    Object.entries(SIGNATURES).map(([name, args]) => [
+      name,
+      { arguments: args.map((arg) => arg === "ptr" ? "pointer" : arg), return: "i32" as const },
+    ]),
+  );
+  const { functions } = ffi.dlopen(name, symbols);
+  // The module may still change: one that reads signatures otherwise refuses the argument.
+  functions.close(-1);
+  return { ...functions, pointer: (buffer) => ffi.getRawPointer(buffer) };
+}
+
+/** Asked without asking the user, whose answer would come too late. */
+function mayUseFFI(): boolean {
+  return deno().permissions.querySync({ name: "ffi" }).state === "granted";
+}
+
+function firstOf(names: readonly string[], open: (name: string) => LibC): LibC | undefined {
+  for (const name of names) {
+    try {
+      return open(name);
+    } catch {
+      // The next name; without any of them the caller does without.
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,74 @@
+import { rmSync } from "node:fs";
+import type { Addr } from "../../core/conn.ts";
+import { UpgradeError } from "../../core/errors.ts";
+import { type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
+import { sparePath } from "../../core/spare_path.ts";
+
+/** Thrown where a runtime's own listener cannot be made to accept on another socket. */
+export class NotGraftableError extends UpgradeError {}
+
+/**
+ * A listener of the runtime's own that holds the place of a socket it could not be told to listen
+ * on: that of another process. Nobody knows its address.
+ */
+export class StandIn<T> {
+  readonly listener: T;
+  readonly #kernel: KernelSockets;
+  readonly #fd: number;
+
+  /**
+   * `listen` opens it at an address, `addressOf` tells where it is then, and `close` undoes it where
+   * grafting cannot work.
+   */
+  constructor(
+    socket: Addr,
+    listen: (where: Addr) => T,
+    addressOf: (listener: T, where: Addr) => Addr,
+    close: (listener: T) => void,
+  ) {
+    const kernel = openKernelSockets();
+    if (kernel === undefined) throw new NotGraftableError("The kernel cannot be asked for sockets");
+    const where = placeFor(socket);
+    const { made, fd } = kernel.opening(
+      () => hold(where, listen),
+      (listener) => addressOf(listener, where),
+      close,
+    );
+    if (where.transport === "unix") rmSync(where.path, { force: true });
+    if (fd === undefined || !kernel.isGraftable(fd)) {
+      close(made);
+      throw new NotGraftableError(
+        "The runtime's event loop does not wait for its listener by epoll",
+      );
+    }
+    this.listener = made;
+    this.#kernel = kernel;
+    this.#fd = fd;
+  }
+
+  /** Closes the listener and nothing else, which the runtime itself cannot. False if that fails. */
+  closeListener(): boolean {
+    return this.#kernel.closeBehindItsOwner(this.#fd);
+  }
+
+  /** The listener accepts on this socket from now on. Returns the number it has from now on. */
+  graft(fd: number): number {
+    if (this.#kernel.graft(fd, this.#fd)) return this.#fd;
+    throw new NotGraftableError(`Cannot accept on the descriptor ${fd}: the kernel refuses`);
+  }
+}
+
+function hold<T>(where: Addr, listen: (where: Addr) => T): T {
+  try {
+    return listen(where);
+  } catch (cause) {
+    throw new NotGraftableError("The place of the socket cannot be held", { cause });
+  }
+}
+
+/** One of the same kind: the addresses of clients are read differently. */
+function placeFor(socket: Addr): Addr {
+  return socket.transport === "unix"
+    ? { transport: "unix", path: sparePath(socket.path) }
+    : { transport: "tcp", hostname: "127.0.0.1", port: 0 };
+}

@@ -1,0 +1,134 @@
+/**
+ * Which of the sockets that share a port with SO_REUSEPORT gets the next connection, on Linux. By
+ * itself the kernel spreads connections over all of them, and those that wait in the accept queue
+ * of one that closes are reset.
+ */
+import type { Addr } from "../../core/conn.ts";
+import type { LibC } from "./libc.ts";
+import { linesOf } from "./proc_files.ts";
+
+const SOL_SOCKET = 1;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+const SO_DETACH_REUSEPORT_BPF = 68;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const SO_ATTACH_FILTER = 26;
+const SO_DETACH_FILTER = 27;
+const BPF_LD_B_ABS = 0x30;
+const BPF_AND_K = 0x54;
+const BPF_JEQ_K = 0x15;
+const BPF_RET_K = 0x06;
+/** Where a TCP header has its flags. */
+const TCP_FLAGS = 13;
+const TCP_SYN = 0x02;
+const TCP_ACK = 0x10;
+/** In `struct tcp_info`, of a listening socket: how many connections wait to be accepted. */
+const INFO_UNACKED = 24;
+const INFO_SIZE = 28;
+/** The state of a listening socket in `/proc/net/tcp`. */
+const LISTEN = "0A";
+
+/**
+ * Has the kernel give every new connection to the socket, which has just been the last to join
+ * those of its port. When another of them closes, the number stands for none, and the kernel
+ * spreads connections again.
+ */
+export function steerTo(libc: LibC, fd: number, addr: Addr): boolean {
+  const index = countListening(libc, addr) - 1;
+  if (index < 0) return false;
+  return attach(libc, fd, SO_ATTACH_REUSEPORT_CBPF, [[BPF_RET_K, 0, 0, index]]);
+}
+
+/** An instruction of classic BPF: its code, how far to jump if true and if false, its constant. */
+type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, constant: number];
+
+/** Has the kernel run a program for a socket. False if it refuses. */
+function attach(
+  libc: LibC,
+  fd: number,
+  option: number,
+  instructions: readonly Instruction[],
+): boolean {
+  const program = new DataView(new ArrayBuffer(8 * instructions.length));
+  for (const [i, [code, ifTrue, ifFalse, constant]] of instructions.entries()) {
+    program.setUint16(8 * i, code, true);
+    program.setUint8(8 * i + 2, ifTrue);
+    program.setUint8(8 * i + 3, ifFalse);
+    program.setUint32(8 * i + 4, constant, true);
+  }
+  const bytes = new Uint8Array(program.buffer);
+  // A `struct sock_fprog`: the number of instructions, and where they are.
+  const fprog = new DataView(new ArrayBuffer(16));
+  fprog.setUint16(0, instructions.length, true);
+  fprog.setBigUint64(8, libc.pointer(bytes), true);
+  const value = new Uint8Array(fprog.buffer);
+  return libc.setsockopt(fd, SOL_SOCKET, option, value, value.length) === 0;
+}
+
+/** Lets everything pass but the first segment of a handshake: SYN without ACK. */
+const NO_NEW_HANDSHAKES: readonly Instruction[] = [
+  [BPF_LD_B_ABS, 0, 0, TCP_FLAGS],
+  [BPF_AND_K, 0, 0, TCP_SYN | TCP_ACK],
+  [BPF_JEQ_K, 0, 1, TCP_SYN],
+  [BPF_RET_K, 0, 0, 0],
+  [BPF_RET_K, 0, 0, 0xffffffff],
+];
+
+/**
+ * Has the kernel ignore new handshakes with a listening socket of TCP, and finish those that have
+ * begun. Clients whose first segment is lost send it again after a second. Returns what undoes that.
+ */
+export function holdBackHandshakes(libc: LibC, fd: number): () => void {
+  attach(libc, fd, SO_ATTACH_FILTER, NO_NEW_HANDSHAKES);
+  return () => {
+    libc.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, new Uint8Array(4), 4);
+  };
+}
+
+/** Has the kernel spread connections again over the sockets of the port. */
+export function stopSteering(libc: LibC, fd: number): void {
+  libc.setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, new Uint8Array(4), 4);
+}
+
+/** Returns how many connections wait in the accept queue of a listening socket of TCP. */
+export function acceptQueue(libc: LibC, fd: number): number | undefined {
+  const info = new Uint8Array(INFO_SIZE);
+  const size = new Uint8Array(Uint32Array.of(INFO_SIZE).buffer);
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, size) !== 0) return undefined;
+  return new DataView(info.buffer).getUint32(INFO_UNACKED, true);
+}
+
+/** How many sockets listen at an address of TCP. */
+function countListening(libc: LibC, addr: Addr): number {
+  if (addr.transport !== "tcp") return 0;
+  const isV6 = addr.hostname.includes(":");
+  const local = `${isV6 ? hexOfV6(addr.hostname) : hexOfV4(addr.hostname)}:${hex(addr.port, 4)}`;
+  let count = 0;
+  for (const line of linesOf(libc, `/proc/self/net/tcp${isV6 ? "6" : ""}`)) {
+    const [number, address, , state] = line.trim().split(/\s+/);
+    if (number === "sl") continue;
+    // Those that listen come first, before a great many that do not.
+    if (state !== LISTEN) break;
+    if (address === local) count++;
+  }
+  return count;
+}
+
+/** As `/proc/net/tcp` has it: each four bytes turned round, as x86 and arm64 have them. */
+function hexOfV4(hostname: string): string {
+  return hostname.split(".").reverse().map((byte) => hex(Number(byte), 2)).join("");
+}
+
+function hexOfV6(hostname: string): string {
+  const [head = "", tail] = hostname.split("::");
+  const groups = (text: string) => text === "" ? [] : text.split(":").map((g) => parseInt(g, 16));
+  const [before, after] = [groups(head), groups(tail ?? "")];
+  const zeros = new Array<number>(8 - before.length - after.length).fill(0);
+  const bytes = [...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 0xff]);
+  return [0, 4, 8, 12].flatMap((at) => bytes.slice(at, at + 4).reverse())
+    .map((byte) => hex(byte, 2)).join("");
+}
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).toUpperCase().padStart(digits, "0");
+}

@@ -1,0 +1,64 @@
+/** Datagrams to a unix socket, with the C library: no runtime sends them itself. */
+import { printable } from "../../core/printable.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { LibC } from "./libc.ts";
+
+// The numbers of Linux.
+const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+/** Of an address, in bytes. */
+const PATH_SIZE = 108;
+
+/** In ms: how long a receiver may leave its queue full. As long as `systemd-notify` waits for it. */
+const PATIENCE = 5_000;
+/** In ms, between two attempts. */
+const PAUSE = 10;
+
+/**
+ * Sends the text as one datagram to a socket's path, or to `@name` in the abstract namespace. When
+ * it resolves, the datagram is in the queue of its receiver.
+ *
+ * @throws {Error} If there is no such socket, or its receiver has not made room for 5 s.
+ */
+export async function sendDatagram(libc: LibC, address: string, text: string): Promise<void> {
+  const to = socketAddress(address);
+  const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  try {
+    if (libc.connect(fd, to, to.length) !== 0) {
+      refuse("the address of a unix datagram socket that this process can send to", address);
+    }
+    if (!await sent(libc, fd, new TextEncoder().encode(text))) {
+      refuse("a socket whose receiver takes the message", address);
+    }
+  } finally {
+    libc.close(fd);
+  }
+}
+
+/** False if the receiver's queue stays full. Waiting for it in the kernel would stop all else. */
+async function sent(libc: LibC, fd: number, bytes: Uint8Array): Promise<boolean> {
+  for (let waited = 0; libc.send(fd, bytes, bytes.length, 0) < 0; waited += PAUSE) {
+    if (waited >= PATIENCE) return false;
+    await sleep(PAUSE);
+  }
+  return true;
+}
+
+/** A `struct sockaddr_un`. */
+function socketAddress(address: string): Uint8Array {
+  const path = new TextEncoder().encode(address);
+  if (!/^[/@]/.test(address) || path.length > PATH_SIZE) {
+    refuse(`an absolute path or @name of at most ${PATH_SIZE} bytes`, address);
+  }
+  if (address.startsWith("@")) path[0] = 0;
+  const family = new Uint8Array(Uint16Array.of(AF_UNIX).buffer);
+  return Uint8Array.of(...family, ...path);
+}
+
+function refuse(rule: string, address: string): never {
+  throw new Error(
+    `Cannot notify as 'NOTIFY_SOCKET' must be ${rule}: current value is "${printable(address)}"`,
+  );
+}

@@ -1,0 +1,66 @@
+/** Servers that somebody else made: of `node:http`, `node:https`, `node:http2`, `node:net`, `node:tls`. */
+import type http from "node:http";
+import type http2 from "node:http2";
+import https from "node:https";
+import type net from "node:net";
+import type { ServeSettings } from "../../options/serve.ts";
+import type { Driver } from "../../server/driver.ts";
+import { BunNodeDriver, runsOnBunServe } from "./driver_on_bun.ts";
+import { NodeDriver } from "./driver.ts";
+import { openConnections } from "./open_connections.ts";
+
+/** A server of Node's own modules, of any of the three runtimes. */
+export type NodeNativeServer = net.Server;
+
+/** Whether a value looks like a {@linkcode NodeNativeServer}. */
+export function isNodeServer(value: unknown): value is NodeNativeServer {
+  return typeof value === "object" && value !== null && "listen" in value && "address" in value &&
+    "getConnections" in value && "on" in value;
+}
+
+/** Drives a server that somebody else made. Connections are known from here on. */
+export function adoptNode(
+  server: NodeNativeServer,
+  onConnState: ServeSettings["onConnState"],
+): Driver {
+  const isHttp2 = speaksHttp2(server);
+  const Driver = runsOnBunServe(server, isHttp2) ? BunNodeDriver : NodeDriver;
+  const driver = new Driver(server, {
+    // A server of node:tls can be given more certificates; on Bun one of node:https is none.
+    secure: "addContext" in server || server instanceof https.Server,
+    onConnState,
+    addr: undefined,
+    backlog: undefined,
+    seesStreams: isHttp2,
+    isAdopted: true,
+  });
+  const { hooks } = driver;
+  if (isHttp2) {
+    hooks.inFrontOfOthers(
+      "stream",
+      (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) =>
+        driver.beginStream(stream, headers),
+    );
+  }
+  for (const event of ["request", "checkContinue", "checkExpectation"]) {
+    hooks.inFrontOfOthers(
+      event,
+      (req: http.IncomingMessage, res: http.ServerResponse) => void driver.begin(req, res),
+    );
+  }
+  for (const event of ["upgrade", "connect"]) {
+    hooks.inFrontOfOthers(
+      event,
+      (_req: unknown, socket: net.Socket | http2.Http2ServerResponse) => {
+        // A tunnel over HTTP/2 is one of its streams.
+        if (!("stream" in socket)) driver.hijack(socket);
+      },
+    );
+  }
+  for (const open of openConnections(server)) driver.addOpen(open);
+  return driver;
+}
+
+function speaksHttp2(server: NodeNativeServer): boolean {
+  return "updateSettings" in server;
+}

@@ -1,0 +1,306 @@
+import http from "node:http";
+import type http2 from "node:http2";
+import net from "node:net";
+import process from "node:process";
+import type tls from "node:tls";
+import { attempt } from "../../core/attempt.ts";
+import type { Addr } from "../../core/conn.ts";
+import type { ServeSettings } from "../../options/serve.ts";
+import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import type { Driver, Engine } from "../../server/driver.ts";
+import { LINGER } from "../../server/last_response.ts";
+import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
+import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./conn.ts";
+import { listening, localAddr } from "./listen.ts";
+import { type OpenConnection, socketOf } from "./open_connections.ts";
+import type { SessionDrain } from "./http2_session.ts";
+import { ServerHooks } from "./server_hooks.ts";
+import { TableDriver } from "../../server/table_driver.ts";
+
+/** A server of `node:http`, or of `node:http2` that speaks HTTP/1 as well. */
+export type NodeServer = http.Server | http2.Http2SecureServer;
+
+/** What an upgrade is answered with that comes during a drain. */
+const UPGRADE_REFUSED =
+  "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/** What the driver has to know of the server it drives. */
+export interface NodeServerTraits {
+  /** Whether it speaks TLS. */
+  readonly secure: boolean;
+  readonly onConnState: ServeSettings["onConnState"];
+  /** Where it listens, if the server itself cannot tell. */
+  readonly addr: Addr | undefined;
+  readonly backlog: number | undefined;
+  /** Whether streams of HTTP/2 are announced by {@linkcode NodeDriver.beginStream}. */
+  readonly seesStreams: boolean;
+  /** Whether somebody else made it, and may do with it what we do not know. */
+  readonly isAdopted: boolean;
+}
+
+/** The connections of a node server, and their end. */
+export class NodeDriver extends TableDriver<NodeConn> implements Driver {
+  readonly engine: Engine = "node";
+  readonly secure: boolean;
+  /** What announces its connections, and to be used for what announces their requests. */
+  readonly hooks: ServerHooks;
+  readonly #listener: net.Server;
+  readonly #onConnState: ServeSettings["onConnState"];
+  readonly #backlog: number | undefined;
+  readonly #seesStreams: boolean;
+  readonly #isAdopted: boolean;
+  #addr: Addr | undefined;
+  #isEnding = false;
+  /** No handler is waited for any more. */
+  #isForced = false;
+  /** How many connections the server has accepted. */
+  #accepted = 0;
+  /** The accept queue, once the listener is about to close. */
+  #queue: ClosingQueue | undefined;
+
+  /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
+  constructor(listener: net.Server, traits: NodeServerTraits) {
+    super();
+    this.#listener = listener;
+    this.hooks = new ServerHooks(listener);
+    this.secure = traits.secure;
+    this.#onConnState = traits.onConnState;
+    this.#addr = traits.addr;
+    this.#backlog = traits.backlog;
+    this.#seesStreams = traits.seesStreams;
+    this.#isAdopted = traits.isAdopted;
+    // A server that has closed does not know where it has listened.
+    if (traits.addr === undefined) {
+      const learn = () => {
+        // Of an inherited descriptor the runtime may not know it.
+        if (listener.address() !== null) this.#addr = localAddr(listener);
+      };
+      if (listener.listening) learn();
+      this.hooks.on("listening", learn);
+    }
+    // Before the server's own listeners, which announce a session of HTTP/2 in the same turn.
+    let newest: NodeConn | undefined;
+    this.hooks.on("connection", (socket: net.Socket) => {
+      this.#accepted++;
+      newest = this.#onConnection(socket);
+    });
+    this.hooks.on("secureConnection", (socket: tls.TLSSocket) => {
+      newest = this.#onHandshake(socket);
+    });
+    this.hooks.on("session", (session: http2.ServerHttp2Session) => {
+      newest?.startSession(session, this.#drain);
+    });
+  }
+
+  /** To be called for each connection that was open before. */
+  addOpen({ accepted, socket, response, session, streams, state }: OpenConnection): void {
+    const conn = this.#onConnection(accepted);
+    if (socket !== undefined && socket !== accepted) this.#onHandshake(socket);
+    if (session !== undefined) conn.startSession(session, this.#drain);
+    for (const { stream, method, url } of streams) this.#follow(conn, stream, method, url);
+    if (session !== undefined) return;
+    if (response !== undefined) conn.resume(response);
+    else if (state === "idle") conn.rest();
+    else if (state === "hijacked") conn.hijack();
+  }
+
+  get addr(): Addr {
+    this.#addr ??= localAddr(this.#listener);
+    return this.#addr;
+  }
+
+  async acceptOn(fd: number): Promise<number> {
+    // Beside a descriptor node reads the backlog from there alone.
+    await listening(this.#listener, { fd }, this.#backlog);
+    return fd;
+  }
+
+  #onConnection(socket: Tracked): NodeConn {
+    const conn = new NodeConn(socket, this.secure, this.#onConnState);
+    socket[CONN] = conn;
+    this.conns.add(conn);
+    conn.announce("new");
+    socket.on("close", this.#onClose);
+    return conn;
+  }
+
+  /** One function for all, told by the socket: idle connections are many. */
+  readonly #onClose = forConn((conn) => {
+    if (!conn.isAbandoned || this.#isForced) this.conns.delete(conn);
+    conn.announce("closed");
+  });
+
+  /** With TLS the requests come over another socket than the one that was accepted. */
+  #onHandshake(socket: Tracked & { _parent?: Tracked }): NodeConn | undefined {
+    // Bun has one socket for both. `_parent` is not in the types, but it is what node calls it.
+    const conn = (socket._parent ?? socket)[CONN];
+    if (conn === undefined) return undefined;
+    socket[CONN] = conn;
+    conn.socket = socket;
+    conn.isHandshaken = true;
+    return conn;
+  }
+
+  /**
+   * To be called for each request, whose connection it returns. Undefined for one that came behind the
+   * response which said that it is the last of its connection: it must not be processed (RFC 9112,
+   * section 9.6).
+   */
+  begin(req: Exchange["req"], res: Exchange["res"]): NodeConn | undefined {
+    if (this.#seesStreams && "stream" in req) return undefined;
+    const socket: Tracked = req.socket;
+    const conn = socket[CONN] ?? this.#onConnection(socket);
+    return conn.begin(req, res, this.endsConnections, this.onChange) ? conn : undefined;
+  }
+
+  /**
+   * To be called when a handler that took its time has settled. Its connection has been kept until now,
+   * although the client may have gone.
+   */
+  endHandler(conn: NodeConn): void {
+    const wasAbandoned = conn.isAbandoned;
+    conn.endHandler();
+    if (wasAbandoned && !conn.isAbandoned) this.conns.delete(conn);
+  }
+
+  /** To be called for each stream of HTTP/2, before anybody else sees it. */
+  beginStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
+    const { ":method": method, ":path": url } = headers;
+    // The cast: the stream is one of a server's.
+    const session = stream.session as Session & http2.ServerHttp2Session | undefined;
+    const conn = session?.[CONN] ?? (session && this.#addSession(session));
+    if (conn !== undefined) this.#follow(conn, stream, method, url);
+  }
+
+  /** One that was open before, on Bun, where they are not found. */
+  #addSession(session: http2.ServerHttp2Session): NodeConn | undefined {
+    const socket = socketOf(session);
+    if (socket === undefined) return undefined;
+    const conn = this.#onConnection(socket);
+    conn.startSession(session, this.#drain);
+    return conn;
+  }
+
+  #follow(
+    conn: NodeConn,
+    stream: http2.ServerHttp2Stream,
+    method: string | undefined,
+    url: string | undefined,
+  ): void {
+    conn.beginStream({ method, url, since: performance.now() }, stream, () => this.onChange?.());
+  }
+
+  get #drain(): SessionDrain {
+    return { isDraining: this.onChange !== undefined, isEnding: this.#isEnding };
+  }
+
+  override endConnections(): void {
+    this.#isEnding = true;
+    super.endConnections();
+  }
+
+  override async closeAll(): Promise<void> {
+    this.#isForced = true;
+    const closed = super.closeAll();
+    for (const conn of this.conns) if (conn.isAbandoned) this.conns.delete(conn);
+    await closed;
+  }
+
+  override startLameDuck(): void {
+    super.startLameDuck();
+    for (const conn of this.conns) attempt(() => conn.startLameDuck());
+  }
+
+  /**
+   * To be called for a connection that HTTP has let go: upgraded, or a tunnel. During a drain it is
+   * refused; its owner gets a socket that has ended.
+   */
+  hijack(socket: Tracked): void {
+    const conn = socket[CONN] ?? this.#onConnection(socket);
+    if (this.onChange !== undefined) refuseUpgrade(socket);
+    else conn.hijack();
+  }
+
+  waitingToBeAccepted(): number | undefined {
+    this.#queue = nodeAcceptQueue({
+      server: this.#listener,
+      addr: () => this.addr,
+      backlog: this.#backlog,
+      accepted: () => this.#accepted,
+      isWithinReach: this.#isAdopted,
+    });
+    return this.#queue.waiting();
+  }
+
+  async emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    if (this.#queue !== undefined) await takeInAcceptQueue(this.#queue, force);
+  }
+
+  closeListeners(): Promise<void> {
+    return closeListener(this.#listener, this.#queue);
+  }
+
+  release(): void {
+    this.hooks.release();
+  }
+}
+
+/** A listener of a socket's, for what wants its connection. */
+function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
+  return function (this: Tracked) {
+    if (this[CONN] !== undefined) gone(this[CONN]);
+  };
+}
+
+/** Its owner may write to it all the same, which is an error that nobody listens to yet. */
+function refuseUpgrade(socket: net.Socket): void {
+  if (socket.writableEnded) return;
+  socket.on("error", () => {});
+  socket.end(UPGRADE_REFUSED);
+  // Nobody else may read on to see its end.
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LINGER);
+  socket.once("close", () => clearTimeout(timer));
+}
+
+/**
+ * Deno ends a connection behind each response of a server that does not listen, although the
+ * response did not say so, and a request may have crossed that.
+ */
+function seemToListen(listener: net.Server): void {
+  Object.defineProperty(listener, "listening", { value: true, configurable: true });
+  listener.once("close", () => Reflect.deleteProperty(listener, "listening"));
+}
+
+/**
+ * Has a server of `node:http` that has closed stop the timer that looks after its connections, which
+ * only its `close` does. Its owner, who has heard "close", does not hear it again.
+ */
+function closeUnheard(listener: net.Server): void {
+  if (!("closeIdleConnections" in listener)) return;
+  // Its owner may have it listen by now.
+  const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
+  http.Server.prototype.close.call(Object.create(listener, hidden));
+}
+
+/**
+ * Stops accepting, and that alone: `close` of `node:http` would end idle connections as well, on
+ * Node 26 even new ones, and when those end is for the poll to say.
+ */
+function closeListener(listener: net.Server, queue: ClosingQueue | undefined): Promise<void> {
+  // Its owner would hear "close" once more.
+  if (!listener.listening) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    listener.once("close", () => closeUnheard(listener));
+    // On Bun a server of node:http is none of node:net.
+    const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
+    queue?.letIn?.();
+    close.call(listener, (error) => {
+      if (error !== undefined) reject(error);
+    });
+    if ("deno" in process.versions) seemToListen(listener);
+    // Where closing fails it does in the turn after the call; the callback of one that does not
+    // comes only with the end of the last connection.
+    setImmediate(resolve);
+  });
+}

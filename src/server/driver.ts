@@ -1,0 +1,91 @@
+import type { Addr, ConnInfo, PollPolicy, Tally } from "../core/conn.ts";
+import type { Handler, ServeSettings } from "../options/serve.ts";
+
+/** What a WebSocket is told at a drain: its end of the connection goes away (RFC 6455, 7.4.1). */
+export const GOING_AWAY = 1001;
+
+/** What runs the HTTP of a server. */
+export type Engine = "node" | "deno" | "deno-serve" | "bun";
+
+/**
+ * What Go's `Shutdown` touches of a server, and no more: its listeners and its connections.
+ *
+ * Waiting, deadlines, hooks and reports are above it, once for all engines.
+ */
+export interface Driver {
+  readonly engine: Engine;
+  /** Where it listens. For a TCP port 0, the port that the system chose. */
+  readonly addr: Addr;
+  readonly secure: boolean;
+  /** What its URL begins with, if it does not speak HTTP. */
+  readonly scheme?: string;
+  /** How connections have ended since {@linkcode Driver.startDrain}. */
+  readonly tally: Tally;
+
+  /**
+   * Accepts on a listening socket that the driver has not opened itself, and owns it from now on.
+   * Returns its descriptor, which may have become another number. To be called once, if
+   * {@linkcode ServeSettings.socket} is set.
+   */
+  acceptOn(fd: number): number | Promise<number>;
+
+  /**
+   * From now on each HTTP/1 response says `Connection: close` and ends its connection; new ones are
+   * still accepted.
+   */
+  startLameDuck(): void;
+
+  /**
+   * From now on ends of connections are counted, upgrades are refused, and `onChange` is called whenever
+   * a connection may have become idle or has closed. Clients are told nothing yet: the listener that
+   * they would come back to is about to close.
+   */
+  startDrain(onChange: () => void): void;
+
+  /**
+   * Returns how many connections wait in the accept queues of the listeners: the kernel has accepted
+   * them, and the runtime has not. Undefined if that is not known. Never throws.
+   */
+  waitingToBeAccepted(): number | undefined;
+
+  /**
+   * Has the runtime accept the connections that wait, within a bound of time, and resolves in the turn
+   * in which it has found none left, or in which `force` has aborted. Never rejects. The listeners are
+   * closed in the same turn.
+   */
+  emptyAcceptQueue(force: AbortSignal): Promise<void>;
+
+  /**
+   * Refuses new connections, from the return of the call or as soon as the runtime can. With
+   * `spareIdle` the idle ones must stay open. Throws or rejects with the first error of closing one.
+   */
+  closeListeners(spareIdle: boolean): void | Promise<void>;
+
+  /**
+   * To be called when the listeners are closed, or as good as closed. From now on each HTTP/1 response says
+   * `Connection: close` and ends its connection, sessions of HTTP/2 are sent GOAWAY, and WebSockets are
+   * told that the server goes away.
+   */
+  endConnections(): void;
+
+  /**
+   * Closes the connections that are idle at `now` and tells whether one is left to wait for. First called
+   * after {@linkcode Driver.endConnections}.
+   */
+  closeIdle(now: number, policy: PollPolicy): boolean;
+
+  /** Ends every connection at once and resolves when they are gone. Works at any time. */
+  closeAll(): Promise<void>;
+
+  /** A snapshot. */
+  connections(now: number): ConnInfo[];
+
+  /** Leaves a server to its owner, who goes on with it. */
+  release?(): void;
+}
+
+/** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */
+export type StartDriver = (
+  handler: Handler,
+  settings: ServeSettings,
+) => Driver | Promise<Driver>;

@@ -1,0 +1,41 @@
+import type { Addr, RequestInFlight } from "../core/conn.ts";
+import type { DrainNotice } from "../core/drain_notice.ts";
+import type { ServeInfo } from "../options/serve.ts";
+import type { PendingWork } from "../core/pending_work.ts";
+
+/** What the requests of one server share. */
+export interface RequestScope {
+  readonly drainNotice: DrainNotice;
+  readonly pendingWork: PendingWork;
+}
+
+/** The part of a {@linkcode ServeInfo} that is the same on every engine. It costs nothing until it is read. */
+export abstract class RequestInfo implements ServeInfo {
+  abstract readonly remoteAddr: Addr;
+  abstract readonly native: unknown;
+  readonly #scope: RequestScope;
+  #draining: AbortSignal | undefined;
+
+  constructor(scope: RequestScope) {
+    this.#scope = scope;
+  }
+
+  get draining(): AbortSignal {
+    this.#draining ??= this.#scope.drainNotice.signalFor((release) => this.onEnd(release));
+    return this.#draining;
+  }
+
+  /** A function of its own each time, so that it can be taken out of the object. */
+  get waitUntil(): (promise: PromiseLike<unknown>) => void {
+    return (promise) =>
+      this.#scope.pendingWork.add(promise, {
+        remoteAddr: this.remoteAddr,
+        request: this.inFlight(),
+      });
+  }
+
+  /** Has a function called when the response is delivered or the client is gone. */
+  protected abstract onEnd(release: () => void): void;
+
+  protected abstract inFlight(): RequestInFlight;
+}

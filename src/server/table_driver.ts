@@ -1,0 +1,50 @@
+import { attempt } from "../core/attempt.ts";
+import { type Conn, type ConnInfo, ConnTable, type PollPolicy, type Tally } from "../core/conn.ts";
+
+/** A connection that has to do something at a drain. */
+interface DrainableConn extends Conn {
+  /** From now on `onChange` is to be called when the connection may have become idle. */
+  startDrain(onChange: () => void): void;
+  /** To be called when the listeners are closed: the connection ends with its current request. */
+  startEnding(): void;
+}
+
+/** What the drivers have in common whose engine shows them its connections one by one. */
+export abstract class TableDriver<C extends DrainableConn> {
+  protected readonly conns: ConnTable<C> = new ConnTable();
+  /** Whether each response is the last of its connection. */
+  protected endsConnections = false;
+  /** What to call when a connection may have become idle: undefined until the drain starts. */
+  protected onChange: (() => void) | undefined;
+
+  get tally(): Tally {
+    return this.conns.tally;
+  }
+
+  startLameDuck(): void {
+    this.endsConnections = true;
+  }
+
+  startDrain(onChange: () => void): void {
+    this.onChange = onChange;
+    this.conns.startDrain(onChange);
+    for (const conn of this.conns) attempt(() => conn.startDrain(onChange));
+  }
+
+  endConnections(): void {
+    this.endsConnections = true;
+    for (const conn of this.conns) attempt(() => conn.startEnding());
+  }
+
+  closeIdle(now: number, policy: PollPolicy): boolean {
+    return this.conns.closeIdle(now, policy);
+  }
+
+  closeAll(): Promise<void> {
+    return this.conns.destroyAll();
+  }
+
+  connections(now: number): ConnInfo[] {
+    return this.conns.snapshot(now);
+  }
+}

@@ -1,0 +1,103 @@
+import { printable, printableJson } from "../core/printable.ts";
+import { serviceManager } from "./service_manager.ts";
+
+/**
+ * Tells the service manager something of this process: one message with a line `KEY=value` for each
+ * entry, in their order. What the keys mean is in the manual of `sd_notify(3)`.
+ *
+ * Resolves with true once the message is in the queue of the manager, which may take up to 5 s where
+ * that is full, or with false if there is no manager: `NOTIFY_SOCKET` is not set, or Deno does not
+ * permit to read it. The variable stays set, for what this process starts.
+ *
+ * The message comes from this process itself, so that the unit needs no more than the
+ * `NotifyAccess=main` of every `Type=notify`, where the runtime can call the C library: on Bun, on
+ * Deno with `--allow-ffi`, on Node 26.1 and later (which writes once to stderr that its FFI is
+ * experimental). Elsewhere the program `systemd-notify` sends it, and is waited for until the manager
+ * has read the message. As root it sends in the name of this process; for any other user the unit
+ * needs `NotifyAccess=all`.
+ *
+ * Deno asks for `--allow-env=NOTIFY_SOCKET` and `--allow-ffi`, or else for `--allow-env` and
+ * `--allow-run=systemd-notify`.
+ *
+ * @throws {TypeError} If there is no entry, a key is not of capitals, digits and underscores, or a
+ * value is not a finite number or a string without a newline or NUL.
+ * @throws {Error} If there is a manager and the message could not be sent to it.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@x/graceful";
+ * import { notify } from "@x/graceful/systemd";
+ *
+ * const server = await serve(() => new Response("hello"), { port: 0 });
+ * const isService = await notify({ READY: 1 });
+ * console.log(isService ? "systemd knows" : "not started by systemd");
+ * await server.shutdown();
+ * ```
+ */
+export async function notify(state: Readonly<Record<string, string | number>>): Promise<boolean> {
+  const lines = linesOf(state);
+  const manager = serviceManager();
+  await manager?.send(lines);
+  return manager !== undefined;
+}
+
+/**
+ * Tells the service manager that this process has begun to reload, as {@linkcode notify} does:
+ * `RELOADING=1` with the time in `MONOTONIC_USEC`, which a unit of `Type=notify-reload` (systemd 253
+ * and later) wants in answer to its SIGHUP. The reload ends with `READY=1`.
+ *
+ * The time is CLOCK_MONOTONIC; on Deno without `--allow-ffi` it is the system's uptime in whole
+ * seconds (`--allow-sys=osUptime`), rounded up, so that systemd never takes it for the answer to an
+ * earlier reload.
+ *
+ * @throws {Error} If there is a manager and the message could not be sent to it.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@x/graceful";
+ * import { notify, notifyReloading } from "@x/graceful/systemd";
+ *
+ * let greeting = "hello";
+ * const server = await serve(() => new Response(greeting), { port: 0 });
+ * process.on("SIGHUP", async () => {
+ *   await notifyReloading();
+ *   greeting = "hello again";
+ *   await notify({ READY: 1 });
+ * });
+ * await server.shutdown();
+ * ```
+ */
+export async function notifyReloading(): Promise<boolean> {
+  const manager = serviceManager();
+  await manager?.send(["RELOADING=1", `MONOTONIC_USEC=${manager.now()}`]);
+  return manager !== undefined;
+}
+
+function linesOf(state: Readonly<Record<string, string | number>>): string[] {
+  const entries = Object.entries(state);
+  if (entries.length === 0) refuse("state", "an object with an entry", "{}");
+  return entries.map(([key, value]) => {
+    if (!/^[A-Z][A-Z0-9_]*$/.test(key)) {
+      refuse("key", "of capitals, digits and underscores, the first a capital", quoted(key));
+    }
+    if (!isSendable(value)) {
+      refuse(key, "a finite number or a string without a newline or NUL", quoted(value));
+    }
+    return `${key}=${value}`;
+  });
+}
+
+function isSendable(value: unknown): boolean {
+  return typeof value === "string" ? !/[\n\0]/.test(value) : Number.isFinite(value);
+}
+
+/** On one line, whatever is in it. */
+function quoted(value: unknown): string {
+  return typeof value === "string" ? printableJson(value) : printable(String(value));
+}
+
+function refuse(what: string, rule: string, value: string): never {
+  throw new TypeError(
+    `Cannot notify as '${printable(what)}' must be ${rule}: current value is ${value}`,
+  );
+}

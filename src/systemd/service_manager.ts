@@ -1,0 +1,39 @@
+/** The service manager that has started this process, systemd or one of its kind. */
+import { readVariable } from "../runtime/host/variables.ts";
+import { type LibC, openLibC } from "../runtime/linux/libc.ts";
+import { monotonicMicroseconds } from "../runtime/linux/monotonic_clock.ts";
+import { runSystemdNotify } from "./notify_program.ts";
+import { sendDatagram } from "../runtime/linux/unix_datagram.ts";
+
+/** Kept: each opening of it costs milliseconds and memory that does not come back. */
+let libc: LibC | undefined;
+
+/** The one that listens for this process, or undefined if there is none. */
+export function serviceManager(): ServiceManager | undefined {
+  const address = readVariable("NOTIFY_SOCKET");
+  if (address === undefined || address === "") return undefined;
+  libc ??= openLibC();
+  return new ServiceManager(address, libc);
+}
+
+/** Takes messages, by the way that this runtime has. */
+export class ServiceManager {
+  readonly #address: string;
+  readonly #libc: LibC | undefined;
+
+  constructor(address: string, libc: LibC | undefined) {
+    this.#address = address;
+    this.#libc = libc;
+  }
+
+  /** The time on the clock that it goes by, in microseconds. */
+  now(): number {
+    return monotonicMicroseconds(this.#libc);
+  }
+
+  /** Sends the lines as one message. Rejects if it cannot be delivered. */
+  async send(lines: readonly string[]): Promise<void> {
+    if (this.#libc === undefined) await runSystemdNotify(lines);
+    else await sendDatagram(this.#libc, this.#address, lines.join("\n"));
+  }
+}

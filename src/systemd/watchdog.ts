@@ -1,0 +1,92 @@
+import process from "node:process";
+import { checkType, MAX_TIMER } from "../options/checks.ts";
+import { complain } from "../core/report_error.ts";
+import { readVariable } from "../runtime/host/variables.ts";
+import { notify } from "./notify.ts";
+
+/** In ms: what is more often would be all that the process does. */
+const LEAST_INTERVAL = 20;
+
+/** How many feed it now. */
+let feeding = 0;
+
+/**
+ * Feeds systemd's watchdog (`WatchdogSec=` of the unit): sends `WATCHDOG=1` at once and then at half
+ * of the interval, as `sd_watchdog_enabled(3)` advises, until what it returns is disposed of. If the
+ * event loop stands still for longer than the interval, systemd ends the process. It does not keep
+ * the process alive. What `notify` needs on each runtime is needed here.
+ *
+ * `graceful` does this by itself until the process is gone, unless this was called before: call it for a service that lives
+ * without `graceful`, or for one whose health is more than a turning event loop.
+ *
+ * Returns undefined if there is no watchdog for this process: `WATCHDOG_USEC` is not set, or
+ * `WATCHDOG_PID` is not this process, or Deno does not permit to read them.
+ *
+ * @param check Runs before each message. While it throws, rejects or is not done, none is sent; a
+ * failure is written to the console when it starts.
+ * @throws {TypeError} If `check` is no function.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@x/graceful";
+ * import { watchdog } from "@x/graceful/systemd";
+ *
+ * const server = await serve(() => new Response("hello"), { port: 0 });
+ * const feeding = watchdog(() => fetch(server.url));
+ * await server.shutdown({ timeout: 15_000 });
+ * feeding?.[Symbol.dispose]();
+ * ```
+ */
+export function watchdog(check: () => unknown = () => {}): Disposable | undefined {
+  checkType("feed the watchdog as 'check'", check, "function");
+  const interval = watchdogInterval();
+  if (interval === undefined) return undefined;
+  const feed = feeder(check);
+  feed();
+  const timer = setInterval(feed, interval / 2);
+  timer.unref();
+  feeding++;
+  let isDisposed = false;
+  return {
+    [Symbol.dispose]() {
+      if (isDisposed) return;
+      isDisposed = true;
+      clearInterval(timer);
+      feeding--;
+    },
+  };
+}
+
+/** For `graceful`: until the process is gone, as its end is watched too. */
+export function feedWatchdog(): void {
+  if (feeding === 0) watchdog();
+}
+
+/** In ms; undefined if the watchdog is not for this process. */
+function watchdogInterval(): number | undefined {
+  const microseconds = Number(readVariable("WATCHDOG_USEC") ?? 0);
+  const pid = readVariable("WATCHDOG_PID");
+  const isOurs = pid === undefined || pid === String(process.pid);
+  if (!(microseconds > 0 && isOurs)) return undefined;
+  return Math.min(Math.max(microseconds / 1_000, LEAST_INTERVAL), MAX_TIMER);
+}
+
+/** What is to be done at each interval: one run of the check at a time. */
+function feeder(check: () => unknown): () => Promise<void> {
+  let isBusy = false;
+  let hasFailed = false;
+  return async () => {
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      await check();
+      await notify({ WATCHDOG: 1 });
+      hasFailed = false;
+    } catch (error) {
+      if (!hasFailed) complain(error);
+      hasFailed = true;
+    } finally {
+      isBusy = false;
+    }
+  };
+}
