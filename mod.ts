@@ -27,13 +27,15 @@ export type { Listener, ListenOptions } from "./src/options/listen.ts";
 export { listen } from "./src/listener/listen.ts";
 // A type here: what makes one is `@x/graceful/upgrade`.
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
-export type { Handler, ServeInfo, ServeOptions, ShutdownOptions } from "./src/options/serve.ts";
+export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
+export type { ShutdownOptions } from "./src/options/shutdown.ts";
 export type { ServerWebSocket, WebSocketHandlers } from "./src/options/websocket.ts";
-export type { Addr, ConnInfo, ConnState } from "./src/core/conn.ts";
+export type { ConnInfo, ConnState } from "./src/core/conn.ts";
+export type { Addr } from "./src/core/addr.ts";
 export type { NativeServer } from "./src/runtime/native_servers.ts";
 export type { NodeNativeServer } from "./src/runtime/node/adopt.ts";
 export type { DenoNativeServer } from "./src/runtime/deno/adopt.ts";
 export type { BunNativeServer } from "./src/runtime/bun/adopt.ts";
-export type { Engine } from "./src/server/driver.ts";
+export type { Engine } from "./src/options/serve.ts";
 export type { ShutdownReport } from "./src/core/report.ts";
 export { ServerClosedError, ShutdownIncompleteError, UpgradeError } from "./src/core/errors.ts";

@@ -1,3 +1,4 @@
+import { startTcpDriver } from "./runtime/engines.ts";
 import type { Server } from "./server/server.ts";
 import { startServer } from "./start_server.ts";
 import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./options/tcp.ts";
@@ -39,7 +40,6 @@ import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./
 export async function serveTcp(handler: TcpHandler, options: TcpOptions = {}): Promise<Server> {
   checkServeTcp(handler, options);
   return await startServer(options, async ({ backlog, drainNotice, socket }) => {
-    const { startTcp } = await import("./runtime/node/tcp.ts");
-    return await startTcp(handler, tcpSettings({ ...options, backlog }, drainNotice, socket));
+    return await startTcpDriver(handler, tcpSettings({ ...options, backlog }, drainNotice, socket));
   });
 }

@@ -1,5 +1,5 @@
 import { complain } from "./core/report_error.ts";
-import type { Addr } from "./core/conn.ts";
+import type { Addr } from "./core/addr.ts";
 import { DrainNotice } from "./core/drain_notice.ts";
 import type { ServeOptions } from "./options/serve.ts";
 import { PendingWork } from "./core/pending_work.ts";

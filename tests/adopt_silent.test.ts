@@ -6,7 +6,7 @@ import https from "node:https";
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { NEW_CONN_LIFETIME } from "../src/core/conn.ts";
+import { NEW_CONN_LIFETIME } from "../src/server/conn_table.ts";
 import { driverOf, type NativeServer } from "../src/runtime/native_servers.ts";
 import { bun } from "../src/runtime/api/bun.ts";
 import { connect, request } from "./support/client.ts";

@@ -2,9 +2,11 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { type Conn, type ConnState, ConnTable } from "../src/core/conn.ts";
+import type { ConnState } from "../src/core/conn.ts";
+import { type Conn, ConnTable } from "../src/server/conn_table.ts";
 import { TableDriver } from "../src/server/table_driver.ts";
-import type { Driver, Engine } from "../src/server/driver.ts";
+import type { Driver } from "../src/server/driver.ts";
+import type { Engine } from "../src/options/serve.ts";
 import { ShutdownIncompleteError } from "../src/core/errors.ts";
 import { DrivenServer } from "../src/server/server.ts";
 import { runtime } from "./support/fixture.ts";

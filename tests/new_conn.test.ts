@@ -1,7 +1,7 @@
 /** Go's rule for connections on which nothing comes: they are given up once they are 5 s old. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { NEW_CONN_LIFETIME } from "../src/core/conn.ts";
+import { NEW_CONN_LIFETIME } from "../src/server/conn_table.ts";
 import { DrainNotice } from "../src/core/drain_notice.ts";
 import { checkServe, serveSettings } from "../src/options/serve.ts";
 import { PendingWork } from "../src/core/pending_work.ts";

@@ -25,6 +25,7 @@ const files = positionals.length > 0
 const importMap = "--import-map=tests/std/import_map.json";
 const checks: Record<string, string[]> = {
   "tsc": [bin("tsc"), "--noEmit"],
+  "layers": [bin("node"), "tests/layers.ts"],
   "deno fmt": [bin("deno"), "fmt", "--check"],
   "deno lint": [bin("deno"), "lint"],
   "deno doc": [

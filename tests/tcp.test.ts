@@ -14,7 +14,7 @@ import {
   type TcpHandler,
   type TcpOptions,
 } from "../mod.ts";
-import { NEW_CONN_LIFETIME } from "../src/core/conn.ts";
+import { NEW_CONN_LIFETIME } from "../src/server/conn_table.ts";
 import { startTcp } from "../src/runtime/node/tcp.ts";
 import { DrainNotice } from "../src/core/drain_notice.ts";
 import { tcpSettings } from "../src/options/tcp.ts";

@@ -1,11 +1,11 @@
-import type { ServeSettings } from "../options/serve.ts";
+import type { Addr } from "./addr.ts";
 import { printable } from "./printable.ts";
 
 /**
  * The error of a `listen` that failed, the same on every runtime: it names the address and the
  * rule. `code` is the system's (`EADDRINUSE` …) where the runtime tells it, `cause` its own error.
  */
-export function listenError(listen: ServeSettings["listen"], cause: unknown): Error {
+export function listenError(listen: Addr, cause: unknown): Error {
   const where = listen.transport === "unix"
     ? `the path "${printable(listen.path)}"`
     : `port ${listen.port} of "${printable(listen.hostname)}"`;

@@ -1,5 +1,6 @@
 import { complain } from "./report_error.ts";
-import { type Addr, type ConnInfo, inFlight, type RequestInFlight } from "./conn.ts";
+import { type ConnInfo, inFlight, type RequestInFlight } from "./conn.ts";
+import type { Addr } from "./addr.ts";
 
 /** What a piece of work is listed by. */
 export interface WorkOrigin {

@@ -1,6 +1,6 @@
 import type { ConnInfo } from "../core/conn.ts";
 import { ShutdownIncompleteError } from "../core/errors.ts";
-import type { ShutdownOptions } from "../options/serve.ts";
+import type { ShutdownOptions } from "../options/shutdown.ts";
 import type { ShutdownReport } from "../core/report.ts";
 import type { DrivenServer } from "../server/server.ts";
 import { FORCE_WAIT, within } from "../core/within.ts";

@@ -1,4 +1,5 @@
-import type { Addr, ConnInfo, ConnState } from "../core/conn.ts";
+import type { ConnInfo, ConnState } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import { printable, printableError } from "../core/printable.ts";
 import type { GracefulEvent } from "./events.ts";
 import type { GracefulReport } from "./report.ts";

@@ -1,5 +1,5 @@
 import process from "node:process";
-import type { Addr } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/listen.ts";

@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { complain } from "../core/report_error.ts";
-import type { Addr } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import { printableJson } from "../core/printable.ts";
 import { readVariable } from "../runtime/host/variables.ts";
 

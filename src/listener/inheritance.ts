@@ -3,9 +3,10 @@
  * for: by `listen`, a `serve` of any kind, `graceful` or an `Upgrader`.
  */
 import process from "node:process";
-import type { Addr } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
-import { type Sockets, sockets } from "../runtime/sockets.ts";
+import { sockets } from "../runtime/sockets.ts";
+import type { Sockets } from "../core/sockets.ts";
 import {
   type Heirloom,
   ignore,

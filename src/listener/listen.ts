@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import type { Addr } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import {
   checkListen,
@@ -10,7 +10,8 @@ import {
 } from "../options/listen.ts";
 import type { ServeOptions } from "../options/serve.ts";
 import type { Driver } from "../server/driver.ts";
-import { type OpenOptions, sockets } from "../runtime/sockets.ts";
+import { sockets } from "../runtime/sockets.ts";
+import type { OpenOptions } from "../core/sockets.ts";
 import type { Handoff, Heirloom } from "./handover.ts";
 import { claim, giveBack } from "./inheritance.ts";
 import { cancel, isPending, whenReady } from "./readiness.ts";

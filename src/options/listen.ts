@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { checkInteger, checkText, checkType, refuse } from "./checks.ts";
 import { printableJson } from "../core/printable.ts";
-import type { Addr } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import { SPARE_NAME_LENGTH } from "../core/spare_path.ts";
 
 /**

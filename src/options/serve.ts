@@ -1,12 +1,12 @@
 import { attempt } from "../core/attempt.ts";
 import { complain } from "../core/report_error.ts";
-import type { Addr, ConnInfo, ConnState } from "../core/conn.ts";
+import type { ConnInfo, ConnState } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import { checkMilliseconds, checkSignal, checkText, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
 import type { PendingWork } from "../core/pending_work.ts";
-import type { RequestScope } from "../server/request_info.ts";
-import type { Engine } from "../server/driver.ts";
+import type { RequestScope } from "../core/request_scope.ts";
 import type { WebSocketHandlers } from "./websocket.ts";
 
 /** What a handler is told beside the request. */
@@ -37,6 +37,9 @@ export interface ServeInfo {
  * {@linkcode ServeOptions.onError}.
  */
 export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
+
+/** What runs the HTTP of a server. */
+export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions {
@@ -125,37 +128,6 @@ export interface ServeOptions {
    * with that engine.
    */
   websocket?: WebSocketHandlers;
-}
-
-/** Options of `server.shutdown()`. */
-export interface ShutdownOptions {
-  /** Stops waiting when it aborts. */
-  signal?: AbortSignal;
-  /**
-   * Stops waiting after so many milliseconds, 0 to 2 147 483 647. There is no default: without
-   * `timeout` and `signal` it waits for as long as it takes.
-   */
-  timeout?: number;
-  /**
-   * Milliseconds between two looks for idle connections, 1 to 2 147 483 647. The default is Go's:
-   * 1 ms at first, twice as long each time, 500 ms at most, with up to 10 % of random jitter. A
-   * connection that becomes idle is seen at once all the same.
-   */
-  pollInterval?: number;
-  /**
-   * For how many milliseconds from the start an idle connection is left open, 0 to 2 147 483 647,
-   * so that a request which is already on the wire does not find it closed. Such a request is
-   * answered with `Connection: close`.
-   *
-   * @default {0}
-   */
-  idleGrace?: number;
-  /**
-   * Whether to wait for hijacked connections (WebSockets, CONNECT, upgraded ones). Go ignores them.
-   *
-   * @default {"wait"}
-   */
-  hijacked?: "wait" | "ignore";
 }
 
 /** {@linkcode ServeOptions}, checked and with their defaults. */
@@ -285,18 +257,4 @@ export function refuseUnsendable(response: unknown): asserts response is Respons
 function answerWith500(error: unknown): Response {
   complain(error);
   return new Response("Internal Server Error", { status: 500 });
-}
-
-/** Refuses options of a shutdown that are out of range. */
-export function checkShutdown(options: ShutdownOptions): void {
-  const as = (name: string) => `shut down as '${name}'`;
-  checkSignal(as("signal"), options.signal);
-  checkMilliseconds(as("timeout"), options.timeout, 0);
-  checkMilliseconds(as("pollInterval"), options.pollInterval, 1);
-  checkMilliseconds(as("idleGrace"), options.idleGrace, 0);
-  if (
-    options.hijacked !== undefined && options.hijacked !== "wait" && options.hijacked !== "ignore"
-  ) {
-    refuse(as("hijacked"), '"wait" or "ignore"', options.hijacked);
-  }
 }

@@ -1,7 +1,8 @@
 import { checkType } from "./checks.ts";
 import { attempt } from "../core/attempt.ts";
 import { complain } from "../core/report_error.ts";
-import type { Addr, ConnInfo, ConnState } from "../core/conn.ts";
+import type { ConnInfo, ConnState } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
 import { listenAddress } from "./listen.ts";
 import { checkServe, type ServeOptions } from "./serve.ts";

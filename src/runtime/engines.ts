@@ -1,9 +1,16 @@
 import { printable } from "../core/printable.ts";
 import process from "node:process";
-import type { Handler, ServeSettings } from "../options/serve.ts";
+import type { Engine, Handler, ServeSettings } from "../options/serve.ts";
+import type { TcpHandler, TcpSettings } from "../options/tcp.ts";
 import { connectionServing } from "./api/deno.ts";
-import type { Driver, Engine, StartDriver } from "../server/driver.ts";
+import type { Driver } from "../server/driver.ts";
 import { NotGraftableError } from "./linux/placeholder_listener.ts";
+
+/** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */
+export type StartDriver = (
+  handler: Handler,
+  settings: ServeSettings,
+) => Driver | Promise<Driver>;
 
 /** How each engine of this runtime is started, the fastest that keeps every promise first. */
 function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
@@ -50,6 +57,15 @@ export async function startDriver(
     if (asked !== "auto" || !(error instanceof NotGraftableError)) throw error;
     return await startDriver("node", handler, settings);
   }
+}
+
+/** Starts a server of a protocol that is not HTTP, which runs on `node:net` on every runtime. */
+export async function startTcpDriver(
+  handler: TcpHandler,
+  settings: TcpSettings,
+): Promise<Driver> {
+  const { startTcp } = await import("./node/tcp.ts");
+  return await startTcp(handler, settings);
 }
 
 /** Whether an engine has what these settings ask for. */

@@ -1,5 +1,5 @@
 import type { Driver } from "./driver.ts";
-import type { ShutdownOptions } from "../options/serve.ts";
+import type { ShutdownOptions } from "../options/shutdown.ts";
 
 const FIRST_POLL = 1;
 const LONGEST_POLL = 500;

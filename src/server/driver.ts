@@ -1,11 +1,10 @@
-import type { Addr, ConnInfo, PollPolicy, Tally } from "../core/conn.ts";
-import type { Handler, ServeSettings } from "../options/serve.ts";
+import type { ConnInfo } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
+import type { PollPolicy, Tally } from "./conn_table.ts";
+import type { Engine } from "../options/serve.ts";
 
 /** What a WebSocket is told at a drain: its end of the connection goes away (RFC 6455, 7.4.1). */
 export const GOING_AWAY = 1001;
-
-/** What runs the HTTP of a server. */
-export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /**
  * What Go's `Shutdown` touches of a server, and no more: its listeners and its connections.
@@ -83,9 +82,3 @@ export interface Driver {
   /** Leaves a server to its owner, who goes on with it. */
   release?(): void;
 }
-
-/** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */
-export type StartDriver = (
-  handler: Handler,
-  settings: ServeSettings,
-) => Driver | Promise<Driver>;

@@ -1,13 +1,7 @@
-import type { Addr, RequestInFlight } from "../core/conn.ts";
-import type { DrainNotice } from "../core/drain_notice.ts";
+import type { RequestInFlight } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
 import type { ServeInfo } from "../options/serve.ts";
-import type { PendingWork } from "../core/pending_work.ts";
-
-/** What the requests of one server share. */
-export interface RequestScope {
-  readonly drainNotice: DrainNotice;
-  readonly pendingWork: PendingWork;
-}
+import type { RequestScope } from "../core/request_scope.ts";
 
 /** The part of a {@linkcode ServeInfo} that is the same on every engine. It costs nothing until it is read. */
 export abstract class RequestInfo implements ServeInfo {

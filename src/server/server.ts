@@ -1,13 +1,16 @@
 import { attempt } from "../core/attempt.ts";
 import { complain } from "../core/report_error.ts";
-import type { Addr, ConnInfo, PollPolicy } from "../core/conn.ts";
+import type { ConnInfo } from "../core/conn.ts";
+import type { Addr } from "../core/addr.ts";
+import type { PollPolicy } from "./conn_table.ts";
 import { DrainNotice } from "../core/drain_notice.ts";
-import type { Driver, Engine } from "./driver.ts";
+import type { Driver } from "./driver.ts";
+import type { Engine } from "../options/serve.ts";
+import { checkShutdown, type ShutdownOptions } from "../options/shutdown.ts";
 import type { ShutdownReport } from "../core/report.ts";
 import { ServerClosedError, ShutdownIncompleteError } from "../core/errors.ts";
 import { PendingWork } from "../core/pending_work.ts";
-import type { RequestScope } from "./request_info.ts";
-import { checkShutdown, type ShutdownOptions } from "../options/serve.ts";
+import type { RequestScope } from "../core/request_scope.ts";
 import { Changes, drain } from "./drain.ts";
 
 /**

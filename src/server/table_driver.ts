@@ -1,5 +1,6 @@
 import { attempt } from "../core/attempt.ts";
-import { type Conn, type ConnInfo, ConnTable, type PollPolicy, type Tally } from "../core/conn.ts";
+import type { ConnInfo } from "../core/conn.ts";
+import { type Conn, ConnTable, type PollPolicy, type Tally } from "./conn_table.ts";
 
 /** A connection that has to do something at a drain. */
 interface DrainableConn extends Conn {

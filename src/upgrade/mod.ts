@@ -10,4 +10,4 @@ export { listen } from "../listener/listen.ts";
 export type { Listener, ListenOptions } from "../options/listen.ts";
 export { Upgrader, type UpgraderOptions } from "./upgrader.ts";
 export { UpgradeError } from "../core/errors.ts";
-export type { Addr } from "../core/conn.ts";
+export type { Addr } from "../core/addr.ts";

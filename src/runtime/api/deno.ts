@@ -5,7 +5,7 @@
  * they are there: HTTP on a connection of one's own, in place since 2023, and the core's table of
  * resources.
  */
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 
 /** An address in Deno's words. */
 interface NativeAddr {

@@ -1,5 +1,6 @@
 /** Servers of `Bun.serve` that somebody else made. */
-import type { Addr, ConnInfo } from "../../core/conn.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import type { BunServer } from "../api/bun.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";

@@ -1,6 +1,8 @@
 /** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
 import process from "node:process";
-import type { Addr, ConnInfo, PollPolicy } from "../../core/conn.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { PollPolicy } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
 import { BunInfo, Flights } from "./flights.ts";

@@ -1,11 +1,7 @@
-import {
-  type Addr,
-  type ConnInfo,
-  inFlight,
-  pathOf,
-  type RequestInFlight,
-} from "../../core/conn.ts";
-import { RequestInfo, type RequestScope } from "../../server/request_info.ts";
+import { type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import { RequestInfo } from "../../server/request_info.ts";
+import type { RequestScope } from "../../core/request_scope.ts";
 import type { BunServer } from "../api/bun.ts";
 
 /** How many requests are remembered before those that are over are forgotten. */

@@ -1,13 +1,10 @@
-import {
-  type Addr,
-  type ConnInfo,
-  NEW_CONN_LIFETIME,
-  type PollPolicy,
-  type Tally,
-} from "../../core/conn.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import { NEW_CONN_LIFETIME, type PollPolicy, type Tally } from "../../server/conn_table.ts";
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
 import type { BunServer } from "../api/bun.ts";
-import type { Driver, Engine } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
+import type { Engine } from "../../options/serve.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import type { ServerSockets } from "../linux/server_sockets.ts";

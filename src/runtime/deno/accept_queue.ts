@@ -1,4 +1,4 @@
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 

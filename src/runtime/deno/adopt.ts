@@ -1,10 +1,13 @@
 /** Servers of `Deno.serve` that somebody else made. */
 import { attempt } from "../../core/attempt.ts";
 import { complain } from "../../core/report_error.ts";
-import type { Addr, ConnInfo, Tally } from "../../core/conn.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { Tally } from "../../server/conn_table.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
 import { addrOf } from "../api/deno.ts";
-import type { Driver, Engine } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
+import type { Engine } from "../../options/serve.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 
 /** A server of `Deno.serve`, which is what `Deno.HttpServer` describes. */

@@ -1,13 +1,9 @@
-import {
-  type Addr,
-  type Conn,
-  type ConnState,
-  inFlight,
-  pathOf,
-  type RequestInFlight,
-} from "../../core/conn.ts";
+import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { Conn } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
-import { RequestInfo, type RequestScope } from "../../server/request_info.ts";
+import { RequestInfo } from "../../server/request_info.ts";
+import type { RequestScope } from "../../core/request_scope.ts";
 import { streamLargeBody } from "./body.ts";
 import { lastOf } from "./last_response.ts";
 import { claimedLength, isHttp2, isReceivable, isUnread } from "./upload.ts";

@@ -4,8 +4,9 @@
  */
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
-import type { Addr, PollPolicy } from "../../core/conn.ts";
-import type { Handler, ServeSettings } from "../../options/serve.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { PollPolicy } from "../../server/conn_table.ts";
+import type { Engine, Handler, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
@@ -24,7 +25,7 @@ import {
   type DenoListener,
   type DenoListenOptions,
 } from "../api/deno.ts";
-import type { Driver, Engine } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { StandIn } from "../linux/placeholder_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";

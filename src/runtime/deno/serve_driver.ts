@@ -5,17 +5,17 @@
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
 import { complain } from "../../core/report_error.ts";
+import { type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { PollPolicy, Tally } from "../../server/conn_table.ts";
 import {
-  type Addr,
-  type ConnInfo,
-  inFlight,
-  pathOf,
-  type PollPolicy,
-  type RequestInFlight,
-  type Tally,
-} from "../../core/conn.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
-import { RequestInfo, type RequestScope } from "../../server/request_info.ts";
+  type Engine,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
+import { RequestInfo } from "../../server/request_info.ts";
+import type { RequestScope } from "../../core/request_scope.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
 import { isBodyAtHand, streamLargeBody } from "./body.ts";
 import { lastOf } from "./last_response.ts";
@@ -23,7 +23,7 @@ import { listenOptions } from "./listen.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
-import type { Driver, Engine } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 import { badRequest, isUpgrade, unavailable } from "../../server/last_response.ts";
 import { listenError } from "../../core/listen_error.ts";

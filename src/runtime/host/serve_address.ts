@@ -3,7 +3,7 @@
  * instead of at its own address, or with `duplicate,` beside it. Deno reads the variable itself, for
  * `Deno.serve` and for `node:http`, and without a permission.
  */
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { addrOf, deno, type DenoListenOptions } from "../api/deno.ts";
 import { readVariable } from "./variables.ts";
 

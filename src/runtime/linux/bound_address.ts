@@ -1,4 +1,4 @@
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { isSparePathOf } from "../../core/spare_path.ts";
 
 /** Whether a socket that the kernel has at one address is the one that is known by another. */

@@ -3,11 +3,11 @@
  * library, on Linux. It costs nothing until it is asked.
  */
 import { isIP } from "node:net";
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { register, registrationsOf, unregister } from "./epoll.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { descriptors } from "./proc_files.ts";
-import type { Steering } from "../sockets.ts";
+import type { Steering } from "../../core/sockets.ts";
 import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steering.ts";
 
 /** A connection as the kernel has it. */

@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import { sparePath } from "../../core/spare_path.ts";

@@ -1,4 +1,4 @@
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { KernelConn, KernelSockets } from "./kernel_sockets.ts";
 

@@ -1,12 +1,12 @@
 import { closeSync } from "node:fs";
 import process from "node:process";
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { isBoundTo } from "./bound_address.ts";
 import { bun } from "../api/bun.ts";
 import { addrOf, deno } from "../api/deno.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
 import { listenError } from "../../core/listen_error.ts";
-import type { ListeningSocket, OpenOptions, Sockets, Steering } from "../sockets.ts";
+import type { ListeningSocket, OpenOptions, Sockets, Steering } from "../../core/sockets.ts";
 import { atSparePath } from "../../core/spare_path.ts";
 
 /** How many descriptors of a console come before the others, which begin with a pipe. */

@@ -3,7 +3,7 @@
  * itself the kernel spreads connections over all of them, and those that wait in the accept queue
  * of one that closes are reset.
  */
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
 import { linesOf } from "./proc_files.ts";
 

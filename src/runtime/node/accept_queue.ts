@@ -4,7 +4,7 @@ import cluster from "node:cluster";
 import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
 import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 

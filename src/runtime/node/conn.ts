@@ -2,14 +2,9 @@ import type http from "node:http";
 import type http2 from "node:http2";
 import type net from "node:net";
 import process from "node:process";
-import {
-  type Addr,
-  type Conn,
-  type ConnState,
-  inFlight,
-  pathOf,
-  type RequestInFlight,
-} from "../../core/conn.ts";
+import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { Conn } from "../../server/conn_table.ts";
 import type { ServeSettings } from "../../options/serve.ts";
 import { isLeftToBun } from "./idle_on_bun.ts";
 import { LINGER } from "../../server/last_response.ts";

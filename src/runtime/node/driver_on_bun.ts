@@ -1,7 +1,8 @@
 /** Servers of `node:http` and `node:https` on Bun, which run on its own server and not on sockets. */
 import type net from "node:net";
 import process from "node:process";
-import { type ConnInfo, NEW_CONN_LIFETIME, type PollPolicy } from "../../core/conn.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import { NEW_CONN_LIFETIME, type PollPolicy } from "../../server/conn_table.ts";
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
 import {
   type KernelConn,

@@ -1,6 +1,12 @@
 import type net from "node:net";
 import { LINGER } from "../../server/last_response.ts";
-import type { Exchange } from "./conn.ts";
+
+/** What is asked of a request whose body may be unread. */
+interface Upload {
+  readonly complete: boolean;
+  resume(): unknown;
+  once(event: "end", listener: () => void): unknown;
+}
 
 /**
  * Closing a socket on which bytes are yet to be read resets it, and the reset takes with it what
@@ -10,7 +16,7 @@ import type { Exchange } from "./conn.ts";
  */
 export function lingerOver(
   socket: net.Socket,
-  req: Exchange["req"],
+  req: Upload,
   discardRest: () => boolean,
 ): void {
   // On Deno the sockets of DENO_SERVE_ADDRESS have none: Deno closes them behind their response.

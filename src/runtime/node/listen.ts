@@ -1,7 +1,7 @@
 /** How a server of Node's modules comes to listen. */
 import type net from "node:net";
 import process from "node:process";
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import type { ServeSettings } from "../../options/serve.ts";
 import { unnamedServeAddress } from "../host/serve_address.ts";
 import { listenError } from "../../core/listen_error.ts";

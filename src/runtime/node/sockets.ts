@@ -15,11 +15,11 @@ import net from "node:net";
 import process from "node:process";
 import { getSystemErrorName } from "node:util";
 import { isMainThread, threadId } from "node:worker_threads";
-import type { Addr } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { isBoundTo } from "../linux/bound_address.ts";
 import { listenError } from "../../core/listen_error.ts";
-import type { ListeningSocket, OpenOptions, Sockets } from "../sockets.ts";
+import type { ListeningSocket, OpenOptions, Sockets } from "../../core/sockets.ts";
 import { atSparePath } from "../../core/spare_path.ts";
 
 /** What node keeps of a socket: not in its types, but what its own `cluster` is made with. */

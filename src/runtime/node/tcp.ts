@@ -5,10 +5,13 @@
  */
 import net from "node:net";
 import { refuse } from "../../options/checks.ts";
-import type { Addr, Conn, ConnState, RequestInFlight } from "../../core/conn.ts";
+import type { ConnState, RequestInFlight } from "../../core/conn.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { Conn } from "../../server/conn_table.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { Driver, Engine } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
+import type { Engine } from "../../options/serve.ts";
 import { LINGER } from "../../server/last_response.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
 import { peerAddr } from "./conn.ts";

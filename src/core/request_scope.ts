@@ -1,0 +1,8 @@
+import type { DrainNotice } from "./drain_notice.ts";
+import type { PendingWork } from "./pending_work.ts";
+
+/** What the requests of one server share. */
+export interface RequestScope {
+  readonly drainNotice: DrainNotice;
+  readonly pendingWork: PendingWork;
+}

@@ -1,0 +1,60 @@
+/** What the listening sockets of a process are to who hands them on, on every runtime. */
+import type { Addr } from "./addr.ts";
+
+/** A listening socket that nothing accepts on. */
+export interface ListeningSocket {
+  readonly fd: number;
+  readonly addr: Addr;
+}
+
+/** How one is opened, beside its address. */
+export interface OpenOptions {
+  readonly backlog: number | undefined;
+  readonly reusePort: boolean;
+}
+
+/** What a runtime can do with the descriptors of listening sockets. */
+export interface Sockets {
+  /** Throws or rejects as `listen` does, with nothing left open. */
+  open(listen: Addr, options: OpenOptions): ListeningSocket | Promise<ListeningSocket>;
+  /** Where the socket of a descriptor is bound, or undefined if it is no socket that listens. */
+  addressOf(fd: number): Addr | undefined;
+  /** Whether the descriptor is a socket of streams that listens at the address. */
+  listensAt(fd: number, addr: Addr): boolean;
+  /** Whether the descriptor is one end of a pipe, and can be written to. */
+  isPipe(fd: number): boolean;
+  /** Whether the descriptor is still that of a socket which was opened or inherited. */
+  isOpen(fd: number): boolean;
+  /**
+   * To be called before a server that somebody else made gets a descriptor that was opened here. Returns it.
+   *
+   * @throws {UpgradeError} If the descriptor would be closed twice.
+   */
+  lend(fd: number): number;
+  /** Closes one that no server accepts on. */
+  close(fd: number): void;
+  /**
+   * To be called for each inherited descriptor: it is this process's alone from now on, and not that
+   * of programs which this one starts for other reasons.
+   */
+  own(fd: number): void;
+  /** Writes to an inherited pipe, and closes it. False if its other end is gone. */
+  finish(pipe: number, text: string): boolean;
+  /**
+   * Calls the function, which starts a program, with descriptors of the same sockets that can be
+   * passed as whatever numbers there are.
+   */
+  passing<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
+  /** Where the kernel can be told which of several sockets of a port gets the connections. */
+  readonly steering: Steering | undefined;
+}
+
+/** Which socket of those that share a port with SO_REUSEPORT gets the new connections. */
+export interface Steering {
+  /** Gives them to the one that has been the last to join. False if the kernel refuses. */
+  steerTo(socket: ListeningSocket): boolean;
+  /** Leaves it to the kernel again. */
+  stop(fd: number): void;
+  /** How many connections a socket still has to accept. */
+  acceptQueue(fd: number): number;
+}

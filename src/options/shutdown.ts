@@ -1,0 +1,46 @@
+import { checkMilliseconds, checkSignal, refuse } from "./checks.ts";
+
+/** Options of `server.shutdown()`. */
+export interface ShutdownOptions {
+  /** Stops waiting when it aborts. */
+  signal?: AbortSignal;
+  /**
+   * Stops waiting after so many milliseconds, 0 to 2 147 483 647. There is no default: without
+   * `timeout` and `signal` it waits for as long as it takes.
+   */
+  timeout?: number;
+  /**
+   * Milliseconds between two looks for idle connections, 1 to 2 147 483 647. The default is Go's:
+   * 1 ms at first, twice as long each time, 500 ms at most, with up to 10 % of random jitter. A
+   * connection that becomes idle is seen at once all the same.
+   */
+  pollInterval?: number;
+  /**
+   * For how many milliseconds from the start an idle connection is left open, 0 to 2 147 483 647,
+   * so that a request which is already on the wire does not find it closed. Such a request is
+   * answered with `Connection: close`.
+   *
+   * @default {0}
+   */
+  idleGrace?: number;
+  /**
+   * Whether to wait for hijacked connections (WebSockets, CONNECT, upgraded ones). Go ignores them.
+   *
+   * @default {"wait"}
+   */
+  hijacked?: "wait" | "ignore";
+}
+
+/** Refuses options of a shutdown that are out of range. */
+export function checkShutdown(options: ShutdownOptions): void {
+  const as = (name: string) => `shut down as '${name}'`;
+  checkSignal(as("signal"), options.signal);
+  checkMilliseconds(as("timeout"), options.timeout, 0);
+  checkMilliseconds(as("pollInterval"), options.pollInterval, 1);
+  checkMilliseconds(as("idleGrace"), options.idleGrace, 0);
+  if (
+    options.hijacked !== undefined && options.hijacked !== "wait" && options.hijacked !== "ignore"
+  ) {
+    refuse(as("hijacked"), '"wait" or "ignore"', options.hijacked);
+  }
+}
