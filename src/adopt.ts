@@ -1,5 +1,5 @@
 import { checkType } from "./options/checks.ts";
-import { complain } from "./core/report_error.ts";
+import { reportError } from "./core/report_error.ts";
 import type { ConnInfo, ConnState } from "./core/conn.ts";
 import {
   checkNativeServer,
@@ -77,12 +77,12 @@ function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server
       adopted.delete(native);
     } else if (server.state !== "serving") {
       close();
-      complain(new ServerClosedError("Cannot listen as the server has been shut down"));
+      reportError(new ServerClosedError("Cannot listen as the server has been shut down"));
     }
   });
   whenClosed(native, () => {
     if (server.state !== "serving") return;
-    server.shutdown().catch(complain);
+    server.shutdown().catch(reportError);
     driver.release?.();
     isLeft = true;
   });

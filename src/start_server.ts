@@ -1,11 +1,12 @@
-import { complain } from "./core/report_error.ts";
+import { reportError } from "./core/report_error.ts";
 import type { Addr } from "./core/addr.ts";
 import { DrainNotice } from "./core/drain_notice.ts";
 import type { ServeOptions } from "./options/serve.ts";
 import { PendingWork } from "./core/pending_work.ts";
 import type { Driver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
-import { listenerFor, type SharedListener } from "./listener/listen.ts";
+import { listenerFor } from "./listener/listen.ts";
+import type { SharedListener } from "./listener/shared_listener.ts";
 
 /** What a driver is started with, beside the options of its kind of server. */
 export interface StartContext {
@@ -68,7 +69,7 @@ async function closeWith(signal: AbortSignal, server: Server): Promise<void> {
     throw signal.reason;
   }
   const close = () => {
-    server.close().catch(complain);
+    server.close().catch(reportError);
   };
   signal.addEventListener("abort", close, { once: true });
   server.finished.then(() => signal.removeEventListener("abort", close));

@@ -6,7 +6,7 @@ import { graceful, serve, ShutdownIncompleteError, type ShutdownReport } from ".
 import { health } from "../src/health/mod.ts";
 import { notify } from "../src/systemd/notify.ts";
 import { lineOf } from "../src/graceful/log_lines.ts";
-import { complain } from "../src/core/report_error.ts";
+import { reportError } from "../src/core/report_error.ts";
 import { printable, printableError, printableJson } from "../src/core/printable.ts";
 import { runtime } from "./support/fixture.ts";
 
@@ -75,8 +75,8 @@ test(`${runtime}: what is written to the console has none`, () => {
   const { error } = console;
   const written: unknown[] = [];
   console.error = (...values: unknown[]) => written.push(...values);
-  complain(new Error(EVIL));
-  complain(EVIL.replaceAll("\n", ""));
+  reportError(new Error(EVIL));
+  reportError(EVIL.replaceAll("\n", ""));
   console.error = error;
   assertEquals(written.length, 2);
   for (const text of written) assertEquals(acting(String(text), "\n"), []);

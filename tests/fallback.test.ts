@@ -14,8 +14,8 @@ const SOON = 10_000;
 
 if (runtime !== "node" && hasKernelHelp) {
   test(`${runtime}: where no socket can be put in the place of the engine's, the engine is node`, async () => {
-    const { isGraftable } = KernelSockets.prototype;
-    KernelSockets.prototype.isGraftable = () => false;
+    const { canReplaceListener } = KernelSockets.prototype;
+    KernelSockets.prototype.canReplaceListener = () => false;
     try {
       const handoff = "inherit";
       const { server } = await start("auto" as "node", { handoff });
@@ -28,7 +28,7 @@ if (runtime !== "node" && hasKernelHelp) {
         await assertRejects(() => start(engine, { handoff }), UpgradeError, "event loop");
       }
     } finally {
-      KernelSockets.prototype.isGraftable = isGraftable;
+      KernelSockets.prototype.canReplaceListener = canReplaceListener;
     }
   });
 }

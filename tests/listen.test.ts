@@ -8,9 +8,15 @@ import { join } from "node:path";
 import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { listen, type Listener, type ListenOptions, serve, UpgradeError } from "../mod.ts";
-import { graceful } from "../mod.ts";
-import { openListeners } from "../src/listener/listen.ts";
+import {
+  graceful,
+  listen,
+  type Listener,
+  type ListenOptions,
+  serve,
+  UpgradeError,
+} from "../mod.ts";
+import { openListeners } from "../src/listener/shared_listener.ts";
 import { connect, request } from "./support/client.ts";
 import { engines, runtime, temporaryFolder } from "./support/fixture.ts";
 import { SOON } from "./support/generations.ts";

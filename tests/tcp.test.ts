@@ -283,12 +283,12 @@ test(`${runtime}: a new connection that stays silent is closed once it is 5 s ol
   await driver.closeListeners(false);
   const policy = { spareIdle: true, ignoreHijacked: false };
   const now = performance.now();
-  assertEquals(driver.closeIdle(now + NEW_CONN_LIFETIME - 1_000, policy), true);
+  assertEquals(driver.closeIdleConns(now + NEW_CONN_LIFETIME - 1_000, policy), false);
   await delay(20);
   assertEquals(client.isOver, false);
-  driver.closeIdle(now + NEW_CONN_LIFETIME, policy);
+  driver.closeIdleConns(now + NEW_CONN_LIFETIME, policy);
   assertEquals(await deadline(client.closed, SOON), "end");
-  while (driver.closeIdle(now, policy)) await delay(1);
+  while (!driver.closeIdleConns(now, policy)) await delay(1);
   assertEquals(driver.tally, { idle: 1, drained: 0, forced: 0 });
 });
 

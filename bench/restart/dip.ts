@@ -44,7 +44,7 @@ export const KINDS = ["nothing", "start", "restart"] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Something that happened to the service, and the answers within {@linkcode WINDOW}. */
-export interface Happening {
+export interface EventBody {
   readonly kind: Kind;
   /** When it was, in ms since 1970. */
   readonly at: number;
@@ -63,7 +63,7 @@ export interface DipResult {
   readonly options: DipOptions;
   /** What a bin usually holds: the median of those while nothing happens. */
   readonly usual: number;
-  readonly happenings: readonly Happening[];
+  readonly happenings: readonly EventBody[];
   readonly requests: number;
   readonly failed: number;
   /** The messages of the first failures. */

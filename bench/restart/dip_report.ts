@@ -2,7 +2,7 @@ import { loadavg } from "node:os";
 import { versionOf } from "../runtimes.ts";
 import { median } from "../stats.ts";
 import { table } from "../table.ts";
-import { BIN, type DipResult, type Happening, type Kind, KINDS, WINDOW } from "./dip.ts";
+import { BIN, type DipResult, type EventBody, type Kind, KINDS, WINDOW } from "./dip.ts";
 import { shortfall } from "./shortfall.ts";
 
 const COLUMNS = [
@@ -57,11 +57,11 @@ function rowOf(kind: Kind, { options, usual, happenings }: DipResult): string[] 
 }
 
 /** What chance does to one of them is not in this: each bin is the median of them all. */
-function typical(those: readonly Happening[]): number[] {
+function typical(those: readonly EventBody[]): number[] {
   return Array.from({ length: WINDOW / BIN }, (_, i) => median(those.map(({ bins }) => bins[i]!)));
 }
 
-function timesOf(those: readonly Happening[], time: "ready" | "firstAnswer" | "gone"): number[] {
+function timesOf(those: readonly EventBody[], time: "ready" | "firstAnswer" | "gone"): number[] {
   return those.map((happening) => happening[time]);
 }
 

@@ -16,3 +16,25 @@ export type Addr =
     /** The path of the socket's file. */
     readonly path: string;
   };
+
+/** Reports whether two addresses are the same, character by character. */
+export function sameAddr(a: Addr, b: Addr): boolean {
+  return a.transport === b.transport && keyOf(a) === keyOf(b);
+}
+
+/** Returns a text that tells an address from the others of its transport: a key for maps and sets. */
+export function keyOf(addr: Addr): string {
+  return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
+}
+
+/** Reports whether a host stands for every address of the machine: `0.0.0.0` or `::`. */
+export function isUnspecified(hostname: string): boolean {
+  return hostname === "0.0.0.0" || hostname === "::";
+}
+
+/** Reports whether a socket bound to one address also serves another: `::` takes IPv4 as well. */
+export function covers(bound: Addr, asked: Addr): boolean {
+  if (sameAddr(bound, asked)) return true;
+  return bound.transport === "tcp" && asked.transport === "tcp" && bound.port === asked.port &&
+    bound.hostname === "::" && asked.hostname === "0.0.0.0";
+}

@@ -1,4 +1,4 @@
-import { complain } from "./report_error.ts";
+import { reportError } from "./report_error.ts";
 
 /**
  * Runs a function that must stop nothing: what it throws, or rejects with, is reported. Returns whether
@@ -7,10 +7,10 @@ import { complain } from "./report_error.ts";
 export function attempt(run: () => unknown): boolean {
   try {
     const result = run();
-    if (result instanceof Promise) result.catch(complain);
+    if (result instanceof Promise) result.catch(reportError);
     return true;
   } catch (error) {
-    complain(error);
+    reportError(error);
     return false;
   }
 }

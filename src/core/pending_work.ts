@@ -1,4 +1,4 @@
-import { complain } from "./report_error.ts";
+import { reportError } from "./report_error.ts";
 import { type ConnInfo, inFlight, type RequestInFlight } from "./conn.ts";
 import type { Addr } from "./addr.ts";
 
@@ -27,7 +27,7 @@ export class PendingWork {
       this.#open.delete(key);
       this.#onChange();
     };
-    Promise.resolve(promise).catch(complain).then(done);
+    Promise.resolve(promise).catch(reportError).then(done);
   }
 
   get isEmpty(): boolean {

@@ -37,14 +37,14 @@ export interface Sockets {
    * To be called for each inherited descriptor: it is this process's alone from now on, and not that
    * of programs which this one starts for other reasons.
    */
-  own(fd: number): void;
+  closeOnExec(fd: number): void;
   /** Writes to an inherited pipe, and closes it. False if its other end is gone. */
-  finish(pipe: number, text: string): boolean;
+  writeAndClose(pipe: number, text: string): boolean;
   /**
    * Calls the function, which starts a program, with descriptors of the same sockets that can be
    * passed as whatever numbers there are.
    */
-  passing<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
+  withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
   /** Where the kernel can be told which of several sockets of a port gets the connections. */
   readonly steering: Steering | undefined;
 }

@@ -5,7 +5,7 @@ import type { ShutdownReport } from "../core/report.ts";
 import type { DrivenServer } from "../server/server.ts";
 import { FORCE_WAIT, within } from "../core/within.ts";
 import type { Failures } from "./failures.ts";
-import type { Teller } from "./events.ts";
+import type { EventSink } from "./events.ts";
 
 /** How often it is told what is being waited for, in ms. */
 const PROGRESS_INTERVAL = 1_000;
@@ -38,7 +38,7 @@ export async function lameDuck(servers: readonly DrivenServer[], ms: number): Pr
 export async function drainAll(
   servers: readonly DrivenServer[],
   options: ShutdownOptions & { readonly timeout: number },
-  teller: Teller,
+  teller: EventSink,
   failures: Failures,
 ): Promise<{ reports: ShutdownReport[]; forced: boolean }> {
   const stopTelling = tellProgress(servers, options.timeout, teller);
@@ -98,7 +98,7 @@ async function closeAll(
 function tellProgress(
   servers: readonly DrivenServer[],
   timeout: number,
-  teller: Teller,
+  teller: EventSink,
 ): () => void {
   const end = performance.now() + timeout;
   const timer = setInterval(() => {

@@ -1,4 +1,4 @@
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import type { ConnInfo } from "../core/conn.ts";
 import type { GracefulReport } from "./report.ts";
 
@@ -71,12 +71,12 @@ export type GracefulEvent =
   );
 
 /** An event without its time. */
-type Happening = GracefulEvent extends infer Event
+type EventBody = GracefulEvent extends infer Event
   ? Event extends GracefulEvent ? Omit<Event, "elapsed"> : never
   : never;
 
 /** Tells a log what happens, and when. */
-export class Teller {
+export class EventSink {
   readonly #log: (event: GracefulEvent) => unknown;
   #start: number | undefined;
 
@@ -89,12 +89,12 @@ export class Teller {
     this.#start = performance.now();
   }
 
-  tell(happening: Happening): void {
+  tell(happening: EventBody): void {
     const now = performance.now();
     // The cast: a happening with its time is an event, but the types do not add unions up.
     const event = { ...happening, elapsed: now - (this.#start ?? now) } as GracefulEvent;
     // Neither waited for nor, if it fails, let fail what it tells of.
-    (async () => await this.#log(event))().catch(complain);
+    (async () => await this.#log(event))().catch(reportError);
   }
 
   failed(what: string, error: unknown): void {

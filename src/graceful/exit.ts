@@ -2,7 +2,7 @@ import process from "node:process";
 import { activeResources } from "../runtime/host/active_resources.ts";
 import { onIdleInWatchMode } from "../runtime/host/watch_mode.ts";
 import { areAllDone } from "./end_of_process.ts";
-import type { Teller } from "./events.ts";
+import type { EventSink } from "./events.ts";
 
 /** Sets the exit code of the process, unless it says already that something has failed. */
 export function setExitCode(exitCode: number): void {
@@ -10,7 +10,7 @@ export function setExitCode(exitCode: number): void {
 }
 
 /** Ends the process, unless it has ended by then, or another call of `graceful` still runs. */
-export function exitAfter(ms: number, teller: Teller): void {
+export function exitAfter(ms: number, teller: EventSink): void {
   const timer = setTimeout(() => {
     if (!areAllDone()) return;
     const exitCode = exitCodeSoFar();

@@ -1,11 +1,11 @@
-import type { Teller } from "./events.ts";
+import type { EventSink } from "./events.ts";
 
 /** What has failed at the end of a process, and stops nothing. */
 export class Failures {
-  readonly #teller: Teller;
+  readonly #teller: EventSink;
   readonly #errors: unknown[] = [];
 
-  constructor(teller: Teller) {
+  constructor(teller: EventSink) {
     this.#teller = teller;
   }
 

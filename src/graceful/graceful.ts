@@ -7,7 +7,7 @@ import { endPhases } from "./phases.ts";
 import { Exceptions } from "./exceptions.ts";
 import { Failures } from "./failures.ts";
 import { GracefulCall } from "./end_of_process.ts";
-import { Teller } from "./events.ts";
+import { EventSink } from "./events.ts";
 import { type GracefulOptions, type GracefulSettings, gracefulSettings } from "./options.ts";
 import { logToStderr } from "./log.ts";
 import { tellOfOtherListeners } from "./other_listeners.ts";
@@ -67,7 +67,7 @@ export async function graceful(
 ): Promise<GracefulReport> {
   const settings = gracefulSettings(options);
   const driven = [...new Set([servers].flat().map(asDriven))];
-  const teller = new Teller(logOf(settings));
+  const teller = new EventSink(logOf(settings));
   const { upgradeOn, upgrader } = settings;
   const failures = new Failures(teller);
   const onFailure = (error: unknown) => teller.failed("the upgrade", error);
@@ -125,7 +125,7 @@ function asDriven(server: Server | NativeServer): DrivenServer {
   return adopt(server) as DrivenServer;
 }
 
-function logOf({ log }: GracefulSettings): ConstructorParameters<typeof Teller>[0] {
+function logOf({ log }: GracefulSettings): ConstructorParameters<typeof EventSink>[0] {
   if (log === false) return () => {};
   return log ?? logToStderr;
 }

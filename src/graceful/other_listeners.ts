@@ -1,5 +1,5 @@
 import process from "node:process";
-import type { Teller } from "./events.ts";
+import type { EventSink } from "./events.ts";
 import { isOwnListener } from "./signals.ts";
 
 /** The listeners that a log has been told of. */
@@ -12,7 +12,7 @@ const EXCERPT = 60;
  * Tells of the listeners of these signals that are not this module's, each of them once: a library that
  * ends the process at the signal does so in the middle of the drain.
  */
-export function tellOfOtherListeners(signals: readonly NodeJS.Signals[], teller: Teller): void {
+export function tellOfOtherListeners(signals: readonly NodeJS.Signals[], teller: EventSink): void {
   const listeners = signals.flatMap((signal) =>
     process.listeners(signal)
       .filter((listener) => !isOwnListener(listener) && !told.has(listener))

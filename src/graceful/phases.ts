@@ -2,7 +2,7 @@ import { isOnTerminal } from "../runtime/host/terminal.ts";
 import type { DrivenServer } from "../server/server.ts";
 import { cleanUp } from "./cleanup.ts";
 import { connectionsOf, drainAll, lameDuck } from "./drain_servers.ts";
-import type { Teller } from "./events.ts";
+import type { EventSink } from "./events.ts";
 import type { Failures } from "./failures.ts";
 import type { GracefulSettings } from "./options.ts";
 import type { GracefulReport } from "./report.ts";
@@ -31,7 +31,7 @@ export async function endPhases(
   servers: readonly DrivenServer[],
   end: EndCause,
   settings: GracefulSettings,
-  teller: Teller,
+  teller: EventSink,
   failures: Failures,
 ): Promise<GracefulReport> {
   const { cause, isSucceeded } = end;

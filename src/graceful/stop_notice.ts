@@ -1,5 +1,5 @@
 import { endOfProcess } from "./end_of_process.ts";
-import type { Teller } from "./events.ts";
+import type { EventSink } from "./events.ts";
 import { notify } from "../systemd/notify.ts";
 
 /** In ms: what a phase may take beyond its deadline before the service manager steps in. */
@@ -10,9 +10,9 @@ let end = 0;
 
 /** Tells the service manager that this process stops, and how long it has to wait for that. */
 export class StopNotice {
-  readonly #teller: Teller;
+  readonly #teller: EventSink;
 
-  constructor(teller: Teller) {
+  constructor(teller: EventSink) {
     this.#teller = teller;
   }
 

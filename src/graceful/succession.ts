@@ -1,8 +1,8 @@
 import process from "node:process";
-import type { Addr } from "../core/addr.ts";
+import { sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
-import { openListeners } from "../listener/listen.ts";
+import { openListeners } from "../listener/shared_listener.ts";
 import { type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
 
 /** What {@linkcode graceful} does about the process before this one and the one after it. */
@@ -99,17 +99,10 @@ function waitersOf(upgrader: Upgrader): Set<() => void> {
 
 function refuseUnlessSharable(server: Server): void {
   const isSharable = server.handoff !== undefined ||
-    openListeners().some(({ addr }) => isSame(addr, server.addr));
+    openListeners().some(({ addr }) => sameAddr(addr, server.addr));
   if (isSharable) return;
   throw new UpgradeError(
-    "Cannot be graceful as 'upgradeOn' must be absent where a server cannot be handed on, which " +
-      "`handoff` makes it for serve(), and `listen({ fd })` on what listen() returns for others: " +
-      `current server is ${server.url}`,
+    `Cannot upgrade on a signal: ${server.url} was not started with \`handoff\`, and does not listen on ` +
+      "a descriptor of listen()",
   );
-}
-
-function isSame(a: Addr, b: Addr): boolean {
-  return a.transport === "tcp"
-    ? b.transport === "tcp" && a.port === b.port && a.hostname === b.hostname
-    : b.transport === "unix" && a.path === b.path;
 }

@@ -15,7 +15,7 @@
  *
  * @module
  */
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import type { Handler, ServeInfo } from "../options/serve.ts";
 import { endOfProcess } from "../graceful/end_of_process.ts";
 import { type CheckResult, MonitoredCheck } from "./monitored_check.ts";
@@ -131,7 +131,7 @@ function monitored(kind: "liveness" | "readiness", options: HealthOptions): Moni
 
 function logChange(name: string, error: Error | undefined, kind: string): void {
   const change = error === undefined ? "works again" : `fails: ${reasonOf(error)}`;
-  complain(`The ${kind} check '${name}' ${change}`);
+  reportError(`The ${kind} check '${name}' ${change}`);
 }
 
 /** Not by parsing the URL, which would cost each of the requests that are for `next`. */

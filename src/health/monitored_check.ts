@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import type { Check } from "./options.ts";
 
 /** Whether a check has failed. */
@@ -57,7 +57,7 @@ export class MonitoredCheck {
     if (isFailing === this.#isFailing) return;
     this.#isFailing = isFailing;
     // Not waited for: it may be asynchronous, and whoever asked is to be answered.
-    (async () => await this.#onChange(error))().catch(complain);
+    (async () => await this.#onChange(error))().catch(reportError);
   }
 }
 

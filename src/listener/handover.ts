@@ -4,16 +4,14 @@
  * a variable: what is read here has the right shape, and nothing has been done with it.
  */
 import process from "node:process";
-import { complain } from "../core/report_error.ts";
 import type { Addr } from "../core/addr.ts";
-import { printableJson } from "../core/printable.ts";
-import { readVariable } from "../runtime/host/variables.ts";
+import { ignoreVariable, readVariable } from "../runtime/host/variables.ts";
 
 /** How a listener gets to the next process: its descriptor does, or SO_REUSEPORT lets both listen. */
 export type Handoff = "inherit" | "reuseport";
 
 /** A listening socket on its way from one process to the next. */
-export interface Heirloom {
+export interface InheritedSocket {
   readonly fd: number;
   /** Where it is bound. */
   readonly addr: Addr;
@@ -27,23 +25,16 @@ export interface Heirloom {
 }
 
 /** What a process that is to replace another is told. */
-export interface Will {
+export interface Handover {
   /** The process before it. */
   readonly pid: number;
   /** The descriptor on which it says that it is ready. */
   readonly ready: number;
-  readonly listeners: readonly Heirloom[];
-}
-
-/** A descriptor that systemd, or another supervisor, has passed. */
-export interface ActivatedSocket {
-  readonly fd: number;
-  readonly name: string | undefined;
+  readonly listeners: readonly InheritedSocket[];
 }
 
 /** The name of our own variable. */
-export const WILL = "GRACEFUL_UPGRADE";
-const ACTIVATION = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] as const;
+export const HANDOVER = "GRACEFUL_UPGRADE";
 /** The first descriptor behind those of the console, which is also the first that systemd passes. */
 const FIRST_FD = 3;
 const MAX_FD = 2_147_483_647;
@@ -51,53 +42,24 @@ const MAX_FD = 2_147_483_647;
 const MAX_LISTENERS = 1_024;
 
 /** The variable that tells the next process. */
-export function writeWill(will: Will): Record<string, string> {
-  return { [WILL]: JSON.stringify(will) };
+export function writeHandover(handover: Handover): Record<string, string> {
+  return { [HANDOVER]: JSON.stringify(handover) };
 }
 
-/** Reads the variable. Undefined if it is not set, or says nothing that {@linkcode writeWill} says. */
-export function readWill(): Will | undefined {
-  const text = readVariable(WILL);
+/** Reads the variable. Undefined if it is not set, or says nothing that {@linkcode writeHandover} says. */
+export function readHandover(): Handover | undefined {
+  const text = readVariable(HANDOVER);
   if (text === undefined) return undefined;
-  const will = willOf(parsed(text));
-  if (will !== undefined) return will;
-  ignore(WILL, "is not what another process of this module sets", text);
-  removeWill();
+  const handover = handoverOf(parsed(text));
+  if (handover !== undefined) return handover;
+  ignoreVariable(HANDOVER, "is not what another process of this module sets", text);
+  removeHandover();
   return undefined;
 }
 
 /** Removes the variable once it is read: it is not meant for what this process starts. */
-export function removeWill(): void {
-  delete process.env[WILL];
-}
-
-/** Reads systemd's variables, if they are meant for this process. */
-export function readActivation(): ActivatedSocket[] {
-  const [fds, pid, names] = ACTIVATION.map(readVariable);
-  if (fds === undefined || fds === "0" || pid !== String(process.pid)) return [];
-  const count = /^[1-9]\d*$/.test(fds) ? Number(fds) : NaN;
-  if (!(count <= MAX_LISTENERS)) {
-    ignore("LISTEN_FDS", `must be a number from 0 to ${MAX_LISTENERS}`, fds);
-    return [];
-  }
-  const named = names?.split(":") ?? [];
-  const areNames = names === undefined || named.length === count;
-  if (!areNames) ignore("LISTEN_FDNAMES", `must have ${count} names, as LISTEN_FDS says`, names);
-  return Array.from({ length: count }, (_, index) => ({
-    fd: FIRST_FD + index,
-    name: areNames ? named[index] : undefined,
-  }));
-}
-
-/** Removes systemd's variables once they are read, as {@linkcode removeWill} does. */
-export function removeActivation(): void {
-  for (const name of ACTIVATION) delete process.env[name];
-}
-
-/** Says, on one line, that a variable is ignored. */
-export function ignore(name: string, why: string, value: string): void {
-  const shown = printableJson(value.length > 100 ? `${value.slice(0, 100)}…` : value);
-  complain(`Ignored ${name}, which ${why}: current value is ${shown}`);
+export function removeHandover(): void {
+  delete process.env[HANDOVER];
 }
 
 function parsed(text: string): unknown {
@@ -109,18 +71,18 @@ function parsed(text: string): unknown {
 }
 
 /** Each part is taken by its name, and nothing else that the value has. */
-function willOf(value: unknown): Will | undefined {
+function handoverOf(value: unknown): Handover | undefined {
   if (!isRecord(value)) return undefined;
   const { pid, ready, listeners } = value;
   if (!isInteger(pid, 1, MAX_FD) || !isInteger(ready, FIRST_FD, MAX_FD)) return undefined;
   if (!Array.isArray(listeners) || listeners.length > MAX_LISTENERS) return undefined;
-  const heirlooms = listeners.map(heirloomOf).filter((heirloom) => heirloom !== undefined);
-  const fds = new Set([ready, ...heirlooms.map(({ fd }) => fd)]);
-  if (heirlooms.length < listeners.length || fds.size < listeners.length + 1) return undefined;
-  return { pid, ready, listeners: heirlooms };
+  const sockets = listeners.map(inheritedSocketOf).filter((socket) => socket !== undefined);
+  const fds = new Set([ready, ...sockets.map(({ fd }) => fd)]);
+  if (sockets.length < listeners.length || fds.size < listeners.length + 1) return undefined;
+  return { pid, ready, listeners: sockets };
 }
 
-function heirloomOf(value: unknown): Heirloom | undefined {
+function inheritedSocketOf(value: unknown): InheritedSocket | undefined {
   if (!isRecord(value)) return undefined;
   const { fd, handoff, name, unlink } = value;
   const addr = addrOf(value["addr"]);

@@ -1,8 +1,8 @@
 import { attempt } from "../core/attempt.ts";
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { Addr } from "../core/addr.ts";
-import { checkMilliseconds, checkSignal, checkText, checkType, refuse } from "./checks.ts";
+import { checkSignal, checkText, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
 import type { PendingWork } from "../core/pending_work.ts";
@@ -255,6 +255,6 @@ export function refuseUnsendable(response: unknown): asserts response is Respons
 }
 
 function answerWith500(error: unknown): Response {
-  complain(error);
+  reportError(error);
   return new Response("Internal Server Error", { status: 500 });
 }

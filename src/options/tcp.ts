@@ -1,6 +1,6 @@
 import { checkType } from "./checks.ts";
 import { attempt } from "../core/attempt.ts";
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { Addr } from "../core/addr.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
@@ -134,7 +134,7 @@ export function tcpSettings(
   drainNotice: DrainNotice,
   socket: Addr | undefined,
 ): TcpSettings {
-  const { onError = complain, onConnState = () => {} } = options;
+  const { onError = reportError, onConnState = () => {} } = options;
   return {
     listen: listenAddress(options),
     socket,

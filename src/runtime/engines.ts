@@ -4,7 +4,7 @@ import type { Engine, Handler, ServeSettings } from "../options/serve.ts";
 import type { TcpHandler, TcpSettings } from "../options/tcp.ts";
 import { connectionServing } from "./api/deno.ts";
 import type { Driver } from "../server/driver.ts";
-import { NotGraftableError } from "./linux/placeholder_listener.ts";
+import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 
 /** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */
 export type StartDriver = (
@@ -49,12 +49,12 @@ export async function startDriver(
       }): current value is "${printable(asked)}"`,
     );
   }
-  if (!canServe(engine, settings)) refuse(engine, settings);
+  if (!canServe(engine, settings)) refuseEngine(engine, settings);
   const start = await load();
   try {
     return await start(handler, settings);
   } catch (error) {
-    if (asked !== "auto" || !(error instanceof NotGraftableError)) throw error;
+    if (asked !== "auto" || !(error instanceof CannotReplaceListenerError)) throw error;
     return await startDriver("node", handler, settings);
   }
 }
@@ -74,7 +74,7 @@ function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): bo
   return onConnState === undefined || engine === "node" || engine === "deno";
 }
 
-function refuse(engine: Engine, { websocket }: ServeSettings): never {
+function refuseEngine(engine: Engine, { websocket }: ServeSettings): never {
   const rule = engine !== "bun" && websocket !== undefined
     ? `'websocket' must be absent on every engine but "bun"`
     : `'onConnState' must be absent with an engine that does not show its connections`;

@@ -1,7 +1,7 @@
 import type { Addr } from "../core/addr.ts";
 import { attempt } from "../core/attempt.ts";
 import { type ConnInfo, type ConnState, inFlight, type RequestInFlight } from "../core/conn.ts";
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 
 /** How long a connection on which nothing was received is kept during a drain: Go's figure, in ms. */
 export const NEW_CONN_LIFETIME = 5_000;
@@ -79,13 +79,13 @@ export class ConnTable<C extends Conn> {
     this.#onChange();
   }
 
-  /** Closes what is idle at `now` and tells whether there is a connection left to wait for. */
-  closeIdle(now: number, policy: PollPolicy): boolean {
-    let left = false;
+  /** Closes the connections that are idle at `now`, and reports whether none is left to wait for. */
+  closeIdleConns(now: number, policy: PollPolicy): boolean {
+    let isQuiescent = true;
     for (const [conn, end] of this.#open) {
       const state = this.#stateOf(conn);
       if (state === "hijacked" && policy.ignoreHijacked) continue;
-      left = true;
+      isQuiescent = false;
       if (end === "forced") continue;
       // It was not as idle as it seemed: its next request had come in part.
       if (end === "idle" && state === "active") this.#open.set(conn, "serving");
@@ -95,7 +95,7 @@ export class ConnTable<C extends Conn> {
         if (!attempt(() => conn.closeIdle(now))) this.#destroy(conn);
       }
     }
-    return left;
+    return isQuiescent;
   }
 
   /** Ends all connections, and resolves when they are gone. */
@@ -117,7 +117,7 @@ export class ConnTable<C extends Conn> {
     try {
       return conn.state();
     } catch (error) {
-      if (!this.#faulty.has(conn)) complain(error);
+      if (!this.#faulty.has(conn)) reportError(error);
       this.#faulty.add(conn);
       return "active";
     }

@@ -19,7 +19,7 @@ export interface DrainResult {
  * a connection has become idle or has closed, and so ends with the last of them.
  */
 export async function drain(
-  server: Pick<Driver, "closeIdle">,
+  server: Pick<Driver, "closeIdleConns">,
   context: AbortSignal,
   changes: Changes,
   { pollInterval, idleGrace = 0, hijacked }: ShutdownOptions,
@@ -34,8 +34,8 @@ export async function drain(
     const change = changes.next();
     const now = clock();
     const graceLeft = Math.max(0, idleGrace - (now - start));
-    const left = server.closeIdle(now, { spareIdle: graceLeft > 0, ignoreHijacked });
-    if (!left || isLast) return { drained: !left, polls };
+    const drained = server.closeIdleConns(now, { spareIdle: graceLeft > 0, ignoreHijacked });
+    if (drained || isLast) return { drained, polls };
     const pause = graceLeft > 0 ? Math.min(interval(), graceLeft) : interval();
     await firstOf(change, pause, context);
   }

@@ -68,10 +68,10 @@ export interface Driver {
   endConnections(): void;
 
   /**
-   * Closes the connections that are idle at `now` and tells whether one is left to wait for. First called
-   * after {@linkcode Driver.endConnections}.
+   * Closes the connections that are idle at `now` and reports whether the server is quiescent: no
+   * connection is left to wait for. First called after {@linkcode Driver.endConnections}.
    */
-  closeIdle(now: number, policy: PollPolicy): boolean;
+  closeIdleConns(now: number, policy: PollPolicy): boolean;
 
   /** Ends every connection at once and resolves when they are gone. Works at any time. */
   closeAll(): Promise<void>;

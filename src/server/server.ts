@@ -1,7 +1,7 @@
 import { attempt } from "../core/attempt.ts";
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import type { ConnInfo } from "../core/conn.ts";
-import type { Addr } from "../core/addr.ts";
+import { type Addr, isUnspecified } from "../core/addr.ts";
 import type { PollPolicy } from "./conn_table.ts";
 import { DrainNotice } from "../core/drain_notice.ts";
 import type { Driver } from "./driver.ts";
@@ -140,8 +140,7 @@ export class DrivenServer implements Server {
   get url(): string {
     const { addr, secure, scheme = secure ? "https" : "http" } = this.#driver;
     if (addr.transport === "unix") return `${scheme}+unix://${encodeURIComponent(addr.path)}/`;
-    const any = addr.hostname === "0.0.0.0" || addr.hostname === "::";
-    const hostname = any ? "localhost" : addr.hostname;
+    const hostname = isUnspecified(addr.hostname) ? "localhost" : addr.hostname;
     return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${addr.port}/`;
   }
 
@@ -282,7 +281,7 @@ export class DrivenServer implements Server {
     try {
       return this.#driver.waitingToBeAccepted();
     } catch (error) {
-      complain(error);
+      reportError(error);
       return undefined;
     }
   }
@@ -292,7 +291,7 @@ export class DrivenServer implements Server {
     try {
       await this.#driver.emptyAcceptQueue(this.#force.signal);
     } catch (error) {
-      complain(error);
+      reportError(error);
     }
   }
 
@@ -316,14 +315,14 @@ export class DrivenServer implements Server {
     this.#changes.announce();
     if (this.#waiting > 0 || this.#state === "closed") return;
     const policy = { spareIdle: false, ignoreHijacked: false };
-    if (!this.closeIdle(performance.now(), policy)) this.#finished();
+    if (this.closeIdleConns(performance.now(), policy)) this.#finished();
   }
 
-  /** For the drain: closes what is idle at `now`, and tells whether there is something left to wait for. */
-  closeIdle(now: number, policy: PollPolicy): boolean {
-    if (this.#isListening) return true;
-    const left = this.#driver.closeIdle(now, policy);
-    return left || !this.#pendingWork.isEmpty;
+  /** For the drain: closes what is idle at `now`, and reports whether nothing is left to wait for. */
+  closeIdleConns(now: number, policy: PollPolicy): boolean {
+    if (this.#isListening) return false;
+    const isQuiescent = this.#driver.closeIdleConns(now, policy);
+    return isQuiescent && this.#pendingWork.isEmpty;
   }
 
   #finished(): void {
@@ -386,5 +385,5 @@ async function settledOrAborted(promise: Promise<void>, context: AbortSignal): P
 
 /** Runs in its own turn, so that neither a throw nor a long function holds up the drain. */
 function startHook(hook: () => unknown): void {
-  Promise.resolve().then(hook).catch(complain);
+  Promise.resolve().then(hook).catch(reportError);
 }

@@ -37,8 +37,8 @@ export abstract class TableDriver<C extends DrainableConn> {
     for (const conn of this.conns) attempt(() => conn.startEnding());
   }
 
-  closeIdle(now: number, policy: PollPolicy): boolean {
-    return this.conns.closeIdle(now, policy);
+  closeIdleConns(now: number, policy: PollPolicy): boolean {
+    return this.conns.closeIdleConns(now, policy);
   }
 
   closeAll(): Promise<void> {

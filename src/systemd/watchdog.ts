@@ -1,6 +1,6 @@
 import process from "node:process";
 import { checkType, MAX_TIMER } from "../options/checks.ts";
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import { readVariable } from "../runtime/host/variables.ts";
 import { notify } from "./notify.ts";
 
@@ -83,7 +83,7 @@ function feeder(check: () => unknown): () => Promise<void> {
       await notify({ WATCHDOG: 1 });
       hasFailed = false;
     } catch (error) {
-      if (!hasFailed) complain(error);
+      if (!hasFailed) reportError(error);
       hasFailed = true;
     } finally {
       isBusy = false;

@@ -1,7 +1,7 @@
 /** The end of a listener that shares its port with a successor's, by SO_REUSEPORT. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { sockets } from "../runtime/sockets.ts";
-import type { SharedListener } from "../listener/listen.ts";
+import type { SharedListener } from "../listener/shared_listener.ts";
 
 /**
  * For how long connections may still be on their way to the older socket, in ms: those whose

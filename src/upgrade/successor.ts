@@ -6,8 +6,8 @@ import type { Readable } from "node:stream";
 import { UpgradeError } from "../core/errors.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
-import { writeWill } from "../listener/handover.ts";
-import type { SharedListener } from "../listener/listen.ts";
+import { writeHandover } from "../listener/handover.ts";
+import type { SharedListener } from "../listener/shared_listener.ts";
 
 /** What a successor writes when it is ready: one line, with which its writing begins. */
 export const READY = "ready\n";
@@ -37,8 +37,8 @@ export async function startSuccessor(
   listeners: readonly SharedListener[],
   options: SuccessorOptions,
 ): Promise<number> {
-  const will = willOf(listeners);
-  const child = spawnWith(listeners, will, options);
+  const handover = handoverOf(listeners);
+  const child = spawnWith(listeners, handover, options);
   // The cast: a `pipe` can be read. There may be none if nothing was started.
   const pipe = child.stdio?.[READY_FD] as Readable | undefined;
   const exited = new Promise<void>((resolve) => {
@@ -52,7 +52,7 @@ export async function startSuccessor(
     return child.pid!;
   } catch (error) {
     // What a wrapper has started goes on when the wrapper has ended.
-    await killMarked(will);
+    await killMarked(handover);
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       child.kill("SIGKILL");
     }
@@ -64,12 +64,12 @@ export async function startSuccessor(
 }
 
 /** The variables that tell the successor what it inherits. */
-function willOf(listeners: readonly SharedListener[]): Record<string, string> {
-  return writeWill({
+function handoverOf(listeners: readonly SharedListener[]): Record<string, string> {
+  return writeHandover({
     pid: process.pid,
     ready: READY_FD,
-    listeners: listeners.map(({ heirloom }, index) => ({
-      ...heirloom,
+    listeners: listeners.map(({ inheritedSocket }, index) => ({
+      ...inheritedSocket,
       fd: FIRST_LISTENER_FD + index,
     })),
   });
@@ -77,17 +77,17 @@ function willOf(listeners: readonly SharedListener[]): Record<string, string> {
 
 function spawnWith(
   listeners: readonly SharedListener[],
-  will: Readonly<Record<string, string>>,
+  handover: Readonly<Record<string, string>>,
   { command, cwd }: SuccessorOptions,
 ): ChildProcess {
   const [program, ...args] = command;
   try {
-    return sockets().passing(
-      listeners.map(({ heirloom }) => heirloom.fd),
+    return sockets().withPassable(
+      listeners.map(({ inheritedSocket }) => inheritedSocket.fd),
       (fds) =>
         spawn(program!, args, {
           cwd,
-          env: { ...inheritedEnvironment(), ...will },
+          env: { ...inheritedEnvironment(), ...handover },
           stdio: ["inherit", "inherit", "inherit", "pipe", ...fds],
         }),
     );

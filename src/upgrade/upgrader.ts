@@ -2,15 +2,15 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UpgradeError } from "../core/errors.ts";
 import { checkMilliseconds } from "../options/checks.ts";
-import { complain } from "../core/report_error.ts";
+import { reportError } from "../core/report_error.ts";
 import { notify, notifyReloading } from "../systemd/notify.ts";
 import { commandLine } from "../runtime/linux/command_line.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
-import type { Will } from "../listener/handover.ts";
+import type { Handover } from "../listener/handover.ts";
 import { predecessor, takeUnclaimed } from "../listener/inheritance.ts";
-import { leaveToSuccessor, openListeners, SharedListener } from "../listener/listen.ts";
+import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
 import { startWaiting } from "../listener/readiness.ts";
 import { settled } from "./settling.ts";
@@ -160,16 +160,16 @@ export class Upgrader {
     } finally {
       draft?.discard();
     }
-    for (const heirloom of takeUnclaimed()) new SharedListener(heirloom, true).close();
-    const will = predecessor();
-    if (will === undefined) await tell(() => notify({ READY: 1 }));
-    else await this.#succeed(will);
+    for (const socket of takeUnclaimed()) new SharedListener(socket, true).close();
+    const handover = predecessor();
+    if (handover === undefined) await tell(() => notify({ READY: 1 }));
+    else await this.#succeed(handover);
     this.#state = "ready";
   }
 
   /** Takes over from the process before this one. */
-  async #succeed({ pid, ready: readyPipe }: Pick<Will, "pid" | "ready">): Promise<void> {
-    if (!sockets().finish(readyPipe, READY)) {
+  async #succeed({ pid, ready: readyPipe }: Pick<Handover, "pid" | "ready">): Promise<void> {
+    if (!sockets().writeAndClose(readyPipe, READY)) {
       // One that ends closes its pipes a moment before it is gone.
       await sleep(PREDECESSOR_INTERVAL);
       if (isRunning(pid)) {
@@ -290,6 +290,6 @@ async function tell(notification: () => Promise<boolean>): Promise<void> {
   try {
     await notification();
   } catch (error) {
-    complain(error);
+    reportError(error);
   }
 }

@@ -56,7 +56,7 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
     // What Linux would keep back until it sends something, and Bun would lose.
-    this.sockets?.acceptAtOnce();
+    this.sockets?.disableDeferAccept();
   }
 
   acceptOn(): never {

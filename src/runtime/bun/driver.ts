@@ -1,7 +1,7 @@
 /** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, keyOf } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
@@ -10,11 +10,11 @@ import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
 import { UnreadUploads } from "./uploads.ts";
 import { type Driver, GOING_AWAY } from "../../server/driver.ts";
-import { type KernelConn, keyOf } from "../linux/kernel_sockets.ts";
+import type { KernelConn } from "../linux/kernel_sockets.ts";
 import { isUpgrade, LINGER, sayingClose, unavailable } from "../../server/last_response.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
-import { StandIn } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
 /** Starts a server on `Bun.serve`. */
 export function startBun(handler: Handler, settings: ServeSettings): Driver {
@@ -27,7 +27,7 @@ class BunDriver extends BunServeDriver {
   protected readonly server: BunServer;
   protected sockets: ServerSockets | undefined;
   protected readonly isHandedOn: boolean;
-  readonly #standIn: StandIn<BunServer> | undefined;
+  readonly #placeholder: PlaceholderListener<BunServer> | undefined;
   readonly #flights = new Flights();
   readonly #unread = new UnreadUploads();
   /** Fires when the clients of unread uploads have had their time. */
@@ -41,14 +41,14 @@ class BunDriver extends BunServeDriver {
     super();
     this.secure = settings.tls !== undefined;
     this.isHandedOn = settings.socket !== undefined;
-    this.#standIn = settings.socket && new StandIn(
+    this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
       addrOf,
       (server) => void server.stop(true),
     );
-    if (this.#standIn !== undefined) {
-      this.server = this.#standIn.listener;
+    if (this.#placeholder !== undefined) {
+      this.server = this.#placeholder.listener;
       this.addr = settings.socket!;
     } else {
       const before = this.#connectionsAt(settings.listen);
@@ -65,7 +65,7 @@ class BunDriver extends BunServeDriver {
   }
 
   acceptOn(fd: number): number {
-    const listener = this.#standIn!.graft(fd);
+    const listener = this.#placeholder!.replaceListener(fd);
     this.#own(listener);
     return listener;
   }
@@ -91,7 +91,7 @@ class BunDriver extends BunServeDriver {
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
     // Bun has Linux keep a connection back until it sends something, and would lose it at a stop.
-    this.sockets.acceptAtOnce();
+    this.sockets.disableDeferAccept();
   }
 
   /** A handler that has upgraded its request returns nothing: Bun itself knows that it may. */
@@ -206,11 +206,11 @@ class BunDriver extends BunServeDriver {
     for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
   }
 
-  override closeIdle(now: number, policy: PollPolicy): boolean {
+  override closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (!policy.spareIdle) this.#endUnread();
-    const left = super.closeIdle(now, policy) || this.#flights.hasUnanswered;
-    if (!left) clearTimeout(this.#linger);
-    return left;
+    const isQuiescent = super.closeIdleConns(now, policy) && !this.#flights.hasUnanswered;
+    if (isQuiescent) clearTimeout(this.#linger);
+    return isQuiescent;
   }
 
   /** The client of an unread upload may go on sending for a while, as in Go. */

@@ -85,13 +85,13 @@ export abstract class BunServeDriver implements Driver {
     this.#watching = setTimeout(() => this.#watch(), pause);
   }
 
-  closeIdle(now: number, policy: PollPolicy): boolean {
+  closeIdleConns(now: number, policy: PollPolicy): boolean {
     // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
     if (!policy.spareIdle || this.#isEmpty()) this.#stop();
     if (!policy.spareIdle) this.#closedIdle += this.server.closeIdleConnections();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
-    if (policy.ignoreHijacked && this.#onlyWebSockets()) return false;
-    return !this.#isDrained();
+    if (policy.ignoreHijacked && this.#onlyWebSockets()) return true;
+    return this.#isDrained();
   }
 
   async closeAll(): Promise<void> {

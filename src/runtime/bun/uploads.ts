@@ -1,5 +1,6 @@
 import type { BunInfo } from "./flights.ts";
-import { type KernelConn, keyOf } from "../linux/kernel_sockets.ts";
+import type { KernelConn } from "../linux/kernel_sockets.ts";
+import { keyOf } from "../../core/addr.ts";
 
 /** How many connections are remembered before those that are gone are forgotten. */
 const SWEEP_AT = 1_024;

@@ -1,6 +1,6 @@
 /** Servers of `Deno.serve` that somebody else made. */
 import { attempt } from "../../core/attempt.ts";
-import { complain } from "../../core/report_error.ts";
+import { reportError } from "../../core/report_error.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Tally } from "../../server/conn_table.ts";
@@ -77,11 +77,11 @@ export class AdoptedDenoDriver implements Driver {
 
   closeListeners(): void {
     attempt(() => this.#queue?.close?.());
-    this.#stopped ??= this.#server.shutdown().catch(complain);
+    this.#stopped ??= this.#server.shutdown().catch(reportError);
   }
 
-  closeIdle(): boolean {
-    return !this.#gone;
+  closeIdleConns(): boolean {
+    return this.#gone;
   }
 
   /** Deno ends nothing by force but by the signal that its owner gave it, and not after `shutdown()`. */

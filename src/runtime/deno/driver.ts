@@ -27,7 +27,7 @@ import {
 } from "../api/deno.ts";
 import type { Driver } from "../../server/driver.ts";
 import { listenError } from "../../core/listen_error.ts";
-import { StandIn } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server with HTTP on each connection. */
@@ -39,13 +39,13 @@ export function startDeno(handler: Handler, settings: ServeSettings): Driver {
     return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
   }
   disregardServeAddress();
-  const standIn = new StandIn(
+  const placeholder = new PlaceholderListener(
     settings.socket,
     (where) => listen({ ...settings, listen: where, reusePort: false }),
     ({ addr }) => addrOf(addr),
     (listener) => listener.close(),
   );
-  return new DenoDriver(hosting, [standIn.listener], standIn);
+  return new DenoDriver(hosting, [placeholder.listener], placeholder);
 }
 
 /** Opens the listeners of a server; the first one is at its own address. */
@@ -94,16 +94,16 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly secure: boolean;
   readonly #hosting: Hosting;
   readonly #acceptors: readonly Acceptor[];
-  readonly #standIn: StandIn<DenoListener> | undefined;
+  readonly #placeholder: PlaceholderListener<DenoListener> | undefined;
   /** The number of the socket that took the stand-in's place. */
-  #grafted: number | undefined;
+  #fd: number | undefined;
   #queues: readonly ClosingQueue[] = [];
   #isClosed = false;
 
   constructor(
     hosting: Pick<Hosting, "internals" | "handler" | "settings">,
     listeners: readonly DenoListener[],
-    standIn?: StandIn<DenoListener>,
+    placeholder?: PlaceholderListener<DenoListener>,
   ) {
     super();
     const { socket, tls, onError } = hosting.settings;
@@ -122,14 +122,14 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
         onError: (error) => void onError(error),
       })
     );
-    this.#standIn = standIn;
-    if (standIn === undefined) this.#accept();
+    this.#placeholder = placeholder;
+    if (placeholder === undefined) this.#accept();
   }
 
   acceptOn(fd: number): number {
-    this.#grafted = this.#standIn!.graft(fd);
+    this.#fd = this.#placeholder!.replaceListener(fd);
     this.#accept();
-    return this.#grafted;
+    return this.#fd;
   }
 
   #accept(): void {
@@ -146,7 +146,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
 
   waitingToBeAccepted(): number | undefined {
     this.#queues = this.#acceptors.map((acceptor) =>
-      closingQueue(addrOf(acceptor.listener.addr), () => acceptor.accepted, this.#grafted)
+      closingQueue(addrOf(acceptor.listener.addr), () => acceptor.accepted, this.#fd)
     );
     const waiting = this.#queues.map((queue) => queue.waiting());
     if (waiting.includes(undefined)) return undefined;
@@ -163,7 +163,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
       await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
       this.onChange?.();
     } finally {
-      if (this.#standIn === undefined) this.#removeFiles();
+      if (this.#placeholder === undefined) this.#removeFiles();
     }
   }
 
@@ -175,9 +175,9 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   }
 
   /** A connection that was accepted as the listener closed is one to wait for. */
-  override closeIdle(now: number, policy: PollPolicy): boolean {
-    const left = super.closeIdle(now, policy);
-    return left || this.#acceptors.some(({ isOver }) => !isOver);
+  override closeIdleConns(now: number, policy: PollPolicy): boolean {
+    const isQuiescent = super.closeIdleConns(now, policy);
+    return isQuiescent && this.#acceptors.every(({ isOver }) => isOver);
   }
 
   override async closeAll(): Promise<void> {

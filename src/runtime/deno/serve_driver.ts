@@ -4,7 +4,7 @@
  */
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
-import { complain } from "../../core/report_error.ts";
+import { reportError } from "../../core/report_error.ts";
 import { type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { PollPolicy, Tally } from "../../server/conn_table.ts";
@@ -27,7 +27,7 @@ import type { Driver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 import { badRequest, isUpgrade, unavailable } from "../../server/last_response.ts";
 import { listenError } from "../../core/listen_error.ts";
-import { StandIn } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
 /** Starts a server on `Deno.serve`. */
 export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
@@ -45,27 +45,27 @@ class DenoServeDriver implements Driver {
   readonly secure: boolean;
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #server: DenoHttpServer;
-  readonly #standIn: StandIn<DenoHttpServer> | undefined;
+  readonly #placeholder: PlaceholderListener<DenoHttpServer> | undefined;
   readonly #flights = new Set<Flight>();
   #endsConnections = false;
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #gone = false;
   /** The number of the socket that took the stand-in's place. */
-  #grafted: number | undefined;
+  #fd: number | undefined;
   /** How many requests have begun. */
   #begun = 0;
   #queue: ClosingQueue | undefined;
 
   constructor(handler: Handler, settings: ServeSettings) {
     if (settings.socket !== undefined) disregardServeAddress();
-    this.#standIn = settings.socket && new StandIn(
+    this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
       ({ addr }) => addrOf(addr),
       (server) => void server.shutdown(),
     );
-    this.#server = this.#standIn?.listener ?? this.#serve(handler, settings);
+    this.#server = this.#placeholder?.listener ?? this.#serve(handler, settings);
     this.addr = settings.socket ?? addrOf(this.#server.addr);
     // Deno has no TLS but on TCP.
     this.secure = settings.tls !== undefined && this.addr.transport === "tcp";
@@ -91,8 +91,8 @@ class DenoServeDriver implements Driver {
   }
 
   acceptOn(fd: number): number {
-    this.#grafted = this.#standIn!.graft(fd);
-    return this.#grafted;
+    this.#fd = this.#placeholder!.replaceListener(fd);
+    return this.#fd;
   }
 
   #follow(flight: Flight): void {
@@ -140,7 +140,7 @@ class DenoServeDriver implements Driver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    this.#queue = closingQueue(this.addr, () => this.#begun, this.#grafted);
+    this.#queue = closingQueue(this.addr, () => this.#begun, this.#fd);
     return this.#queue.waiting() || undefined;
   }
 
@@ -150,23 +150,23 @@ class DenoServeDriver implements Driver {
 
   closeListeners(spareIdle: boolean): void {
     attempt(() => this.#queue?.close?.());
-    const closed = spareIdle && this.#standIn?.closeListener();
+    const closed = spareIdle && this.#placeholder?.closeListener();
     if (!closed) this.#stop();
     const { path } = this.#server.addr;
-    if (this.#standIn === undefined && path !== undefined) rmSync(path, { force: true });
+    if (this.#placeholder === undefined && path !== undefined) rmSync(path, { force: true });
   }
 
   /** Deno's own way closes the listener together with the idle connections, and with new ones. */
   #stop(): void {
-    this.#stopped ??= this.#server.shutdown().catch(complain).finally(() => {
+    this.#stopped ??= this.#server.shutdown().catch(reportError).finally(() => {
       this.#gone = true;
       this.#onChange?.();
     });
   }
 
-  closeIdle(_now: number, policy: PollPolicy): boolean {
+  closeIdleConns(_now: number, policy: PollPolicy): boolean {
     if (!policy.spareIdle) this.#stop();
-    return !this.#gone;
+    return this.#gone;
   }
 
   /** Aborting the signal of `Deno.serve` after `shutdown()` would bring the process down. */

@@ -3,7 +3,7 @@
  * library, on Linux. It costs nothing until it is asked.
  */
 import { isIP } from "node:net";
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, isUnspecified, sameAddr } from "../../core/addr.ts";
 import { register, registrationsOf, unregister } from "./epoll.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { descriptors } from "./proc_files.ts";
@@ -209,13 +209,13 @@ export class KernelSockets {
     return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
   }
 
-  /** Whether {@linkcode KernelSockets.graft} can work on the listener of a runtime. */
-  isGraftable(listener: number): boolean {
+  /** Whether {@linkcode KernelSockets.replaceListener} can work on the listener of a runtime. */
+  canReplaceListener(listener: number): boolean {
     return registrationsOf(this.#libc, listener).length > 0;
   }
 
   /** Has the kernel show a connection at once, not only with its first bytes. */
-  acceptAtOnce(listener: number): boolean {
+  disableDeferAccept(listener: number): boolean {
     return this.#libc.setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, size(0), 4) === 0;
   }
 
@@ -227,16 +227,16 @@ export class KernelSockets {
    * Closes the listening socket, and leaves at its number one that nobody connects to: nothing is
    * accepted any more, and the owner, which may be about to try, does not know.
    */
-  closeBehindItsOwner(listener: number): boolean {
-    return this.closingBehindItsOwner(listener)();
+  closeUnnoticed(listener: number): boolean {
+    return this.closingUnnoticed(listener)();
   }
 
   /**
-   * Returns what closes the listening socket as {@linkcode KernelSockets.closeBehindItsOwner} does, with what
+   * Returns what closes the listening socket as {@linkcode KernelSockets.closeUnnoticed} does, with what
    * takes long already done: a connection that comes between the last look at the accept queue and the
    * close is reset.
    */
-  closingBehindItsOwner(listener: number): () => boolean {
+  closingUnnoticed(listener: number): () => boolean {
     const deserted = this.#listenForNobody();
     const registrations = registrationsOf(this.#libc, listener);
     return () => {
@@ -265,7 +265,7 @@ export class KernelSockets {
    * now on it accepts from this one, at the speed it has. The number `fd` is closed as well. False
    * if the kernel refuses.
    */
-  graft(fd: number, listener: number): boolean {
+  replaceListener(fd: number, listener: number): boolean {
     const registrations = registrationsOf(this.#libc, listener);
     this.setNonblocking(fd);
     if (this.#libc.dup3(fd, listener, O_CLOEXEC) !== listener) return false;
@@ -370,10 +370,10 @@ export class KernelSockets {
  */
 export function isAt(local: Addr, listener: Addr): boolean {
   if (local.transport === "unix" || listener.transport === "unix") {
-    return keyOf(local) === keyOf(listener);
+    return sameAddr(local, listener);
   }
   const { hostname, port } = listener;
-  const isAny = hostname === "0.0.0.0" || hostname === "::" || isIP(hostname) === 0;
+  const isAny = isUnspecified(hostname) || isIP(hostname) === 0;
   return local.port === port && (isAny || local.hostname === hostname);
 }
 
@@ -407,9 +407,4 @@ function hostOf(name: Uint8Array): string {
   // The URL parser knows how to write an IPv6 address short.
   const short = new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
   return short.replace(/^::ffff:([0-9a-f]+):([0-9a-f]+)$/, () => name.subarray(20, 24).join("."));
-}
-
-/** What tells a connection of the kernel's from the others, and finds what else is known of it. */
-export function keyOf(addr: Addr): string {
-  return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
 }

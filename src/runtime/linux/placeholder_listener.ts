@@ -5,13 +5,13 @@ import { type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import { sparePath } from "../../core/spare_path.ts";
 
 /** Thrown where a runtime's own listener cannot be made to accept on another socket. */
-export class NotGraftableError extends UpgradeError {}
+export class CannotReplaceListenerError extends UpgradeError {}
 
 /**
  * A listener of the runtime's own that holds the place of a socket it could not be told to listen
  * on: that of another process. Nobody knows its address.
  */
-export class StandIn<T> {
+export class PlaceholderListener<T> {
   readonly listener: T;
   readonly #kernel: KernelSockets;
   readonly #fd: number;
@@ -27,7 +27,9 @@ export class StandIn<T> {
     close: (listener: T) => void,
   ) {
     const kernel = openKernelSockets();
-    if (kernel === undefined) throw new NotGraftableError("The kernel cannot be asked for sockets");
+    if (kernel === undefined) {
+      throw new CannotReplaceListenerError("The kernel cannot be asked for sockets");
+    }
     const where = placeFor(socket);
     const { made, fd } = kernel.opening(
       () => hold(where, listen),
@@ -35,9 +37,9 @@ export class StandIn<T> {
       close,
     );
     if (where.transport === "unix") rmSync(where.path, { force: true });
-    if (fd === undefined || !kernel.isGraftable(fd)) {
+    if (fd === undefined || !kernel.canReplaceListener(fd)) {
       close(made);
-      throw new NotGraftableError(
+      throw new CannotReplaceListenerError(
         "The runtime's event loop does not wait for its listener by epoll",
       );
     }
@@ -48,13 +50,15 @@ export class StandIn<T> {
 
   /** Closes the listener and nothing else, which the runtime itself cannot. False if that fails. */
   closeListener(): boolean {
-    return this.#kernel.closeBehindItsOwner(this.#fd);
+    return this.#kernel.closeUnnoticed(this.#fd);
   }
 
   /** The listener accepts on this socket from now on. Returns the number it has from now on. */
-  graft(fd: number): number {
-    if (this.#kernel.graft(fd, this.#fd)) return this.#fd;
-    throw new NotGraftableError(`Cannot accept on the descriptor ${fd}: the kernel refuses`);
+  replaceListener(fd: number): number {
+    if (this.#kernel.replaceListener(fd, this.#fd)) return this.#fd;
+    throw new CannotReplaceListenerError(
+      `Cannot accept on the descriptor ${fd}: the kernel refuses`,
+    );
   }
 }
 
@@ -62,7 +66,7 @@ function hold<T>(where: Addr, listen: (where: Addr) => T): T {
   try {
     return listen(where);
   } catch (cause) {
-    throw new NotGraftableError("The place of the socket cannot be held", { cause });
+    throw new CannotReplaceListenerError("The place of the socket cannot be held", { cause });
   }
 }
 

@@ -70,9 +70,9 @@ export class ServerSockets {
   }
 
   /** Has the kernel show connections at once, not only with their first bytes. */
-  acceptAtOnce(): void {
+  disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
-    for (const fd of this.#listeners.values()) this.#kernel.acceptAtOnce(fd);
+    for (const fd of this.#listeners.values()) this.#kernel.disableDeferAccept(fd);
   }
 
   /**
@@ -84,7 +84,7 @@ export class ServerSockets {
   closingListener(isHandedOn: boolean): (() => boolean) | undefined {
     const { listener } = this;
     if (listener === undefined) return undefined;
-    const close = this.#kernel.closingBehindItsOwner(listener);
+    const close = this.#kernel.closingUnnoticed(listener);
     const letIn = isHandedOn ? undefined : this.#kernel.holdBackHandshakes(listener);
     return () => {
       const isClosed = this.listener === listener && close();

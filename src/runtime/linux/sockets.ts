@@ -34,7 +34,7 @@ export class FfiSockets implements Sockets {
     try {
       if (own === undefined) throw new Error("The new socket is not among those of this process");
       const fd = this.#kernel.duplicate(own, STDIO);
-      this.#kernel.acceptAtOnce(fd);
+      this.#kernel.disableDeferAccept(fd);
       if (backlog !== undefined) this.#kernel.setBacklog(fd, backlog);
       const addr = listen.transport === "unix" ? listen : this.#kernel.addressOf(fd)!;
       return { fd, addr };
@@ -69,12 +69,12 @@ export class FfiSockets implements Sockets {
     if (this.isOpen(fd)) this.#kernel.close(fd);
   }
 
-  own(fd: number): void {
+  closeOnExec(fd: number): void {
     if ("deno" in process.versions) closeDuplicate(fd);
     this.#kernel.setCloseOnExec(fd);
   }
 
-  finish(pipe: number, text: string): boolean {
+  writeAndClose(pipe: number, text: string): boolean {
     const isSent = this.#kernel.send(pipe, text);
     this.#kernel.close(pipe);
     return isSent;
@@ -85,7 +85,7 @@ export class FfiSockets implements Sockets {
    * would be overwritten before it is its turn. And Deno makes the sockets block, for the sake of the
    * program: an `accept` of this process would stop its event loop until the next connection comes.
    */
-  passing<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
+  withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
     const beyond = STDIO + 1 + fds.length;
     const duplicates = fds.map((fd) => this.#kernel.duplicate(fd, beyond));
     try {

@@ -4,7 +4,7 @@ import cluster from "node:cluster";
 import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, isUnspecified } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
 import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 
@@ -103,7 +103,7 @@ function nodeQueue(
  */
 async function connects({ hostname, port }: TcpAddr): Promise<boolean> {
   const loopback = hostname === "::" ? "::1" : "127.0.0.1";
-  const host = hostname === "::" || hostname === "0.0.0.0" ? loopback : hostname;
+  const host = isUnspecified(hostname) ? loopback : hostname;
   const socket = net.connect({ host, port });
   socket.on("error", () => {});
   await new Promise<void>((resolve) => process.nextTick(resolve));

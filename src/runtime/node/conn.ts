@@ -122,7 +122,7 @@ export class NodeConn implements Conn {
   }
 
   /** It was found with this response in flight. */
-  resume(res: Exchange["res"]): void {
+  foundActive(res: Exchange["res"]): void {
     this.#hold(res, this.acceptedAt);
   }
 
@@ -134,7 +134,7 @@ export class NodeConn implements Conn {
   }
 
   /** It was found between two requests. */
-  rest(): void {
+  foundIdle(): void {
     this.#isResting = true;
     this.#headEnd = this.socket.bytesRead;
   }

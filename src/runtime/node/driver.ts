@@ -99,8 +99,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     if (session !== undefined) conn.startSession(session, this.#drain);
     for (const { stream, method, url } of streams) this.#follow(conn, stream, method, url);
     if (session !== undefined) return;
-    if (response !== undefined) conn.resume(response);
-    else if (state === "idle") conn.rest();
+    if (response !== undefined) conn.foundActive(response);
+    else if (state === "idle") conn.foundIdle();
     else if (state === "hijacked") conn.hijack();
   }
 
@@ -276,7 +276,7 @@ function seemToListen(listener: net.Server): void {
  * Has a server of `node:http` that has closed stop the timer that looks after its connections, which
  * only its `close` does. Its owner, who has heard "close", does not hear it again.
  */
-function closeUnheard(listener: net.Server): void {
+function closeWithoutEvent(listener: net.Server): void {
   if (!("closeIdleConnections" in listener)) return;
   // Its owner may have it listen by now.
   const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
@@ -291,7 +291,7 @@ function closeListener(listener: net.Server, queue: ClosingQueue | undefined): P
   // Its owner would hear "close" once more.
   if (!listener.listening) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    listener.once("close", () => closeUnheard(listener));
+    listener.once("close", () => closeWithoutEvent(listener));
     // On Bun a server of node:http is none of node:net.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
     queue?.letIn?.();

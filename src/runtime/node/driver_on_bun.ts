@@ -4,12 +4,8 @@ import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
 import { NEW_CONN_LIFETIME, type PollPolicy } from "../../server/conn_table.ts";
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
-import {
-  type KernelConn,
-  type KernelSockets,
-  keyOf,
-  openKernelSockets,
-} from "../linux/kernel_sockets.ts";
+import { type KernelConn, type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
+import { keyOf } from "../../core/addr.ts";
 import { NodeDriver, type NodeServerTraits } from "./driver.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 
@@ -36,7 +32,7 @@ export class BunNodeDriver extends NodeDriver {
     this.#server = server;
     const onListening = () => {
       this.#sockets = ServerSockets.at(this.#kernel, this.addr);
-      this.#sockets?.acceptAtOnce();
+      this.#sockets?.disableDeferAccept();
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
@@ -66,10 +62,10 @@ export class BunNodeDriver extends NodeDriver {
     await closed;
   }
 
-  override closeIdle(now: number, policy: PollPolicy): boolean {
-    const left = super.closeIdle(now, policy) || this.#closeUnseen();
-    if (!left) this.#closeForGood();
-    return left;
+  override closeIdleConns(now: number, policy: PollPolicy): boolean {
+    const isQuiescent = super.closeIdleConns(now, policy) && this.#closeUnseen();
+    if (isQuiescent) this.#closeForGood();
+    return isQuiescent;
   }
 
   override async closeAll(): Promise<void> {
@@ -87,13 +83,13 @@ export class BunNodeDriver extends NodeDriver {
     return [...super.connections(now), ...unseen];
   }
 
-  /** Closes those whose handshake takes too long; tells whether there is one left to wait for. */
+  /** Closes the connections whose handshake takes too long, and reports whether none is left. */
   #closeUnseen(): boolean {
     const unseen = this.#unseen();
     for (const { fd, silentFor } of unseen) {
       if (silentFor >= NEW_CONN_LIFETIME) this.#kernel?.shutdown(fd);
     }
-    return unseen.length > 0;
+    return unseen.length === 0;
   }
 
   /** With TLS Bun shows a connection when its handshake is done. */

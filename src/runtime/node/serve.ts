@@ -81,7 +81,7 @@ function responder(
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
       const request = new NodeRequest({ req, res } as never) as unknown as Request;
       response = handler(request, new NodeInfo(req, res, settings));
-      if (!(response instanceof Promise)) refuse(response);
+      if (!(response instanceof Promise)) refuseUnlessSendable(response);
     } catch (error) {
       fail(res, error);
       return;
@@ -98,7 +98,7 @@ function responder(
     conn.startHandler();
     try {
       const response = await pending;
-      refuse(response);
+      refuseUnlessSendable(response);
       send(res, response);
     } catch (error) {
       fail(res, error);
@@ -136,7 +136,7 @@ function responder(
 }
 
 /** Refuses what cannot be sent. A FastResponse of srvx can, and a look at it would slow it down. */
-function refuse(response: Response): void {
+function refuseUnlessSendable(response: Response): void {
   if (response instanceof Response && "_toNodeResponse" in response) return;
   refuseUnsendable(response);
 }

@@ -138,9 +138,9 @@ export class NodeSockets implements Sockets {
     if (linkOf(fd) === opened.link && this.addressOf(fd) === undefined) opened.handle.close();
   }
 
-  own(): void {}
+  closeOnExec(): void {}
 
-  finish(pipe: number, text: string): boolean {
+  writeAndClose(pipe: number, text: string): boolean {
     try {
       return writeSync(pipe, text) > 0;
     } catch {
@@ -150,7 +150,7 @@ export class NodeSockets implements Sockets {
     }
   }
 
-  passing<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
+  withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
     return spawn(fds);
   }
 }

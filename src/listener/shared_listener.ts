@@ -1,0 +1,120 @@
+import { rmSync } from "node:fs";
+import type { Addr } from "../core/addr.ts";
+import { UpgradeError } from "../core/errors.ts";
+import type { OpenOptions } from "../core/sockets.ts";
+import type { Listener } from "../options/listen.ts";
+import { sockets } from "../runtime/sockets.ts";
+import type { Driver } from "../server/driver.ts";
+import type { Handoff, InheritedSocket } from "./handover.ts";
+import { unclaim } from "./inheritance.ts";
+import { cancel, isPending, whenReady } from "./readiness.ts";
+
+/** Those of this process that are open: what a successor inherits. */
+const open = new Set<SharedListener>();
+/** Since a successor has taken over, what is closed here is still in use there. */
+let succeeded = false;
+
+/** A {@linkcode Listener} whose server may be one of ours. */
+export class SharedListener implements Listener {
+  readonly inherited: boolean;
+  /** What a server has to say when it has the socket listen, where that is not done yet. */
+  backlog: number | undefined;
+  readonly #socket: InheritedSocket;
+  /** How to open a socket beside that of the predecessor, instead of accepting on its own. */
+  readonly #beside: OpenOptions | undefined;
+  #fd: number;
+  #state: "open" | "served" | "closed" = "open";
+  #start: (() => Promise<void>) | undefined;
+
+  constructor(socket: InheritedSocket, inherited: boolean, beside?: OpenOptions) {
+    this.#socket = socket;
+    this.inherited = inherited;
+    this.#beside = beside;
+    this.#fd = socket.fd;
+    open.add(this);
+  }
+
+  get addr(): Addr {
+    return this.#socket.addr;
+  }
+
+  get handoff(): Handoff {
+    return this.#socket.handoff;
+  }
+
+  get fd(): number {
+    return sockets().lend(this.#fd);
+  }
+
+  /** The successor has the same accept queue. With SO_REUSEPORT, this one was empty before the drain began. */
+  get isTakenOver(): boolean {
+    return succeeded;
+  }
+
+  /** Whether a server can still have it. */
+  get isFree(): boolean {
+    return this.#state === "open" && this.#start === undefined;
+  }
+
+  /** Has the driver accept on it, once this process is ready. */
+  async giveTo(driver: Driver): Promise<void> {
+    this.#start = async () => {
+      if (this.#beside !== undefined) await this.#openBeside(this.#beside);
+      this.#fd = await driver.acceptOn(this.#fd);
+      this.#state = "served";
+    };
+    await whenReady(this.#start);
+  }
+
+  /** Joins the sockets of the port as the one that gets all new connections. */
+  async #openBeside(options: OpenOptions): Promise<void> {
+    const socket = await sockets().open(this.addr, { ...options, reusePort: true });
+    sockets().close(this.#fd);
+    this.#fd = socket.fd;
+    if (sockets().steering?.steerTo(socket)) return;
+    throw new UpgradeError("Cannot have the kernel steer connections to the new socket");
+  }
+
+  /** Leaves it to the kernel again who gets the connections. */
+  stopSteering(): void {
+    if (this.#beside !== undefined && this.#state === "served") sockets().steering?.stop(this.#fd);
+  }
+
+  /** Whether its descriptor is still that of the socket: a server of somebody else's may close it. */
+  get isListening(): boolean {
+    return sockets().isOpen(this.#fd);
+  }
+
+  /** What a successor has to know of it. */
+  get inheritedSocket(): InheritedSocket {
+    return { ...this.#socket, fd: this.#fd };
+  }
+
+  close(): void {
+    if (this.isFree) this.closed();
+  }
+
+  /** To be called when its server has closed it. */
+  closed(): void {
+    if (this.#state === "closed") return;
+    const wasOpen = this.#state === "open";
+    this.#state = "closed";
+    open.delete(this);
+    if (this.#start !== undefined) cancel(this.#start);
+    // Another server may ask for it; until this process is ready it is not its to close.
+    if (wasOpen && this.inherited && isPending()) return unclaim(this.#socket);
+    if (wasOpen) sockets().close(this.#fd);
+    const { addr, unlink } = this.#socket;
+    if (unlink && !succeeded && addr.transport === "unix") rmSync(addr.path, { force: true });
+  }
+}
+
+/** The open ones. */
+export function openListeners(): readonly SharedListener[] {
+  return [...open].filter((listener) => listener.isListening);
+}
+
+/** From now on a successor listens: the files of unix sockets are its own. */
+export function leaveToSuccessor(): void {
+  succeeded = true;
+}
