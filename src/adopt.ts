@@ -1,3 +1,4 @@
+import { ofProcess } from "./core/process_state.ts";
 import { checkType } from "./options/checks.ts";
 import { reportError } from "./core/report_error.ts";
 import type { ConnInfo, ConnState } from "./core/conn.ts";
@@ -20,8 +21,9 @@ export interface AdoptOptions {
   onConnState?: (state: ConnState, conn: ConnInfo) => void;
 }
 
-/** One for each: two tables of the same connections would each miss what the other ends. */
-const adopted = new WeakMap<NativeServer, Server>();
+/** The servers that are adopted. Two tables of the same connections would each miss what the other ends. */
+const adopted = () => ofProcess(newAdopted);
+const newAdopted = () => new WeakMap<NativeServer, Server>();
 
 /**
  * Brings a server that exists, so that it shuts down as those of {@linkcode serve} do: of `node:http`
@@ -63,18 +65,18 @@ const adopted = new WeakMap<NativeServer, Server>();
 export function adopt(native: NativeServer, options: AdoptOptions = {}): Server {
   checkNativeServer(native);
   checkType("adopt as 'onConnState'", options.onConnState, "function");
-  return adopted.get(native) ?? adoptFirst(native, options);
+  return adopted().get(native) ?? adoptFirst(native, options);
 }
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
   const driver = driverOf(native, onConnState);
   const server = new DrivenServer(driver);
-  adopted.set(native, server);
+  adopted().set(native, server);
   let isLeft = false;
   const listening = whenListening(native, (close) => {
     if (isLeft) {
       listening.cancel();
-      adopted.delete(native);
+      adopted().delete(native);
     } else if (server.state !== "serving") {
       close();
       reportError(new ServerClosedError("Cannot listen as the server has been shut down"));

@@ -121,7 +121,7 @@ test(`${runtime}: a server that cannot be handed on is not upgradable`, async ()
   await assertRejects(
     () => graceful(server, { upgradeOn: "SIGHUP" }),
     UpgradeError,
-    "Cannot be graceful as 'upgradeOn' must be absent where a server cannot be handed on",
+    "was not started with `handoff`",
   );
   for (
     const [upgradeOn, message] of [["SIGNONE", "signals of"], ["SIGTERM", "none of 'signals'"]]

@@ -1,10 +1,12 @@
+import { ofProcess } from "../core/process_state.ts";
 /**
  * Whether this process ends. It belongs to all calls of `graceful` together: it ends when each of them
  * has decided that, and may exit when each of them is done.
  */
 
-/** Those that are not done, and those that the process is not to outlive. */
-const calls = new Set<GracefulCall>();
+/** The calls of `graceful` that still run, and finished calls after which the process is meant to end. */
+const calls = (): Set<GracefulCall> => ofProcess(newCalls);
+const newCalls = () => new Set<GracefulCall>();
 
 /** One call of `graceful`, from its start. */
 export class GracefulCall {
@@ -12,7 +14,7 @@ export class GracefulCall {
   #isDone = false;
 
   constructor() {
-    calls.add(this);
+    calls().add(this);
   }
 
   /** Why it ends; undefined until that is decided. */
@@ -32,17 +34,17 @@ export class GracefulCall {
   /** To be called when it is over. If the process `livesOn`, it counts no more. */
   done(livesOn: boolean): void {
     this.#isDone = true;
-    if (livesOn) calls.delete(this);
+    if (livesOn) calls().delete(this);
   }
 }
 
 /** Why this process ends, from when that is decided by each call; undefined before. */
 export function endOfProcess(): string | undefined {
-  const causes = [...calls].map(({ cause }) => cause);
+  const causes = [...calls()].map(({ cause }) => cause);
   return causes.includes(undefined) ? undefined : causes[0];
 }
 
 /** Whether no call has anything left to do. */
 export function areAllDone(): boolean {
-  return [...calls].every(({ isDone }) => isDone);
+  return [...calls()].every(({ isDone }) => isDone);
 }

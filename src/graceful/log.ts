@@ -1,3 +1,4 @@
+import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { styleText } from "node:util";
 import { printableLines } from "../core/printable.ts";
@@ -10,16 +11,17 @@ const PREFIX = "graceful: ";
 const ERASE_LINE = "\r\x1b[2K";
 
 /** Whether the last line on the terminal is one that the next may take the place of. */
-let hasPassingLine = false;
+const newScreenState = () => ({ hasPassingLine: false });
 
 /** Writes it to stderr: on a terminal, lines that pass are redrawn in place. */
 export function logToStderr(event: GracefulEvent): void {
   const line = lineOf(event);
   if (line === undefined) return;
   const screen = terminal();
-  const erase = hasPassingLine ? ERASE_LINE : "";
-  hasPassingLine = screen !== undefined && line.isPassing;
-  write(erase + written(line, screen) + (hasPassingLine ? "" : "\n"));
+  const state = ofProcess(newScreenState);
+  const erase = state.hasPassingLine ? ERASE_LINE : "";
+  state.hasPassingLine = screen !== undefined && line.isPassing;
+  write(erase + written(line, screen) + (state.hasPassingLine ? "" : "\n"));
 }
 
 /** That nobody reads it any more, or the disk is full, is no reason to crash. */

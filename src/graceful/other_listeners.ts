@@ -1,9 +1,10 @@
+import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import type { EventSink } from "./events.ts";
 import { isOwnListener } from "./signals.ts";
 
-/** The listeners that a log has been told of. */
-const told = new WeakSet<object>();
+/** The listeners that have been reported. */
+const newReported = () => new WeakSet<object>();
 
 /** In characters: enough of a nameless function to recognize it by. */
 const EXCERPT = 60;
@@ -13,13 +14,14 @@ const EXCERPT = 60;
  * ends the process at the signal does so in the middle of the drain.
  */
 export function tellOfOtherListeners(signals: readonly NodeJS.Signals[], teller: EventSink): void {
+  const reported = ofProcess(newReported);
   const listeners = signals.flatMap((signal) =>
     process.listeners(signal)
-      .filter((listener) => !isOwnListener(listener) && !told.has(listener))
+      .filter((listener) => !isOwnListener(listener) && !reported.has(listener))
       .map((listener) => ({ signal, listener }))
   );
   if (listeners.length === 0) return;
-  for (const { listener } of listeners) told.add(listener);
+  for (const { listener } of listeners) reported.add(listener);
   teller.tell({
     type: "other-listeners",
     listeners: listeners.map(({ signal, listener }) => ({ signal, name: nameOf(listener) })),

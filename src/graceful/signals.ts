@@ -1,14 +1,25 @@
+import { ofProcess } from "../core/process_state.ts";
 import { constants } from "node:os";
 import process from "node:process";
 import { refuse } from "../options/checks.ts";
 import { watchOwnSignals } from "./own_signals.ts";
 import { SignalBurst } from "./signal_burst.ts";
 
-/** The signal handling of the calls of `graceful` that still run, or that the process ends after. */
-const listening = new Set<GracefulSignals>();
-/** The ending signal that came last, with its copies. */
-const burst = new SignalBurst();
-let stopWatching: (() => void) | undefined;
+/** How this process handles signals. */
+interface SignalState {
+  /** The calls of `graceful` that still run, or that the process ends after. */
+  readonly listening: Set<GracefulSignals>;
+  /** The ending signal that came last, with its copies. */
+  readonly burst: SignalBurst;
+  stopWatching: (() => void) | undefined;
+}
+
+const signalState = (): SignalState => ofProcess(newSignalState);
+const newSignalState = (): SignalState => ({
+  listening: new Set(),
+  burst: new SignalBurst(),
+  stopWatching: undefined,
+});
 
 /** What one call of `graceful` has to do with the signals of the process. */
 export class GracefulSignals {
@@ -33,7 +44,7 @@ export class GracefulSignals {
     const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
     this.first = promise;
     this.#resolveFirst = resolve;
-    listening.add(this);
+    signalState().listening.add(this);
     for (const name of names) this.#listen(name);
   }
 
@@ -62,7 +73,7 @@ export class GracefulSignals {
   /** Whatever it was that started the end: from now on a signal forces. */
   expectForce(): void {
     this.#isEnding = true;
-    stopWatching ??= watchOwnSignals(onOwnSignal);
+    signalState().stopWatching ??= watchOwnSignals(onOwnSignal);
   }
 
   startEnd(name: NodeJS.Signals): void {
@@ -79,14 +90,16 @@ export class GracefulSignals {
    * started it would end the process in the runtime's own way, with another exit code.
    */
   release(): void {
+    const state = signalState();
+    const { listening, burst } = state;
     listening.delete(this);
     for (const name of this.#names) {
       const isNeeded = [...listening].some((other) => other.listensTo(name));
       if (!isNeeded) process.off(name, onSignal);
     }
     if ([...listening].some(({ isEnding }) => isEnding)) return;
-    stopWatching?.();
-    stopWatching = undefined;
+    state.stopWatching?.();
+    state.stopWatching = undefined;
     if (listening.size === 0) burst.end();
   }
 }
@@ -98,6 +111,7 @@ export function isOwnListener(listener: unknown): boolean {
 
 /** The listener of all calls: a signal that starts the end of one must not force another. */
 function onSignal(name: NodeJS.Signals): void {
+  const { listening, burst } = signalState();
   const calls = [...listening];
   const starting = calls.filter((call) => call.listensTo(name) && !call.isEnding);
   for (const call of starting) call.startEnd(name);
@@ -109,6 +123,7 @@ function onSignal(name: NodeJS.Signals): void {
 
 /** What follows is the signal that this process has sent itself: it says that its sender is done. */
 function onOwnSignal(name: string): void {
+  const { listening, burst } = signalState();
   if ([...listening].some((call) => call.listensTo(name))) burst.begin();
 }
 

@@ -1,3 +1,4 @@
+import { ofProcess } from "../core/process_state.ts";
 import { endOfProcess } from "./end_of_process.ts";
 import type { EventSink } from "./events.ts";
 import { notify } from "../systemd/notify.ts";
@@ -6,7 +7,7 @@ import { notify } from "../systemd/notify.ts";
 const MARGIN = 5_000;
 
 /** Until when nothing is overdue, whichever call of `graceful` it is for. */
-let end = 0;
+const newExtension = () => ({ end: 0 });
 
 /** Tells the service manager that this process stops, and how long it has to wait for that. */
 export class StopNotice {
@@ -38,6 +39,7 @@ export class StopNotice {
 /** In µs from now. */
 function extension(ms: number): number {
   const now = performance.now();
-  end = Math.max(end, now + ms + MARGIN);
-  return Math.round((end - now) * 1_000);
+  const extended = ofProcess(newExtension);
+  extended.end = Math.max(extended.end, now + ms + MARGIN);
+  return Math.round((extended.end - now) * 1_000);
 }

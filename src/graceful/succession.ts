@@ -1,3 +1,4 @@
+import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
@@ -79,18 +80,19 @@ export class Succession {
   };
 }
 
-/** What waits for the successor of each upgrader, most of which never have one. */
-const waiters = new WeakMap<Upgrader, Set<() => void>>();
+/** The functions that wait for the successor of each Upgrader, most of which never have one. */
+const waiters = () => ofProcess(newWaiters);
+const newWaiters = () => new WeakMap<Upgrader, Set<() => void>>();
 
 /**
  * The functions to be called when a successor has taken over. One reaction of the promise calls all of
  * them: those of calls that are over could not be taken from it again, and would stay in memory.
  */
 function waitersOf(upgrader: Upgrader): Set<() => void> {
-  const known = waiters.get(upgrader);
+  const known = waiters().get(upgrader);
   if (known !== undefined) return known;
   const waiting = new Set<() => void>();
-  waiters.set(upgrader, waiting);
+  waiters().set(upgrader, waiting);
   upgrader.exit.then(() => {
     for (const resolve of waiting) resolve();
   });

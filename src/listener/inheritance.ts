@@ -2,6 +2,7 @@
  * What this process has inherited, and who left it. The environment is read when it is first asked
  * for: by `listen`, a `serve` of any kind, `graceful` or an `Upgrader`.
  */
+import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { type Addr, covers, sameAddr } from "../core/addr.ts";
 import { ignoreVariable } from "../runtime/host/variables.ts";
@@ -17,18 +18,19 @@ import {
   removeHandover,
 } from "./handover.ts";
 
-let inheritance: {
+/** What a process has inherited. */
+interface Inheritance {
+  /** What its predecessor says; undefined if it has none. */
   readonly handover: Handover | undefined;
+  /** The sockets that nothing has asked for yet. */
   readonly unclaimed: Set<InheritedSocket>;
-} | undefined;
+}
 
-/** What the predecessor left, or a supervisor has opened, and nothing has asked for yet. */
-function inherited(): NonNullable<typeof inheritance> {
-  if (inheritance === undefined) {
-    const handover = acceptHandover();
-    inheritance = { handover, unclaimed: new Set(handover?.listeners ?? activated()) };
-  }
-  return inheritance;
+const inherited = (): Inheritance => ofProcess(inherit);
+
+function inherit(): Inheritance {
+  const handover = acceptHandover();
+  return { handover, unclaimed: new Set(handover?.listeners ?? activated()) };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { ofProcess } from "../core/process_state.ts";
 import { rmSync } from "node:fs";
 import type { Addr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
@@ -9,10 +10,14 @@ import type { Handoff, InheritedSocket } from "./handover.ts";
 import { unclaim } from "./inheritance.ts";
 import { cancel, isPending, whenReady } from "./readiness.ts";
 
-/** Those of this process that are open: what a successor inherits. */
-const open = new Set<SharedListener>();
-/** Since a successor has taken over, what is closed here is still in use there. */
-let succeeded = false;
+/** The listeners of this process. */
+const listeners = () => ofProcess(newListeners);
+const newListeners = () => ({
+  /** The listeners that are open: a successor inherits them. */
+  open: new Set<SharedListener>(),
+  /** Whether a successor has taken over: a listener that is closed here is still in use there. */
+  succeeded: false,
+});
 
 /** A {@linkcode Listener} whose server may be one of ours. */
 export class SharedListener implements Listener {
@@ -31,7 +36,7 @@ export class SharedListener implements Listener {
     this.inherited = inherited;
     this.#beside = beside;
     this.#fd = socket.fd;
-    open.add(this);
+    listeners().open.add(this);
   }
 
   get addr(): Addr {
@@ -48,7 +53,7 @@ export class SharedListener implements Listener {
 
   /** The successor has the same accept queue. With SO_REUSEPORT, this one was empty before the drain began. */
   get isTakenOver(): boolean {
-    return succeeded;
+    return listeners().succeeded;
   }
 
   /** Whether a server can still have it. */
@@ -99,22 +104,24 @@ export class SharedListener implements Listener {
     if (this.#state === "closed") return;
     const wasOpen = this.#state === "open";
     this.#state = "closed";
-    open.delete(this);
+    listeners().open.delete(this);
     if (this.#start !== undefined) cancel(this.#start);
     // Another server may ask for it; until this process is ready it is not its to close.
     if (wasOpen && this.inherited && isPending()) return unclaim(this.#socket);
     if (wasOpen) sockets().close(this.#fd);
     const { addr, unlink } = this.#socket;
-    if (unlink && !succeeded && addr.transport === "unix") rmSync(addr.path, { force: true });
+    if (unlink && !listeners().succeeded && addr.transport === "unix") {
+      rmSync(addr.path, { force: true });
+    }
   }
 }
 
-/** The open ones. */
+/** Returns the listeners of this process whose sockets are still open. */
 export function openListeners(): readonly SharedListener[] {
-  return [...open].filter((listener) => listener.isListening);
+  return [...listeners().open].filter((listener) => listener.isListening);
 }
 
 /** From now on a successor listens: the files of unix sockets are its own. */
 export function leaveToSuccessor(): void {
-  succeeded = true;
+  listeners().succeeded = true;
 }

@@ -2,6 +2,7 @@
  * The listening sockets of this process by their descriptors: what one process hands on to the
  * next. Each runtime has its own way to open one that nothing accepts on yet.
  */
+import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import type { Sockets } from "../core/sockets.ts";
 import { UpgradeError } from "../core/errors.ts";
@@ -9,16 +10,13 @@ import { FfiSockets } from "./linux/sockets.ts";
 import { openKernelSockets } from "./linux/kernel_sockets.ts";
 import { NodeSockets } from "./node/sockets.ts";
 
-let opened: Sockets | undefined;
-
 /**
- * Those of this runtime.
+ * Returns the sockets of the current runtime, opened at first use.
  *
  * @throws {UpgradeError} Where descriptors are out of reach.
  */
 export function sockets(): Sockets {
-  opened ??= openSockets();
-  return opened;
+  return ofProcess(openSockets);
 }
 
 function openSockets(): Sockets {

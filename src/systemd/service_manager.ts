@@ -5,15 +5,11 @@ import { monotonicMicroseconds } from "../runtime/linux/monotonic_clock.ts";
 import { runSystemdNotify } from "./notify_program.ts";
 import { sendDatagram } from "../runtime/linux/unix_datagram.ts";
 
-/** Kept: each opening of it costs milliseconds and memory that does not come back. */
-let libc: LibC | undefined;
-
 /** The one that listens for this process, or undefined if there is none. */
 export function serviceManager(): ServiceManager | undefined {
   const address = readVariable("NOTIFY_SOCKET");
   if (address === undefined || address === "") return undefined;
-  libc ??= openLibC();
-  return new ServiceManager(address, libc);
+  return new ServiceManager(address, openLibC());
 }
 
 /** Takes messages, by the way that this runtime has. */

@@ -1,3 +1,4 @@
+import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { checkType, MAX_TIMER } from "../options/checks.ts";
 import { reportError } from "../core/report_error.ts";
@@ -7,8 +8,8 @@ import { notify } from "./notify.ts";
 /** In ms: what is more often would be all that the process does. */
 const LEAST_INTERVAL = 20;
 
-/** How many feed it now. */
-let feeding = 0;
+/** How many calls of `watchdog` feed it now. */
+const newFeeders = () => ({ count: 0 });
 
 /**
  * Feeds systemd's watchdog (`WatchdogSec=` of the unit): sends `WATCHDOG=1` at once and then at half
@@ -45,21 +46,21 @@ export function watchdog(check: () => unknown = () => {}): Disposable | undefine
   feed();
   const timer = setInterval(feed, interval / 2);
   timer.unref();
-  feeding++;
+  ofProcess(newFeeders).count++;
   let isDisposed = false;
   return {
     [Symbol.dispose]() {
       if (isDisposed) return;
       isDisposed = true;
       clearInterval(timer);
-      feeding--;
+      ofProcess(newFeeders).count--;
     },
   };
 }
 
 /** For `graceful`: until the process is gone, as its end is watched too. */
 export function feedWatchdog(): void {
-  if (feeding === 0) watchdog();
+  if (ofProcess(newFeeders).count === 0) watchdog();
 }
 
 /** In ms; undefined if the watchdog is not for this process. */

@@ -1,3 +1,4 @@
+import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UpgradeError } from "../core/errors.ts";
@@ -46,11 +47,13 @@ export interface UpgraderOptions {
 /** How often to look whether the predecessor is gone, in ms. Its end makes no event here. */
 const PREDECESSOR_INTERVAL = 50;
 
-let own: Upgrader | undefined;
+/** Where the Upgrader of this process is kept. */
+const slot = () => ofProcess(newSlot);
+const newSlot = (): { upgrader?: Upgrader } => ({});
 
-/** The one of this process, with defaults unless it has been made before. */
+/** Returns this process's Upgrader, creating one with default options if there is none. */
 export function upgraderOfProcess(): Upgrader {
-  return own ?? new Upgrader();
+  return slot().upgrader ?? new Upgrader();
 }
 
 /**
@@ -107,14 +110,14 @@ export class Upgrader {
    */
   constructor(options: UpgraderOptions = {}) {
     checkUpgrader(options);
-    if (own !== undefined) {
+    if (slot().upgrader !== undefined) {
       throw new UpgradeError(
         "Cannot make an Upgrader: this process has one, as graceful makes one",
       );
     }
     // From here on what this process starts inherits nothing that was left to it.
     predecessor();
-    own = this;
+    slot().upgrader = this;
     this.#options = options;
     const { promise, resolve } = Promise.withResolvers<number>();
     this.exit = promise;

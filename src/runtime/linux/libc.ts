@@ -2,6 +2,7 @@
  * The C library, on Linux: for what the kernel knows of sockets and the runtimes do not say.
  * By `bun:ffi` on Bun, by `Deno.dlopen` on Deno, by the experimental `node:ffi` on Node 26.1 and later.
  */
+import { ofProcess } from "../../core/process_state.ts";
 import process from "node:process";
 import { deno } from "../api/deno.ts";
 
@@ -79,10 +80,13 @@ interface NodeFFI {
 }
 
 /**
- * The C library, or undefined where there is none to be had: another system, no permission, a Node
+ * Returns the C library, opened once: each opening costs milliseconds, and memory that does not come
+ * back. Undefined where there is none to be had: another system, no permission, a Node
  * before 26.1. A later Node says on stderr, once, that its FFI is experimental.
  */
-export function openLibC(): LibC | undefined {
+export const openLibC = (): LibC | undefined => ofProcess(open);
+
+function open(): LibC | undefined {
   if (process.platform !== "linux") return undefined;
   if ("bun" in process.versions) return firstOf(NAMES, openOnBun);
   if ("deno" in process.versions) return mayUseFFI() ? firstOf(NAMES, openOnDeno) : undefined;

@@ -6,7 +6,7 @@ import net from "node:net";
 import process from "node:process";
 import { type Addr, isUnspecified } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
-import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
+import { openKernelSockets } from "../linux/kernel_sockets.ts";
 
 /** What a runtime keeps of a listening server, beside what is in its types. */
 interface Internals {
@@ -116,11 +116,9 @@ async function connects({ hostname, port }: TcpAddr): Promise<boolean> {
   return isConnected;
 }
 
-let kernel: KernelSockets | undefined;
-
 /** On Deno and Bun the C library shows the length. */
 function kernelQueue(fd: number | undefined, addr: Addr): Queue {
-  const sockets = kernel ??= openKernelSockets();
+  const sockets = openKernelSockets();
   if (sockets === undefined) return UNKNOWN;
   const own = fd !== undefined && fd >= 0 ? [fd] : sockets.listeningAt(addr);
   const [listener] = own;

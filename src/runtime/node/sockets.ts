@@ -1,3 +1,4 @@
+import { ofProcess } from "../../core/process_state.ts";
 import cluster from "node:cluster";
 import {
   closeSync,
@@ -36,8 +37,9 @@ type CreateHandle = (
   flags: number,
 ) => Handle | number;
 
-/** Handles that no server has, by the numbers of their descriptors. */
-const free = new Map<number, Handle>();
+/** The handles that no server has, by their descriptors. */
+const freeHandles = () => ofProcess(newHandles);
+const newHandles = () => new Map<number, Handle>();
 
 /**
  * Takes the handle of a descriptor that was opened here, for a server to listen with. With the number
@@ -45,8 +47,8 @@ const free = new Map<number, Handle>();
  * one when its thread ends, which may be a Worker, and the number that of something else by then.
  */
 export function takeHandle(fd: number): Handle | undefined {
-  const handle = free.get(fd);
-  free.delete(fd);
+  const handle = freeHandles().get(fd);
+  freeHandles().delete(fd);
   // One that was closed has no descriptor.
   return handle?.fd === fd ? handle : undefined;
 }
@@ -88,7 +90,7 @@ export class NodeSockets implements Sockets {
         : await bindTcp(listen.hostname, listen.port, reusePort ? UV_TCP_REUSEPORT : 0);
       const addr = listen.transport === "unix" ? listen : nameOf(handle);
       this.#opened.set(handle.fd, { handle, link: linkOf(handle.fd) });
-      free.set(handle.fd, handle);
+      freeHandles().set(handle.fd, handle);
       return { fd: handle.fd, addr };
     } catch (error) {
       throw listenError(listen, error);
@@ -121,7 +123,7 @@ export class NodeSockets implements Sockets {
 
   /** The end of a Worker closes its handles, also one whose descriptor a server has closed before. */
   lend(fd: number): number {
-    if (isMainThread || !free.has(fd)) return fd;
+    if (isMainThread || !freeHandles().has(fd)) return fd;
     throw new UpgradeError(
       "Cannot lend a listening socket as the thread must be the main one on Node, for a Worker closes its " +
         `descriptors once more when it ends: current thread is ${threadId}`,
@@ -131,7 +133,7 @@ export class NodeSockets implements Sockets {
   close(fd: number): void {
     const opened = this.#opened.get(fd);
     this.#opened.delete(fd);
-    free.delete(fd);
+    freeHandles().delete(fd);
     if (opened === undefined) return closeSync(fd);
     // A server that had its number may have closed it, and something else have it by now; one that
     // listens has a server.
