@@ -6,21 +6,8 @@ import net from "node:net";
 import process from "node:process";
 import { type Addr, isUnspecified } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
+import { type Handle, internals } from "./internals.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
-
-/** What a runtime keeps of a listening server, beside what is in its types. */
-interface Internals {
-  readonly _handle?: Handle | null;
-  /** Names the address that the server has bound itself; of a descriptor it names none. */
-  readonly _connectionKey?: string;
-}
-
-interface Handle {
-  /** Absent on Deno, and in a worker of `node:cluster` where the primary process accepts. */
-  readonly fd?: number;
-  /** Calls listen(2), once more where the socket listens already. On Node alone. */
-  listen?(backlog: number): number;
-}
 
 /** Node's own backlog. */
 const DEFAULT_BACKLOG = 511;
@@ -64,17 +51,13 @@ function queueOf(accepting: Accepting): Queue {
   const addr = accepting.addr();
   // Of a unix socket the length is not told, and clients that were kept out of its queue would fail.
   if (addr.transport === "unix") return UNKNOWN;
-  // The cast: the internals are not in the types.
-  const { _handle: handle, _connectionKey: key } = server as unknown as Internals;
+  const handle = internals.handleOf(server);
   const isNode = !("bun" in process.versions) && !("deno" in process.versions);
   const queue = isNode ? nodeQueue(handle, addr, accepting) : kernelQueue(handle?.fd, addr);
   // What another process may listen on as well is left as it is, so that its clients do not wait.
-  return isBound(key) && !cluster.isWorker ? queue : { waiting: queue.waiting };
-}
-
-/** Whether a server of `node:net` has bound its socket itself. On Bun there is no key for a descriptor. */
-function isBound(key: string | undefined): boolean {
-  return key !== undefined && /^[46]:/.test(key);
+  return internals.boundKeyOf(server) !== undefined && !cluster.isWorker
+    ? queue
+    : { waiting: queue.waiting };
 }
 
 /**
@@ -82,7 +65,7 @@ function isBound(key: string | undefined): boolean {
  * kernel ignores the handshakes for which there is none.
  */
 function nodeQueue(
-  handle: Handle | null | undefined,
+  handle: Handle | undefined,
   addr: TcpAddr,
   { backlog = DEFAULT_BACKLOG, isWithinReach }: Accepting,
 ): Queue {
@@ -107,11 +90,7 @@ async function connects({ hostname, port }: TcpAddr): Promise<boolean> {
   const socket = net.connect({ host, port });
   socket.on("error", () => {});
   await new Promise<void>((resolve) => process.nextTick(resolve));
-  // The cast: the handle is not in the types.
-  const { _handle: handle } = socket as unknown as {
-    _handle?: { getpeername?(out: object): number };
-  };
-  const isConnected = handle?.getpeername?.({}) === 0;
+  const isConnected = internals.handleOf(socket)?.getpeername?.({}) === 0;
   socket.destroy();
   return isConnected;
 }

@@ -6,7 +6,7 @@ import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../co
 import type { Addr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import type { ServeSettings } from "../../options/serve.ts";
-import { isLeftToBun } from "./idle_on_bun.ts";
+import { internals } from "./internals.ts";
 import { LINGER } from "../../server/last_response.ts";
 import { sayCloseAtHead, sayCloseInHeldHead } from "./last_response.ts";
 import { lingerOver } from "./linger.ts";
@@ -86,7 +86,7 @@ export class NodeConn implements Conn {
     }
     const res = this.#response.deref();
     if (this.#closing || res?.writableFinished === false) return "active";
-    const req = res?.req ?? newestRequest(this.socket);
+    const req = res?.req ?? internals.newestRequest(this.socket);
     if (req?.complete === false) return this.#isLingerOver ? "idle" : "active";
     // The bytes after a request without a body are the next one. After a body it is not known
     // whose they are, and the connection counts as idle, as any between two requests does in Go.
@@ -237,14 +237,14 @@ export class NodeConn implements Conn {
   /** Has what the client sends behind its last request be read and dropped. False if nothing came. */
   #discardRest(): boolean {
     if (!this.#isFollowed && (this.#hasBody || !this.#hasReadOn)) return false;
-    newestRequest(this.socket)?.resume();
+    internals.newestRequest(this.socket)?.resume();
     this.socket.resume();
     return true;
   }
 
   closeIdle(now: number): void {
     if (this.#session?.closeIdle(now) === false) return;
-    if (this.state() === "idle" && isLeftToBun(this.socket)) {
+    if (this.state() === "idle" && internals.closeIfIdleOnBun(this.socket)) {
       // Bun does not count it as idle if a part of the body came behind the answer.
       if (!this.#hasBody || !this.#isLingerOver) return;
     }
@@ -290,13 +290,6 @@ interface Held {
 const hold: (res: Exchange["res"]) => Held = "bun" in process.versions
   ? (res) => ({ deref: () => res })
   : (res) => new WeakRef(res);
-
-/** The last request that was parsed on a socket, as long as node keeps it. */
-function newestRequest(socket: net.Socket): http.IncomingMessage | undefined {
-  // The cast: the parser is not in the types.
-  const { parser } = socket as { parser?: { incoming?: http.IncomingMessage | null } | null };
-  return parser?.incoming ?? undefined;
-}
 
 /** Read off the raw headers: node makes an object of them only for those who ask. */
 function hasBody({ rawHeaders }: Exchange["req"]): boolean {

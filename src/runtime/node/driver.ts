@@ -1,7 +1,6 @@
-import http from "node:http";
+import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
-import process from "node:process";
 import type tls from "node:tls";
 import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
@@ -12,7 +11,8 @@ import { LINGER } from "../../server/last_response.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./conn.ts";
 import { listening, localAddr } from "./listen.ts";
-import { type OpenConnection, socketOf } from "./open_connections.ts";
+import { internals } from "./internals.ts";
+import type { OpenConnection } from "./open_connections.ts";
 import type { SessionDrain } from "./http2_session.ts";
 import { ServerHooks } from "./server_hooks.ts";
 import { TableDriver } from "../../server/table_driver.ts";
@@ -131,9 +131,9 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   });
 
   /** With TLS the requests come over another socket than the one that was accepted. */
-  #onHandshake(socket: Tracked & { _parent?: Tracked }): NodeConn | undefined {
-    // Bun has one socket for both. `_parent` is not in the types, but it is what node calls it.
-    const conn = (socket._parent ?? socket)[CONN];
+  #onHandshake(socket: Tracked): NodeConn | undefined {
+    const accepted: Tracked = internals.acceptedSocketOf(socket) ?? socket;
+    const conn = accepted[CONN];
     if (conn === undefined) return undefined;
     socket[CONN] = conn;
     conn.socket = socket;
@@ -174,7 +174,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
 
   /** One that was open before, on Bun, where they are not found. */
   #addSession(session: http2.ServerHttp2Session): NodeConn | undefined {
-    const socket = socketOf(session);
+    const socket = internals.socketOf(session);
     if (socket === undefined) return undefined;
     const conn = this.#onConnection(socket);
     conn.startSession(session, this.#drain);
@@ -264,26 +264,6 @@ function refuseUpgrade(socket: net.Socket): void {
 }
 
 /**
- * Deno ends a connection behind each response of a server that does not listen, although the
- * response did not say so, and a request may have crossed that.
- */
-function seemToListen(listener: net.Server): void {
-  Object.defineProperty(listener, "listening", { value: true, configurable: true });
-  listener.once("close", () => Reflect.deleteProperty(listener, "listening"));
-}
-
-/**
- * Has a server of `node:http` that has closed stop the timer that looks after its connections, which
- * only its `close` does. Its owner, who has heard "close", does not hear it again.
- */
-function closeWithoutEvent(listener: net.Server): void {
-  if (!("closeIdleConnections" in listener)) return;
-  // Its owner may have it listen by now.
-  const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
-  http.Server.prototype.close.call(Object.create(listener, hidden));
-}
-
-/**
  * Stops accepting, and that alone: `close` of `node:http` would end idle connections as well, on
  * Node 26 even new ones, and when those end is for the poll to say.
  */
@@ -291,14 +271,14 @@ function closeListener(listener: net.Server, queue: ClosingQueue | undefined): P
   // Its owner would hear "close" once more.
   if (!listener.listening) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    listener.once("close", () => closeWithoutEvent(listener));
+    listener.once("close", () => internals.stopConnectionChecks(listener));
     // On Bun a server of node:http is none of node:net.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
     queue?.letIn?.();
     close.call(listener, (error) => {
       if (error !== undefined) reject(error);
     });
-    if ("deno" in process.versions) seemToListen(listener);
+    internals.seemToListen(listener);
     // Where closing fails it does in the turn after the call; the callback of one that does not
     // comes only with the end of the last connection.
     setImmediate(resolve);

@@ -3,7 +3,7 @@ import type net from "node:net";
 import type { ConnState } from "../../core/conn.ts";
 import { GOAWAY_TIMEOUT } from "../../server/conn_table.ts";
 import { sendGoawayNotice } from "./goaway_notice.ts";
-import { isTls } from "./open_connections.ts";
+import { isTls } from "./internals.ts";
 
 /** A stream of HTTP/2: what was asked for, and when. */
 export interface Stream {

@@ -1,4 +1,5 @@
 import type net from "node:net";
+import { internals } from "./internals.ts";
 import { LINGER } from "../../server/last_response.ts";
 
 /** What is asked of a request whose body may be unread. */
@@ -19,9 +20,9 @@ export function lingerOver(
   req: Upload,
   discardRest: () => boolean,
 ): void {
+  const destroySoon = internals.destroySoonOf(socket);
   // On Deno the sockets of DENO_SERVE_ADDRESS have none: Deno closes them behind their response.
-  if (typeof socket.destroySoon !== "function") return;
-  const destroySoon = socket.destroySoon.bind(socket);
+  if (destroySoon === undefined) return;
   // What node calls when the last response of a connection has been written.
   socket.destroySoon = () => {
     const isFollowed = discardRest();

@@ -12,7 +12,6 @@ import {
   writeSync,
 } from "node:fs";
 import { lookup } from "node:dns/promises";
-import net from "node:net";
 import process from "node:process";
 import { getSystemErrorName } from "node:util";
 import { isMainThread, threadId } from "node:worker_threads";
@@ -21,32 +20,19 @@ import { UpgradeError } from "../../core/errors.ts";
 import { isBoundTo } from "../linux/bound_address.ts";
 import { listenError } from "../../core/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets } from "../../core/sockets.ts";
+import { type BoundHandle, internals } from "./internals.ts";
 import { atSparePath } from "../../core/spare_path.ts";
-
-/** What node keeps of a socket: not in its types, but what its own `cluster` is made with. */
-export interface Handle {
-  readonly fd: number;
-  close(): void;
-  getsockname?(out: { address?: string; port?: number }): number;
-}
-type CreateHandle = (
-  address: string,
-  port: number,
-  addressType: 4 | 6 | -1,
-  fd: undefined,
-  flags: number,
-) => Handle | number;
 
 /** The handles that no server has, by their descriptors. */
 const freeHandles = () => ofProcess(newHandles);
-const newHandles = () => new Map<number, Handle>();
+const newHandles = () => new Map<number, BoundHandle>();
 
 /**
  * Takes the handle of a descriptor that was opened here, for a server to listen with. With the number
  * alone the server would make a second handle, and each of the two would close the number: the other
  * one when its thread ends, which may be a Worker, and the number that of something else by then.
  */
-export function takeHandle(fd: number): Handle | undefined {
+export function takeHandle(fd: number): BoundHandle | undefined {
   const handle = freeHandles().get(fd);
   freeHandles().delete(fd);
   // One that was closed has no descriptor.
@@ -75,7 +61,7 @@ const UV_TCP_REUSEPORT = 2;
 export class NodeSockets implements Sockets {
   readonly steering = undefined;
   /** Those opened here, which node would not know how to close by their numbers. */
-  readonly #opened = new Map<number, { handle: Handle; link: string }>();
+  readonly #opened = new Map<number, { handle: BoundHandle; link: string }>();
 
   async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {
     if (cluster.isWorker) {
@@ -157,21 +143,19 @@ export class NodeSockets implements Sockets {
   }
 }
 
-async function bindTcp(hostname: string, port: number, flags: number): Promise<Handle> {
+async function bindTcp(hostname: string, port: number, flags: number): Promise<BoundHandle> {
   const { address, family } = await lookup(hostname);
   return bind(address, port, family === 6 ? 6 : 4, flags);
 }
 
-function bind(address: string, port: number, type: 4 | 6 | -1, flags: number): Handle {
-  // The cast: the types leave the function out.
-  const { _createServerHandle } = net as unknown as { _createServerHandle: CreateHandle };
-  const handle = _createServerHandle(address, port, type, undefined, flags);
+function bind(address: string, port: number, type: 4 | 6 | -1, flags: number): BoundHandle {
+  const handle = internals.createServerHandle(address, port, type, flags);
   if (typeof handle === "number") throw systemError("bind", handle);
   return handle;
 }
 
 /** libuv tells only here that an address is in use. */
-function nameOf(handle: Handle): Addr {
+function nameOf(handle: BoundHandle): Addr {
   const name: { address?: string; port?: number } = {};
   const status = handle.getsockname?.(name) ?? 0;
   if (status !== 0) {
