@@ -2,7 +2,7 @@ import { printable } from "../core/printable.ts";
 import process from "node:process";
 import type { Engine, Handler, ServeSettings } from "../options/serve.ts";
 import type { TcpHandler, TcpSettings } from "../options/tcp.ts";
-import { connectionServing } from "./api/deno.ts";
+import { internals } from "./deno/internals.ts";
 import type { Driver } from "../server/driver.ts";
 import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 
@@ -17,7 +17,7 @@ function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
   const node = async () => (await import("./node/serve.ts")).startNode;
   if ("deno" in process.versions) {
     const onServe = async () => (await import("./deno/serve_driver.ts")).startDenoServe;
-    if (connectionServing() === undefined) return { "deno-serve": onServe, node };
+    if (internals.connectionServing() === undefined) return { "deno-serve": onServe, node };
     return {
       deno: async () => (await import("./deno/driver.ts")).startDeno,
       "deno-serve": onServe,

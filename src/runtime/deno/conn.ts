@@ -5,21 +5,16 @@ import { type Handler, refuseUnsendable, type ServeSettings } from "../../option
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import { streamLargeBody } from "./body.ts";
+import { type ConnectionServing, Delivery, internals } from "./internals.ts";
 import { lastOf } from "./last_response.ts";
 import { claimedLength, isHttp2, isReceivable, isUnread } from "./upload.ts";
-import {
-  addrOf,
-  type ConnectionServing,
-  type DenoConn,
-  type DenoHttpServer,
-  type DenoInfo,
-} from "../api/deno.ts";
+import { addrOf, type DenoConn, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import { GOING_AWAY } from "../../server/driver.ts";
 import { badRequest, isUpgrade, LINGER, unavailable } from "../../server/last_response.ts";
 
 /** What the connections of one server share. */
 export interface Hosting {
-  readonly internals: ConnectionServing;
+  readonly serving: ConnectionServing;
   readonly handler: Handler;
   readonly settings: ServeSettings;
   /** To be called when a connection is gone. */
@@ -31,9 +26,6 @@ export interface Hosting {
 }
 
 const nothing = () => {};
-
-/** Whether the number of a resource can be told from that of the one before: as the first shows. */
-let areNumbered: boolean | undefined;
 
 /** One connection, served by itself. Its state is read off its newest exchange. */
 export class DenoConnection implements Conn {
@@ -89,18 +81,16 @@ export class DenoConnection implements Conn {
   }
 
   #serveHttp(accepted: DenoConn): void {
-    const { internals: { core, serveHttpOnConnection }, settings } = this.#hosting;
-    const next = core.createCancelHandle();
-    core.close(next);
-    this.#serving = serveHttpOnConnection(
-      accepted,
-      undefined,
-      this.#onRequest,
-      async (error) => this.#finish(await settings.onError(error)),
-      nothing,
-    );
-    areNumbered ??= core.resources()[next + 1] === "http";
-    if (areNumbered) this.#resource = next + 1;
+    const { serving: { core, serveHttpOnConnection }, settings } = this.#hosting;
+    this.#resource = internals.servingResource(core, () => {
+      this.#serving = serveHttpOnConnection(
+        accepted,
+        undefined,
+        this.#onRequest,
+        async (error) => this.#finish(await settings.onError(error)),
+        nothing,
+      );
+    });
     const end = () => {
       // One that never opened does not tell of its end.
       const isOpen = this.#webSocket !== undefined &&
@@ -109,7 +99,7 @@ export class DenoConnection implements Conn {
       this.#hasEnded = true;
       if (this.#handling === 0 || this.#isForced) this.#gone();
     };
-    this.#serving.finished.then(end, end);
+    this.#serving?.finished.then(end, end);
   }
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
@@ -151,7 +141,7 @@ export class DenoConnection implements Conn {
    * written whole by now.
    */
   #drop(): Promise<Response> {
-    this.#hosting.internals.core.tryClose(this.#resource);
+    this.#hosting.serving.core.tryClose(this.#resource);
     return new Promise(() => {});
   }
 
@@ -196,10 +186,10 @@ export class DenoConnection implements Conn {
    * one connection. It finds nothing to end if the resource is gone by then.
    */
   #hijack(response: Response): void {
-    const socket = webSocketOf(response);
+    const socket = internals.webSocketOf(response);
     if (socket === undefined) return;
     this.#webSocket = socket;
-    const { core } = this.#hosting.internals;
+    const { core } = this.#hosting.serving;
     socket.addEventListener("open", () => {
       core.tryClose(this.#resource);
       this.#announce("hijacked");
@@ -213,13 +203,13 @@ export class DenoConnection implements Conn {
     if (this.#exchange === undefined) return "new";
     if (this.#handling > 0) return "active";
     if (this.#streams !== undefined) return this.#streams.size > 0 ? "active" : "idle";
-    return this.#closing || isInFlight(this.#exchange) ? "active" : "idle";
+    return this.#closing || this.#exchange.isInFlight ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
     const [exchange] = this.#streams ?? [this.#exchange];
     if (exchange === undefined) return undefined;
-    if (this.#handling === 0 && !isInFlight(exchange)) return undefined;
+    if (this.#handling === 0 && !exchange.isInFlight) return undefined;
     const { method, url } = exchange.request;
     return { method, path: pathOf(url), since: exchange.since };
   }
@@ -234,7 +224,7 @@ export class DenoConnection implements Conn {
   startDrain(onChange: () => void): void {
     // The streams of HTTP/2 are followed as it is.
     if (this.#streams !== undefined || this.#exchange === undefined) return;
-    if (isInFlight(this.#exchange)) this.#exchange.native.completed.then(onChange, onChange);
+    if (this.#exchange.isInFlight) this.#exchange.native.completed.then(onChange, onChange);
   }
 
   /**
@@ -268,8 +258,8 @@ export class DenoConnection implements Conn {
 
   destroy(): void {
     this.#isForced = true;
-    const { core } = this.#hosting.internals;
-    if (this.#webSocket !== undefined) core.tryClose(resourceOf(this.#webSocket));
+    const { core } = this.#hosting.serving;
+    if (this.#webSocket !== undefined) core.tryClose(internals.resourceOf(this.#webSocket));
     core.tryClose(this.#resource);
     this.#handshaking?.close();
     // What Deno does not end it leaves to the client, and so do we.
@@ -317,6 +307,7 @@ class Exchange extends RequestInfo {
   /** It was answered before all of its body had been received. */
   isUnread = false;
   readonly #conn: Conn;
+  readonly #delivery: Delivery;
 
   constructor(request: Request, native: DenoInfo, conn: Conn, scope: RequestScope) {
     super(scope);
@@ -324,6 +315,11 @@ class Exchange extends RequestInfo {
     this.native = native;
     this.claimed = claimedLength(request);
     this.#conn = conn;
+    this.#delivery = new Delivery(native);
+  }
+
+  get isInFlight(): boolean {
+    return !this.#delivery.isDone;
   }
 
   get remoteAddr(): Addr {
@@ -336,42 +332,13 @@ class Exchange extends RequestInfo {
   }
 
   protected override onEnd(release: () => void): void {
-    this.native.completed.then(release, release);
+    // Asked for after the delivery, Deno's promise never settles.
+    if (this.isInFlight) this.native.completed.then(release, release);
+    else release();
   }
 
   protected override inFlight(): RequestInFlight {
     const { method, url } = this.request;
     return { method, path: pathOf(url), since: this.since };
   }
-}
-
-function isInFlight({ native }: Exchange): boolean {
-  try {
-    void native.remoteAddr;
-    return true;
-  } catch (error) {
-    // What it says once the response has been delivered. On unix sockets it always throws, but
-    // before that it is for another reason.
-    return !(error instanceof TypeError && error.message === "Request closed");
-  }
-}
-
-/** The socket that belongs to the response of `Deno.upgradeWebSocket`. */
-function webSocketOf(response: Response): WebSocket | undefined {
-  return valuesOf(response).find((value) => value instanceof WebSocket);
-}
-
-/** The number of the resource behind a WebSocket; -1, which is nobody's, if it is not found. */
-function resourceOf(socket: WebSocket): number {
-  const symbols = Object.getOwnPropertySymbols(socket);
-  const rid = symbols.find((symbol) => symbol.description === "[[rid]]");
-  // The cast: slots have no types.
-  const value = rid && (socket as unknown as Record<symbol, unknown>)[rid];
-  return typeof value === "number" ? value : -1;
-}
-
-function valuesOf(object: object): unknown[] {
-  // The cast: slots have no types, and are only looked through.
-  const slots = object as Record<symbol, unknown>;
-  return Object.getOwnPropertySymbols(object).map((symbol) => slots[symbol]);
 }

@@ -11,6 +11,7 @@ import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
+import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
 import {
   disregardServeAddress,
@@ -19,7 +20,6 @@ import {
 } from "../host/serve_address.ts";
 import {
   addrOf,
-  connectionServing,
   deno,
   type DenoConn,
   type DenoListener,
@@ -32,9 +32,9 @@ import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server with HTTP on each connection. */
 export function startDeno(handler: Handler, settings: ServeSettings): Driver {
-  const internals = connectionServing();
-  if (internals === undefined) throw new Error("This version of Deno has no HTTP on a connection");
-  const hosting = { internals, handler, settings };
+  const serving = internals.connectionServing();
+  if (serving === undefined) throw new Error("This version of Deno has no HTTP on a connection");
+  const hosting = { serving, handler, settings };
   if (settings.socket === undefined) {
     return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
   }
@@ -101,7 +101,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   #isClosed = false;
 
   constructor(
-    hosting: Pick<Hosting, "internals" | "handler" | "settings">,
+    hosting: Pick<Hosting, "serving" | "handler" | "settings">,
     listeners: readonly DenoListener[],
     placeholder?: PlaceholderListener<DenoListener>,
   ) {
