@@ -231,7 +231,7 @@ export class NodeConn implements Conn {
     if (!res.headersSent) sayCloseAtHead(response);
     else if (!sayCloseInHeldHead(response)) return;
     this.#closing = true;
-    lingerOver(this.socket, res.req, () => this.#discardRest());
+    lingerOver(this.socket, res, () => this.#discardRest());
   }
 
   /** Has what the client sends behind its last request be read and dropped. False if nothing came. */

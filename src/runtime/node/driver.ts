@@ -7,7 +7,7 @@ import type { Addr } from "../../core/addr.ts";
 import type { Engine, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { Driver } from "../../server/driver.ts";
-import { LINGER } from "../../server/last_response.ts";
+import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./conn.ts";
 import { listening, localAddr } from "./listen.ts";
@@ -256,11 +256,10 @@ function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
 function refuseUpgrade(socket: net.Socket): void {
   if (socket.writableEnded) return;
   socket.on("error", () => {});
-  socket.end(UPGRADE_REFUSED);
+  socket.write(UPGRADE_REFUSED);
   // Nobody else may read on to see its end.
   socket.resume();
-  const timer = setTimeout(() => socket.destroy(), LINGER);
-  socket.once("close", () => clearTimeout(timer));
+  endAndLinger(socket);
 }
 
 /**

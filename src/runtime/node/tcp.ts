@@ -12,7 +12,7 @@ import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
-import { LINGER } from "../../server/last_response.ts";
+import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
 import { peerAddr } from "./conn.ts";
 import { listen, listening, localAddr } from "./listen.ts";
@@ -201,18 +201,13 @@ class TcpConnection implements Conn {
     else this.#announceChange();
   }
 
-  /**
-   * Closes it behind what was written. Closing a socket on which bytes are yet to be read resets
-   * it, and the reset takes with it what the client has not read: so its end is waited for a while.
-   */
+  /** Closes the connection behind what was written. */
   #end(): void {
     if (this.#isEnding || this.#socket.destroyed) return;
     this.#isEnding = true;
     this.#incoming.end();
     this.#outgoing.end(this.#reason);
-    this.#socket.end();
-    const timer = setTimeout(() => this.#socket.destroy(), LINGER);
-    this.#socket.once("close", () => clearTimeout(timer));
+    endAndLinger(this.#socket);
   }
 
   #announceChange(): void {
