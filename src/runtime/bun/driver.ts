@@ -9,7 +9,7 @@ import { BunInfo, Flights } from "./flights.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
 import { UnreadUploads } from "./uploads.ts";
-import { type Driver, GOING_AWAY } from "../../server/driver.ts";
+import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
 import type { KernelConn } from "../linux/kernel_sockets.ts";
 import { isUpgrade, LINGER, sayingClose, unavailable } from "../../server/last_response.ts";
 import { listenError } from "../../core/listen_error.ts";
@@ -17,12 +17,12 @@ import { ServerSockets } from "../linux/server_sockets.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
 /** Starts a server on `Bun.serve`. */
-export function startBun(handler: Handler, settings: ServeSettings): Driver {
+export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
   return new BunDriver(handler, settings);
 }
 
-class BunDriver extends BunServeDriver {
-  readonly secure: boolean;
+class BunDriver extends BunServeDriver implements StartedDriver {
+  readonly scheme: "http" | "https";
   readonly addr: Addr;
   protected readonly server: BunServer;
   protected sockets: ServerSockets | undefined;
@@ -39,7 +39,7 @@ class BunDriver extends BunServeDriver {
 
   constructor(handler: Handler, settings: ServeSettings) {
     super();
-    this.secure = settings.tls !== undefined;
+    this.scheme = settings.tls === undefined ? "http" : "https";
     this.isHandedOn = settings.socket !== undefined;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,

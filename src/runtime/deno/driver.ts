@@ -25,13 +25,13 @@ import {
   type DenoListener,
   type DenoListenOptions,
 } from "../api/deno.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server with HTTP on each connection. */
-export function startDeno(handler: Handler, settings: ServeSettings): Driver {
+export function startDeno(handler: Handler, settings: ServeSettings): StartedDriver {
   const serving = internals.connectionServing();
   if (serving === undefined) throw new Error("This version of Deno has no HTTP on a connection");
   const hosting = { serving, handler, settings };
@@ -88,10 +88,10 @@ function listenPlain(where: DenoListenOptions): DenoListener {
   }
 }
 
-class DenoDriver extends TableDriver<DenoConnection> implements Driver {
+class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   readonly engine: Engine = "deno";
   readonly addr: Addr;
-  readonly secure: boolean;
+  readonly scheme: "http" | "https";
   readonly #hosting: Hosting;
   readonly #acceptors: readonly Acceptor[];
   readonly #placeholder: PlaceholderListener<DenoListener> | undefined;
@@ -109,7 +109,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
     const { socket, tls, onError } = hosting.settings;
     this.addr = socket ?? addrOf(listeners[0]!.addr);
     // Deno has no TLS but on TCP.
-    this.secure = tls !== undefined && this.addr.transport === "tcp";
+    this.scheme = tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
     this.#hosting = {
       ...hosting,
       onGone: (conn) => this.conns.delete(conn),

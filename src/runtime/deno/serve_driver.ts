@@ -23,14 +23,14 @@ import { listenOptions } from "./listen.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 import { badRequest, isUpgrade, unavailable } from "../../server/last_response.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
 /** Starts a server on `Deno.serve`. */
-export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
+export function startDenoServe(handler: Handler, settings: ServeSettings): StartedDriver {
   return new DenoServeDriver(handler, settings);
 }
 
@@ -39,10 +39,10 @@ const CUT = new DOMException("The server has been closed", "AbortError");
 
 type OnError = ServeSettings["onError"];
 
-class DenoServeDriver implements Driver {
+class DenoServeDriver implements StartedDriver {
   readonly engine: Engine = "deno-serve";
   readonly addr: Addr;
-  readonly secure: boolean;
+  readonly scheme: "http" | "https";
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #server: DenoHttpServer;
   readonly #placeholder: PlaceholderListener<DenoHttpServer> | undefined;
@@ -68,7 +68,7 @@ class DenoServeDriver implements Driver {
     this.#server = this.#placeholder?.listener ?? this.#serve(handler, settings);
     this.addr = settings.socket ?? addrOf(this.#server.addr);
     // Deno has no TLS but on TCP.
-    this.secure = settings.tls !== undefined && this.addr.transport === "tcp";
+    this.scheme = settings.tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
   }
 
   #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {

@@ -6,7 +6,7 @@ import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Engine, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./conn.ts";
@@ -39,9 +39,9 @@ export interface NodeServerTraits {
 }
 
 /** The connections of a node server, and their end. */
-export class NodeDriver extends TableDriver<NodeConn> implements Driver {
+export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly engine: Engine = "node";
-  readonly secure: boolean;
+  readonly scheme: "http" | "https";
   /** What announces its connections, and to be used for what announces their requests. */
   readonly hooks: ServerHooks;
   readonly #listener: net.Server;
@@ -63,7 +63,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     super();
     this.#listener = listener;
     this.hooks = new ServerHooks(listener);
-    this.secure = traits.secure;
+    this.scheme = traits.secure ? "https" : "http";
     this.#onConnState = traits.onConnState;
     this.#addr = traits.addr;
     this.#backlog = traits.backlog;
@@ -116,7 +116,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   }
 
   #onConnection(socket: Tracked): NodeConn {
-    const conn = new NodeConn(socket, this.secure, this.#onConnState);
+    const conn = new NodeConn(socket, this.scheme === "https", this.#onConnState);
     socket[CONN] = conn;
     this.conns.add(conn);
     conn.announce("new");

@@ -11,13 +11,13 @@ import type { Addr } from "../../core/addr.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { type Exchange, type NodeConn, peerAddr } from "./conn.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
 import { listen } from "./listen.ts";
 
 /** Starts a server on `node:http`. */
-export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {
+export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
   const server = await createServer(settings.tls);
   const listener = settings.tls === undefined ? plainListener(server) : server;
   const driver = new NodeDriver(listener, {

@@ -10,7 +10,7 @@ import type { Addr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
 import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
@@ -20,7 +20,7 @@ import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
 /** Starts a server on `node:net`. */
-export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<Driver> {
+export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<StartedDriver> {
   const listener = net.createServer({ allowHalfOpen: true, noDelay: true });
   const driver = new TcpDriver(listener, handler, settings);
   if (settings.socket === undefined) await listen(listener, settings);
@@ -29,10 +29,9 @@ export async function startTcp(handler: TcpHandler, settings: TcpSettings): Prom
   return driver;
 }
 
-class TcpDriver extends TableDriver<TcpConnection> implements Driver {
+class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   readonly engine: Engine = "node";
   readonly scheme = "tcp";
-  readonly secure = false;
   readonly #listener: net.Server;
   readonly #handler: TcpHandler;
   readonly #settings: TcpSettings;
