@@ -9,7 +9,8 @@ import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
-import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./conn.ts";
+import { CONN, NodeConn, type Session, type Tracked } from "./conn.ts";
+import type { Exchange } from "./protocol.ts";
 import { listening, localAddr } from "./listen.ts";
 import { internals } from "./internals.ts";
 import type { OpenConnection } from "./open_connections.ts";
@@ -136,8 +137,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     const conn = accepted[CONN];
     if (conn === undefined) return undefined;
     socket[CONN] = conn;
-    conn.socket = socket;
-    conn.isHandshaken = true;
+    conn.handshaken(socket);
     return conn;
   }
 

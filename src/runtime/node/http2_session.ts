@@ -4,13 +4,7 @@ import type { ConnState } from "../../core/conn.ts";
 import { GOAWAY_TIMEOUT } from "../../server/conn_table.ts";
 import { sendGoawayNotice } from "./goaway_notice.ts";
 import { isTls } from "./internals.ts";
-
-/** A stream of HTTP/2: what was asked for, and when. */
-export interface Stream {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
-  readonly since: number;
-}
+import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
 /** How long a client may take to answer a PING before the final GOAWAY goes out without it, in ms. */
 const ROUND_TRIP_TIMEOUT = 1_000;
@@ -29,7 +23,7 @@ export interface SessionDrain {
 }
 
 /** A session of HTTP/2 over one connection, its streams in flight, and its end in three steps. */
-export class NodeSession {
+export class Http2Session implements Protocol {
   readonly #native: http2.ServerHttp2Session;
   readonly #accepted: net.Socket;
   /** The socket that the session reads and writes: with TLS not the accepted one. */
@@ -70,13 +64,25 @@ export class NodeSession {
     return this.#accepted.writableLength + this.#socket.writableLength > 0 ? "active" : "idle";
   }
 
-  /** The oldest stream in flight. */
-  get oldest(): Stream | undefined {
+  oldest(): Stream | undefined {
     const [oldest] = this.#streams;
     return oldest;
   }
 
   begin(
+    { method, url }: Exchange["req"],
+    res: Exchange["res"],
+    _isLast: boolean,
+    onChange: (() => void) | undefined,
+  ): boolean {
+    const since = Math.trunc(performance.now());
+    // The cast: of both kinds of response, one with a session is of HTTP/2.
+    const { stream } = res as http2.Http2ServerResponse;
+    this.beginStream({ method, url, since }, stream, onChange);
+    return true;
+  }
+
+  beginStream(
     stream: Stream,
     native: Pick<http2.ServerHttp2Stream, "once">,
     onChange: (() => void) | undefined,
@@ -92,6 +98,9 @@ export class NodeSession {
     // Once the others are known that have come with it.
     if (this.#isEnding && !this.#isTold) setImmediate(() => this.#endBehindStream());
   }
+
+  /** Nothing: clients are sent GOAWAY when the listener is closed. */
+  startLameDuck(): void {}
 
   /** To be called when the drain starts: one whose first stream may be on the way awaits it. */
   startDrain(): void {

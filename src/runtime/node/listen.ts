@@ -55,3 +55,10 @@ export function localAddr(listener: net.Server): Addr {
     ? { transport: "unix", path: address }
     : { transport: "tcp", hostname: address.address, port: address.port };
 }
+
+/** Returns the client's address. */
+export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
+  return remoteAddress === undefined || remotePort === undefined
+    ? { transport: "unix", path: "" }
+    : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+}

@@ -12,9 +12,10 @@ import { type Handler, refuseUnsendable, type ServeSettings } from "../../option
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { StartedDriver } from "../../server/driver.ts";
-import { type Exchange, type NodeConn, peerAddr } from "./conn.ts";
+import type { NodeConn } from "./conn.ts";
+import type { Exchange } from "./protocol.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
-import { listen } from "./listen.ts";
+import { listen, peerAddr } from "./listen.ts";
 
 /** Starts a server on `node:http`. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {

@@ -14,8 +14,7 @@ import type { StartedDriver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
 import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
-import { peerAddr } from "./conn.ts";
-import { listen, listening, localAddr } from "./listen.ts";
+import { listen, listening, localAddr, peerAddr } from "./listen.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
