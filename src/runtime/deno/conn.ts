@@ -1,13 +1,12 @@
-import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import { type ConnState, inFlight, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
-import { RequestInfo } from "../../server/request_info.ts";
-import type { RequestScope } from "../../core/request_scope.ts";
 import { streamLargeBody } from "./body.ts";
-import { type ConnectionServing, Delivery, internals } from "./internals.ts";
-import { lastOf } from "./last_response.ts";
-import { claimedLength, isHttp2, isReceivable, isUnread } from "./upload.ts";
+import { Exchange } from "./exchange.ts";
+import { type Exchanges, Http1Exchanges, Http2Streams } from "./exchanges.ts";
+import { type ConnectionServing, internals } from "./internals.ts";
+import { isHttp2, isReceivable } from "./upload.ts";
 import { addrOf, type DenoConn, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import { GOING_AWAY } from "../../server/driver.ts";
 import { badRequest, isUpgrade, LINGER, unavailable } from "../../server/last_response.ts";
@@ -37,12 +36,9 @@ export class DenoConnection implements Conn {
   #serving: DenoHttpServer | undefined;
   /** The number of the resource behind `#serving`; -1, which is nobody's, if it is not known. */
   #resource = -1;
-  /** The newest exchange; the only one in flight, but with HTTP/2. */
-  #exchange: Exchange | undefined;
-  /** A response has said that it is the last one. */
-  #closing = false;
-  /** The exchanges in flight, of a connection with HTTP/2. */
-  #streams: Set<Exchange> | undefined;
+  #exchanges: Exchanges = new Http1Exchanges();
+  /** The newest request; undefined before the first one. */
+  #newest: Exchange | undefined;
   /** Deno is ending it, which nothing can hasten any more. */
   #isEnding = false;
   /** It is not to be waited for any more. */
@@ -70,7 +66,7 @@ export class DenoConnection implements Conn {
     this.#handshaking = accepted;
     try {
       const { alpnProtocol } = await accepted.handshake();
-      if (alpnProtocol === "h2") this.#streams = new Set();
+      if (alpnProtocol === "h2") this.#speakHttp2();
     } catch {
       // The client's doing, or destroy()'s.
       return this.destroy();
@@ -103,16 +99,16 @@ export class DenoConnection implements Conn {
   }
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
-    if (this.#closing) return this.#drop();
+    if (this.#exchanges.isClosing) return this.#drop();
     const { handler, settings } = this.#hosting;
     const exchange = new Exchange(request, native, this, settings);
-    const isFirst = this.#exchange === undefined;
-    this.#exchange = exchange;
+    const isFirst = this.#newest === undefined;
+    this.#newest = exchange;
     // With TLS the handshake has told.
-    if (isFirst && settings.tls === undefined && isHttp2(request)) this.#streams = new Set();
-    if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
+    if (isFirst && settings.tls === undefined && isHttp2(request)) this.#speakHttp2();
+    this.#exchanges.begin(exchange);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
-    if (!isReceivable(request, exchange.claimed)) return this.#refuse();
+    if (!isReceivable(request, exchange.claimed)) return this.#endAfter(badRequest());
     const isLate = this.#isGone ||
       (this.#hosting.draining() !== undefined && isUpgrade(request));
     const response = isLate ? unavailable() : handler(request, exchange);
@@ -145,11 +141,6 @@ export class DenoConnection implements Conn {
     return new Promise(() => {});
   }
 
-  /** A body that cannot be received. */
-  #refuse(): Response {
-    return this.#streams === undefined ? this.#endAfter(badRequest()) : badRequest();
-  }
-
   /** What is to be done with each response. */
   #finish = (response: Response): Response => {
     // Deno refuses it too, but where nothing catches that if it came as a promise.
@@ -157,28 +148,16 @@ export class DenoConnection implements Conn {
     streamLargeBody(response);
     if (response.status === 101) this.#hijack(response);
     else if (this.#hosting.endsConnections()) return this.#endAfter(response);
-    else if (this.#streams === undefined) this.#exchange?.look();
+    else this.#exchanges.answered();
     return response;
   };
 
-  /** Makes a response the last one of its connection. HTTP/2 ends in another way: `closeIdle`. */
   #endAfter(response: Response): Response {
-    if (this.#streams !== undefined || this.#exchange === undefined) return response;
-    this.#closing = true;
-    const { request, claimed, native } = this.#exchange;
-    // Deno does not close a connection because a response says so.
-    const end = isUnread(request, claimed) ? () => this.#linger() : () => this.#end();
-    native.completed.then(end, end);
-    return lastOf(request, response);
+    return this.#exchanges.last(response, (isUnread) => isUnread ? this.#linger() : this.#end());
   }
 
-  #followStream(exchange: Exchange, streams: Set<Exchange>): void {
-    streams.add(exchange);
-    const end = () => {
-      streams.delete(exchange);
-      this.#hosting.draining()?.();
-    };
-    exchange.native.completed.then(end, end);
+  #speakHttp2(): void {
+    this.#exchanges = new Http2Streams(() => this.#hosting.draining()?.());
   }
 
   /**
@@ -200,18 +179,13 @@ export class DenoConnection implements Conn {
 
   state(): ConnState {
     if (this.#webSocket !== undefined) return "hijacked";
-    if (this.#exchange === undefined) return "new";
-    if (this.#handling > 0) return "active";
-    if (this.#streams !== undefined) return this.#streams.size > 0 ? "active" : "idle";
-    return this.#closing || this.#exchange.isInFlight ? "active" : "idle";
+    if (this.#newest === undefined) return "new";
+    return this.#handling > 0 || this.#exchanges.isActive ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
-    const [exchange] = this.#streams ?? [this.#exchange];
-    if (exchange === undefined) return undefined;
-    if (this.#handling === 0 && !exchange.isInFlight) return undefined;
-    const { method, url } = exchange.request;
-    return { method, path: pathOf(url), since: exchange.since };
+    const { oldest } = this.#exchanges;
+    return this.#handling > 0 || oldest?.isInFlight ? oldest?.inFlight() : undefined;
   }
 
   startEnding(): void {
@@ -222,9 +196,7 @@ export class DenoConnection implements Conn {
   }
 
   startDrain(onChange: () => void): void {
-    // The streams of HTTP/2 are followed as it is.
-    if (this.#streams !== undefined || this.#exchange === undefined) return;
-    if (this.#exchange.isInFlight) this.#exchange.native.completed.then(onChange, onChange);
+    this.#exchanges.startDrain(onChange);
   }
 
   /**
@@ -235,8 +207,8 @@ export class DenoConnection implements Conn {
    * for one about its own streams (https://github.com/hyperium/h2/pull/886).
    */
   closeIdle(): void {
-    if (this.#exchange === undefined) this.destroy();
-    else if (this.#exchange.isUnread) this.#linger();
+    if (this.#newest === undefined) this.destroy();
+    else if (this.#newest.isUnread) this.#linger();
     else this.#end();
   }
 
@@ -279,7 +251,9 @@ export class DenoConnection implements Conn {
     this.#announce("active");
     const isLast = request.headers.get("connection")?.toLowerCase() === "close";
     const onDelivered = () => {
-      if (!isLast && !this.#closing && this.#webSocket === undefined) this.#announce("idle");
+      if (!isLast && !this.#exchanges.isClosing && this.#webSocket === undefined) {
+        this.#announce("idle");
+      }
     };
     native.completed.then(onDelivered, () => {});
   }
@@ -293,52 +267,5 @@ export class DenoConnection implements Conn {
       remoteAddr: this.remoteAddr,
       ...inFlight(this.request(), performance.now()),
     });
-  }
-}
-
-/** A request and what its handler is told. */
-class Exchange extends RequestInfo {
-  readonly request: Request;
-  /** When it came, on the clock of `performance.now()`. */
-  readonly since: number = performance.now();
-  readonly native: DenoInfo;
-  /** What it claims of its body. */
-  readonly claimed: number | undefined;
-  /** It was answered before all of its body had been received. */
-  isUnread = false;
-  readonly #conn: Conn;
-  readonly #delivery: Delivery;
-
-  constructor(request: Request, native: DenoInfo, conn: Conn, scope: RequestScope) {
-    super(scope);
-    this.request = request;
-    this.native = native;
-    this.claimed = claimedLength(request);
-    this.#conn = conn;
-    this.#delivery = new Delivery(native);
-  }
-
-  get isInFlight(): boolean {
-    return !this.#delivery.isDone;
-  }
-
-  get remoteAddr(): Addr {
-    return this.#conn.remoteAddr;
-  }
-
-  /** To be called with its response, when its body can still be looked at. */
-  look(): void {
-    this.isUnread = isUnread(this.request, this.claimed);
-  }
-
-  protected override onEnd(release: () => void): void {
-    // Asked for after the delivery, Deno's promise never settles.
-    if (this.isInFlight) this.native.completed.then(release, release);
-    else release();
-  }
-
-  protected override inFlight(): RequestInFlight {
-    const { method, url } = this.request;
-    return { method, path: pathOf(url), since: this.since };
   }
 }
