@@ -27,6 +27,7 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
   },
   listenOnHandle: () => false,
   newestRequest: () => undefined,
+  discardBody: () => {},
   hasParser: () => false,
   responseOf: () => undefined,
   acceptedBy: () => [],
@@ -179,7 +180,7 @@ if (runtime === "deno") {
     assertEquals(deno.deliveryIsTold, true);
     client.write(request("/", "Content-Length: 100000").replace("GET", "POST"));
     await deadline(client.response(), SOON);
-    const upload = { isReadable: true, hasResource: true };
+    const upload = { isReadable: true, hasResource: true, isComplete: false };
     assertEquals(seen, ["test", undefined, false, "test", upload, false]);
     await probed.close(); // Without the number of its resource the connection would have stayed open.
     await deadline(client.closed, SOON);

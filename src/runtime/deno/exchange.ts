@@ -1,18 +1,13 @@
 import type { Addr } from "../../core/addr.ts";
-import { pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { Conn } from "../../server/conn_table.ts";
-import { RequestInfo } from "../../server/request_info.ts";
+import { Flight } from "../../server/flight.ts";
 import type { DenoInfo } from "../api/deno.ts";
 import { Delivery } from "./internals.ts";
 import { claimedLength, isUnread } from "./upload.ts";
 
-/** A request and what its handler is told. */
-export class Exchange extends RequestInfo {
-  readonly request: Request;
-  /** When it came, on the clock of `performance.now()`. */
-  readonly since: number = performance.now();
-  readonly native: DenoInfo;
+/** A request on a connection of the engine `"deno"`, and what its handler is told. */
+export class Exchange extends Flight<DenoInfo> {
   /** What it claims of its body. */
   readonly claimed: number | undefined;
   /** It was answered before all of its body had been received. */
@@ -21,9 +16,7 @@ export class Exchange extends RequestInfo {
   readonly #delivery: Delivery;
 
   constructor(request: Request, native: DenoInfo, conn: Conn, scope: RequestScope) {
-    super(scope);
-    this.request = request;
-    this.native = native;
+    super(request, native, scope);
     this.claimed = claimedLength(request);
     this.#conn = conn;
     this.#delivery = new Delivery(native);
@@ -46,10 +39,5 @@ export class Exchange extends RequestInfo {
     // Asked for after the delivery, Deno's promise never settles.
     if (this.isInFlight) this.native.completed.then(release, release);
     else release();
-  }
-
-  override inFlight(): RequestInFlight {
-    const { method, url } = this.request;
-    return { method, path: pathOf(url), since: this.since };
   }
 }

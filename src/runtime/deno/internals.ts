@@ -44,6 +44,8 @@ export interface UploadStream {
   readonly isReadable: boolean;
   /** Whether the stream still has the connection behind it. */
   readonly hasResource: boolean;
+  /** Whether the stream was read to its end, as far as that can be told from being cancelled. */
+  readonly isComplete: boolean;
 }
 
 /** The internals of Deno. Tests replace single members. */
@@ -105,6 +107,7 @@ export interface DenoInternals {
    * Returns what Deno knows of the body of a request that is not read yet.
    *
    * Without it: undefined. An upload that is answered unread is waited for until its client has sent it.
+   * Where it is not known that a stream is complete, its client is waited for, as for any unread upload.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/web/06_streams.js (`_resourceBacking`, `_state`)
    */
@@ -177,6 +180,18 @@ function innerOf(request: Request): InnerRequest | undefined {
   return valueOf(request, slots().request) as InnerRequest | undefined;
 }
 
+/**
+ * Reports whether a closed stream has ended by itself: in the middle of a pull, or read by Deno's own
+ * `text()` and the like, which leave its algorithms in place. Cancelling a stream clears them.
+ */
+function isComplete(stream: object): boolean {
+  // The cast: slots have no types.
+  const controller = valueOf(stream, slotOf(stream, "[[controller]]")) as object | undefined;
+  if (controller === undefined) return false;
+  return valueOf(controller, slotOf(controller, "[[pulling]]")) === true ||
+    valueOf(controller, slotOf(controller, "[[cancelAlgorithm]]")) !== undefined;
+}
+
 /** Whether resource numbers are consecutive, which the first connection shows. */
 const newNumbering = (): { isConsecutive?: boolean } => ({});
 
@@ -233,9 +248,11 @@ export const internals: DenoInternals = {
     if (resource === undefined || state === undefined) return undefined;
     try {
       const stream = innerOf(request)?.body?.streamOrStatic;
+      const isClosed = valueOf(stream, state) === "closed";
       return stream && {
         isReadable: valueOf(stream, state) === "readable",
         hasResource: valueOf(stream, resource) != null,
+        isComplete: isClosed && isComplete(stream),
       };
     } catch {
       // The client is gone.

@@ -45,5 +45,6 @@ export function isReceivable(request: Request, claimed: number | undefined): boo
 export function isUnread(request: Request, claimed: number | undefined): boolean {
   if (claimed === undefined) return false;
   const upload = internals.uploadOf(request);
-  return upload?.isReadable === true && (claimed > LARGE || upload.hasResource);
+  if (upload === undefined) return false;
+  return upload.isReadable ? claimed > LARGE || upload.hasResource : !upload.isComplete;
 }

@@ -1,12 +1,12 @@
 /** The accept queue of a server of `node:net`, or of one that is built on it. */
-import { Buffer } from "node:buffer";
 import cluster from "node:cluster";
-import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
 import { type Addr, isUnspecified } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
 import { type Handle, internals } from "./internals.ts";
+import { listeningRows, TCP_TABLES } from "../linux/proc_net.ts";
+import { inodeOf, linesOf } from "./proc_files.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 
 /** Node's own backlog. */
@@ -71,7 +71,7 @@ function nodeQueue(
 ): Queue {
   const inode = handle?.fd === undefined ? undefined : inodeOf(handle.fd);
   if (inode === undefined) return UNKNOWN;
-  const waiting = () => receiveQueueOf(inode);
+  const waiting = () => queueLength(inode);
   return {
     waiting,
     takeLastPlace: async () => await connects(addr) || waiting() === 0,
@@ -109,49 +109,10 @@ function kernelQueue(fd: number | undefined, addr: Addr): Queue {
   };
 }
 
-function inodeOf(fd: number): string | undefined {
-  try {
-    return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1];
-  } catch {
-    return undefined;
-  }
-}
-
-/** The state of a listening socket in `/proc/net/tcp`. */
-const LISTEN = "0A";
-/** In bytes: what the kernel writes at once. */
-const PAGE = 4096;
-
-/** The receive queue of a listening socket, which is its accept queue. */
-function receiveQueueOf(inode: string): number | undefined {
-  for (const path of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
-    for (const line of listeningIn(path)) {
-      const row = line.trim().split(/\s+/);
-      if (row[9] === inode) return parseInt(row[4]!.split(":")[1]!, 16);
-    }
+/** Returns the length of the accept queue of the socket with this number. */
+function queueLength(inode: string): number | undefined {
+  for (const table of TCP_TABLES) {
+    for (const row of listeningRows(linesOf(table))) if (row.inode === inode) return row.waiting;
   }
   return undefined;
-}
-
-/** The rows of the sockets that listen, which come before a great many that do not. */
-function* listeningIn(path: string): Generator<string> {
-  let file: number | undefined;
-  try {
-    file = openSync(path, "r");
-    const buffer = Buffer.alloc(PAGE);
-    let rest = "";
-    for (let size; (size = readSync(file, buffer, 0, PAGE, null)) > 0;) {
-      const lines = (rest + buffer.toString("latin1", 0, size)).split("\n");
-      rest = lines.pop()!;
-      for (const line of lines) {
-        const state = line.trim().split(/\s+/, 4)[3];
-        if (state === LISTEN) yield line;
-        else if (state !== "st") return;
-      }
-    }
-  } catch {
-    // Another system, or none of the files within reach.
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
 }

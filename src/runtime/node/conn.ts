@@ -26,7 +26,7 @@ export class NodeConn implements Conn {
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #http1: Http1Exchanges;
   #http2: Http2Session | undefined;
-  /** The socket that requests come over: with TLS, not the one that was accepted. */
+  /** With TLS, not the one that was accepted. */
   #socket: net.Socket;
   #remoteAddr: Addr | undefined;
   /** How many handlers have not settled. */
@@ -45,6 +45,14 @@ export class NodeConn implements Conn {
   get remoteAddr(): Addr {
     this.#remoteAddr ??= peerAddr(this.#accepted);
     return this.#remoteAddr;
+  }
+
+  /**
+   * The socket that requests come over. A request whose body was cancelled does not have it any more, and
+   * neither does a response that is over.
+   */
+  get socket(): net.Socket {
+    return this.#socket;
   }
 
   get #protocol(): Protocol {
@@ -105,6 +113,11 @@ export class NodeConn implements Conn {
     onChange: (() => void) | undefined,
   ): boolean {
     return this.#protocol.begin(req, res, isLast, onChange);
+  }
+
+  /** To be called when the handler has made a response, before that is sent. */
+  sending(res: Exchange["res"]): void {
+    this.#protocol.sending(res);
   }
 
   /** Whether the client has gone, and a handler still works for it. */

@@ -150,6 +150,12 @@ export class Http1Exchanges implements Protocol {
     return res?.writableFinished === false ? res : undefined;
   }
 
+  /** To be called when a response is sent: it is the last one if its handler has cancelled the upload. */
+  sending(res: Exchange["res"]): void {
+    const { destroyed, complete } = res.req;
+    if (destroyed && !complete) this.#endAfter(res);
+  }
+
   /** Makes this response the last one of its connection, if its head does not say otherwise yet. */
   #endAfter(res: Exchange["res"]): void {
     if (this.#closing) return;

@@ -99,6 +99,9 @@ export class Http2Session implements Protocol {
     if (this.#isEnding && !this.#isTold) setImmediate(() => this.#endBehindStream());
   }
 
+  /** Nothing: streams end each for itself. */
+  sending(): void {}
+
   /** Nothing: clients are sent GOAWAY when the listener is closed. */
   startLameDuck(): void {}
 

@@ -1,11 +1,9 @@
 import type net from "node:net";
 import { LINGER } from "../../server/last_response.ts";
-import { internals } from "./internals.ts";
+import { type DiscardableRequest, internals } from "./internals.ts";
 
 /** A request whose body may be unread. */
-interface Upload {
-  readonly complete: boolean;
-  resume(): unknown;
+interface Upload extends DiscardableRequest {
   once(event: "end", listener: () => void): unknown;
 }
 
@@ -44,7 +42,7 @@ export function lingerOver(
     const isFollowed = discardRest();
     if (req.complete && !isFollowed) return destroySoon();
     endAndLinger(socket);
-    req.resume();
+    internals.discardBody(req, socket);
     if (isFollowed) socket.once("end", destroySoon);
     else req.once("end", destroySoon);
   };

@@ -32,6 +32,8 @@ export interface Protocol {
     isLast: boolean,
     onChange: (() => void) | undefined,
   ): boolean;
+  /** To be called when the handler has made a response, before that is sent. */
+  sending(res: Exchange["res"]): void;
   startLameDuck(): void;
   startDrain(onChange: () => void): void;
   startEnding(): void;
