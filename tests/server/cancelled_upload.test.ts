@@ -1,10 +1,12 @@
 /** Uploads that their handler stops reading. */
+import { once } from "node:events";
+import http2 from "node:http2";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Engine, serve, type Server } from "../../mod.ts";
 import { connect, request } from "../support/client.ts";
-import { engines, runtime } from "../support/fixture.ts";
+import { engines, pem, runtime } from "../support/fixture.ts";
 
 /** In ms. */
 const SOON = 8_000;
@@ -54,6 +56,21 @@ for (const engine of engines) {
     });
   }
 
+  test(`${runtime}, engine ${engine}: shutdown() does not wait for a cancelled upload of HTTP/2`, async () => {
+    if (engine === "deno-serve") return;
+    const { server } = await stopping(engine, async ({ body }) => await body?.cancel(), pem);
+    const session = http2.connect(server.url, { rejectUnauthorized: false });
+    session.on("error", () => {});
+    const stream = session.request({ ":path": "/", ":method": "POST" });
+    stream.on("error", () => {});
+    stream.write("x".repeat(1_000));
+    const [headers] = await deadline(once(stream, "response"), SOON);
+    assertEquals(headers[":status"], 200);
+    const report = await deadline(server.shutdown({ timeout: SOON }), SOON);
+    assert(report.duration < AT_MOST, `it took ${report.duration} ms`);
+    session.destroy();
+  });
+
   test(`${runtime}, engine ${engine}: shutdown() lets a response send its upload back`, async () => {
     const gate = Promise.withResolvers<void>();
     const arrived = Promise.withResolvers<void>();
@@ -76,6 +93,7 @@ for (const engine of engines) {
 async function stopping(
   engine: Engine,
   stop: (request: Request) => Promise<unknown>,
+  tls: { cert?: string; key?: string } = {},
 ): Promise<{ server: Server; errors: unknown[] }> {
   const errors: unknown[] = [];
   const server = await serve(async (request) => {
@@ -83,6 +101,7 @@ async function stopping(
     await stop(request);
     return new Response("stopped");
   }, {
+    ...tls,
     port: 0,
     hostname: "127.0.0.1",
     engine,

@@ -96,7 +96,7 @@ export class NodeConn implements Conn {
   /** To be called when a stream of the session has begun. */
   beginStream(
     stream: Stream,
-    native: Pick<http2.ServerHttp2Stream, "once">,
+    native: http2.ServerHttp2Stream,
     onChange: (() => void) | undefined,
   ): void {
     this.#http2?.beginStream(stream, native, onChange);

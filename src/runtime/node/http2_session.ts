@@ -1,6 +1,7 @@
 import type http2 from "node:http2";
 import type net from "node:net";
 import type { ConnState } from "../../core/conn.ts";
+import { LINGER } from "../../server/last_response.ts";
 import { GOAWAY_TIMEOUT } from "../../server/conn_table.ts";
 import { sendGoawayNotice } from "./goaway_notice.ts";
 import { isTls } from "./internals.ts";
@@ -28,7 +29,7 @@ export class Http2Session implements Protocol {
   readonly #accepted: net.Socket;
   /** The socket that the session reads and writes: with TLS not the accepted one. */
   readonly #socket: net.Socket;
-  readonly #streams: Set<Stream> = new Set();
+  readonly #streams: Map<Stream, http2.ServerHttp2Stream> = new Map();
   /** When the newest stream began; 0 before the first. */
   #newest = 0;
   /** Its first stream is on the way, and GOAWAY would turn that away. */
@@ -65,7 +66,7 @@ export class Http2Session implements Protocol {
   }
 
   oldest(): Stream | undefined {
-    const [oldest] = this.#streams;
+    const [oldest] = this.#streams.keys();
     return oldest;
   }
 
@@ -84,16 +85,19 @@ export class Http2Session implements Protocol {
 
   beginStream(
     stream: Stream,
-    native: Pick<http2.ServerHttp2Stream, "once">,
+    native: http2.ServerHttp2Stream,
     onChange: (() => void) | undefined,
   ): void {
     this.#newest = stream.since;
     this.#awaitsStream = false;
     this.#idleSince = undefined;
-    this.#streams.add(stream);
+    this.#streams.set(stream, native);
     native.once("close", () => {
       this.#streams.delete(stream);
       onChange?.();
+    });
+    native.once("finish", () => {
+      if (this.#isEnding) lingerOverStream(native);
     });
     // Once the others are known that have come with it.
     if (this.#isEnding && !this.#isTold) setImmediate(() => this.#endBehindStream());
@@ -116,6 +120,9 @@ export class Http2Session implements Protocol {
    */
   startEnding(): void {
     this.#isEnding = true;
+    for (const native of this.#streams.values()) {
+      if (native.writableFinished) lingerOverStream(native);
+    }
     if (this.state() === "new" || this.#tell()) return;
     // One that is idle is for the poll to close, which may have to leave it a while.
     if (this.#streams.size > 0) this.#closeIn(LULL);
@@ -163,6 +170,20 @@ export class Http2Session implements Protocol {
   destroy(): void {
     this.#native.destroy();
   }
+}
+
+/**
+ * Gives the client of an upload that is answered some time to end its side, and then tells it that the rest
+ * is not wanted (RFC 9113, section 8.1), as Go does at once.
+ */
+function lingerOverStream(stream: http2.ServerHttp2Stream): void {
+  if (stream.endAfterHeaders || stream.readableEnded) return;
+  const timer = setTimeout(() => {
+    stream.close();
+    // What has come of the upload and nobody reads would keep a stream of Node from closing.
+    stream.resume();
+  }, LINGER);
+  stream.once("close", () => clearTimeout(timer));
 }
 
 /** Whether nothing has been read from a socket without TLS. On Bun it is not told of HTTP/2. */
