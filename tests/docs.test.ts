@@ -18,7 +18,11 @@ function pagesIn(folder: string, recursive = true): string[] {
     .filter((name) => name.endsWith(".md")).sort();
 }
 
-const pages = [...pagesIn(".", false), ...pagesIn("docs"), ...pagesIn("examples")];
+// Not the folders in tests/, in which other tests make and remove files meanwhile.
+const pages = [
+  ...[".", "tests"].flatMap((folder) => pagesIn(folder, false)),
+  ...["docs", "examples"].flatMap((folder) => pagesIn(folder)),
+];
 
 /** A page without its blocks of code. */
 function proseOf(page: string): string {
