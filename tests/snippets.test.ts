@@ -1,4 +1,4 @@
-/** Every snippet of the README and every example of a docstring runs as printed. */
+/** Every snippet of the Markdown pages and every example of a docstring runs as printed. */
 import { test } from "node:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
@@ -28,11 +28,26 @@ function sources(folder: string): string[] {
     .filter((name) => name.endsWith(".ts")).map((name) => `${folder}${name}`);
 }
 
+/** The pages at the root and in docs/. */
+function pages(): string[] {
+  return ["", "docs/"].flatMap((folder) =>
+    readdirSync(new URL(`./${folder}`, root)).filter((name) => name.endsWith(".md"))
+      .map((name) => `${folder}${name}`)
+  );
+}
+
+/** Whether this runtime can run the snippet: the globals `Deno` and `Bun` belong to one runtime each. */
+function isForThisRuntime(code: string): boolean {
+  const [, owner] = /\b(Deno|Bun)\./.exec(code) ?? [];
+  return owner === undefined || owner.toLowerCase() === runtime;
+}
+
 /** Inside the package, so that its own name resolves. */
 const folder = new URL(`./programs/snippets-${runtime}-${process.pid}/`, import.meta.url);
 
-for (const file of ["README.md", "mod.ts", ...sources("src/")]) {
+for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
   for (const [index, code] of snippetsOf(file).entries()) {
+    if (!isForThisRuntime(code)) continue;
     test(`${runtime}: snippet ${index + 1} of ${file}`, async () => {
       assert(code.includes('from "@x/graceful'), "a reader can paste it");
       mkdirSync(folder, { recursive: true });
