@@ -96,7 +96,7 @@ test(`${runtime}: a successor that cannot be started harms nobody`, async () => 
 /** A shell that starts the service, and then does something else; the descriptors go through it. */
 function wrapped(last: string, mishap: string, separator = ";"): string[] {
   const plan = JSON.stringify({ servers, mishap });
-  const words = [...commandOf(join(import.meta.dirname!, "programs", "upgradable.ts")), plan];
+  const words = [...commandOf(join(import.meta.dirname!, "..", "programs", "upgradable.ts")), plan];
   return ["sh", "-c", `${words.map((word) => `'${word}'`).join(" ")} ${separator} ${last}`];
 }
 
