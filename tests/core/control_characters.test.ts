@@ -1,45 +1,14 @@
 /** No character that acts on a terminal, or on how a line is read, reaches one. */
 import { test } from "node:test";
 import process from "node:process";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { graceful, serve, ShutdownIncompleteError, type ShutdownReport } from "../../mod.ts";
 import { health } from "../../src/health/mod.ts";
 import { notify } from "../../src/systemd/notify.ts";
 import { lineOf } from "../../src/graceful/log_lines.ts";
 import { reportError } from "../../src/core/report_error.ts";
-import { printable, printableError, printableJson } from "../../src/core/printable.ts";
+import { acting, EVIL } from "../support/control_characters.ts";
 import { runtime } from "../support/fixture.ts";
-
-const CODES = [
-  ...Array.from({ length: 0x20 }, (_, code) => code),
-  ...Array.from({ length: 0x21 }, (_, code) => 0x7f + code),
-  ...[0x61c, 0x200e, 0x200f, 0x2028, 0x2029],
-  ...[0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069],
-];
-const EVIL = String.fromCharCode(...CODES);
-
-/** Which of them a text has, but for the ends of lines that it may have. */
-function acting(text: string, allowed = ""): string[] {
-  return CODES.filter((code) => {
-    const character = String.fromCharCode(code);
-    return text.includes(character) && !allowed.includes(character);
-  }).map((code) => code.toString(16));
-}
-
-test(`${runtime}: each of them is written as its code, and nothing else is changed`, () => {
-  assertEquals(acting(printable(EVIL)), []);
-  assertStringIncludes(printable(EVIL), "\\u001b");
-  assertEquals(printable("ä 漢 🙂 \\u001b"), "ä 漢 🙂 \\u001b");
-  const value = { [EVIL]: EVIL };
-  assertEquals(acting(printableJson(value)), []);
-  assertEquals(JSON.parse(printableJson(value)), value);
-});
-
-test(`${runtime}: an error cannot write a line of its own`, () => {
-  const text = printableError(new Error(`no\ngraceful: drained after 0 ms, exit code 0${EVIL}`));
-  assertEquals(acting(text, "\n"), []);
-  assert(!/^graceful/m.test(text), text);
-});
 
 test(`${runtime}: lines of the log have none`, () => {
   const conn = {
