@@ -19,7 +19,8 @@ const { values: { only }, positionals } = parseArgs({
 });
 const files = positionals.length > 0
   ? positionals
-  : readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith(".test.ts")).sort()
+  : readdirSync(new URL(".", import.meta.url), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".test.ts")).sort()
     .map((name) => `tests/${name}`);
 
 const importMap = "--import-map=tests/std/import_map.json";

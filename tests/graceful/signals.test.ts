@@ -1,0 +1,191 @@
+/** Signals as people, runners and libraries send them. */
+import { test } from "node:test";
+import { spawn } from "node:child_process";
+import { createServer } from "node:http";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { deadline } from "@std/async";
+import { adopt, graceful } from "../../mod.ts";
+import type { Plan } from "../programs/ending.ts";
+import { connect, request } from "../support/client.ts";
+import { Ending, SOON } from "../support/ending.ts";
+import { runtime } from "../support/fixture.ts";
+import { commandOf, Program } from "../support/process.ts";
+
+/** In ms: between two copies of a signal. Of the runners that were measured, `concurrently` takes longest. */
+const COPY = 33;
+
+/** A service with a request in flight, and an idle connection that can let it be answered. */
+async function withRequest(plan: Partial<Plan> = {}) {
+  const ending = await Ending.start({
+    servers: ["auto"],
+    graceful: { idleGrace: 10_000 },
+    cleanups: ["quick"],
+    ...plan,
+  });
+  const idle = await ending.request("/");
+  await deadline(idle.response(), SOON);
+  const active = await ending.inFlight("/gate");
+  return {
+    ending,
+    /** Has the request answered, and checks that the process ends in order. */
+    async endsInOrder() {
+      idle.write(request("/open"));
+      assertEquals((await deadline(active.response(), SOON)).body, "/gate");
+      assertEquals(await ending.exit(), 0);
+      assertStringIncludes(ending.program.output, "cleanup: quick;");
+    },
+  };
+}
+
+for (
+  const copies of [
+    ["SIGINT", "SIGINT"],
+    ["SIGTERM", "SIGTERM"],
+    ["SIGINT", "SIGTERM"],
+    ["SIGTERM", "SIGTERM", "SIGINT", "SIGINT"],
+  ] as const
+) {
+  test(`${runtime}: ${copies.join(", ")} within a short time are one end`, async () => {
+    const { ending, endsInOrder } = await withRequest();
+    for (const name of copies) {
+      ending.program.signal(name);
+      await sleep(COPY / copies.length);
+    }
+    await ending.event("draining");
+    await endsInOrder();
+  });
+}
+
+test(`${runtime}: a copy is one however long the event loop was busy`, async () => {
+  const { ending, endsInOrder } = await withRequest({ busy: 900 });
+  ending.program.signal("SIGINT");
+  await ending.says(/^busy;/m);
+  ending.program.signal("SIGTERM");
+  await ending.event("draining");
+  await endsInOrder();
+});
+
+test(`${runtime}: a signal that the process sends itself does not force`, async () => {
+  const { ending, endsInOrder } = await withRequest({ raising: true });
+  ending.program.signal("SIGTERM");
+  await ending.event("waiting");
+  await endsInOrder();
+});
+
+test(`${runtime}: process.kill is as before when a call is over`, async () => {
+  const { kill } = process;
+  await graceful([], { signal: AbortSignal.abort(), exit: false, log: false });
+  assertEquals(process.kill, kill);
+});
+
+test(`${runtime}: a copy that comes when all is done does not change the exit code`, async () => {
+  const ending = await Ending.start({ servers: ["auto"], cleanups: ["leaking"] });
+  ending.program.signal("SIGTERM");
+  await ending.says(/^down: SIGTERM 0/m);
+  ending.program.signal("SIGTERM");
+  await ending.event("kept-alive");
+  assertEquals(await ending.exit(), 0);
+});
+
+/** Starts the service in another way than the tests do. */
+async function startBy(command: readonly string[], stdio: "ipc" | "ignore" = "ignore") {
+  const [program, ...args] = command;
+  const child = spawn(program!, args, { stdio: ["ignore", "pipe", "pipe", stdio] });
+  const ending = new Ending(new Program(child));
+  await ending.says(/^up;/m);
+  return ending;
+}
+
+function serviceOf(plan: Plan, ...flags: string[]): string[] {
+  const [program, ...args] = commandOf(
+    fileURLToPath(new URL("../programs/ending.ts", import.meta.url)),
+  );
+  const isRun = args[0] === "run";
+  return [
+    program!,
+    ...(isRun ? ["run"] : []),
+    ...flags,
+    ...args.slice(isRun ? 1 : 0),
+    JSON.stringify(plan),
+  ];
+}
+
+if (runtime === "bun") {
+  for (const flag of ["--watch", "--hot"]) {
+    test(`bun ${flag}: the process ends after the drain, and when something keeps it alive`, async () => {
+      const ending = await startBy(serviceOf({ servers: ["auto"], cleanups: ["quick"] }, flag));
+      ending.program.signal("SIGTERM");
+      assertEquals(await ending.exit(), 0);
+      assertStringIncludes(ending.program.output, "cleanup: quick;");
+      const leaking = await startBy(serviceOf({ servers: ["auto"], cleanups: ["leaking"] }, flag));
+      leaking.program.signal("SIGTERM");
+      await leaking.event("kept-alive");
+      assertEquals(await leaking.exit(), 0);
+    });
+  }
+}
+
+test(`${runtime}: the channel to the parent does not keep the process alive`, async () => {
+  const ending = await startBy(
+    serviceOf({
+      servers: ["auto"],
+      graceful: { shutdownOnMessage: "shutdown" },
+      listensToParent: true,
+    }),
+    "ipc",
+  );
+  ending.program.child.send("something else");
+  ending.program.child.send("shutdown");
+  assertEquals((await ending.event("ending")).cause, "message");
+  assertEquals(await ending.exit(), 0);
+  const types = ending.events.map(({ type }) => type);
+  assert(!types.includes("kept-alive"), ending.program.output);
+});
+
+/** What a worker thread with these options says of its call of `graceful`. */
+async function inWorker(options: string): Promise<string> {
+  const mod = new URL("../../mod.ts", import.meta.url).href;
+  const worker = new Worker(
+    `const { parentPort } = require("node:worker_threads");
+     import(${JSON.stringify(mod)})
+       .then(({ graceful }) => graceful([], { exit: false, log: false, ${options} }))
+       .then(({ cause }) => parentPort.postMessage(cause), (error) => parentPort.postMessage(String(error)));`,
+    { eval: true },
+  );
+  const said = new Promise<string>((resolve, reject) => {
+    worker.once("message", resolve);
+    worker.once("error", reject);
+  });
+  const text = await deadline(said, SOON);
+  await worker.terminate();
+  return text;
+}
+
+test(`${runtime}: in a worker thread, which gets no signals, graceful needs 'signal'`, async () => {
+  assertEquals(
+    await inWorker(""),
+    "TypeError: Cannot be graceful as 'signal' must be given in a worker thread, which no signal of " +
+      "the process reaches: current value is undefined",
+  );
+  assertEquals(await inWorker("signal: AbortSignal.abort()"), "aborted");
+});
+
+test(`${runtime}: an adopted server's request is listed by the path that was asked for`, async () => {
+  const native = createServer((req) => {
+    // As Express does it for what is mounted at /api.
+    Object.assign(req, { originalUrl: req.url, url: "/left" });
+    arrived.resolve();
+  });
+  const arrived = Promise.withResolvers<void>();
+  await new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
+  const server = adopt(native);
+  const client = await connect(server.addr);
+  client.write(request("/api/left?secret"));
+  await deadline(arrived.promise, SOON);
+  assertEquals(server.connections().map(({ path }) => path), ["/api/left"]);
+  await server.close();
+});

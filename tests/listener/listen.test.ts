@@ -1,0 +1,191 @@
+/** Listeners that travel: what listen() opens, takes over and refuses, and who may accept on it. */
+import { test } from "node:test";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { deadline } from "@std/async";
+import {
+  graceful,
+  listen,
+  type Listener,
+  type ListenOptions,
+  serve,
+  UpgradeError,
+} from "../../mod.ts";
+import { openListeners } from "../../src/listener/shared_listener.ts";
+import { connect, request } from "../support/client.ts";
+import { engines, runtime, temporaryFolder } from "../support/fixture.ts";
+import { SOON } from "../support/generations.ts";
+import { commandOf, Program } from "../support/process.ts";
+
+const local = { port: 0, hostname: "127.0.0.1" } as const;
+
+async function answer(listener: Pick<Listener, "addr">): Promise<string> {
+  const client = await connect(listener.addr);
+  client.write(request("/", "Connection: close"));
+  return (await deadline(client.response(), SOON)).body;
+}
+
+for (const engine of engines) {
+  for (
+    const [what, options] of Object.entries({ IPv4: local, IPv6: { port: 0, hostname: "::1" } })
+  ) {
+    test(`${runtime}, engine ${engine}: serves on a listener, ${what}`, async () => {
+      const listener = await listen({ ...options, backlog: 16 });
+      assert(!listener.inherited && listener.addr.transport === "tcp" && listener.addr.port > 0);
+      const server = await serve(() => new Response("hello"), { listener, engine });
+      assertEquals(server.addr, listener.addr);
+      assertEquals([server.engine, server.handoff], [engine, "inherit"]);
+      assertEquals(await answer(server), "hello");
+      await server.shutdown();
+      await assertRejects(() => connect(listener.addr), Error, "ECONNREFUSED");
+      listener.close();
+    });
+  }
+
+  test(`${runtime}, engine ${engine}: serves on a unix socket, whose file goes with it`, async () => {
+    const path = join(temporaryFolder(), "socket");
+    const server = await serve(() => new Response("hello"), { path, engine, handoff: "inherit" });
+    assertEquals(server.addr, { transport: "unix", path });
+    assertEquals(await answer(server), "hello");
+    await assertRejects(() => listen({ path }), Error, "it must not be in use");
+    await server.shutdown();
+    assert(!existsSync(path));
+  });
+}
+
+test(`${runtime}: a listener that nothing has used closes, and its file goes with it`, async () => {
+  const path = join(temporaryFolder(), "socket");
+  for (const options of [local, { path }]) {
+    const listener = await listen(options);
+    listener.close();
+    listener.close();
+    await assertRejects(() => connect(listener.addr), Error, "connect E");
+  }
+  assert(!existsSync(path));
+});
+
+test(`${runtime}: one server has a listener`, async () => {
+  const listener = await listen(local);
+  const server = await serve(() => new Response("hello"), { listener });
+  const message = "'listener' must be one of listen() that no server has";
+  await assertRejects(() => serve(() => new Response(), { listener }), TypeError, message);
+  await assertRejects(
+    () => serve(() => new Response(), { listener: {} as Listener }),
+    TypeError,
+    message,
+  );
+  await server.close();
+});
+
+test(`${runtime}: two sockets of one port`, async () => {
+  const first = await serve(() => new Response("first"), { ...local, handoff: "auto" });
+  const { port } = first.addr as { port: number };
+  await assertRejects(() => listen({ ...local, port }), Error, "it must not be in use");
+  assertEquals(await answer(first), "first");
+  await first.close();
+});
+
+test(`${runtime}: refuses what makes no sense`, async () => {
+  const refused: [ListenOptions, string][] = [
+    [
+      { port: 65_536 },
+      "Cannot listen as 'port' must be an integer from 0 to 65535: current value is 65536",
+    ],
+    [{ path: "" }, "Cannot listen as 'path' must be a string that is not empty"],
+    [{ path: "/a", port: 1 }, "Cannot listen as 'port' must be absent where 'path' is given"],
+    [{ fd: -1 }, "Cannot listen as 'fd' must be an integer from 0"],
+    [{ fd: 3, port: 1 }, "Cannot listen as 'port' must be absent where 'fd' is given"],
+    [{ fd: 0 }, "Cannot listen as 'fd' must be the descriptor of a socket that listens"],
+  ];
+  for (const [options, message] of refused) {
+    await assertRejects(() => listen(options), Error, message);
+  }
+  for (
+    const [options, message] of [
+      [{ handoff: "fork" }, "Cannot serve as 'handoff' must be one of auto, inherit, reuseport"],
+      [{ handoff: "reuseport", reusePort: false }, "Cannot serve as 'reusePort' must be true or"],
+    ] as const
+  ) {
+    await assertRejects(() => serve(() => new Response(), options as never), TypeError, message);
+  }
+});
+
+test(`${runtime}: a server that cannot be handed on is not upgradable`, async () => {
+  const server = await serve(() => new Response(), local);
+  assertEquals(server.handoff, undefined);
+  await assertRejects(
+    () => graceful(server, { upgradeOn: "SIGHUP" }),
+    UpgradeError,
+    "was not started with `handoff`",
+  );
+  for (
+    const [upgradeOn, message] of [["SIGNONE", "signals of"], ["SIGTERM", "none of 'signals'"]]
+  ) {
+    await assertRejects(() => graceful(server, { upgradeOn }), TypeError, message);
+  }
+  await server.close();
+});
+
+if (runtime !== "bun") {
+  test(`${runtime}: a server of node:http listens on its descriptor`, async () => {
+    const listener = await listen(local);
+    const server = http.createServer((_request, response) => response.end("hello"));
+    await new Promise<void>((resolve) => server.listen({ fd: listener.fd }, resolve));
+    assertEquals(await answer(listener), "hello");
+    await new Promise((resolve) => server.close(resolve));
+    await assertRejects(() => connect(listener.addr), Error, "ECONNREFUSED");
+    const left = openListeners().map(({ addr }) => JSON.stringify(addr));
+    assert(!left.includes(JSON.stringify(listener.addr)), "there is nothing to hand on");
+    listener.close();
+  });
+} else {
+  test("bun: a server of node:http does not listen on a descriptor, one of node:net does", async () => {
+    const listener = await listen(local);
+    const server = http.createServer((_request, response) => response.end("hello"));
+    await new Promise<void>((resolve) => server.listen({ fd: listener.fd } as never, resolve));
+    assert((server.address() as net.AddressInfo).port !== (listener.addr as { port: number }).port);
+    server.close();
+    const front = net.createServer((socket) => server.emit("connection", socket));
+    await new Promise<void>((resolve) => front.listen({ fd: listener.fd }, resolve));
+    assertEquals(await answer(listener), "hello");
+    front.close();
+    await assertRejects(() => connect(listener.addr), Error, "ECONNREFUSED");
+    listener.close();
+  });
+}
+
+/** Starts the service with a socket of ours as its descriptor 3, as systemd does. */
+function activate(fd: number, plan: object): Program {
+  const script = `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec "$@"`;
+  const file = new URL("../programs/upgradable.ts", import.meta.url).pathname;
+  return new Program(
+    spawn("sh", ["-c", script, "sh", ...commandOf(file), JSON.stringify(plan)], {
+      stdio: ["ignore", "pipe", "pipe", fd],
+    }),
+  );
+}
+
+test(`${runtime}: takes over what systemd listens on, and hands it on`, async () => {
+  const listener = await listen(local);
+  const { port } = listener.addr as { port: number };
+  // Makes it listen, on Node.
+  const holder = net.createServer();
+  await new Promise<void>((resolve) => holder.listen({ fd: listener.fd }, resolve));
+  const servers = [{ port, hostname: "127.0.0.1", handoff: "auto" }];
+  const program = activate(listener.fd, { servers });
+  await deadline(program.says(/^graceful: (\d+);/m), SOON);
+  holder.close();
+  assertEquals(await answer(listener), await program.says(/^graceful: (\d+);/m));
+  program.signal("SIGHUP");
+  await deadline(program.says(/^down: \d+ upgraded 0;/m), SOON);
+  const pid = await answer(listener);
+  assert(pid !== String(program.child.pid));
+  process.kill(Number(pid), "SIGTERM");
+  await deadline(program.exit, SOON);
+  listener.close();
+});

@@ -1,0 +1,95 @@
+/** The address that a platform gives the first server of a process of Deno. */
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import net from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { assertEquals, assertMatch } from "@std/assert";
+import { deadline } from "@std/async";
+import type { Addr } from "../../mod.ts";
+import { connect, request } from "../support/client.ts";
+import { runtime, temporaryFolder } from "../support/fixture.ts";
+import { run } from "../support/process.ts";
+
+/** In ms. */
+const SOON = 10_000;
+
+/** Ports that nobody listens on. */
+async function freePorts(count: number): Promise<number[]> {
+  const listeners = Array.from({ length: count }, () => net.createServer().listen(0, "127.0.0.1"));
+  const ports = await Promise.all(listeners.map(async (listener) => {
+    await once(listener, "listening");
+    // The cast: it listens on TCP.
+    return (listener.address() as net.AddressInfo).port;
+  }));
+  for (const listener of listeners) listener.close();
+  return ports;
+}
+
+const at = (port: number): Addr => ({ transport: "tcp", hostname: "127.0.0.1", port });
+
+/** What answers at an address; "refused" if nothing does. */
+async function answerAt(addr: Addr): Promise<string> {
+  const client = await connect(addr).catch(() => undefined);
+  if (client === undefined) return "refused";
+  client.write(request("/", "Connection: close"));
+  return (await deadline(client.response(), SOON)).body;
+}
+
+for (const engine of runtime === "deno" ? ["deno", "deno-serve", "node"] : []) {
+  for (const kind of ["tcp", "unix"]) {
+    for (const duplicate of [false, true]) {
+      const prefix = duplicate ? "duplicate," : "";
+      test(`deno, engine ${engine}: DENO_SERVE_ADDRESS=${prefix}${kind}:… is that of the first server`, async () => {
+        const [own, second, given] = await freePorts(3) as [number, number, number];
+        const path = join(temporaryFolder(), "socket");
+        const givenAddr: Addr = kind === "tcp" ? at(given) : { transport: "unix", path };
+        const value = kind === "tcp" ? `tcp:127.0.0.1:${given}` : `unix:${path}`;
+        const env = { DENO_SERVE_ADDRESS: prefix + value };
+        const program = run("serve_address.ts", [engine, `${own}`, `${second}`], undefined, env);
+        const addr = JSON.parse(await program.says(/addr: (.*);/));
+        assertEquals(addr, duplicate ? at(own) : givenAddr);
+        assertEquals(await answerAt(givenAddr), "server 1");
+        assertEquals(await answerAt(at(own)), duplicate ? "server 1" : "refused");
+        assertEquals(await answerAt(at(second)), "server 2");
+        program.signal("SIGTERM");
+        assertEquals(await program.exit, 0);
+        // The exception: node:http of Deno leaves the file of a socket that it was not told to open.
+        assertEquals(existsSync(path), kind === "unix" && engine === "node");
+      });
+    }
+  }
+
+  test(`deno, engine ${engine}: a DENO_SERVE_ADDRESS that is none changes nothing`, async () => {
+    const [own, second] = await freePorts(2) as [number, number];
+    const env = { DENO_SERVE_ADDRESS: "somewhere" };
+    const program = run("serve_address.ts", [engine, `${own}`, `${second}`], undefined, env);
+    assertEquals(JSON.parse(await program.says(/addr: (.*);/)), at(own));
+    program.kill();
+    await program.exit;
+  });
+}
+
+if (runtime === "deno") {
+  const withoutEnv = ["--allow-net", "--allow-read"];
+
+  test("deno: without the permission to read DENO_SERVE_ADDRESS it is not passed over", async () => {
+    const [own, given] = await freePorts(2) as [number, number];
+    const env = { DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${given}` };
+    const hidden = run("serve_address.ts", ["deno", `${own}`], withoutEnv, env);
+    assertEquals(await hidden.exit, 1);
+    assertMatch(hidden.output, /allow it with --allow-env=DENO_SERVE_ADDRESS/);
+    const served = run("serve_address.ts", ["deno-serve", `${own}`], withoutEnv, env);
+    assertEquals(JSON.parse(await served.says(/addr: (.*);/)), at(given));
+    served.kill();
+    await served.exit;
+  });
+
+  test("deno: where it is not set no permission is needed", async () => {
+    const [own] = await freePorts(1) as [number];
+    const program = run("serve_address.ts", ["deno", `${own}`], withoutEnv);
+    assertEquals(JSON.parse(await program.says(/addr: (.*);/)), at(own));
+    program.kill();
+    await program.exit;
+  });
+}

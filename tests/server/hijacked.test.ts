@@ -1,0 +1,175 @@
+/** Connections that are no longer HTTP: WebSockets on Deno and Bun, upgrades of node servers. */
+import { test } from "node:test";
+import http from "node:http";
+import { once } from "node:events";
+import process from "node:process";
+import { assertEquals, assertRejects } from "@std/assert";
+import { deadline } from "@std/async";
+import { adopt, type Engine, serve, type ServeInfo, type Server } from "../../mod.ts";
+import { connect, request, webSocketUpgrade } from "../support/client.ts";
+import { engines, runtime } from "../support/fixture.ts";
+
+/** In ms: far above what anything here takes, far below the limits of the runners. */
+const SOON = 10_000;
+
+/** What the test uses of the two runtimes' own ways to upgrade. */
+interface Upgraders {
+  Deno: { upgradeWebSocket(request: Request): { socket: WebSocket; response: Response } };
+  Bun: { upgrade(request: Request): boolean };
+}
+
+/** A server whose WebSockets echo, on an engine that has them; after the gate, if there is one. */
+function echoServer(engine: Engine, gate?: () => Promise<void>): Promise<Server> {
+  const options = { port: 0, hostname: "127.0.0.1", engine };
+  if (engine === "bun") {
+    const websocket = {
+      message: (socket: { send(data: string): void }, data: string) => socket.send(data),
+    };
+    return serve(async (request: Request, { native }: ServeInfo) => {
+      await gate?.();
+      const upgraded = (native as Upgraders["Bun"]).upgrade(request);
+      // Bun wants no response for what it has upgraded.
+      return upgraded ? undefined as unknown as Response : new Response("no", { status: 400 });
+    }, { ...options, websocket });
+  }
+  return serve(async (request) => {
+    await gate?.();
+    const { Deno } = globalThis as unknown as Upgraders;
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    socket.onmessage = ({ data }) => socket.send(data);
+    return response;
+  }, options);
+}
+
+/** A WebSocket that is open both ways, and the code it closes with. */
+async function openWebSocket(
+  { url }: Server,
+): Promise<{ socket: WebSocket; code: Promise<number> }> {
+  const socket = new WebSocket(url.replace("http", "ws"));
+  const code = new Promise<number>((resolve) => {
+    socket.addEventListener("close", (event) => resolve(event.code));
+  });
+  socket.addEventListener("open", () => socket.send("are you there?"));
+  await once(socket, "message");
+  return { socket, code };
+}
+
+for (const engine of engines) {
+  if (engine === "node") continue;
+  const on = `${runtime}, engine ${engine}`;
+
+  test(`${on}: WebSockets are told 1001 when the drain starts, and waited for`, async () => {
+    const server = await echoServer(engine);
+    const sockets = [await openWebSocket(server), await openWebSocket(server)];
+    if (engine !== "deno-serve") {
+      assertEquals(server.connections().map(({ state }) => state), ["hijacked", "hijacked"]);
+    }
+    const done = server.shutdown();
+    assertEquals(await Promise.all(sockets.map(({ code }) => code)), [1001, 1001]);
+    assertEquals((await deadline(done, SOON)).reason, "drained");
+  });
+
+  test(`${on}: a WebSocket that opens during the drain is told 1001 too`, async () => {
+    const [arrived, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const server = await echoServer(engine, async () => {
+      arrived.resolve();
+      await gate.promise;
+    });
+    const socket = new WebSocket(server.url.replace("http", "ws"));
+    const code = once(socket, "close").then(([event]) => event.code);
+    await deadline(arrived.promise, SOON);
+    const done = server.shutdown();
+    gate.resolve();
+    assertEquals(await deadline(code, SOON), 1001);
+    await deadline(done, SOON);
+  });
+
+  test(`${on}: close() ends a WebSocket whose client does not answer`, async () => {
+    const server = await echoServer(engine);
+    const client = await connect(server.addr);
+    client.write(webSocketUpgrade);
+    assertEquals((await client.head()).status, 101);
+    const waited = server.shutdown({ timeout: 200 });
+    // The others send their 1001 and close, without waiting for the client's answer.
+    if (engine === "deno") await assertRejects(() => waited, Error, "hijacked");
+    else await waited;
+    await deadline(server.close(), SOON);
+    await deadline(client.closed, SOON);
+  });
+}
+
+if (engines.includes("deno")) {
+  test(`${runtime}, engine deno: a thousand WebSockets outlive their HTTP`, async () => {
+    const server = await echoServer("deno");
+    for (let batch = 0; batch < 20; batch++) {
+      const sockets = await Promise.all(Array.from({ length: 50 }, () => openWebSocket(server)));
+      for (const { socket } of sockets) socket.close(1000);
+      for (const { code } of sockets) assertEquals(await code, 1000);
+    }
+    await deadline(server.shutdown(), SOON);
+  });
+}
+
+for (const hijacked of ["wait", "ignore"] as const) {
+  test(`${runtime}, adopted node server: hijacked: "${hijacked}"`, async () => {
+    const native = http.createServer();
+    native.on("upgrade", (_request, socket) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n");
+      socket.on("data", (chunk) => socket.write(chunk));
+      socket.on("end", () => socket.end());
+    });
+    const server = adopt(native);
+    native.listen(0, "127.0.0.1");
+    await once(native, "listening");
+    const client = await connect(server.addr);
+    client.write(request("/", "Connection: Upgrade", "Upgrade: echo"));
+    await client.head();
+    assertEquals(server.connections().map(({ state }) => state), ["hijacked"]);
+    const done = server.shutdown({ hijacked });
+    if (hijacked === "ignore") {
+      const report = await deadline(done, SOON);
+      assertEquals(report.reason, "drained");
+      assertEquals(report.connections.map(({ state }) => state), ["hijacked"]);
+    }
+    client.write("still there?");
+    await client.take(/still there\?/);
+    client.socket.end();
+    await deadline(done, SOON);
+    await client.closed;
+  });
+}
+
+test(`${runtime}: an adopted server shuts down like ours`, async () => {
+  const gate = Promise.withResolvers<void>();
+  const native = http.createServer((request, response) => {
+    if (request.url === "/wait") gate.promise.then(() => response.end("waited"));
+    else response.end("hello");
+  });
+  const server = adopt(native);
+  native.listen(0, "127.0.0.1");
+  await once(native, "listening");
+  const [idle, active] = [await connect(server.addr), await connect(server.addr)];
+  idle.write(request("/"));
+  await idle.response();
+  const arrived = once(native, "request");
+  active.write(request("/wait"));
+  await arrived;
+  const done = server.shutdown({ pollInterval: 3_600_000 });
+  await idle.closed;
+  gate.resolve();
+  const response = await active.response();
+  assertEquals([response.body, response.headers["connection"]?.toLowerCase()], ["waited", "close"]);
+  await active.closed;
+  assertEquals((await deadline(done, SOON)).reason, "drained");
+  assertEquals(native.listening, false);
+});
+
+test(`${runtime}: what is no node server cannot be adopted`, () => {
+  let refused: unknown;
+  try {
+    adopt(process as unknown as http.Server);
+  } catch (error) {
+    refused = error;
+  }
+  assertEquals(refused instanceof TypeError, true);
+});
