@@ -4,12 +4,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
-import { runtime } from "./support/fixture.ts";
+import { runtime } from "../support/fixture.ts";
 
 /** More than this nobody reads who wants to know what the package is. */
 const README_LINES = 150;
 
-const root = fileURLToPath(new URL("../", import.meta.url));
+const root = fileURLToPath(new URL("../../", import.meta.url));
 const textOf = (page: string) => readFileSync(root + page, "utf8");
 
 function pagesIn(folder: string, recursive = true): string[] {

@@ -5,13 +5,13 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { runtime } from "./support/fixture.ts";
-import { run } from "./support/process.ts";
+import { runtime } from "../support/fixture.ts";
+import { run } from "../support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 20_000;
 
-const root = new URL("../", import.meta.url);
+const root = new URL("../../", import.meta.url);
 
 /** The TypeScript of a Markdown text, or of the examples in a source file. */
 function snippetsOf(file: string): string[] {
@@ -43,7 +43,7 @@ function isForThisRuntime(code: string): boolean {
 }
 
 /** Inside the package, so that its own name resolves. */
-const folder = new URL(`./programs/snippets-${runtime}-${process.pid}/`, import.meta.url);
+const folder = new URL(`../programs/snippets-${runtime}-${process.pid}/`, import.meta.url);
 
 for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
   for (const [index, code] of snippetsOf(file).entries()) {
@@ -63,7 +63,7 @@ for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
 
 /** One that waits for a signal is asked something, and then gets one. */
 async function runSnippet(code: string): Promise<void> {
-  const importMap = fileURLToPath(new URL("std/import_map.json", import.meta.url));
+  const importMap = fileURLToPath(new URL("../std/import_map.json", import.meta.url));
   const program = run(`${folder.pathname.split("/").at(-2)}/snippet.ts`, [], [
     "--allow-all",
     `--import-map=${importMap}`,
