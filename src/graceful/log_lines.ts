@@ -1,3 +1,4 @@
+import { UpgradeError } from "../core/errors.ts";
 import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { Addr } from "../core/addr.ts";
 import { printable, printableError } from "../core/printable.ts";
@@ -54,7 +55,7 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
     case "drained":
       return undefined;
     case "failed":
-      return line(`${printable(failureOf(event.what))}: ${printableError(event.error)}`, "red");
+      return line(`${printable(failureOf(event.what))}: ${errorText(event.error)}`, "red");
     case "ended":
       return line(
         `${outcome(event.report)} after ${
@@ -86,6 +87,12 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
         "red",
       );
   }
+}
+
+/** Returns the text of an error; an UpgradeError says all there is to say without its stack. */
+function errorText(error: unknown): string {
+  const isPlain = error instanceof UpgradeError && error.cause === undefined;
+  return printableError(isPlain ? String(error) : error);
 }
 
 function failureOf(what: string): string {

@@ -14,6 +14,13 @@ function show(value: unknown): string {
   return typeof value === "string" ? `"${printable(value)}"` : printable(String(value));
 }
 
+/** Throws a TypeError unless `value` is a promise, or looks like one. */
+export function checkPromise(what: string, value: unknown): void {
+  // The cast: anything but null and undefined has properties.
+  const { then } = (value ?? {}) as { then?: unknown };
+  if (typeof then !== "function") refuse(what, "a promise", value);
+}
+
 /** Refuses what is no integer within the limits. */
 export function checkInteger(
   what: string,

@@ -22,7 +22,8 @@ export interface ServeInfo {
   /**
    * Has a shutdown wait for work that goes on behind the response, until the promise settles. Like the
    * request, the work is listed in `connections()` and in reports as active. A rejection is reported on
-   * the console. `close()` does not wait for it. The function needs no `this`.
+   * the console. `close()` does not wait for it. The function needs no `this`, and throws a TypeError for
+   * what is no promise.
    */
   readonly waitUntil: (promise: PromiseLike<unknown>) => void;
   /**

@@ -40,8 +40,9 @@ export async function startDriver(
   // The cast: the keys of a record of engines are engines.
   const names = Object.keys(available) as Engine[];
   const engine = asked === "auto" ? names.find((name) => canServe(name, settings)) : asked;
+  if (engine === undefined) refuseAllEngines(settings);
   // A Deno on which connections cannot be served one by one has the next best under this name.
-  const load = engine && (available[engine] ?? (engine === "deno" && available["deno-serve"]));
+  const load = available[engine] ?? (engine === "deno" && available["deno-serve"]);
   if (!load) {
     throw new TypeError(
       `Cannot serve as 'engine' must be one of this runtime (${
@@ -72,6 +73,15 @@ export async function startTcpDriver(
 function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): boolean {
   if (websocket !== undefined && engine !== "bun") return false;
   return onConnState === undefined || engine === "node" || engine === "deno";
+}
+
+/** Without an engine asked for, there is one for everything but WebSockets. */
+function refuseAllEngines({ websocket }: ServeSettings): never {
+  throw new TypeError(
+    `Cannot serve as 'websocket' must be absent where there is no engine "bun": current value is ${
+      printable(String(websocket))
+    }`,
+  );
 }
 
 function refuseEngine(engine: Engine, { websocket }: ServeSettings): never {

@@ -1,4 +1,5 @@
 import type { RequestInFlight } from "../core/conn.ts";
+import { checkPromise } from "../options/checks.ts";
 import type { Addr } from "../core/addr.ts";
 import type { ServeInfo } from "../options/serve.ts";
 import type { RequestScope } from "../core/request_scope.ts";
@@ -21,11 +22,11 @@ export abstract class RequestInfo implements ServeInfo {
 
   /** A function of its own each time, so that it can be taken out of the object. */
   get waitUntil(): (promise: PromiseLike<unknown>) => void {
-    return (promise) =>
-      this.#scope.pendingWork.add(promise, {
-        remoteAddr: this.remoteAddr,
-        request: this.inFlight(),
-      });
+    return (promise) => {
+      checkPromise("wait as 'promise'", promise);
+      const request = this.inFlight();
+      this.#scope.pendingWork.add(promise, { remoteAddr: this.remoteAddr, request });
+    };
   }
 
   /** Has a function called when the response is delivered or the client is gone. */

@@ -4,6 +4,7 @@ import type { ConnInfo } from "../core/conn.ts";
 import { type Addr, isUnspecified } from "../core/addr.ts";
 import type { PollPolicy } from "./conn_table.ts";
 import { DrainNotice } from "../core/drain_notice.ts";
+import { checkPromise } from "../options/checks.ts";
 import type { Driver } from "./driver.ts";
 import type { Engine } from "../options/serve.ts";
 import { checkShutdown, type ShutdownOptions } from "../options/shutdown.ts";
@@ -61,6 +62,8 @@ export interface Server extends AsyncDisposable {
    * handlers of an adopted server, whose connections can end before their work does. The handlers of
    * `serve` have `info.waitUntil`. The work is listed in `connections()` and in reports as active, with
    * the server's own address. A rejection is reported on the console. `close()` does not wait for it.
+   *
+   * @throws {TypeError} If `promise` is no promise.
    */
   waitUntil(promise: PromiseLike<unknown>): void;
   /**
@@ -175,6 +178,7 @@ export class DrivenServer implements Server {
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {
+    checkPromise("wait as 'promise'", promise);
     this.#pendingWork.add(promise, { remoteAddr: this.#addrIfKnown(), request: undefined });
   }
 

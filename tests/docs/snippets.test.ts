@@ -81,7 +81,8 @@ async function runSnippet(code: string): Promise<void> {
 async function answered(url: string): Promise<void> {
   for (;;) {
     try {
-      await (await fetch(url)).text();
+      // A connection that is kept alive would have its second of grace.
+      await (await fetch(url, { headers: { connection: "close" } })).text();
       return;
     } catch {
       // It does not listen yet.
