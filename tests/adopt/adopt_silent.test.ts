@@ -46,7 +46,7 @@ if (runtime === "bun") {
 for (const [kind, start] of Object.entries(natives)) {
   const isTls = kind.includes("https") || kind.includes("TLS");
 
-  test(`${runtime}, adopted ${kind}: a silent connection is closed once it is 5 s old`, async () => {
+  test(`[${runtime}, adopted ${kind}] shutdown() closes a silent connection once it is 5 s old`, async () => {
     const driver = driverOf(await start(), undefined);
     const silent = await connect(driver.addr, isTls ? { alpn: "http/1.1" } : {});
     const last = await connect(driver.addr, isTls ? { alpn: "http/1.1" } : {});

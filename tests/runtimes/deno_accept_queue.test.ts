@@ -31,7 +31,7 @@ async function ask(port: number, path: string): Promise<{ received: Promise<stri
 
 for (const engine of runtime === "deno" ? ["deno", "deno-serve", "adopted"] : []) {
   for (const [permitted, permissions] of Object.entries(PERMISSIONS)) {
-    test(`deno, ${engine}, ${permitted}: connections made while the event loop is busy are answered`, async () => {
+    test(`[deno, ${engine}, ${permitted}] shutdown() answers connections made while the event loop is busy`, async () => {
       const program = run("blockable.ts", [engine], permissions);
       const port = Number(await program.says(/port: (\d+);/));
       const blocker = await ask(port, "/block?ms=500");

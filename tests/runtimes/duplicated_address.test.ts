@@ -21,7 +21,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test("deno: graceful() drains a node:http server with DENO_SERVE_ADDRESS=duplicate", {
+test("[deno] graceful() drains a node:http server with DENO_SERVE_ADDRESS=duplicate", {
   skip: runtime !== "deno",
 }, async () => {
   const addr = { transport: "tcp", hostname: "127.0.0.1", port: await freePort() } as const;

@@ -73,6 +73,11 @@ export class Service {
     process.kill(this.pid, "SIGHUP");
   }
 
+  /** Has a generation answer its requests for `/wait`. */
+  release(pid: number): void {
+    process.kill(pid, "SIGUSR2");
+  }
+
   /** Restarts it; resolves with the new process id when the old process has said that it is down. */
   async restart(): Promise<number> {
     const old = this.pid;

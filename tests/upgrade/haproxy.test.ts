@@ -18,7 +18,8 @@ const REQUESTS = 20_000;
 
 const haproxy = installed("haproxy");
 const missing = ["haproxy", ...RUNTIMES].filter((program) => installed(program) === undefined);
-const name = `${runtime}: a rolling restart behind HAProxy loses none of ${REQUESTS} requests`;
+const name =
+  `[${runtime}] serve() behind HAProxy loses none of ${REQUESTS} requests in a rolling restart`;
 
 /** How many processes of each runtime there are. */
 const GENERATIONS = 1 + ROUNDS;
