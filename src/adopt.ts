@@ -69,7 +69,7 @@ export function adopt(native: NativeServer, options: AdoptOptions = {}): Server 
 }
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
-  const driver = driverOf(native, onConnState);
+  const { driver, release } = driverOf(native, onConnState);
   const server = new DrivenServer(driver);
   adopted().set(native, server);
   let isLeft = false;
@@ -85,7 +85,7 @@ function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server
   whenClosed(native, () => {
     if (server.state !== "serving") return;
     server.shutdown().catch(reportError);
-    driver.release?.();
+    release();
     isLeft = true;
   });
   return server;

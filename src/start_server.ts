@@ -3,7 +3,7 @@ import type { Addr } from "./core/addr.ts";
 import { DrainNotice } from "./core/drain_notice.ts";
 import type { ServeOptions } from "./options/serve.ts";
 import { PendingWork } from "./core/pending_work.ts";
-import type { Driver } from "./server/driver.ts";
+import type { StartedDriver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
@@ -23,7 +23,7 @@ export type StartOptions = Omit<ServeOptions, "onError">;
 /** Starts a server once its options are checked: resolves when it listens, with nothing left open if not. */
 export async function startServer(
   options: StartOptions,
-  startDriver: (context: StartContext) => Promise<Driver>,
+  startDriver: (context: StartContext) => Promise<StartedDriver>,
 ): Promise<Server> {
   options.signal?.throwIfAborted();
   const listener = await listenerFor(options);
@@ -42,7 +42,7 @@ export async function startServer(
 async function start(
   listener: SharedListener | undefined,
   backlog: number | undefined,
-  startDriver: (context: StartContext) => Promise<Driver>,
+  startDriver: (context: StartContext) => Promise<StartedDriver>,
 ): Promise<DrivenServer> {
   const scope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() };
   let server;

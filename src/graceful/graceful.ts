@@ -11,6 +11,7 @@ import { EventSink } from "./events.ts";
 import { type GracefulOptions, type GracefulSettings, gracefulSettings } from "./options.ts";
 import { logToStderr } from "./log.ts";
 import { tellOfOtherListeners } from "./other_listeners.ts";
+import { Primary } from "./primary.ts";
 import { ParentMessage } from "./parent_message.ts";
 import { unrefParentChannel } from "../runtime/host/parent_channel.ts";
 import { exitAfter } from "./exit.ts";
@@ -80,13 +81,16 @@ export async function graceful(
   const message = settings.shutdownOnMessage === undefined
     ? undefined
     : new ParentMessage(settings.shutdownOnMessage);
+  const primary = new Primary();
   const exceptions = settings.exceptions === undefined ? undefined : new Exceptions(failures);
   let livesOn = true;
   try {
     await succession.begin();
     feedWatchdog();
     tellOfOtherListeners(settings.signals, teller);
-    const causes = [message?.first, exceptions?.first].filter((cause) => cause !== undefined);
+    const causes = [message?.first, exceptions?.first, primary.first].filter((cause) =>
+      cause !== undefined
+    );
     const cause = await firstCause(driven, settings.signal, signals, succession, causes);
     teller.start();
     // Some come after this was called.
@@ -105,6 +109,7 @@ export async function graceful(
     if (livesOn) {
       signals.release();
       exceptions?.release();
+      primary.release();
     }
     message?.release();
     succession.release();

@@ -4,8 +4,8 @@ import type { ShutdownReport } from "../core/report.ts";
 export interface GracefulReport {
   /**
    * What started it: a signal's name, `"aborted"`, `"upgraded"` by a successor that has taken over,
-   * `"finished"` by a server of its own accord, `"message"` of the parent, `"uncaughtException"` or
-   * `"unhandledRejection"`.
+   * `"finished"` by a server of its own accord, `"message"` of the parent, `"disconnected"` in a worker of
+   * `node:cluster` that has lost its primary, `"uncaughtException"` or `"unhandledRejection"`.
    */
   readonly cause: string;
   /** One report a server, in the order in which they were given. */

@@ -4,7 +4,7 @@ import { sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/shared_listener.ts";
-import { type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
+import { startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
 
 /** What {@linkcode graceful} does about the process before this one and the one after it. */
 export class Succession {
@@ -44,7 +44,7 @@ export class Succession {
   /** Starts to serve in place of the process before this one, and to listen to the signal. */
   async begin(): Promise<void> {
     if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
-    await this.#upgrader.ready();
+    await startServing(this.#upgrader);
   }
 
   /** Whether one has, or will have when what waits here to be accepted is. */
@@ -67,7 +67,7 @@ export class Succession {
 
   #onSignal = async (): Promise<void> => {
     try {
-      await this.#upgrader.ready();
+      await startServing(this.#upgrader);
       await this.#upgrader.predecessorGone;
       const upgrade = this.#upgrader.upgrade();
       // One that is refused because another is under way does not take its place.

@@ -5,7 +5,7 @@ import { UpgradeError } from "../core/errors.ts";
 import type { OpenOptions } from "../core/sockets.ts";
 import type { Listener } from "../options/listen.ts";
 import { sockets } from "../runtime/sockets.ts";
-import type { Driver } from "../server/driver.ts";
+import type { StartedDriver } from "../server/driver.ts";
 import type { Handoff, InheritedSocket } from "./handover.ts";
 import { unclaim } from "./inheritance.ts";
 import { cancel, isPending, whenReady } from "./readiness.ts";
@@ -62,7 +62,7 @@ export class SharedListener implements Listener {
   }
 
   /** Has the driver accept on it, once this process is ready. */
-  async giveTo(driver: Driver): Promise<void> {
+  async giveTo(driver: StartedDriver): Promise<void> {
     this.#start = async () => {
       if (this.#beside !== undefined) await this.#openBeside(this.#beside);
       this.#fd = await driver.acceptOn(this.#fd);

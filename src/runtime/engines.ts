@@ -2,22 +2,22 @@ import { printable } from "../core/printable.ts";
 import process from "node:process";
 import type { Engine, Handler, ServeSettings } from "../options/serve.ts";
 import type { TcpHandler, TcpSettings } from "../options/tcp.ts";
-import { connectionServing } from "./api/deno.ts";
-import type { Driver } from "../server/driver.ts";
+import { internals } from "./deno/internals.ts";
+import type { StartedDriver } from "../server/driver.ts";
 import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 
 /** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */
 export type StartDriver = (
   handler: Handler,
   settings: ServeSettings,
-) => Driver | Promise<Driver>;
+) => StartedDriver | Promise<StartedDriver>;
 
 /** How each engine of this runtime is started, the fastest that keeps every promise first. */
 function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
   const node = async () => (await import("./node/serve.ts")).startNode;
   if ("deno" in process.versions) {
     const onServe = async () => (await import("./deno/serve_driver.ts")).startDenoServe;
-    if (connectionServing() === undefined) return { "deno-serve": onServe, node };
+    if (internals.connectionServing() === undefined) return { "deno-serve": onServe, node };
     return {
       deno: async () => (await import("./deno/driver.ts")).startDeno,
       "deno-serve": onServe,
@@ -35,7 +35,7 @@ export async function startDriver(
   asked: "auto" | Engine,
   handler: Handler,
   settings: ServeSettings,
-): Promise<Driver> {
+): Promise<StartedDriver> {
   const available = engines();
   // The cast: the keys of a record of engines are engines.
   const names = Object.keys(available) as Engine[];
@@ -63,7 +63,7 @@ export async function startDriver(
 export async function startTcpDriver(
   handler: TcpHandler,
   settings: TcpSettings,
-): Promise<Driver> {
+): Promise<StartedDriver> {
   const { startTcp } = await import("./node/tcp.ts");
   return await startTcp(handler, settings);
 }

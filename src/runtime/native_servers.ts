@@ -23,19 +23,33 @@ export function checkNativeServer(native: unknown): asserts native is NativeServ
   refuse("adopt as 'native'", "a server of Node's modules, of Deno.serve or of Bun.serve", native);
 }
 
+/** A driver of a server that somebody else made. */
+export interface AdoptedDriver {
+  readonly driver: Driver;
+  /** Leaves the server to its owner, who goes on with it. */
+  release(): void;
+}
+
 /** Drives a server that somebody else made. */
 export function driverOf(
   native: NativeServer,
   onConnState: ServeSettings["onConnState"],
-): Driver {
-  if (isNodeServer(native)) return adoptNode(native, onConnState);
+): AdoptedDriver {
+  if (isNodeServer(native)) {
+    const driver = adoptNode(native, onConnState);
+    return { driver, release: () => driver.release() };
+  }
   if (onConnState !== undefined) {
     throw new TypeError(
       "Cannot adopt as 'onConnState' must be absent for a server that does not show its " +
         "connections, as those of Deno.serve and Bun.serve do not",
     );
   }
-  return isDenoServer(native) ? new AdoptedDenoDriver(native) : new AdoptedBunDriver(native);
+  const driver = isDenoServer(native)
+    ? new AdoptedDenoDriver(native)
+    : new AdoptedBunDriver(native);
+  // There are no listeners of ours on such a server.
+  return { driver, release() {} };
 }
 
 /** Calls a function when the server has closed, before those hear of it who listen already. */

@@ -15,24 +15,16 @@ export interface Driver {
   readonly engine: Engine;
   /** Where it listens. For a TCP port 0, the port that the system chose. */
   readonly addr: Addr;
-  readonly secure: boolean;
-  /** What its URL begins with, if it does not speak HTTP. */
-  readonly scheme?: string;
+  /** What the URL of the server begins with. */
+  readonly scheme: "http" | "https" | "tcp";
   /** How connections have ended since {@linkcode Driver.startDrain}. */
   readonly tally: Tally;
 
   /**
-   * Accepts on a listening socket that the driver has not opened itself, and owns it from now on.
-   * Returns its descriptor, which may have become another number. To be called once, if
-   * {@linkcode ServeSettings.socket} is set.
+   * Has each HTTP/1 response say `Connection: close` and end its connection from now on; new connections
+   * are still accepted. Absent where the responses of the server are out of reach.
    */
-  acceptOn(fd: number): number | Promise<number>;
-
-  /**
-   * From now on each HTTP/1 response says `Connection: close` and ends its connection; new ones are
-   * still accepted.
-   */
-  startLameDuck(): void;
+  startLameDuck?(): void;
 
   /**
    * From now on ends of connections are counted, upgrades are refused, and `onChange` is called whenever
@@ -63,9 +55,9 @@ export interface Driver {
   /**
    * To be called when the listeners are closed, or as good as closed. From now on each HTTP/1 response says
    * `Connection: close` and ends its connection, sessions of HTTP/2 are sent GOAWAY, and WebSockets are
-   * told that the server goes away.
+   * told that the server goes away. Absent where the responses of the server are out of reach.
    */
-  endConnections(): void;
+  endConnections?(): void;
 
   /**
    * Closes the connections that are idle at `now` and reports whether the server is quiescent: no
@@ -78,7 +70,14 @@ export interface Driver {
 
   /** A snapshot. */
   connections(now: number): ConnInfo[];
+}
 
-  /** Leaves a server to its owner, who goes on with it. */
-  release?(): void;
+/** The driver of a server that this package has started itself. */
+export interface StartedDriver extends Driver {
+  /**
+   * Accepts on a listening socket that the driver has not opened itself, and owns it from now on.
+   * Returns the descriptor, which may have become another number. To be called once, if the settings
+   * name the address of a socket.
+   */
+  acceptOn(fd: number): number | Promise<number>;
 }

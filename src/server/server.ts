@@ -138,7 +138,7 @@ export class DrivenServer implements Server {
   }
 
   get url(): string {
-    const { addr, secure, scheme = secure ? "https" : "http" } = this.#driver;
+    const { addr, scheme } = this.#driver;
     if (addr.transport === "unix") return `${scheme}+unix://${encodeURIComponent(addr.path)}/`;
     const hostname = isUnspecified(addr.hostname) ? "localhost" : addr.hostname;
     return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${addr.port}/`;
@@ -165,7 +165,7 @@ export class DrivenServer implements Server {
    * move to where new connections are made.
    */
   startLameDuck(): void {
-    if (this.#state === "serving") this.#driver.startLameDuck();
+    if (this.#state === "serving") this.#driver.startLameDuck?.();
   }
 
   connections(): ConnInfo[] {
@@ -260,10 +260,10 @@ export class DrivenServer implements Server {
   async #endAccepting(spareIdle: boolean): Promise<void> {
     const isLeft = this.#force.signal.aborted || this.#listener?.isTakenOver === true;
     const waiting = isLeft ? 0 : this.#waitingToBeAccepted();
-    if (waiting === undefined) attempt(() => this.#driver.endConnections());
+    if (waiting === undefined) attempt(() => this.#driver.endConnections?.());
     if (waiting !== 0) await this.#emptyAcceptQueue();
     const closed = this.#closeListeners(spareIdle);
-    if (waiting !== undefined) attempt(() => this.#driver.endConnections());
+    if (waiting !== undefined) attempt(() => this.#driver.endConnections?.());
     for (const hook of this.#hooks) startHook(hook);
     try {
       await closed;

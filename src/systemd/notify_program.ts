@@ -1,6 +1,10 @@
 /** The program `systemd-notify`: where the C library is out of reach, it sends the message. */
 import { execFile } from "node:child_process";
+import process from "node:process";
 import { promisify } from "node:util";
+
+/** How long the service manager may leave its queue full, in ms. */
+const PATIENCE = 5_000;
 
 /**
  * Has it send the lines as one datagram to the socket of `NOTIFY_SOCKET`. It ends when the service
@@ -10,7 +14,7 @@ import { promisify } from "node:util";
  */
 export async function runSystemdNotify(lines: readonly string[]): Promise<void> {
   try {
-    await promisify(execFile)("systemd-notify", lines);
+    await run(lines);
   } catch (error) {
     if (!isAbsent(error)) throw error;
     throw new Error(
@@ -18,6 +22,18 @@ export async function runSystemdNotify(lines: readonly string[]): Promise<void> 
         "current value is absent",
       { cause: error },
     );
+  }
+}
+
+/** Does not leave the program behind: one whose service manager reads nothing would wait for ever. */
+async function run(lines: readonly string[]): Promise<void> {
+  const running = promisify(execFile)("systemd-notify", lines, { timeout: PATIENCE });
+  const kill = () => void running.child.kill();
+  process.once("exit", kill);
+  try {
+    await running;
+  } finally {
+    process.off("exit", kill);
   }
 }
 

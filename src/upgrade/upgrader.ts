@@ -47,6 +47,12 @@ export interface UpgraderOptions {
 /** How often to look whether the predecessor is gone, in ms. Its end makes no event here. */
 const PREDECESSOR_INTERVAL = 50;
 
+/**
+ * Has the process of an Upgrader serve, as its `ready` does, but does not wait until systemd has been told:
+ * a signal that ends the process must not wait for that.
+ */
+export let startServing: (upgrader: Upgrader) => Promise<void>;
+
 /** Where the Upgrader of this process is kept. */
 const slot = () => ofProcess(newSlot);
 const newSlot = (): { upgrader?: Upgrader } => ({});
@@ -98,7 +104,10 @@ export class Upgrader {
   readonly #exit: (pid: number) => void;
   readonly #stopped = new AbortController();
   #state: "starting" | "ready" | "upgrading" | "succeeded" = "starting";
+  #serving: Promise<void> | undefined;
   #ready: Promise<void> | undefined;
+  /** What systemd has been told so far: one message after another. */
+  #told: Promise<void> = Promise.resolve();
   #predecessorGone: Promise<void> | undefined;
 
   /**
@@ -150,11 +159,21 @@ export class Upgrader {
    * this one then serves on: exit.
    */
   ready(): Promise<void> {
-    this.#ready ??= this.#becomeReady();
+    this.#ready ??= this.#serve().then(() => this.#told);
     return this.#ready;
   }
 
-  async #becomeReady(): Promise<void> {
+  /** Serves; does not wait until systemd has been told. */
+  #serve(): Promise<void> {
+    this.#serving ??= this.#startServing();
+    return this.#serving;
+  }
+
+  static {
+    startServing = (upgrader) => upgrader.#serve();
+  }
+
+  async #startServing(): Promise<void> {
     const { pidFile } = this.#options;
     const draft = pidFile === undefined ? undefined : draftPidFile(pidFile);
     try {
@@ -165,7 +184,7 @@ export class Upgrader {
     }
     for (const socket of takeUnclaimed()) new SharedListener(socket, true).close();
     const handover = predecessor();
-    if (handover === undefined) await tell(() => notify({ READY: 1 }));
+    if (handover === undefined) this.#tell(() => notify({ READY: 1 }));
     else await this.#succeed(handover);
     this.#state = "ready";
   }
@@ -199,7 +218,7 @@ export class Upgrader {
   async upgrade(): Promise<number> {
     this.#refuseUpgrade();
     this.#state = "upgrading";
-    await tell(notifyReloading);
+    this.#tell(notifyReloading);
     try {
       const listeners = openListeners();
       const pid = await startSuccessor(listeners, {
@@ -210,12 +229,13 @@ export class Upgrader {
       });
       this.#state = "succeeded";
       leaveToSuccessor();
-      await tell(() => notify({ MAINPID: pid, READY: 1 }));
+      // This process may end behind it.
+      await this.#tell(() => notify({ MAINPID: pid, READY: 1 }));
       settled(listeners).then(() => this.#exit(pid));
       return pid;
     } catch (error) {
       this.#state = "ready";
-      await tell(() => notify({ READY: 1 }));
+      this.#tell(() => notify({ READY: 1 }));
       throw error;
     }
   }
@@ -228,6 +248,11 @@ export class Upgrader {
     if (this.hasSuccessor) return;
     this.#stopped.abort();
     if (this.#options.pidFile !== undefined) removePidFile(this.#options.pidFile);
+  }
+
+  #tell(notification: () => Promise<boolean>): Promise<void> {
+    this.#told = this.#told.then(() => tell(notification));
+    return this.#told;
   }
 
   #refuseUpgrade(): void {

@@ -5,7 +5,8 @@ import { adopt, graceful } from "../../mod.ts";
 const native = http.createServer((req, res) => {
   if (req.url !== "/wait") return void res.end("hello");
   console.log("waiting");
-  server.onShutdown(() => res.end("waited"));
+  // In a later turn: connections have been told to end by then.
+  server.onShutdown(() => setTimeout(() => res.end("waited"), 50));
 });
 const server = adopt(native);
 native.listen(0, "127.0.0.1", () => console.log("ready"));

@@ -3,9 +3,9 @@ import { test } from "node:test";
 import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { seesBodies } from "../../src/runtime/deno/body.ts";
 import { connect, request } from "../support/client.ts";
 import { UpgradeError } from "../../mod.ts";
+import { libraries } from "../../src/runtime/linux/libc.ts";
 import { KernelSockets } from "../../src/runtime/linux/kernel_sockets.ts";
 import { engines, hasKernelHelp, runtime, start } from "../support/fixture.ts";
 
@@ -50,10 +50,6 @@ if (runtime === "deno") {
     }
     const { server } = await start("auto" as "deno");
     assertEquals(server.engine, "deno");
-  });
-
-  test("[deno] seesBodies is true on this version of Deno", () => {
-    assert(seesBodies);
   });
 }
 
@@ -103,13 +99,13 @@ if (runtime === "bun" && process.platform === "linux") {
   });
 }
 
-/** Runs without `bun:ffi`. */
+/** Runs without the C library. */
 async function withoutFFI(fn: () => Promise<void>): Promise<void> {
-  const { getBuiltinModule } = process;
-  process.getBuiltinModule = () => undefined as never;
+  const { open } = libraries;
+  libraries.open = () => undefined;
   try {
     await fn();
   } finally {
-    process.getBuiltinModule = getBuiltinModule;
+    libraries.open = open;
   }
 }

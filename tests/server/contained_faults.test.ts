@@ -61,17 +61,13 @@ class ScriptedConn implements Conn {
 class ScriptedDriver extends TableDriver<ScriptedConn> implements Driver {
   readonly engine: Engine = "node";
   readonly addr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
-  readonly secure = false;
+  readonly scheme = "http";
   isListening = true;
   readonly #fails: string;
 
   constructor(fails = "") {
     super();
     this.#fails = fails;
-  }
-
-  acceptOn(): never {
-    throw fault;
   }
 
   add(conn: ScriptedConn): void {

@@ -33,7 +33,7 @@ for (const engine of engines) {
     const changed = Promise.withResolvers<void>();
     driver.startDrain(changed.resolve);
     await driver.closeListeners(false);
-    driver.endConnections();
+    driver.endConnections?.();
     const now = performance.now();
     assertEquals(driver.closeIdleConns(now, policy), false);
     assertEquals(driver.closeIdleConns(now + NEW_CONN_LIFETIME - 1_000, policy), false);

@@ -1,9 +1,6 @@
 /**
- * What the Deno engines use of Deno, so that the checkers of the other runtimes can read them.
- *
- * Also the two internals of Deno that the per-connection engine stands on, behind a check that
- * they are there: HTTP on a connection of one's own, in place since 2023, and the core's table of
- * resources.
+ * The types of what this package uses of Deno's public API, written down here so that the type checkers
+ * of the other runtimes can read them.
  */
 import type { Addr } from "../../core/addr.ts";
 
@@ -99,37 +96,4 @@ export function addrOf({ hostname, port, path, cid }: NativeAddr): Addr {
 export function deno(): DenoRuntime {
   // The cast: the types of other runtimes do not know Deno's namespace.
   return (globalThis as unknown as { Deno: DenoRuntime }).Deno;
-}
-
-/** HTTP on one connection, and the resource behind it. */
-export interface ConnectionServing {
-  serveHttpOnConnection(
-    conn: DenoConn,
-    signal: undefined,
-    handler: DenoHandler,
-    onError: (error: unknown) => Response | Promise<Response>,
-    onListen: () => void,
-  ): DenoHttpServer;
-  readonly core: {
-    /** The simplest of resources, which tells the number that the next one will have. */
-    createCancelHandle(): number;
-    close(resource: number): void;
-    tryClose(resource: number): void;
-    resources(): Record<number, string>;
-  };
-}
-
-/** Deno's internals, if they are what they were when this was written. */
-export function connectionServing(): ConnectionServing | undefined {
-  const runtime = deno();
-  // The cast: internals have no types. What is used of them is checked right here.
-  const internals = (runtime as unknown as Record<symbol, Partial<ConnectionServing>>)[
-    runtime.internal
-  ];
-  const core = internals?.core;
-  const there = typeof internals?.serveHttpOnConnection === "function" && core !== undefined &&
-    (["createCancelHandle", "close", "tryClose", "resources"] as const).every((name) =>
-      typeof core[name] === "function"
-    );
-  return there ? internals as ConnectionServing : undefined;
 }

@@ -41,7 +41,7 @@ export function whenStopped(native: BunNativeServer, then: () => void): void {
 
 /** Drives what shows how many requests it has and, with the kernel's help, its connections. */
 export class AdoptedBunDriver extends BunServeDriver {
-  readonly secure: boolean;
+  readonly scheme: "http" | "https";
   readonly addr: Addr;
   protected readonly server: BunServer;
   protected readonly sockets: ServerSockets | undefined;
@@ -52,22 +52,12 @@ export class AdoptedBunDriver extends BunServeDriver {
     // The cast: every server of Bun has what is used of one.
     const server = native as BunServer & BunNativeServer;
     this.server = server;
-    this.secure = native.url.protocol === "https:";
+    this.scheme = native.url.protocol === "https:" ? "https" : "http";
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
     // What Linux would keep back until it sends something, and Bun would lose.
     this.sockets?.disableDeferAccept();
   }
-
-  acceptOn(): never {
-    throw new TypeError("Cannot accept as a server of Bun.serve listens already");
-  }
-
-  /** Nothing: its responses are not within reach. */
-  startLameDuck(): void {}
-
-  /** Nothing, too. */
-  endConnections(): void {}
 
   /** What is known of them: those with a request in flight are not told from the others. */
   connections(): ConnInfo[] {

@@ -5,11 +5,11 @@ import { type Addr, keyOf } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
-import { BunInfo, Flights } from "./flights.ts";
+import { BunFlight, Flights } from "./flights.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
 import { UnreadUploads } from "./uploads.ts";
-import { type Driver, GOING_AWAY } from "../../server/driver.ts";
+import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
 import type { KernelConn } from "../linux/kernel_sockets.ts";
 import { isUpgrade, LINGER, sayingClose, unavailable } from "../../server/last_response.ts";
 import { listenError } from "../../core/listen_error.ts";
@@ -17,12 +17,12 @@ import { ServerSockets } from "../linux/server_sockets.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
 /** Starts a server on `Bun.serve`. */
-export function startBun(handler: Handler, settings: ServeSettings): Driver {
+export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
   return new BunDriver(handler, settings);
 }
 
-class BunDriver extends BunServeDriver {
-  readonly secure: boolean;
+class BunDriver extends BunServeDriver implements StartedDriver {
+  readonly scheme: "http" | "https";
   readonly addr: Addr;
   protected readonly server: BunServer;
   protected sockets: ServerSockets | undefined;
@@ -39,7 +39,7 @@ class BunDriver extends BunServeDriver {
 
   constructor(handler: Handler, settings: ServeSettings) {
     super();
-    this.secure = settings.tls !== undefined;
+    this.scheme = settings.tls === undefined ? "http" : "https";
     this.isHandedOn = settings.socket !== undefined;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
@@ -108,7 +108,7 @@ class BunDriver extends BunServeDriver {
   #serve(handler: Handler, settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, onError, websocket } = settings;
     const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
-    const answer = (response: Response, info: BunInfo) => {
+    const answer = (response: Response, info: BunFlight) => {
       this.#settle(info);
       if (response === undefined && this.#flights.isUpgraded(info)) return response;
       refuseUnsendable(response);
@@ -116,7 +116,7 @@ class BunDriver extends BunServeDriver {
       this.#unread.answered(info, () => this.open());
       return response;
     };
-    const answerLater = async (pending: Promise<Response>, info: BunInfo) => {
+    const answerLater = async (pending: Promise<Response>, info: BunFlight) => {
       try {
         return answer(await pending, info);
       } catch (error) {
@@ -125,8 +125,9 @@ class BunDriver extends BunServeDriver {
       }
     };
     const fetch = (request: Request, server: BunServer) => {
-      const info = new BunInfo(request, server, this.addr, settings);
+      const info = new BunFlight(request, server, this.addr, settings);
       this.#flights.add(info);
+      this.#unread.begin(request);
       try {
         const isRefused = this.drainStart !== undefined && isUpgrade(request);
         const response = isRefused ? unavailable() : handler(request, info);
@@ -157,7 +158,7 @@ class BunDriver extends BunServeDriver {
   }
 
   /** The handler has answered, or failed. If its client has left, nothing else tells of its end. */
-  #settle(info: BunInfo): void {
+  #settle(info: BunFlight): void {
     info.answered = true;
     if (this.drainStart !== undefined && info.isDelivered) this.onChange();
   }
@@ -264,6 +265,8 @@ function addrOf({ address }: BunServer, asked: Addr): Addr {
  */
 function afterUpload(request: Request, response: Response): Response | Promise<Response> {
   if (request.body === null || request.bodyUsed) return response;
+  // Somebody reads it, or the response sends it back.
+  if (request.body.locked || response.body === request.body) return response;
   return discard(request.body).then(() => response);
 }
 

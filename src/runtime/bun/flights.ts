@@ -1,28 +1,21 @@
-import { type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
-import { RequestInfo } from "../../server/request_info.ts";
+import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { BunServer } from "../api/bun.ts";
 
 /** How many requests are remembered before those that are over are forgotten. */
 const SWEEP_AT = 256;
 
-/** A request and what its handler is told. */
-export class BunInfo extends RequestInfo {
-  readonly native: BunServer;
-  readonly request: Request;
-  /** When it came, on the clock of `performance.now()`. */
-  readonly since: number = performance.now();
-  /** The handler has answered. */
+/** A request of `Bun.serve`, and what its handler is told. */
+export class BunFlight extends Flight<BunServer> {
+  /** Whether the handler has answered. */
   answered = false;
   readonly #server: Addr;
   #peer: Addr | null = null;
   #release: (() => void) | undefined;
 
   constructor(request: Request, native: BunServer, server: Addr, scope: RequestScope) {
-    super(scope);
-    this.request = request;
-    this.native = native;
+    super(request, native, scope);
     this.#server = server;
   }
 
@@ -52,20 +45,6 @@ export class BunInfo extends RequestInfo {
   protected override onEnd(release: () => void): void {
     this.#release = release;
   }
-
-  protected override inFlight(): RequestInFlight {
-    const { method, url } = this.request;
-    return { method, path: pathOf(url), since: this.since };
-  }
-
-  snapshot(now: number): ConnInfo {
-    return {
-      state: "active",
-      age: now - this.since,
-      remoteAddr: this.remoteAddr,
-      ...inFlight(this.inFlight(), now),
-    };
-  }
 }
 
 /**
@@ -73,12 +52,12 @@ export class BunInfo extends RequestInfo {
  * so that a request costs little more than being remembered.
  */
 export class Flights {
-  readonly #long = new Set<BunInfo>();
+  readonly #long = new Set<BunFlight>();
   /** The requests that have become WebSockets. */
   readonly #upgraded = new WeakSet<Request>();
-  #recent: BunInfo[] = [];
+  #recent: BunFlight[] = [];
 
-  add(info: BunInfo): void {
+  add(info: BunFlight): void {
     this.#recent.push(info);
     if (this.#recent.length === SWEEP_AT) this.sweep();
   }
@@ -88,11 +67,11 @@ export class Flights {
     this.#upgraded.add(request);
   }
 
-  isUpgraded({ request }: BunInfo): boolean {
+  isUpgraded({ request }: BunFlight): boolean {
     return this.#upgraded.has(request);
   }
 
-  current(): BunInfo[] {
+  current(): BunFlight[] {
     this.sweep();
     return [...this.#long];
   }
@@ -122,11 +101,11 @@ export class Flights {
     this.#long.clear();
   }
 
-  #isAnswered(info: BunInfo): boolean {
+  #isAnswered(info: BunFlight): boolean {
     return info.answered || this.isUpgraded(info);
   }
 
-  #isOver(info: BunInfo): boolean {
+  #isOver(info: BunFlight): boolean {
     return info.isDelivered && this.#isAnswered(info);
   }
 }

@@ -18,7 +18,7 @@ const WATCH_SHARE = 20;
 /** What the drivers of `Bun.serve` have in common, with the kernel's help for what Bun does not show. */
 export abstract class BunServeDriver implements Driver {
   readonly engine: Engine = "bun";
-  abstract readonly secure: boolean;
+  abstract readonly scheme: "http" | "https";
   abstract readonly addr: Addr;
   protected readonly kernel: KernelSockets | undefined = openKernelSockets();
   /** When the drain started, on the clock of the polls. */
@@ -43,9 +43,6 @@ export abstract class BunServeDriver implements Driver {
   /** Undefined where the kernel does not help. */
   protected abstract readonly sockets: ServerSockets | undefined;
 
-  abstract acceptOn(fd: number): number;
-  abstract startLameDuck(): void;
-  abstract endConnections(): void;
   abstract connections(now: number): ConnInfo[];
 
   startDrain(onChange: () => void): void {
@@ -155,7 +152,7 @@ export abstract class BunServeDriver implements Driver {
     let next = Infinity;
     for (const conn of this.open()) {
       // With TLS the handshake has been received, and what came after it is not known.
-      if (!conn.silent && !(this.secure && this.#isQuiet())) continue;
+      if (!conn.silent && !(this.scheme === "https" && this.#isQuiet())) continue;
       const expiry = performance.now() - conn.silentFor + NEW_CONN_LIFETIME;
       if (now < expiry) {
         next = Math.min(next, expiry);

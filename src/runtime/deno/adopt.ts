@@ -32,7 +32,7 @@ export function isDenoServer(value: unknown): value is DenoNativeServer {
  */
 export class AdoptedDenoDriver implements Driver {
   readonly engine: Engine = "deno-serve";
-  readonly secure = false;
+  readonly scheme = "http";
   readonly addr: Addr;
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #server: DenoNativeServer;
@@ -51,19 +51,9 @@ export class AdoptedDenoDriver implements Driver {
     server.finished.then(end, end);
   }
 
-  acceptOn(): never {
-    throw new TypeError("Cannot accept as a server of Deno.serve listens already");
-  }
-
-  /** Nothing: its responses are not within reach. */
-  startLameDuck(): void {}
-
   startDrain(onChange: () => void): void {
     this.#onChange = onChange;
   }
-
-  /** Nothing: its responses are not within reach. */
-  endConnections(): void {}
 
   /** Its requests are not within reach either: they are given some turns to begin. */
   waitingToBeAccepted(): number | undefined {

@@ -1,25 +1,19 @@
-import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import { type ConnState, inFlight, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
-import { RequestInfo } from "../../server/request_info.ts";
-import type { RequestScope } from "../../core/request_scope.ts";
 import { streamLargeBody } from "./body.ts";
-import { lastOf } from "./last_response.ts";
-import { claimedLength, isHttp2, isReceivable, isUnread } from "./upload.ts";
-import {
-  addrOf,
-  type ConnectionServing,
-  type DenoConn,
-  type DenoHttpServer,
-  type DenoInfo,
-} from "../api/deno.ts";
+import { Exchange } from "./exchange.ts";
+import { type Exchanges, Http1Exchanges, Http2Streams } from "./exchanges.ts";
+import { type ConnectionServing, internals } from "./internals.ts";
+import { isHttp2, isReceivable } from "./upload.ts";
+import { addrOf, type DenoConn, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import { GOING_AWAY } from "../../server/driver.ts";
 import { badRequest, isUpgrade, LINGER, unavailable } from "../../server/last_response.ts";
 
 /** What the connections of one server share. */
 export interface Hosting {
-  readonly internals: ConnectionServing;
+  readonly serving: ConnectionServing;
   readonly handler: Handler;
   readonly settings: ServeSettings;
   /** To be called when a connection is gone. */
@@ -32,9 +26,6 @@ export interface Hosting {
 
 const nothing = () => {};
 
-/** Whether the number of a resource can be told from that of the one before: as the first shows. */
-let areNumbered: boolean | undefined;
-
 /** One connection, served by itself. Its state is read off its newest exchange. */
 export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
@@ -45,12 +36,9 @@ export class DenoConnection implements Conn {
   #serving: DenoHttpServer | undefined;
   /** The number of the resource behind `#serving`; -1, which is nobody's, if it is not known. */
   #resource = -1;
-  /** The newest exchange; the only one in flight, but with HTTP/2. */
-  #exchange: Exchange | undefined;
-  /** A response has said that it is the last one. */
-  #closing = false;
-  /** The exchanges in flight, of a connection with HTTP/2. */
-  #streams: Set<Exchange> | undefined;
+  #exchanges: Exchanges = new Http1Exchanges();
+  /** The newest request; undefined before the first one. */
+  #newest: Exchange | undefined;
   /** Deno is ending it, which nothing can hasten any more. */
   #isEnding = false;
   /** It is not to be waited for any more. */
@@ -78,7 +66,7 @@ export class DenoConnection implements Conn {
     this.#handshaking = accepted;
     try {
       const { alpnProtocol } = await accepted.handshake();
-      if (alpnProtocol === "h2") this.#streams = new Set();
+      if (alpnProtocol === "h2") this.#speakHttp2();
     } catch {
       // The client's doing, or destroy()'s.
       return this.destroy();
@@ -89,18 +77,16 @@ export class DenoConnection implements Conn {
   }
 
   #serveHttp(accepted: DenoConn): void {
-    const { internals: { core, serveHttpOnConnection }, settings } = this.#hosting;
-    const next = core.createCancelHandle();
-    core.close(next);
-    this.#serving = serveHttpOnConnection(
-      accepted,
-      undefined,
-      this.#onRequest,
-      async (error) => this.#finish(await settings.onError(error)),
-      nothing,
-    );
-    areNumbered ??= core.resources()[next + 1] === "http";
-    if (areNumbered) this.#resource = next + 1;
+    const { serving: { core, serveHttpOnConnection }, settings } = this.#hosting;
+    this.#resource = internals.servingResource(core, () => {
+      this.#serving = serveHttpOnConnection(
+        accepted,
+        undefined,
+        this.#onRequest,
+        async (error) => this.#finish(await settings.onError(error)),
+        nothing,
+      );
+    });
     const end = () => {
       // One that never opened does not tell of its end.
       const isOpen = this.#webSocket !== undefined &&
@@ -109,20 +95,20 @@ export class DenoConnection implements Conn {
       this.#hasEnded = true;
       if (this.#handling === 0 || this.#isForced) this.#gone();
     };
-    this.#serving.finished.then(end, end);
+    this.#serving?.finished.then(end, end);
   }
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
-    if (this.#closing) return this.#drop();
+    if (this.#exchanges.isClosing) return this.#drop();
     const { handler, settings } = this.#hosting;
     const exchange = new Exchange(request, native, this, settings);
-    const isFirst = this.#exchange === undefined;
-    this.#exchange = exchange;
+    const isFirst = this.#newest === undefined;
+    this.#newest = exchange;
     // With TLS the handshake has told.
-    if (isFirst && settings.tls === undefined && isHttp2(request)) this.#streams = new Set();
-    if (this.#streams !== undefined) this.#followStream(exchange, this.#streams);
+    if (isFirst && settings.tls === undefined && isHttp2(request)) this.#speakHttp2();
+    this.#exchanges.begin(exchange);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
-    if (!isReceivable(request, exchange.claimed)) return this.#refuse();
+    if (!isReceivable(request, exchange.claimed)) return this.#endAfter(badRequest());
     const isLate = this.#isGone ||
       (this.#hosting.draining() !== undefined && isUpgrade(request));
     const response = isLate ? unavailable() : handler(request, exchange);
@@ -151,13 +137,8 @@ export class DenoConnection implements Conn {
    * written whole by now.
    */
   #drop(): Promise<Response> {
-    this.#hosting.internals.core.tryClose(this.#resource);
+    this.#hosting.serving.core.tryClose(this.#resource);
     return new Promise(() => {});
-  }
-
-  /** A body that cannot be received. */
-  #refuse(): Response {
-    return this.#streams === undefined ? this.#endAfter(badRequest()) : badRequest();
   }
 
   /** What is to be done with each response. */
@@ -167,28 +148,16 @@ export class DenoConnection implements Conn {
     streamLargeBody(response);
     if (response.status === 101) this.#hijack(response);
     else if (this.#hosting.endsConnections()) return this.#endAfter(response);
-    else if (this.#streams === undefined) this.#exchange?.look();
+    else this.#exchanges.answered();
     return response;
   };
 
-  /** Makes a response the last one of its connection. HTTP/2 ends in another way: `closeIdle`. */
   #endAfter(response: Response): Response {
-    if (this.#streams !== undefined || this.#exchange === undefined) return response;
-    this.#closing = true;
-    const { request, claimed, native } = this.#exchange;
-    // Deno does not close a connection because a response says so.
-    const end = isUnread(request, claimed) ? () => this.#linger() : () => this.#end();
-    native.completed.then(end, end);
-    return lastOf(request, response);
+    return this.#exchanges.last(response, (isUnread) => isUnread ? this.#linger() : this.#end());
   }
 
-  #followStream(exchange: Exchange, streams: Set<Exchange>): void {
-    streams.add(exchange);
-    const end = () => {
-      streams.delete(exchange);
-      this.#hosting.draining()?.();
-    };
-    exchange.native.completed.then(end, end);
+  #speakHttp2(): void {
+    this.#exchanges = new Http2Streams(() => this.#hosting.draining()?.());
   }
 
   /**
@@ -196,10 +165,10 @@ export class DenoConnection implements Conn {
    * one connection. It finds nothing to end if the resource is gone by then.
    */
   #hijack(response: Response): void {
-    const socket = webSocketOf(response);
+    const socket = internals.webSocketOf(response);
     if (socket === undefined) return;
     this.#webSocket = socket;
-    const { core } = this.#hosting.internals;
+    const { core } = this.#hosting.serving;
     socket.addEventListener("open", () => {
       core.tryClose(this.#resource);
       this.#announce("hijacked");
@@ -210,18 +179,13 @@ export class DenoConnection implements Conn {
 
   state(): ConnState {
     if (this.#webSocket !== undefined) return "hijacked";
-    if (this.#exchange === undefined) return "new";
-    if (this.#handling > 0) return "active";
-    if (this.#streams !== undefined) return this.#streams.size > 0 ? "active" : "idle";
-    return this.#closing || isInFlight(this.#exchange) ? "active" : "idle";
+    if (this.#newest === undefined) return "new";
+    return this.#handling > 0 || this.#exchanges.isActive ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
-    const [exchange] = this.#streams ?? [this.#exchange];
-    if (exchange === undefined) return undefined;
-    if (this.#handling === 0 && !isInFlight(exchange)) return undefined;
-    const { method, url } = exchange.request;
-    return { method, path: pathOf(url), since: exchange.since };
+    const { oldest } = this.#exchanges;
+    return this.#handling > 0 || oldest?.isInFlight ? oldest?.inFlight() : undefined;
   }
 
   startEnding(): void {
@@ -232,9 +196,7 @@ export class DenoConnection implements Conn {
   }
 
   startDrain(onChange: () => void): void {
-    // The streams of HTTP/2 are followed as it is.
-    if (this.#streams !== undefined || this.#exchange === undefined) return;
-    if (isInFlight(this.#exchange)) this.#exchange.native.completed.then(onChange, onChange);
+    this.#exchanges.startDrain(onChange);
   }
 
   /**
@@ -245,8 +207,8 @@ export class DenoConnection implements Conn {
    * for one about its own streams (https://github.com/hyperium/h2/pull/886).
    */
   closeIdle(): void {
-    if (this.#exchange === undefined) this.destroy();
-    else if (this.#exchange.isUnread) this.#linger();
+    if (this.#newest === undefined) this.destroy();
+    else if (this.#newest.isUnread) this.#linger();
     else this.#end();
   }
 
@@ -268,8 +230,8 @@ export class DenoConnection implements Conn {
 
   destroy(): void {
     this.#isForced = true;
-    const { core } = this.#hosting.internals;
-    if (this.#webSocket !== undefined) core.tryClose(resourceOf(this.#webSocket));
+    const { core } = this.#hosting.serving;
+    if (this.#webSocket !== undefined) core.tryClose(internals.resourceOf(this.#webSocket));
     core.tryClose(this.#resource);
     this.#handshaking?.close();
     // What Deno does not end it leaves to the client, and so do we.
@@ -289,7 +251,9 @@ export class DenoConnection implements Conn {
     this.#announce("active");
     const isLast = request.headers.get("connection")?.toLowerCase() === "close";
     const onDelivered = () => {
-      if (!isLast && !this.#closing && this.#webSocket === undefined) this.#announce("idle");
+      if (!isLast && !this.#exchanges.isClosing && this.#webSocket === undefined) {
+        this.#announce("idle");
+      }
     };
     native.completed.then(onDelivered, () => {});
   }
@@ -304,74 +268,4 @@ export class DenoConnection implements Conn {
       ...inFlight(this.request(), performance.now()),
     });
   }
-}
-
-/** A request and what its handler is told. */
-class Exchange extends RequestInfo {
-  readonly request: Request;
-  /** When it came, on the clock of `performance.now()`. */
-  readonly since: number = performance.now();
-  readonly native: DenoInfo;
-  /** What it claims of its body. */
-  readonly claimed: number | undefined;
-  /** It was answered before all of its body had been received. */
-  isUnread = false;
-  readonly #conn: Conn;
-
-  constructor(request: Request, native: DenoInfo, conn: Conn, scope: RequestScope) {
-    super(scope);
-    this.request = request;
-    this.native = native;
-    this.claimed = claimedLength(request);
-    this.#conn = conn;
-  }
-
-  get remoteAddr(): Addr {
-    return this.#conn.remoteAddr;
-  }
-
-  /** To be called with its response, when its body can still be looked at. */
-  look(): void {
-    this.isUnread = isUnread(this.request, this.claimed);
-  }
-
-  protected override onEnd(release: () => void): void {
-    this.native.completed.then(release, release);
-  }
-
-  protected override inFlight(): RequestInFlight {
-    const { method, url } = this.request;
-    return { method, path: pathOf(url), since: this.since };
-  }
-}
-
-function isInFlight({ native }: Exchange): boolean {
-  try {
-    void native.remoteAddr;
-    return true;
-  } catch (error) {
-    // What it says once the response has been delivered. On unix sockets it always throws, but
-    // before that it is for another reason.
-    return !(error instanceof TypeError && error.message === "Request closed");
-  }
-}
-
-/** The socket that belongs to the response of `Deno.upgradeWebSocket`. */
-function webSocketOf(response: Response): WebSocket | undefined {
-  return valuesOf(response).find((value) => value instanceof WebSocket);
-}
-
-/** The number of the resource behind a WebSocket; -1, which is nobody's, if it is not found. */
-function resourceOf(socket: WebSocket): number {
-  const symbols = Object.getOwnPropertySymbols(socket);
-  const rid = symbols.find((symbol) => symbol.description === "[[rid]]");
-  // The cast: slots have no types.
-  const value = rid && (socket as unknown as Record<symbol, unknown>)[rid];
-  return typeof value === "number" ? value : -1;
-}
-
-function valuesOf(object: object): unknown[] {
-  // The cast: slots have no types, and are only looked through.
-  const slots = object as Record<symbol, unknown>;
-  return Object.getOwnPropertySymbols(object).map((symbol) => slots[symbol]);
 }

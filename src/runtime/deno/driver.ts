@@ -11,6 +11,7 @@ import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
+import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
 import {
   disregardServeAddress,
@@ -19,22 +20,21 @@ import {
 } from "../host/serve_address.ts";
 import {
   addrOf,
-  connectionServing,
   deno,
   type DenoConn,
   type DenoListener,
   type DenoListenOptions,
 } from "../api/deno.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server with HTTP on each connection. */
-export function startDeno(handler: Handler, settings: ServeSettings): Driver {
-  const internals = connectionServing();
-  if (internals === undefined) throw new Error("This version of Deno has no HTTP on a connection");
-  const hosting = { internals, handler, settings };
+export function startDeno(handler: Handler, settings: ServeSettings): StartedDriver {
+  const serving = internals.connectionServing();
+  if (serving === undefined) throw new Error("This version of Deno has no HTTP on a connection");
+  const hosting = { serving, handler, settings };
   if (settings.socket === undefined) {
     return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
   }
@@ -88,10 +88,10 @@ function listenPlain(where: DenoListenOptions): DenoListener {
   }
 }
 
-class DenoDriver extends TableDriver<DenoConnection> implements Driver {
+class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   readonly engine: Engine = "deno";
   readonly addr: Addr;
-  readonly secure: boolean;
+  readonly scheme: "http" | "https";
   readonly #hosting: Hosting;
   readonly #acceptors: readonly Acceptor[];
   readonly #placeholder: PlaceholderListener<DenoListener> | undefined;
@@ -101,7 +101,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   #isClosed = false;
 
   constructor(
-    hosting: Pick<Hosting, "internals" | "handler" | "settings">,
+    hosting: Pick<Hosting, "serving" | "handler" | "settings">,
     listeners: readonly DenoListener[],
     placeholder?: PlaceholderListener<DenoListener>,
   ) {
@@ -109,7 +109,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
     const { socket, tls, onError } = hosting.settings;
     this.addr = socket ?? addrOf(listeners[0]!.addr);
     // Deno has no TLS but on TCP.
-    this.secure = tls !== undefined && this.addr.transport === "tcp";
+    this.scheme = tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
     this.#hosting = {
       ...hosting,
       onGone: (conn) => this.conns.delete(conn),

@@ -5,7 +5,7 @@
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
 import { reportError } from "../../core/report_error.ts";
-import { type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { PollPolicy, Tally } from "../../server/conn_table.ts";
 import {
@@ -14,7 +14,7 @@ import {
   refuseUnsendable,
   type ServeSettings,
 } from "../../options/serve.ts";
-import { RequestInfo } from "../../server/request_info.ts";
+import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
 import { isBodyAtHand, streamLargeBody } from "./body.ts";
@@ -23,14 +23,14 @@ import { listenOptions } from "./listen.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 import { badRequest, isUpgrade, unavailable } from "../../server/last_response.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
 /** Starts a server on `Deno.serve`. */
-export function startDenoServe(handler: Handler, settings: ServeSettings): Driver {
+export function startDenoServe(handler: Handler, settings: ServeSettings): StartedDriver {
   return new DenoServeDriver(handler, settings);
 }
 
@@ -39,14 +39,14 @@ const CUT = new DOMException("The server has been closed", "AbortError");
 
 type OnError = ServeSettings["onError"];
 
-class DenoServeDriver implements Driver {
+class DenoServeDriver implements StartedDriver {
   readonly engine: Engine = "deno-serve";
   readonly addr: Addr;
-  readonly secure: boolean;
+  readonly scheme: "http" | "https";
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #server: DenoHttpServer;
   readonly #placeholder: PlaceholderListener<DenoHttpServer> | undefined;
-  readonly #flights = new Set<Flight>();
+  readonly #flights = new Set<CuttableFlight>();
   #endsConnections = false;
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
@@ -68,7 +68,7 @@ class DenoServeDriver implements Driver {
     this.#server = this.#placeholder?.listener ?? this.#serve(handler, settings);
     this.addr = settings.socket ?? addrOf(this.#server.addr);
     // Deno has no TLS but on TCP.
-    this.secure = settings.tls !== undefined && this.addr.transport === "tcp";
+    this.scheme = settings.tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
   }
 
   #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {
@@ -81,7 +81,7 @@ class DenoServeDriver implements Driver {
     };
     try {
       return deno().serve(options, (request, native) => {
-        const flight = new Flight(request, native, settings);
+        const flight = new CuttableFlight(request, native, settings);
         this.#follow(flight);
         return this.#answer(handler, flight, onError);
       });
@@ -95,7 +95,7 @@ class DenoServeDriver implements Driver {
     return this.#fd;
   }
 
-  #follow(flight: Flight): void {
+  #follow(flight: CuttableFlight): void {
     this.#begun++;
     this.#flights.add(flight);
     const end = () => {
@@ -107,7 +107,7 @@ class DenoServeDriver implements Driver {
     flight.native.completed.then(end, end);
   }
 
-  async #answer(handler: Handler, flight: Flight, onError: OnError): Promise<Response> {
+  async #answer(handler: Handler, flight: CuttableFlight, onError: OnError): Promise<Response> {
     const { request } = flight;
     if (!isReceivable(request, claimedLength(request))) return lastOf(request, badRequest());
     if (this.#onChange !== undefined && isUpgrade(request)) {
@@ -184,19 +184,14 @@ class DenoServeDriver implements Driver {
 }
 
 /** A request in flight, what its handler is told, and a way to end it. */
-class Flight extends RequestInfo {
-  readonly request: Request;
-  readonly native: DenoInfo;
+class CuttableFlight extends Flight<DenoInfo> {
   readonly remoteAddr: Addr;
-  readonly #since = performance.now();
   readonly #cut = new AbortController();
   /** Resolves with an answer when the request is ended. */
   readonly cut: Promise<Response>;
 
   constructor(request: Request, native: DenoInfo, scope: RequestScope) {
-    super(scope);
-    this.request = request;
-    this.native = native;
+    super(request, native, scope);
     this.remoteAddr = addrOf(native.remoteAddr);
     this.cut = new Promise((resolve) => {
       this.#cut.signal.addEventListener("abort", () => {
@@ -224,19 +219,5 @@ class Flight extends RequestInfo {
 
   protected override onEnd(release: () => void): void {
     this.native.completed.then(release, release);
-  }
-
-  protected override inFlight(): RequestInFlight {
-    const { method, url } = this.request;
-    return { method, path: pathOf(url), since: this.#since };
-  }
-
-  snapshot(now: number): ConnInfo {
-    return {
-      state: "active",
-      age: now - this.#since,
-      remoteAddr: this.remoteAddr,
-      ...inFlight(this.inFlight(), now),
-    };
   }
 }

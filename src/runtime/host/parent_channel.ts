@@ -1,3 +1,4 @@
+import cluster from "node:cluster";
 import process from "node:process";
 
 /**
@@ -6,4 +7,21 @@ import process from "node:process";
  */
 export function unrefParentChannel(): void {
   process.channel?.unref();
+}
+
+/**
+ * Calls a function when a worker of `node:cluster` loses its primary: when that has ended, or has called
+ * `cluster.disconnect()`. The runtime would end such a worker at once, with its requests in flight; from
+ * here on it does not. Does nothing in other processes. Returns what undoes it.
+ */
+export function onPrimaryGone(call: () => void): () => void {
+  const { worker } = cluster;
+  if (worker === undefined) return () => {};
+  const onDisconnect = () => {
+    // The runtime asks for this in its own listener of the event.
+    worker.exitedAfterDisconnect = true;
+    call();
+  };
+  process.prependListener("disconnect", onDisconnect);
+  return () => process.off("disconnect", onDisconnect);
 }

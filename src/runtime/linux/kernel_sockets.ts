@@ -2,7 +2,6 @@
  * The kernel's view of a process's sockets, which `Bun.serve` and Deno do not show: read with the C
  * library, on Linux. It costs nothing until it is asked.
  */
-import { ofProcess } from "../../core/process_state.ts";
 import { isIP } from "node:net";
 import { type Addr, isUnspecified, sameAddr } from "../../core/addr.ts";
 import { register, registrationsOf, unregister } from "./epoll.ts";
@@ -66,9 +65,7 @@ const NAME_SIZE = 110;
 const size = (bytes: number): Uint8Array => new Uint8Array(Uint32Array.of(bytes).buffer);
 
 /** Returns the sockets of this process, or undefined where they cannot be looked at. */
-export const openKernelSockets = (): KernelSockets | undefined => ofProcess(open);
-
-function open(): KernelSockets | undefined {
+export function openKernelSockets(): KernelSockets | undefined {
   const libc = openLibC();
   return libc && new KernelSockets(libc);
 }

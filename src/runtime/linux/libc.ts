@@ -84,7 +84,12 @@ interface NodeFFI {
  * back. Undefined where there is none to be had: another system, no permission, a Node
  * before 26.1. A later Node says on stderr, once, that its FFI is experimental.
  */
-export const openLibC = (): LibC | undefined => ofProcess(open);
+export function openLibC(): LibC | undefined {
+  return libraries.open();
+}
+
+/** How the C library is come by. Tests take it away. */
+export const libraries: { open(): LibC | undefined } = { open: () => ofProcess(open) };
 
 function open(): LibC | undefined {
   if (process.platform !== "linux") return undefined;

@@ -6,6 +6,7 @@
 import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
 import { linesOf } from "./proc_files.ts";
+import { listeningRows, tableAddress, TCP_TABLES } from "./proc_net.ts";
 
 const SOL_SOCKET = 1;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
@@ -25,9 +26,6 @@ const TCP_ACK = 0x10;
 /** In `struct tcp_info`, of a listening socket: how many connections wait to be accepted. */
 const INFO_UNACKED = 24;
 const INFO_SIZE = 28;
-/** The state of a listening socket in `/proc/net/tcp`. */
-const LISTEN = "0A";
-
 /**
  * Has the kernel give every new connection to the socket, which has just been the last to join
  * those of its port. When another of them closes, the number stands for none, and the kernel
@@ -98,37 +96,12 @@ export function acceptQueue(libc: LibC, fd: number): number | undefined {
   return new DataView(info.buffer).getUint32(INFO_UNACKED, true);
 }
 
-/** How many sockets listen at an address of TCP. */
+/** Returns how many sockets listen at an address of TCP. */
 function countListening(libc: LibC, addr: Addr): number {
   if (addr.transport !== "tcp") return 0;
-  const isV6 = addr.hostname.includes(":");
-  const local = `${isV6 ? hexOfV6(addr.hostname) : hexOfV4(addr.hostname)}:${hex(addr.port, 4)}`;
+  const address = tableAddress(addr);
+  const lines = linesOf(libc, TCP_TABLES[addr.hostname.includes(":") ? 1 : 0]!);
   let count = 0;
-  for (const line of linesOf(libc, `/proc/self/net/tcp${isV6 ? "6" : ""}`)) {
-    const [number, address, , state] = line.trim().split(/\s+/);
-    if (number === "sl") continue;
-    // Those that listen come first, before a great many that do not.
-    if (state !== LISTEN) break;
-    if (address === local) count++;
-  }
+  for (const { local } of listeningRows(lines)) if (local === address) count++;
   return count;
-}
-
-/** As `/proc/net/tcp` has it: each four bytes turned round, as x86 and arm64 have them. */
-function hexOfV4(hostname: string): string {
-  return hostname.split(".").reverse().map((byte) => hex(Number(byte), 2)).join("");
-}
-
-function hexOfV6(hostname: string): string {
-  const [head = "", tail] = hostname.split("::");
-  const groups = (text: string) => text === "" ? [] : text.split(":").map((g) => parseInt(g, 16));
-  const [before, after] = [groups(head), groups(tail ?? "")];
-  const zeros = new Array<number>(8 - before.length - after.length).fill(0);
-  const bytes = [...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 0xff]);
-  return [0, 4, 8, 12].flatMap((at) => bytes.slice(at, at + 4).reverse())
-    .map((byte) => hex(byte, 2)).join("");
-}
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).toUpperCase().padStart(digits, "0");
 }

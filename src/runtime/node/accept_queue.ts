@@ -1,26 +1,13 @@
 /** The accept queue of a server of `node:net`, or of one that is built on it. */
-import { Buffer } from "node:buffer";
 import cluster from "node:cluster";
-import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
 import { type Addr, isUnspecified } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
+import { type Handle, internals } from "./internals.ts";
+import { listeningRows, TCP_TABLES } from "../linux/proc_net.ts";
+import { inodeOf, linesOf } from "./proc_files.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
-
-/** What a runtime keeps of a listening server, beside what is in its types. */
-interface Internals {
-  readonly _handle?: Handle | null;
-  /** Names the address that the server has bound itself; of a descriptor it names none. */
-  readonly _connectionKey?: string;
-}
-
-interface Handle {
-  /** Absent on Deno, and in a worker of `node:cluster` where the primary process accepts. */
-  readonly fd?: number;
-  /** Calls listen(2), once more where the socket listens already. On Node alone. */
-  listen?(backlog: number): number;
-}
 
 /** Node's own backlog. */
 const DEFAULT_BACKLOG = 511;
@@ -64,17 +51,13 @@ function queueOf(accepting: Accepting): Queue {
   const addr = accepting.addr();
   // Of a unix socket the length is not told, and clients that were kept out of its queue would fail.
   if (addr.transport === "unix") return UNKNOWN;
-  // The cast: the internals are not in the types.
-  const { _handle: handle, _connectionKey: key } = server as unknown as Internals;
+  const handle = internals.handleOf(server);
   const isNode = !("bun" in process.versions) && !("deno" in process.versions);
   const queue = isNode ? nodeQueue(handle, addr, accepting) : kernelQueue(handle?.fd, addr);
   // What another process may listen on as well is left as it is, so that its clients do not wait.
-  return isBound(key) && !cluster.isWorker ? queue : { waiting: queue.waiting };
-}
-
-/** Whether a server of `node:net` has bound its socket itself. On Bun there is no key for a descriptor. */
-function isBound(key: string | undefined): boolean {
-  return key !== undefined && /^[46]:/.test(key);
+  return internals.boundKeyOf(server) !== undefined && !cluster.isWorker
+    ? queue
+    : { waiting: queue.waiting };
 }
 
 /**
@@ -82,13 +65,13 @@ function isBound(key: string | undefined): boolean {
  * kernel ignores the handshakes for which there is none.
  */
 function nodeQueue(
-  handle: Handle | null | undefined,
+  handle: Handle | undefined,
   addr: TcpAddr,
   { backlog = DEFAULT_BACKLOG, isWithinReach }: Accepting,
 ): Queue {
   const inode = handle?.fd === undefined ? undefined : inodeOf(handle.fd);
   if (inode === undefined) return UNKNOWN;
-  const waiting = () => receiveQueueOf(inode);
+  const waiting = () => queueLength(inode);
   return {
     waiting,
     takeLastPlace: async () => await connects(addr) || waiting() === 0,
@@ -107,11 +90,7 @@ async function connects({ hostname, port }: TcpAddr): Promise<boolean> {
   const socket = net.connect({ host, port });
   socket.on("error", () => {});
   await new Promise<void>((resolve) => process.nextTick(resolve));
-  // The cast: the handle is not in the types.
-  const { _handle: handle } = socket as unknown as {
-    _handle?: { getpeername?(out: object): number };
-  };
-  const isConnected = handle?.getpeername?.({}) === 0;
+  const isConnected = internals.handleOf(socket)?.getpeername?.({}) === 0;
   socket.destroy();
   return isConnected;
 }
@@ -130,49 +109,10 @@ function kernelQueue(fd: number | undefined, addr: Addr): Queue {
   };
 }
 
-function inodeOf(fd: number): string | undefined {
-  try {
-    return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1];
-  } catch {
-    return undefined;
-  }
-}
-
-/** The state of a listening socket in `/proc/net/tcp`. */
-const LISTEN = "0A";
-/** In bytes: what the kernel writes at once. */
-const PAGE = 4096;
-
-/** The receive queue of a listening socket, which is its accept queue. */
-function receiveQueueOf(inode: string): number | undefined {
-  for (const path of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
-    for (const line of listeningIn(path)) {
-      const row = line.trim().split(/\s+/);
-      if (row[9] === inode) return parseInt(row[4]!.split(":")[1]!, 16);
-    }
+/** Returns the length of the accept queue of the socket with this number. */
+function queueLength(inode: string): number | undefined {
+  for (const table of TCP_TABLES) {
+    for (const row of listeningRows(linesOf(table))) if (row.inode === inode) return row.waiting;
   }
   return undefined;
-}
-
-/** The rows of the sockets that listen, which come before a great many that do not. */
-function* listeningIn(path: string): Generator<string> {
-  let file: number | undefined;
-  try {
-    file = openSync(path, "r");
-    const buffer = Buffer.alloc(PAGE);
-    let rest = "";
-    for (let size; (size = readSync(file, buffer, 0, PAGE, null)) > 0;) {
-      const lines = (rest + buffer.toString("latin1", 0, size)).split("\n");
-      rest = lines.pop()!;
-      for (const line of lines) {
-        const state = line.trim().split(/\s+/, 4)[3];
-        if (state === LISTEN) yield line;
-        else if (state !== "st") return;
-      }
-    }
-  } catch {
-    // Another system, or none of the files within reach.
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
 }

@@ -4,7 +4,6 @@ import type http2 from "node:http2";
 import https from "node:https";
 import type net from "node:net";
 import type { ServeSettings } from "../../options/serve.ts";
-import type { Driver } from "../../server/driver.ts";
 import { BunNodeDriver, runsOnBunServe } from "./driver_on_bun.ts";
 import { NodeDriver } from "./driver.ts";
 import { openConnections } from "./open_connections.ts";
@@ -22,7 +21,7 @@ export function isNodeServer(value: unknown): value is NodeNativeServer {
 export function adoptNode(
   server: NodeNativeServer,
   onConnState: ServeSettings["onConnState"],
-): Driver {
+): NodeDriver {
   const isHttp2 = speaksHttp2(server);
   const Driver = runsOnBunServe(server, isHttp2) ? BunNodeDriver : NodeDriver;
   const driver = new Driver(server, {

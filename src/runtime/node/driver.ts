@@ -1,18 +1,19 @@
-import http from "node:http";
+import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
-import process from "node:process";
 import type tls from "node:tls";
 import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Engine, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { Driver } from "../../server/driver.ts";
-import { LINGER } from "../../server/last_response.ts";
+import type { StartedDriver } from "../../server/driver.ts";
+import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
-import { CONN, type Exchange, NodeConn, type Session, type Tracked } from "./conn.ts";
+import { CONN, NodeConn, type Session, type Tracked } from "./conn.ts";
+import type { Exchange } from "./protocol.ts";
 import { listening, localAddr } from "./listen.ts";
-import { type OpenConnection, socketOf } from "./open_connections.ts";
+import { internals } from "./internals.ts";
+import type { OpenConnection } from "./open_connections.ts";
 import type { SessionDrain } from "./http2_session.ts";
 import { ServerHooks } from "./server_hooks.ts";
 import { TableDriver } from "../../server/table_driver.ts";
@@ -39,9 +40,9 @@ export interface NodeServerTraits {
 }
 
 /** The connections of a node server, and their end. */
-export class NodeDriver extends TableDriver<NodeConn> implements Driver {
+export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly engine: Engine = "node";
-  readonly secure: boolean;
+  readonly scheme: "http" | "https";
   /** What announces its connections, and to be used for what announces their requests. */
   readonly hooks: ServerHooks;
   readonly #listener: net.Server;
@@ -63,7 +64,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     super();
     this.#listener = listener;
     this.hooks = new ServerHooks(listener);
-    this.secure = traits.secure;
+    this.scheme = traits.secure ? "https" : "http";
     this.#onConnState = traits.onConnState;
     this.#addr = traits.addr;
     this.#backlog = traits.backlog;
@@ -116,7 +117,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   }
 
   #onConnection(socket: Tracked): NodeConn {
-    const conn = new NodeConn(socket, this.secure, this.#onConnState);
+    const conn = new NodeConn(socket, this.scheme === "https", this.#onConnState);
     socket[CONN] = conn;
     this.conns.add(conn);
     conn.announce("new");
@@ -131,13 +132,12 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   });
 
   /** With TLS the requests come over another socket than the one that was accepted. */
-  #onHandshake(socket: Tracked & { _parent?: Tracked }): NodeConn | undefined {
-    // Bun has one socket for both. `_parent` is not in the types, but it is what node calls it.
-    const conn = (socket._parent ?? socket)[CONN];
+  #onHandshake(socket: Tracked): NodeConn | undefined {
+    const accepted: Tracked = internals.acceptedSocketOf(socket) ?? socket;
+    const conn = accepted[CONN];
     if (conn === undefined) return undefined;
     socket[CONN] = conn;
-    conn.socket = socket;
-    conn.isHandshaken = true;
+    conn.handshaken(socket);
     return conn;
   }
 
@@ -174,7 +174,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
 
   /** One that was open before, on Bun, where they are not found. */
   #addSession(session: http2.ServerHttp2Session): NodeConn | undefined {
-    const socket = socketOf(session);
+    const socket = internals.socketOf(session);
     if (socket === undefined) return undefined;
     const conn = this.#onConnection(socket);
     conn.startSession(session, this.#drain);
@@ -256,31 +256,10 @@ function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
 function refuseUpgrade(socket: net.Socket): void {
   if (socket.writableEnded) return;
   socket.on("error", () => {});
-  socket.end(UPGRADE_REFUSED);
+  socket.write(UPGRADE_REFUSED);
   // Nobody else may read on to see its end.
   socket.resume();
-  const timer = setTimeout(() => socket.destroy(), LINGER);
-  socket.once("close", () => clearTimeout(timer));
-}
-
-/**
- * Deno ends a connection behind each response of a server that does not listen, although the
- * response did not say so, and a request may have crossed that.
- */
-function seemToListen(listener: net.Server): void {
-  Object.defineProperty(listener, "listening", { value: true, configurable: true });
-  listener.once("close", () => Reflect.deleteProperty(listener, "listening"));
-}
-
-/**
- * Has a server of `node:http` that has closed stop the timer that looks after its connections, which
- * only its `close` does. Its owner, who has heard "close", does not hear it again.
- */
-function closeWithoutEvent(listener: net.Server): void {
-  if (!("closeIdleConnections" in listener)) return;
-  // Its owner may have it listen by now.
-  const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
-  http.Server.prototype.close.call(Object.create(listener, hidden));
+  endAndLinger(socket);
 }
 
 /**
@@ -291,14 +270,14 @@ function closeListener(listener: net.Server, queue: ClosingQueue | undefined): P
   // Its owner would hear "close" once more.
   if (!listener.listening) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    listener.once("close", () => closeWithoutEvent(listener));
+    listener.once("close", () => internals.stopConnectionChecks(listener));
     // On Bun a server of node:http is none of node:net.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
     queue?.letIn?.();
     close.call(listener, (error) => {
       if (error !== undefined) reject(error);
     });
-    if ("deno" in process.versions) seemToListen(listener);
+    internals.seemToListen(listener);
     // Where closing fails it does in the turn after the call; the callback of one that does not
     // comes only with the end of the last connection.
     setImmediate(resolve);

@@ -94,7 +94,7 @@ export class BunNodeDriver extends NodeDriver {
 
   /** With TLS Bun shows a connection when its handshake is done. */
   #unseen(): KernelConn[] {
-    if (!this.secure || this.#sockets === undefined) return [];
+    if (this.scheme !== "https" || this.#sockets === undefined) return [];
     const seen = new Set([...this.conns].map(({ remoteAddr }) => keyOf(remoteAddr)));
     return this.#sockets.connections().filter(({ remoteAddr }) => !seen.has(keyOf(remoteAddr)));
   }

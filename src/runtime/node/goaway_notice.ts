@@ -8,18 +8,13 @@ import { writeSync } from "node:fs";
 import type http2 from "node:http2";
 import type net from "node:net";
 import process from "node:process";
+import { internals } from "./internals.ts";
 
 const LARGEST_STREAM = 2 ** 31 - 1;
 
 /** A whole frame: 8 bytes of payload, type GOAWAY, no flags, stream 0; then the stream id and NO_ERROR. */
 const NOTICE = Buffer.from("00000807000000000000000000000000".padEnd(34, "0"), "hex");
 NOTICE.writeUInt32BE(LARGEST_STREAM, 9);
-
-/** What node keeps behind a socket. */
-interface SocketHandle {
-  readonly fd?: number;
-  readonly writeQueueSize?: number;
-}
 
 /**
  * Tells the client to begin no more streams, and goes on to accept those that it has begun. Returns false
@@ -42,8 +37,7 @@ export function sendGoawayNotice(session: http2.ServerHttp2Session, socket: net.
  * write for itself.
  */
 function writeNotice(socket: net.Socket): boolean {
-  // The cast: the handle is not in the types.
-  const { _handle: handle } = socket as { _handle?: SocketHandle | null };
+  const handle = internals.handleOf(socket);
   const fd = handle?.fd ?? -1;
   if (fd < 0 || handle?.writeQueueSize !== 0) return false;
   try {

@@ -1,16 +1,11 @@
 import type http2 from "node:http2";
 import type net from "node:net";
 import type { ConnState } from "../../core/conn.ts";
+import { LINGER } from "../../server/last_response.ts";
 import { GOAWAY_TIMEOUT } from "../../server/conn_table.ts";
 import { sendGoawayNotice } from "./goaway_notice.ts";
-import { isTls } from "./open_connections.ts";
-
-/** A stream of HTTP/2: what was asked for, and when. */
-export interface Stream {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
-  readonly since: number;
-}
+import { isTls } from "./internals.ts";
+import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
 /** How long a client may take to answer a PING before the final GOAWAY goes out without it, in ms. */
 const ROUND_TRIP_TIMEOUT = 1_000;
@@ -29,12 +24,12 @@ export interface SessionDrain {
 }
 
 /** A session of HTTP/2 over one connection, its streams in flight, and its end in three steps. */
-export class NodeSession {
+export class Http2Session implements Protocol {
   readonly #native: http2.ServerHttp2Session;
   readonly #accepted: net.Socket;
   /** The socket that the session reads and writes: with TLS not the accepted one. */
   readonly #socket: net.Socket;
-  readonly #streams: Set<Stream> = new Set();
+  readonly #streams: Map<Stream, http2.ServerHttp2Stream> = new Map();
   /** When the newest stream began; 0 before the first. */
   #newest = 0;
   /** Its first stream is on the way, and GOAWAY would turn that away. */
@@ -70,28 +65,49 @@ export class NodeSession {
     return this.#accepted.writableLength + this.#socket.writableLength > 0 ? "active" : "idle";
   }
 
-  /** The oldest stream in flight. */
-  get oldest(): Stream | undefined {
-    const [oldest] = this.#streams;
+  oldest(): Stream | undefined {
+    const [oldest] = this.#streams.keys();
     return oldest;
   }
 
   begin(
+    { method, url }: Exchange["req"],
+    res: Exchange["res"],
+    _isLast: boolean,
+    onChange: (() => void) | undefined,
+  ): boolean {
+    const since = Math.trunc(performance.now());
+    // The cast: of both kinds of response, one with a session is of HTTP/2.
+    const { stream } = res as http2.Http2ServerResponse;
+    this.beginStream({ method, url, since }, stream, onChange);
+    return true;
+  }
+
+  beginStream(
     stream: Stream,
-    native: Pick<http2.ServerHttp2Stream, "once">,
+    native: http2.ServerHttp2Stream,
     onChange: (() => void) | undefined,
   ): void {
     this.#newest = stream.since;
     this.#awaitsStream = false;
     this.#idleSince = undefined;
-    this.#streams.add(stream);
+    this.#streams.set(stream, native);
     native.once("close", () => {
       this.#streams.delete(stream);
       onChange?.();
     });
+    native.once("finish", () => {
+      if (this.#isEnding) lingerOverStream(native);
+    });
     // Once the others are known that have come with it.
     if (this.#isEnding && !this.#isTold) setImmediate(() => this.#endBehindStream());
   }
+
+  /** Nothing: streams end each for itself. */
+  sending(): void {}
+
+  /** Nothing: clients are sent GOAWAY when the listener is closed. */
+  startLameDuck(): void {}
 
   /** To be called when the drain starts: one whose first stream may be on the way awaits it. */
   startDrain(): void {
@@ -104,6 +120,9 @@ export class NodeSession {
    */
   startEnding(): void {
     this.#isEnding = true;
+    for (const native of this.#streams.values()) {
+      if (native.writableFinished) lingerOverStream(native);
+    }
     if (this.state() === "new" || this.#tell()) return;
     // One that is idle is for the poll to close, which may have to leave it a while.
     if (this.#streams.size > 0) this.#closeIn(LULL);
@@ -151,6 +170,20 @@ export class NodeSession {
   destroy(): void {
     this.#native.destroy();
   }
+}
+
+/**
+ * Gives the client of an upload that is answered some time to end its side, and then tells it that the rest
+ * is not wanted (RFC 9113, section 8.1), as Go does at once.
+ */
+function lingerOverStream(stream: http2.ServerHttp2Stream): void {
+  if (stream.endAfterHeaders || stream.readableEnded) return;
+  const timer = setTimeout(() => {
+    stream.close();
+    // What has come of the upload and nobody reads would keep a stream of Node from closing.
+    stream.resume();
+  }, LINGER);
+  stream.once("close", () => clearTimeout(timer));
 }
 
 /** Whether nothing has been read from a socket without TLS. On Bun it is not told of HTTP/2. */

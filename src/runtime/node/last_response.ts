@@ -1,5 +1,6 @@
 /** The last HTTP/1 response of a connection, which says so whatever its handler wants it to say. */
 import type http from "node:http";
+import { internals } from "./internals.ts";
 
 type Headers = http.OutgoingHttpHeaders | http.OutgoingHttpHeader[] | Pair[];
 type Pair = [name: string, value: http.OutgoingHttpHeader];
@@ -24,15 +25,6 @@ export function sayCloseAtHead(res: http.ServerResponse): void {
   res.writeHead = sayingClose as typeof res.writeHead;
 }
 
-/** What Node and Deno keep of a response that waits for the one before it in a pipeline. */
-interface Held {
-  readonly socket: unknown;
-  outputData?: { data: unknown }[];
-  outputSize?: number;
-  shouldKeepAlive?: boolean;
-  _last?: boolean;
-}
-
 /** The head of a response, and not of one that comes before it. */
 const HEAD = /^HTTP\/1\.1 [2-9][^]*?\r\n\r\n/;
 const KEPT_ALIVE = /^(?:connection|keep-alive):.*\r\n/gim;
@@ -42,11 +34,10 @@ const KEPT_ALIVE = /^(?:connection|keep-alive):.*\r\n/gim;
  * is not over. False if it is on its way, or out of reach.
  */
 export function sayCloseInHeldHead(res: http.ServerResponse): boolean {
-  // The cast: none of it is in the types.
-  const held = res as unknown as Held;
-  const [first] = held.socket === null ? held.outputData ?? [] : [];
+  const held = internals.heldResponse(res);
+  const [first] = held?.outputData ?? [];
   const head = typeof first?.data === "string" ? HEAD.exec(first.data)?.[0] : undefined;
-  if (first === undefined || head === undefined || held.outputSize === undefined) return false;
+  if (held === undefined || first === undefined || head === undefined) return false;
   const last = head.replace(KEPT_ALIVE, "").replace("\r\n", "\r\nConnection: close\r\n");
   // The cast: it is a string, as was seen above.
   first.data = last + (first.data as string).slice(head.length);

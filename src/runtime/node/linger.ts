@@ -1,35 +1,48 @@
 import type net from "node:net";
 import { LINGER } from "../../server/last_response.ts";
+import { type DiscardableRequest, internals } from "./internals.ts";
 
-/** What is asked of a request whose body may be unread. */
-interface Upload {
-  readonly complete: boolean;
-  resume(): unknown;
+/** A request whose body may be unread. */
+interface Upload extends DiscardableRequest {
   once(event: "end", listener: () => void): unknown;
 }
 
 /**
- * Closing a socket on which bytes are yet to be read resets it, and the reset takes with it what
- * the client has not read of the answer. So an upload that was answered unread may go on for a
- * while: Go's `closeWriteAndWait`. `discardRest` reads on what came behind the request, and returns
- * whether something did.
+ * Ends the server's side of a connection, and destroys the socket when the client has had its time to end
+ * the other side.
+ *
+ * Closing a socket on which bytes are yet to be read resets the connection, and the reset takes with it
+ * what the client has not read of its answer.
+ */
+export function endAndLinger(socket: net.Socket): void {
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), LINGER);
+  socket.once("close", () => clearTimeout(timer));
+}
+
+/**
+ * Lets the client of an upload that was answered unread go on sending for a while behind the last response
+ * of its connection, as Go's `closeWriteAndWait` does. `discardRest` has what came behind the request be
+ * read and dropped, and returns whether something did.
  */
 export function lingerOver(
   socket: net.Socket,
-  req: Upload,
+  res: { readonly req: Upload; once(event: "close", listener: () => void): unknown },
   discardRest: () => boolean,
 ): void {
-  // On Deno the sockets of DENO_SERVE_ADDRESS have none: Deno closes them behind their response.
-  if (typeof socket.destroySoon !== "function") return;
-  const destroySoon = socket.destroySoon.bind(socket);
-  // What node calls when the last response of a connection has been written.
+  const { req } = res;
+  const destroySoon = internals.destroySoonOf(socket);
+  if (destroySoon === undefined) {
+    // Deno itself ends its side of the sockets of DENO_SERVE_ADDRESS, and waits for the client's.
+    res.once("close", () => endAndLinger(socket));
+    return;
+  }
+  // Node calls it when the last response of a connection has been written.
   socket.destroySoon = () => {
     const isFollowed = discardRest();
     if (req.complete && !isFollowed) return destroySoon();
-    socket.end();
-    req.resume();
-    const timer = setTimeout(() => socket.destroy(), LINGER);
-    socket.once("close", () => clearTimeout(timer));
+    endAndLinger(socket);
+    internals.discardBody(req, socket);
     if (isFollowed) socket.once("end", destroySoon);
     else req.once("end", destroySoon);
   };

@@ -11,13 +11,14 @@ import type { Addr } from "../../core/addr.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
-import type { Driver } from "../../server/driver.ts";
-import { type Exchange, type NodeConn, peerAddr } from "./conn.ts";
+import type { StartedDriver } from "../../server/driver.ts";
+import type { NodeConn } from "./conn.ts";
+import type { Exchange } from "./protocol.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
-import { listen } from "./listen.ts";
+import { listen, peerAddr } from "./listen.ts";
 
 /** Starts a server on `node:http`. */
-export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {
+export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
   const server = await createServer(settings.tls);
   const listener = settings.tls === undefined ? plainListener(server) : server;
   const driver = new NodeDriver(listener, {
@@ -83,11 +84,11 @@ function responder(
       response = handler(request, new NodeInfo(req, res, settings));
       if (!(response instanceof Promise)) refuseUnlessSendable(response);
     } catch (error) {
-      fail(res, error);
+      fail(conn, res, error);
       return;
     }
     if (response instanceof Promise) answerLater(conn, res, response);
-    else send(res, response);
+    else send(conn, res, response);
   }
 
   async function answerLater(
@@ -99,37 +100,35 @@ function responder(
     try {
       const response = await pending;
       refuseUnlessSendable(response);
-      send(res, response);
+      send(conn, res, response);
     } catch (error) {
-      fail(res, error);
+      fail(conn, res, error);
     } finally {
       driver.endHandler(conn);
     }
   }
 
   /** What could not be sent is an error of the handler, unless its beginning was. */
-  function failSending(res: Exchange["res"], error: unknown): void {
-    if (!res.headersSent) return void fail(res, error);
+  function failSending(conn: NodeConn, res: Exchange["res"], error: unknown): void {
+    if (!res.headersSent) return void fail(conn, res, error);
     void onError(error);
     res.destroy();
   }
 
   /** An error that is nothing but the end of the connection has nobody to be answered or told. */
-  async function fail(
-    res: Exchange["res"],
-    error: unknown,
-  ): Promise<void> {
-    if (res.req.socket.destroyed && isEndOfConnection(error)) return;
-    send(res, await onError(error));
+  async function fail(conn: NodeConn, res: Exchange["res"], error: unknown): Promise<void> {
+    if (conn.socket.destroyed && isEndOfConnection(error)) return;
+    send(conn, res, await onError(error));
   }
 
-  function send(res: Exchange["res"], response: Response): void {
+  function send(conn: NodeConn, res: Exchange["res"], response: Response): void {
+    conn.sending(res);
     // The cast: of both kinds of response srvx uses what they have in common.
     sendNodeResponse(res as http.ServerResponse, response).then(() => {
       // A body that failed has taken the socket with it; Deno tells it of that one alone.
-      const errored = res.errored ?? res.req.socket.errored;
+      const errored = res.errored ?? conn.socket.errored;
       if (errored && !isEndOfConnection(errored)) onError(errored);
-    }, (error) => failSending(res, error));
+    }, (error) => failSending(conn, res, error));
   }
 
   return onRequest;

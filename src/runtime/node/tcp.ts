@@ -10,17 +10,16 @@ import type { Addr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { Driver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
-import { LINGER } from "../../server/last_response.ts";
+import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
-import { peerAddr } from "./conn.ts";
-import { listen, listening, localAddr } from "./listen.ts";
+import { listen, listening, localAddr, peerAddr } from "./listen.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
 /** Starts a server on `node:net`. */
-export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<Driver> {
+export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<StartedDriver> {
   const listener = net.createServer({ allowHalfOpen: true, noDelay: true });
   const driver = new TcpDriver(listener, handler, settings);
   if (settings.socket === undefined) await listen(listener, settings);
@@ -29,10 +28,9 @@ export async function startTcp(handler: TcpHandler, settings: TcpSettings): Prom
   return driver;
 }
 
-class TcpDriver extends TableDriver<TcpConnection> implements Driver {
+class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   readonly engine: Engine = "node";
   readonly scheme = "tcp";
-  readonly secure = false;
   readonly #listener: net.Server;
   readonly #handler: TcpHandler;
   readonly #settings: TcpSettings;
@@ -201,18 +199,13 @@ class TcpConnection implements Conn {
     else this.#announceChange();
   }
 
-  /**
-   * Closes it behind what was written. Closing a socket on which bytes are yet to be read resets
-   * it, and the reset takes with it what the client has not read: so its end is waited for a while.
-   */
+  /** Closes the connection behind what was written. */
   #end(): void {
     if (this.#isEnding || this.#socket.destroyed) return;
     this.#isEnding = true;
     this.#incoming.end();
     this.#outgoing.end(this.#reason);
-    this.#socket.end();
-    const timer = setTimeout(() => this.#socket.destroy(), LINGER);
-    this.#socket.once("close", () => clearTimeout(timer));
+    endAndLinger(this.#socket);
   }
 
   #announceChange(): void {

@@ -1,17 +1,17 @@
-/** Every snippet of the README and every example of a docstring runs as printed. */
+/** Every snippet of the Markdown pages and every example of a docstring runs as printed. */
 import { test } from "node:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { runtime } from "./support/fixture.ts";
-import { run } from "./support/process.ts";
+import { runtime } from "../support/fixture.ts";
+import { run } from "../support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 20_000;
 
-const root = new URL("../", import.meta.url);
+const root = new URL("../../", import.meta.url);
 
 /** The TypeScript of a Markdown text, or of the examples in a source file. */
 function snippetsOf(file: string): string[] {
@@ -28,12 +28,27 @@ function sources(folder: string): string[] {
     .filter((name) => name.endsWith(".ts")).map((name) => `${folder}${name}`);
 }
 
-/** Inside the package, so that its own name resolves. */
-const folder = new URL(`./programs/snippets-${runtime}-${process.pid}/`, import.meta.url);
+/** The pages at the root and in docs/. */
+function pages(): string[] {
+  return ["", "docs/"].flatMap((folder) =>
+    readdirSync(new URL(`./${folder}`, root)).filter((name) => name.endsWith(".md"))
+      .map((name) => `${folder}${name}`)
+  );
+}
 
-for (const file of ["README.md", "mod.ts", ...sources("src/")]) {
+/** Whether this runtime can run the snippet: the globals `Deno` and `Bun` belong to one runtime each. */
+function isForThisRuntime(code: string): boolean {
+  const [, owner] = /\b(Deno|Bun)\./.exec(code) ?? [];
+  return owner === undefined || owner.toLowerCase() === runtime;
+}
+
+/** Inside the package, so that its own name resolves. */
+const folder = new URL(`../programs/snippets-${runtime}-${process.pid}/`, import.meta.url);
+
+for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
   for (const [index, code] of snippetsOf(file).entries()) {
-    test(`${runtime}: snippet ${index + 1} of ${file}`, async () => {
+    if (!isForThisRuntime(code)) continue;
+    test(`[${runtime}] snippet ${index + 1} of ${file}`, async () => {
       assert(code.includes('from "@x/graceful'), "a reader can paste it");
       mkdirSync(folder, { recursive: true });
       try {
@@ -48,7 +63,7 @@ for (const file of ["README.md", "mod.ts", ...sources("src/")]) {
 
 /** One that waits for a signal is asked something, and then gets one. */
 async function runSnippet(code: string): Promise<void> {
-  const importMap = fileURLToPath(new URL("std/import_map.json", import.meta.url));
+  const importMap = fileURLToPath(new URL("../std/import_map.json", import.meta.url));
   const program = run(`${folder.pathname.split("/").at(-2)}/snippet.ts`, [], [
     "--allow-all",
     `--import-map=${importMap}`,

@@ -1,0 +1,266 @@
+/**
+ * What this package uses of the runtimes beyond their public API: which of it is there on this version, and
+ * that a server serves and shuts down without each of it.
+ */
+import { once } from "node:events";
+import http from "node:http";
+import type net from "node:net";
+import { test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { deadline } from "@std/async";
+import { type Addr, adopt, listen, serve, type Server } from "../../mod.ts";
+import { internals as deno } from "../../src/runtime/deno/internals.ts";
+import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
+import type { DenoInfo } from "../../src/runtime/api/deno.ts";
+import { connect, request } from "../support/client.ts";
+import { engines, runtime, start } from "../support/fixture.ts";
+
+/** In ms. */
+const SOON = 10_000;
+
+/** What each member of the Node internals returns where the runtime does not have it. */
+const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInternals[Name]> } = {
+  handleOf: () => undefined,
+  boundKeyOf: () => undefined,
+  createServerHandle: () => {
+    throw new Error("no net._createServerHandle");
+  },
+  listenOnHandle: () => false,
+  newestRequest: () => undefined,
+  discardBody: () => {},
+  hasParser: () => false,
+  responseOf: () => undefined,
+  acceptedBy: () => [],
+  openTlsSockets: () => [],
+  acceptedSocketOf: () => undefined,
+  httpConnectionsOf: () => undefined,
+  sessionsOf: () => [],
+  streamsOf: () => [],
+  requestOf: () => undefined,
+  socketOf: () => undefined,
+  heldResponse: () => undefined,
+  destroySoonOf: () => undefined,
+  seemToListen: () => {},
+  stopConnectionChecks: () => {},
+  closeIfIdleOnBun: () => false,
+};
+
+/** The same for Deno's, but for what has tests of its own below. */
+const DENO_ABSENT = {
+  servingResource: (_core: unknown, serve: () => void) => {
+    serve();
+    return -1;
+  },
+  webSocketOf: () => undefined,
+  resourceOf: () => -1,
+  headerOf: (request: Request, name: string) => request.headers.get(name),
+  uploadOf: () => undefined,
+  readInPieces: () => {},
+  bodyAtHand: () => undefined,
+};
+
+/** Calls the function while a member of an object is replaced. */
+async function without<T extends object, K extends keyof T>(
+  object: T,
+  name: K,
+  replacement: T[K],
+  fn: () => Promise<void>,
+): Promise<void> {
+  const original = object[name];
+  object[name] = replacement;
+  try {
+    await fn();
+  } finally {
+    object[name] = original;
+  }
+}
+
+/** A server answers what is in flight, and closes what is idle, within a second or so. */
+async function drains(server: Server, begin: () => Promise<unknown>, open: () => void) {
+  const idle = await connect(server.addr);
+  idle.write(request("/hello"));
+  assertEquals((await deadline(idle.response(), SOON)).body, "hello");
+  const active = await connect(server.addr);
+  active.write(request("/wait"));
+  await deadline(begin(), SOON);
+  const done = server.shutdown({ timeout: SOON });
+  await deadline(idle.closed, SOON);
+  open();
+  assertEquals((await deadline(active.response(), SOON)).body, "waited");
+  assertEquals((await deadline(done, SOON)).reason, "drained");
+}
+
+for (const engine of engines.filter((engine) => engine !== "bun")) {
+  const [members, absent] = engine === "node" ? [node, NODE_ABSENT] : [deno, DENO_ABSENT];
+  for (const [name, replacement] of Object.entries(absent)) {
+    test(`[${runtime}, ${engine}] shutdown() drains without the internal ${name}`, async () => {
+      // The cast: each replacement is of the type of what it replaces.
+      await without(members as never, name as never, replacement as never, async () => {
+        const fixture = await start(engine);
+        await drains(fixture.server, () => fixture.arrived("/wait"), () => fixture.open());
+      });
+    });
+  }
+}
+
+for (const [name, replacement] of Object.entries(NODE_ABSENT)) {
+  test(`[${runtime}] adopt() drains a server of node:http without the internal ${name}`, async () => {
+    const gate = Promise.withResolvers<void>();
+    const arrived = Promise.withResolvers<void>();
+    const native = http.createServer(async (req, res) => {
+      if (req.url !== "/wait") return void res.end("hello");
+      arrived.resolve();
+      await gate.promise;
+      res.end("waited");
+    });
+    native.listen(0, "127.0.0.1");
+    await once(native, "listening");
+    // The cast: each replacement is of the type of what it replaces.
+    await without(node, name as never, replacement as never, async () => {
+      await drains(adopt(native), () => arrived.promise, gate.resolve);
+    });
+  });
+}
+
+if (runtime === "node") {
+  test("[node] listen() fails with the reason without the internal createServerHandle", async () => {
+    await without(node, "createServerHandle", NODE_ABSENT.createServerHandle, async () => {
+      const where = { port: 0, hostname: "127.0.0.1" };
+      await assertRejects(() => listen(where), Error, "_createServerHandle");
+    });
+  });
+}
+
+if (runtime === "deno") {
+  test("[deno] serve() takes the engine Deno.serve without the internal connectionServing", async () => {
+    await without(deno, "connectionServing", () => undefined, async () => {
+      for (const engine of ["auto", "deno"]) {
+        // The cast: the types of the fixture know no "auto".
+        const { server } = await start(engine as "deno");
+        assertEquals(server.engine, "deno-serve");
+        await server.shutdown();
+      }
+    });
+    const { server } = await start("auto" as "deno");
+    assertEquals(server.engine, "deno");
+    await server.shutdown();
+  });
+
+  test("[deno] shutdown() drains where the text of Deno's error has changed", async () => {
+    await without(deno, "isDelivered", () => false, async () => {
+      await without(deno, "deliveryIsTold", undefined, async () => {
+        for (let i = 0; i < 2; i++) {
+          const fixture = await start("deno");
+          await drains(fixture.server, () => fixture.arrived("/wait"), () => fixture.open());
+        }
+        assertEquals(deno.deliveryIsTold, false);
+      });
+    });
+  });
+
+  test("[deno] internals.ts finds each internal in this version", async () => {
+    assert(deno.connectionServing() !== undefined);
+    assertEquals(deno.bodyAtHand(new Response("probe")), "probe");
+    const infos: DenoInfo[] = [];
+    const seen: unknown[] = [];
+    const probed = await serve((request, { native }) => {
+      // The cast: the engine "deno" gives its handlers this info.
+      infos.push(native as DenoInfo);
+      // Asked for after the delivery it would never settle.
+      void (native as DenoInfo).completed;
+      seen.push(deno.headerOf(request, "host"), deno.uploadOf(request));
+      seen.push(deno.isDelivered(native as DenoInfo));
+      return new Response("probed");
+    }, { port: 0, hostname: "127.0.0.1", engine: "deno" });
+    const client = await connect(probed.addr);
+    client.write(request("/"));
+    await deadline(client.response(), SOON);
+    await deadline(infos[0]!.completed, SOON);
+    assertEquals(deno.isDelivered(infos[0]!), true);
+    assertEquals(deno.deliveryIsTold, true);
+    client.write(request("/", "Content-Length: 100000").replace("GET", "POST"));
+    await deadline(client.response(), SOON);
+    const upload = { isReadable: true, hasResource: true, isComplete: false };
+    assertEquals(seen, ["test", undefined, false, "test", upload, false]);
+    await probed.close(); // Without the number of its resource the connection would have stayed open.
+    await deadline(client.closed, SOON);
+  });
+}
+
+/** The internals that each runtime has, as {@linkcode seenOn} finds them. */
+const PRESENT: Record<typeof runtime, readonly string[]> = {
+  node: [
+    "acceptedBy",
+    "boundKeyOf",
+    "destroySoonOf",
+    "handleOf",
+    "hasParser",
+    "heldResponse",
+    "httpConnectionsOf",
+    "newestRequest",
+    "responseOf",
+  ],
+  deno: [
+    "acceptedBy",
+    "boundKeyOf",
+    "destroySoonOf",
+    "handleOf",
+    "hasParser",
+    "heldResponse",
+    "newestRequest",
+    "responseOf",
+  ],
+  bun: [
+    "closeIfIdleOnBun",
+    "destroySoonOf",
+    "hasParser",
+    "heldResponse",
+    "newestRequest",
+    "responseOf",
+  ],
+};
+
+test(`[${runtime}] internals.ts finds each internal of node:http in this version`, async () => {
+  assertEquals(await seenOn(), PRESENT[runtime]);
+});
+
+/** Names the internals that are there on a connection with two pipelined requests. */
+async function seenOn(): Promise<string[]> {
+  const seen = new Set<string>();
+  const see = (name: string, is: unknown) => void (is && seen.add(name));
+  const gate = Promise.withResolvers<void>();
+  const both = Promise.withResolvers<void>();
+  let count = 0;
+  const native = http.createServer(async (req, res) => {
+    if (++count === 2) {
+      res.writeHead(200);
+      res.write("second");
+      see("heldResponse", node.heldResponse(res));
+      both.resolve();
+    }
+    see("newestRequest", node.newestRequest(req.socket));
+    see("hasParser", node.hasParser(req.socket));
+    see("responseOf", node.responseOf(req.socket));
+    see("destroySoonOf", node.destroySoonOf(req.socket));
+    see("acceptedBy", node.acceptedBy(native).length === 1);
+    see("httpConnectionsOf", node.httpConnectionsOf(native)?.all.length === 1);
+    see("closeIfIdleOnBun", node.closeIfIdleOnBun(req.socket));
+    await gate.promise;
+    res.end();
+  });
+  native.listen(0, "127.0.0.1");
+  await once(native, "listening");
+  see("handleOf", node.handleOf(native));
+  see("boundKeyOf", node.boundKeyOf(native));
+  // The cast: it listens on TCP.
+  const { port } = native.address() as net.AddressInfo;
+  const addr: Addr = { transport: "tcp", hostname: "127.0.0.1", port };
+  const client = await connect(addr);
+  client.write(request("/") + request("/"));
+  await deadline(both.promise, SOON);
+  gate.resolve();
+  await client.response();
+  client.socket.destroy();
+  native.close();
+  return [...seen].sort();
+}
