@@ -8,14 +8,14 @@ import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Engine } from "../../mod.ts";
-import { type Runtime, RUNTIMES } from "../runtimes.ts";
+import { type Runtime, RUNTIMES } from "../../support/runtimes.ts";
 import { median } from "../stats.ts";
 import { Load } from "./load.ts";
 import { type Restart, RestartableService } from "./restartable.ts";
 import { asCount, asRuntime } from "./runtimes.ts";
 import { printReport } from "./soak_report.ts";
 import { BIN, type FailureKind, type Tally } from "./tally.ts";
-import { until } from "./until.ts";
+import { until } from "../../support/until.ts";
 import { type Handoff, handOff } from "./ways.ts";
 
 /** Options of {@linkcode soak}. */

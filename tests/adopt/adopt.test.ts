@@ -10,7 +10,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { adopt, type AdoptOptions, graceful, type NativeServer, type Server } from "../../mod.ts";
 import { Gate, listening } from "../support/adopted.ts";
-import { connect, type ConnectOptions, RawClient, request } from "../support/client.ts";
+import { connect, type ConnectOptions, RawClient, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

@@ -6,7 +6,7 @@ import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt } from "../../mod.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms. */

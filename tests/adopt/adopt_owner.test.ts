@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Server, ServerClosedError } from "../../mod.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

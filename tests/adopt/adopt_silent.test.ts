@@ -9,7 +9,7 @@ import { deadline } from "@std/async";
 import { NEW_CONN_LIFETIME } from "../../src/server/conn_table.ts";
 import { driverOf, type NativeServer } from "../../src/runtime/native_servers.ts";
 import { bun } from "../../src/runtime/api/bun.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { pem, runtime, temporaryFolder } from "../support/fixture.ts";
 
 /** In ms. */

@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type NativeServer } from "../../mod.ts";
 import { bun } from "../../src/runtime/api/bun.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { Gate } from "../support/adopted.ts";
 import { runtime } from "../support/fixture.ts";
 

@@ -7,7 +7,7 @@ import { deadline } from "@std/async";
 import { adopt, type Engine, serve, type Server } from "../../mod.ts";
 import { DrivenServer } from "../../src/server/server.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { BIG, engines, runtime } from "../support/fixture.ts";
 
 /** In ms. */

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawResponse, request } from "../support/client.ts";
+import { connect, type RawResponse, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { type Program, run } from "../support/process.ts";
 

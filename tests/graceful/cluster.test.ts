@@ -3,7 +3,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 

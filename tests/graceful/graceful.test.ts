@@ -13,7 +13,7 @@ import {
   type Server,
 } from "../../mod.ts";
 import { endOfProcess, GracefulCall } from "../../src/graceful/end_of_process.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { Ending, SOON } from "../support/ending.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 

@@ -4,7 +4,7 @@ import process from "node:process";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { graceful, type GracefulEvent, type GracefulOptions } from "../../mod.ts";
-import { request } from "../support/client.ts";
+import { request } from "../../support/client.ts";
 import { Ending, SOON } from "../support/ending.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 

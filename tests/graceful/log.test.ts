@@ -10,7 +10,7 @@ import { lineOf } from "../../src/graceful/log_lines.ts";
 import type { Plan } from "../programs/ending.ts";
 import { Ending } from "../support/ending.ts";
 import { runtime } from "../support/fixture.ts";
-import { installed } from "../support/installed.ts";
+import { installed } from "../../support/installed.ts";
 import { commandOf, Program } from "../support/process.ts";
 
 const connection: ConnInfo = {

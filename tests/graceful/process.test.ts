@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, isOlderDeno, runtime } from "../support/fixture.ts";
 import { type Program, run } from "../support/process.ts";
 

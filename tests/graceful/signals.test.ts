@@ -9,7 +9,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { graceful } from "../../mod.ts";
 import type { Plan } from "../programs/ending.ts";
-import { request } from "../support/client.ts";
+import { request } from "../../support/client.ts";
 import { Ending, SOON } from "../support/ending.ts";
 import { runtime } from "../support/fixture.ts";
 import { commandOf, Program } from "../support/process.ts";

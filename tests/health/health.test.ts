@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { deadline, delay } from "@std/async";
 import { type Engine, type Handler, serve, type ServeInfo, type Server } from "../../mod.ts";
 import { health, type HealthHandler, type HealthOptions } from "../../src/health/mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 

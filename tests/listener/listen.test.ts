@@ -15,7 +15,7 @@ import {
   UpgradeError,
 } from "../../mod.ts";
 import { openListeners } from "../../src/listener/shared_listener.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, temporaryFolder } from "../support/fixture.ts";
 import { SOON } from "../support/generations.ts";
 

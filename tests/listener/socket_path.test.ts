@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Engine, listen, type Listener, type ServeOptions, serveTcp } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start, temporaryFolder } from "../support/fixture.ts";
 
 /** In bytes: the longest path that every runtime can listen at. */

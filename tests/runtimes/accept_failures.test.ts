@@ -10,7 +10,7 @@ import { deadline, delay } from "@std/async";
 import type { Addr } from "../../mod.ts";
 import { Acceptor } from "../../src/runtime/deno/acceptor.ts";
 import type { DenoConn } from "../../src/runtime/api/deno.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { commandOf, Program, run } from "../support/process.ts";
 

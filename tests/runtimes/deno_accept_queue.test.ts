@@ -4,7 +4,7 @@ import net from "node:net";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { request } from "../support/client.ts";
+import { request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 

@@ -1,30 +1,17 @@
 /** The address that a platform gives the first server of a process of Deno. */
-import { once } from "node:events";
 import { existsSync } from "node:fs";
-import net from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
+import { freePorts } from "../../support/ports.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
 /** In ms. */
 const SOON = 10_000;
-
-/** Ports that nobody listens on. */
-async function freePorts(count: number): Promise<number[]> {
-  const listeners = Array.from({ length: count }, () => net.createServer().listen(0, "127.0.0.1"));
-  const ports = await Promise.all(listeners.map(async (listener) => {
-    await once(listener, "listening");
-    // The cast: it listens on TCP.
-    return (listener.address() as net.AddressInfo).port;
-  }));
-  for (const listener of listeners) listener.close();
-  return ports;
-}
 
 const at = (port: number): Addr => ({ transport: "tcp", hostname: "127.0.0.1", port });
 

@@ -4,7 +4,7 @@ import net from "node:net";
 import { once } from "node:events";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, RawClient, request } from "../support/client.ts";
+import { connect, RawClient, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 

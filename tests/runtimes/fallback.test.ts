@@ -3,7 +3,7 @@ import { test } from "node:test";
 import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { UpgradeError } from "../../mod.ts";
 import { libraries } from "../../src/runtime/linux/libc.ts";
 import { KernelSockets } from "../../src/runtime/linux/kernel_sockets.ts";

@@ -12,7 +12,7 @@ import { type Addr, adopt, listen, serve, type Server } from "../../mod.ts";
 import { internals as deno } from "../../src/runtime/deno/internals.ts";
 import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
 import type { DenoInfo } from "../../src/runtime/api/deno.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */

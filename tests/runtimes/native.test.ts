@@ -10,7 +10,7 @@ import process from "node:process";
 import { assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 
 /** How long a connection may take to close, in ms, before it counts as left open. */

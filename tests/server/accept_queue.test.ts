@@ -10,7 +10,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, serve, type ServeOptions, type Server, serveTcp } from "../../mod.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../../src/runtime/host/accept_queue.ts";
-import { connect } from "../support/client.ts";
+import { connect } from "../../support/client.ts";
 import { engines, pem, runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 

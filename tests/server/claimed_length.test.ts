@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Engine, serve } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, pem, runtime } from "../support/fixture.ts";
 
 /** In ms. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { ServerClosedError, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, isOlderDeno, runtime, start } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type ConnState, serve } from "../../mod.ts";
-import { connect, request, webSocketUpgrade } from "../support/client.ts";
+import { connect, request, webSocketUpgrade } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** Records the states of each connection, by the client's port. */

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { type Addr, type Engine, serve, type Server, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, and below 5 s, when keep-alive ends by itself. */

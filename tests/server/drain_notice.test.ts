@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { createServer } from "node:http";
 import { adopt, serve, type Server, serveTcp, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Engine, serve, type ServeInfo, type Server } from "../../mod.ts";
-import { connect, webSocketUpgrade } from "../support/client.ts";
+import { connect, webSocketUpgrade } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

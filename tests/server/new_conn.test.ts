@@ -6,7 +6,7 @@ import { DrainNotice } from "../../src/core/drain_notice.ts";
 import { checkServe, serveSettings } from "../../src/options/serve.ts";
 import { PendingWork } from "../../src/core/pending_work.ts";
 import { startDriver } from "../../src/runtime/engines.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 const policy = { spareIdle: false, ignoreHijacked: false };

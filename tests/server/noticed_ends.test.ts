@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { assert, assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { type ServeOptions, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start, temporaryFolder } from "../support/fixture.ts";
 
 /** In ms. */

@@ -13,7 +13,7 @@ import {
   type ServeOptions,
   ShutdownIncompleteError,
 } from "../../mod.ts";
-import { connect, request, webSocketUpgrade } from "../support/client.ts";
+import { connect, request, webSocketUpgrade } from "../../support/client.ts";
 import { engines, pem, runtime, start } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

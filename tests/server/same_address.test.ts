@@ -7,7 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Addr, adopt, type Engine, type NativeServer, type Server } from "../../mod.ts";
 import { bun } from "../../src/runtime/api/bun.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */

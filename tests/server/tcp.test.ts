@@ -18,7 +18,7 @@ import { NEW_CONN_LIFETIME } from "../../src/server/conn_table.ts";
 import { startTcp } from "../../src/runtime/node/tcp.ts";
 import { DrainNotice } from "../../src/core/drain_notice.ts";
 import { tcpSettings } from "../../src/options/tcp.ts";
-import { connect, type RawClient } from "../support/client.ts";
+import { connect, type RawClient } from "../../support/client.ts";
 import { BIG, pem, runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 

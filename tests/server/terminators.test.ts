@@ -10,7 +10,7 @@ import type net from "node:net";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Server, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, type ConnectOptions, type RawClient, request } from "../support/client.ts";
+import { connect, type ConnectOptions, type RawClient, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Server } from "../../mod.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */

@@ -1,5 +1,5 @@
-import { type RawClient, request as requestText } from "./client.ts";
-import { connect } from "./client.ts";
+import { type RawClient, request as requestText } from "../../support/client.ts";
+import { connect } from "../../support/client.ts";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";

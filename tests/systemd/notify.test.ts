@@ -14,7 +14,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { deadline } from "@std/async";
 import { notify } from "../../src/systemd/mod.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
-import { installed } from "../support/installed.ts";
+import { installed } from "../../support/installed.ts";
 import { withReceiver } from "../support/notify_receiver.ts";
 import { Program } from "../support/process.ts";
 

@@ -8,23 +8,14 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Addr, listen } from "../../mod.ts";
 import type { Plan } from "../programs/upgradable.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 import { SOON } from "../support/generations.ts";
-import { installed } from "../support/installed.ts";
+import { freePort } from "../../support/ports.ts";
+import { installed } from "../../support/installed.ts";
 import { commandOf, Program } from "../support/process.ts";
 
 const ACTIVATE = "systemd-socket-activate";
-
-/** A port that was free a moment ago: the program takes no 0. */
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  // The cast: one that listens on TCP has an AddressInfo.
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Has systemd listen; the service starts with the first connection. */
 async function activated(

@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 import { Service, SOON } from "../support/generations.ts";
 import { commandOf, Program } from "../support/process.ts";
