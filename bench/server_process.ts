@@ -1,9 +1,29 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import type { Engine } from "../mod.ts";
 import type { HandlerName } from "./handlers.ts";
-import { commandOf, type Runtime } from "./runtimes.ts";
+import { programOf, type Runtime } from "../support/runtimes.ts";
 import type { Kind, Usage } from "./server.ts";
+
+/** The options that run a file, with a garbage collector that can be called. */
+const RUN: Readonly<Record<Runtime, readonly string[]>> = {
+  node: ["--expose-gc"],
+  deno: [
+    "run",
+    "--allow-net",
+    "--allow-ffi",
+    "--allow-read",
+    "--allow-env",
+    "--v8-flags=--expose-gc",
+  ],
+  bun: ["run"],
+};
+
+/** The command that runs a file of this folder, as a program and its arguments. */
+function commandOf(runtime: Runtime, file: string): [string, ...string[]] {
+  return [programOf(runtime), ...RUN[runtime], fileURLToPath(new URL(file, import.meta.url))];
+}
 
 /** What is to be run. */
 export interface ServerSpec {

@@ -10,7 +10,7 @@ import { compare } from "./compare.ts";
 import type { HandlerName } from "./handlers.ts";
 import type { LoadName } from "./load.ts";
 import { memoryOf } from "./memory.ts";
-import { type Runtime, RUNTIMES, versionOf } from "./runtimes.ts";
+import { type Runtime, RUNTIMES, versionOf } from "../support/runtimes.ts";
 import type { Kind } from "./server.ts";
 import { table } from "./table.ts";
 

@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -40,8 +41,17 @@ const checks: Record<string, string[]> = {
   ],
   "deno publish": [bin("deno"), "publish", "--dry-run", "--allow-dirty"],
 };
+/** Node runs each file in a process of its own: two at least, for they wait more than they work. */
+const concurrency = Math.max(2, availableParallelism() - 1);
 const runtimes: Record<string, string[]> = {
-  node: [bin("node"), "--test", "--test-reporter=dot", "--test-timeout=60000", ...files],
+  node: [
+    bin("node"),
+    "--test",
+    "--test-reporter=dot",
+    "--test-timeout=60000",
+    `--test-concurrency=${concurrency}`,
+    ...files,
+  ],
   deno: [bin("deno"), "test", "--allow-all", "--no-check", importMap, "--reporter=dot", ...files],
   bun: [bin("bun"), "test", "--timeout=60000", "--dots", ...files],
 };

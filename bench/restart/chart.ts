@@ -9,7 +9,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Engine } from "../../mod.ts";
-import { type Runtime, versionOf } from "../runtimes.ts";
+import { type Runtime, versionOf } from "../../support/runtimes.ts";
 import { record, type RecordOptions } from "./record.ts";
 import { asCount, asRuntime } from "./runtimes.ts";
 import { draw, type Panel } from "./svg.ts";

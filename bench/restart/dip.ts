@@ -10,15 +10,16 @@ import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type Runtime, RUNTIMES } from "../runtimes.ts";
+import { type Runtime, RUNTIMES } from "../../support/runtimes.ts";
 import { median } from "../stats.ts";
 import { Connection } from "./connection.ts";
 import { printReport } from "./dip_report.ts";
 import { Load, type LoadOptions } from "./load.ts";
 import { RestartableService } from "./restartable.ts";
-import { asCount, asRuntime, freePort } from "./runtimes.ts";
+import { freePort } from "../../support/ports.ts";
+import { asCount, asRuntime } from "./runtimes.ts";
 import type { Tally } from "./tally.ts";
-import { until } from "./until.ts";
+import { until } from "../../support/until.ts";
 import { type Handoff, handOff, type Way } from "./ways.ts";
 
 /**

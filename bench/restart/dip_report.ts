@@ -1,5 +1,5 @@
 import { loadavg } from "node:os";
-import { versionOf } from "../runtimes.ts";
+import { versionOf } from "../../support/runtimes.ts";
 import { median } from "../stats.ts";
 import { table } from "../table.ts";
 import { BIN, type DipResult, type EventBody, type Kind, KINDS, WINDOW } from "./dip.ts";

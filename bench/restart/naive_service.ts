@@ -4,7 +4,7 @@
  * stop alone would let clients that keep their connections alive go on for ever.
  */
 import process from "node:process";
-import { announce, answer } from "./announce.ts";
+import { announce, answer } from "../../support/announce.ts";
 
 const DEADLINE = 3_000;
 

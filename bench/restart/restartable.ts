@@ -1,6 +1,6 @@
-import { freePort, isFree } from "./runtimes.ts";
-import { Processes } from "./processes.ts";
-import { until } from "./until.ts";
+import { freePort, isFree } from "../../support/ports.ts";
+import { Processes } from "../../support/processes.ts";
+import { until } from "../../support/until.ts";
 import type { Way } from "./ways.ts";
 
 /** One restart. Its times are on the clock of `performance.now()`. */

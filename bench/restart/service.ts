@@ -1,7 +1,7 @@
 /** A service that can be restarted by SIGHUP: `service.ts <port> <handoff> <engine>`. */
 import process from "node:process";
 import { type Engine, graceful, serve } from "../../mod.ts";
-import { announce, answer } from "./announce.ts";
+import { announce, answer } from "../../support/announce.ts";
 import type { Handoff } from "./ways.ts";
 
 // The casts: ways.ts is the one that calls.

@@ -8,14 +8,14 @@ import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Engine } from "../../mod.ts";
-import { type Runtime, RUNTIMES } from "../runtimes.ts";
+import { type Runtime, RUNTIMES } from "../../support/runtimes.ts";
 import { median } from "../stats.ts";
 import { Load } from "./load.ts";
 import { type Restart, RestartableService } from "./restartable.ts";
 import { asCount, asRuntime } from "./runtimes.ts";
 import { printReport } from "./soak_report.ts";
 import { BIN, type FailureKind, type Tally } from "./tally.ts";
-import { until } from "./until.ts";
+import { until } from "../../support/until.ts";
 import { type Handoff, handOff } from "./ways.ts";
 
 /** Options of {@linkcode soak}. */
@@ -39,6 +39,18 @@ export interface SoakOptions {
    * @default {16}
    */
   readonly kept?: number;
+  /**
+   * How long it goes on before it is measured, in ms.
+   *
+   * @default {1000}
+   */
+  readonly warmUp?: number;
+  /**
+   * How long it is then measured without a restart, in ms.
+   *
+   * @default {3000}
+   */
+  readonly steady?: number;
 }
 
 /** What became of the requests during the restarts, and how long the restarts took. */
@@ -73,11 +85,15 @@ export interface Times {
   readonly max: number;
 }
 
-const DEFAULTS = { handoff: "auto", engine: "auto", restarts: 100, fresh: 32, kept: 16 } as const;
-
-/** How long it goes on before it is measured, and then without a restart, in ms. */
-const WARM_UP = 1_000;
-const STEADY = 3_000;
+const DEFAULTS = {
+  handoff: "auto",
+  engine: "auto",
+  restarts: 100,
+  fresh: 32,
+  kept: 16,
+  warmUp: 1_000,
+  steady: 3_000,
+} as const;
 
 /** How long it goes on after the last restart, in ms. */
 const SETTLE = 500;
@@ -88,8 +104,8 @@ const LONGEST = 30_000;
 /** Restarts a service under load. Rejects if a restart fails, or if something is left behind. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const settings = { ...DEFAULTS, ...options };
-  const { runtime, handoff, engine, restarts } = settings;
-  const maxTime = WARM_UP + STEADY + (restarts + 2) * LONGEST;
+  const { runtime, handoff, engine, restarts, warmUp, steady } = settings;
+  const maxTime = warmUp + steady + (restarts + 2) * LONGEST;
   const service = await RestartableService.start(handOff(runtime, handoff, engine), maxTime);
   // Not `await using`, which Node 22 does not know.
   try {
@@ -101,13 +117,13 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 
 async function soakService(
   service: RestartableService,
-  { runtime, handoff, engine, restarts, fresh, kept }: Required<SoakOptions>,
+  { runtime, handoff, engine, restarts, fresh, kept, warmUp, steady }: Required<SoakOptions>,
   maxTime: number,
 ): Promise<SoakResult> {
   const load = new Load({ port: service.port, fresh, kept, maxTime });
   const done: Restart[] = [];
   try {
-    await wait(WARM_UP + STEADY);
+    await wait(warmUp + steady);
     while (done.length < restarts) done.push(await restartOnce(service, load.tally));
     await wait(SETTLE);
   } finally {
@@ -121,7 +137,7 @@ async function soakService(
     restarts: done.length,
     unclean: uncleanOf(service, done),
     ...countsOf(load.tally),
-    ...ratesOf(load.tally, done[0]!.start),
+    ...ratesOf(load.tally, warmUp, done[0]!.start),
     ...timesOf(load.tally, done),
   };
 }
@@ -145,8 +161,8 @@ function countsOf({ requests, failed, failures, messages, slowest }: Tally) {
   return { requests, failed, failures: Object.fromEntries(failures), messages, slowest };
 }
 
-function ratesOf(tally: Tally, firstRestart: number) {
-  const steady = tally.answeredBetween(tally.start + WARM_UP, firstRestart);
+function ratesOf(tally: Tally, warmUp: number, firstRestart: number) {
+  const steady = tally.answeredBetween(tally.start + warmUp, firstRestart);
   const restarting = tally.answeredBetween(firstRestart, tally.end);
   return {
     steadyRate: median(steady) * 1_000 / BIN,

@@ -1,4 +1,4 @@
-import { versionOf } from "../runtimes.ts";
+import { versionOf } from "../../support/runtimes.ts";
 import { table } from "../table.ts";
 import type { SoakResult, Times } from "./soak.ts";
 

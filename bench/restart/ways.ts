@@ -1,8 +1,7 @@
 /** The ways to restart a service that are compared. */
 import type { Engine } from "../../mod.ts";
-import type { Runtime } from "../runtimes.ts";
-import type { Command, Processes } from "./processes.ts";
-import { commandOf } from "./runtimes.ts";
+import { commandOf, type Runtime } from "../../support/runtimes.ts";
+import type { Command, Processes } from "../../support/processes.ts";
 
 /** How a successor gets the listener: `ServeOptions.handoff`. */
 export type Handoff = "auto" | "inherit" | "reuseport";
@@ -18,7 +17,14 @@ export interface Way {
 /** This package's way: a signal. */
 export function handOff(runtime: Runtime, handoff: Handoff, engine: "auto" | Engine): Way {
   return {
-    command: (port) => [...commandOf(runtime, "service.ts"), `${port}`, handoff, engine],
+    command: (
+      port,
+    ) => [
+      ...commandOf(runtime, new URL("service.ts", import.meta.url)),
+      `${port}`,
+      handoff,
+      engine,
+    ],
     async replace(processes, old) {
       processes.signal(old, "SIGHUP");
       const successor = await processes.nextReady();
@@ -31,7 +37,9 @@ export function handOff(runtime: Runtime, handoff: Handoff, engine: "auto" | Eng
 /** Stop the old process, then start a new one. */
 export function stopAndStart(runtime: Runtime): Way {
   return {
-    command: (port) => [...commandOf(runtime, "naive_service.ts"), `${port}`, "alone"],
+    command: (
+      port,
+    ) => [...commandOf(runtime, new URL("naive_service.ts", import.meta.url)), `${port}`, "alone"],
     async replace(processes, old, command) {
       processes.signal(old, "SIGTERM");
       await processes.gone(old);
@@ -43,7 +51,13 @@ export function stopAndStart(runtime: Runtime): Way {
 /** Start a new process that listens on the same port as well, then stop the old one. */
 export function naiveReusePort(runtime: Runtime): Way {
   return {
-    command: (port) => [...commandOf(runtime, "naive_service.ts"), `${port}`, "reuseport"],
+    command: (
+      port,
+    ) => [
+      ...commandOf(runtime, new URL("naive_service.ts", import.meta.url)),
+      `${port}`,
+      "reuseport",
+    ],
     async replace(processes, old, command) {
       const successor = await processes.start(command);
       processes.signal(old, "SIGTERM");

@@ -1,5 +1,5 @@
-import type { Rolled } from "../../tests/support/rolling.ts";
-import { RUNTIMES } from "../runtimes.ts";
+import type { Rolled } from "../../support/rolling/roll.ts";
+import { RUNTIMES } from "../../support/runtimes.ts";
 import { table } from "../table.ts";
 
 /**

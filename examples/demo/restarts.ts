@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import { soak } from "../../bench/restart/soak.ts";
 import { print } from "./board.ts";
-import { RUNTIMES } from "../../bench/runtimes.ts";
+import { RUNTIMES } from "../../support/runtimes.ts";
 
 const RESTARTS = 3;
 

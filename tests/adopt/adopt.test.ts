@@ -4,12 +4,13 @@ import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
 import net from "node:net";
+import process from "node:process";
 import tls from "node:tls";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { adopt, type AdoptOptions, graceful, type NativeServer, type Server } from "../../mod.ts";
 import { Gate, listening } from "../support/adopted.ts";
-import { connect, type ConnectOptions, RawClient, request } from "../support/client.ts";
+import { connect, type ConnectOptions, RawClient, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -21,7 +22,12 @@ async function answerTo(client: RawClient, path: string): Promise<string> {
 }
 
 /** What becomes of an idle, an active and a new connection of HTTP/1. */
-async function drainsLikeOurs(server: Server, gate: Gate, how: ConnectOptions): Promise<void> {
+async function drainsLikeOurs(
+  server: Server,
+  native: net.Server,
+  gate: Gate,
+  how: ConnectOptions,
+): Promise<void> {
   const [idle, active, fresh] = [
     await connect(server.addr, how),
     await connect(server.addr, how),
@@ -30,7 +36,8 @@ async function drainsLikeOurs(server: Server, gate: Gate, how: ConnectOptions): 
   assertEquals(await answerTo(idle, "/"), "hello");
   active.write(request("/wait"));
   await deadline(gate.arrived, SOON);
-  const done = server.shutdown();
+  // Not by its polls: what happens wakes it.
+  const done = server.shutdown({ pollInterval: 3_600_000 });
   await deadline(idle.closed, SOON);
   await assertRejects(() => connect(server.addr, how), Error);
   assertEquals(await answerTo(fresh, "/"), "hello");
@@ -40,7 +47,7 @@ async function drainsLikeOurs(server: Server, gate: Gate, how: ConnectOptions): 
   assertEquals([response.body, response.headers["connection"]?.toLowerCase()], ["waited", "close"]);
   await deadline(active.closed, SOON);
   assertEquals((await deadline(done, SOON)).reason, "drained");
-  assertEquals(server.state, "closed");
+  assertEquals([server.state, native.listening], ["closed", false]);
 }
 
 const kinds: Record<string, (gate: Gate) => { native: net.Server; how: ConnectOptions }> = {
@@ -62,24 +69,24 @@ const kinds: Record<string, (gate: Gate) => { native: net.Server; how: ConnectOp
 };
 
 for (const [kind, make] of Object.entries(kinds)) {
-  test(`${runtime}: a server of ${kind} drains like ours, adopted before it listens`, async () => {
+  test(`[${runtime}] adopt() drains a server of ${kind} like ours, adopted before it listens`, async () => {
     const gate = new Gate();
     const { native, how } = make(gate);
     const server = adopt(native);
     await listening(native);
-    await drainsLikeOurs(server, gate, how);
+    await drainsLikeOurs(server, native, gate, how);
   });
 
-  test(`${runtime}: a server of ${kind} drains like ours, adopted when it listens`, async () => {
+  test(`[${runtime}] adopt() drains a server of ${kind} like ours, adopted when it listens`, async () => {
     const gate = new Gate();
     const { native, how } = make(gate);
     await listening(native);
-    await drainsLikeOurs(adopt(native), gate, how);
+    await drainsLikeOurs(adopt(native), native, gate, how);
   });
 
   // Bun has no list of them.
   if (runtime !== "bun") {
-    test(`${runtime}: connections of ${kind} that are open when it is adopted`, async () => {
+    test(`[${runtime}] adopt() drains connections of ${kind} that are open when it is called`, async () => {
       const gate = new Gate();
       const { native, how } = make(gate);
       await listening(native);
@@ -112,7 +119,7 @@ for (const [kind, make] of Object.entries(kinds)) {
 }
 
 if (runtime === "bun") {
-  test("bun: connections that are open when it is adopted are known from their next request", async () => {
+  test("[bun] adopt() knows connections that are open when it is called from their next request", async () => {
     const native = http.createServer((_req, res) => void res.end("hello"));
     await listening(native);
     const { port } = native.address() as net.AddressInfo;
@@ -128,7 +135,7 @@ if (runtime === "bun") {
 }
 
 for (const kind of ["net", "tls"] as const) {
-  test(`${runtime}: a server of node:${kind}: what has sent something is waited for`, async () => {
+  test(`[${runtime}] adopt() waits for connections of node:${kind} that have sent something`, async () => {
     const serve = (socket: net.Socket) => {
       socket.on("data", (data) => socket.write(data));
       socket.on("error", () => {});
@@ -148,7 +155,7 @@ for (const kind of ["net", "tls"] as const) {
   });
 }
 
-test(`${runtime}: onConnState of an adopted server`, async () => {
+test(`[${runtime}] adopt() calls onConnState with each state`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   const states: string[] = [];
   const server = adopt(native, { onConnState: (state) => states.push(state) });
@@ -160,7 +167,7 @@ test(`${runtime}: onConnState of an adopted server`, async () => {
   assertEquals(states, ["new", "active", "idle", "closed"]);
 });
 
-test(`${runtime}: an upgrade that comes during the drain is refused with 503`, async () => {
+test(`[${runtime}] adopt() refuses an upgrade during the drain with 503`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   native.on("upgrade", (_request, socket: net.Socket) => {
     // As careless as it may be.
@@ -177,7 +184,7 @@ test(`${runtime}: an upgrade that comes during the drain is refused with 503`, a
   await deadline(done, SOON);
 });
 
-test(`${runtime}: an upgrade that is refused does not hold up the drain`, async () => {
+test(`[${runtime}] adopt() does not wait for an upgrade that it refused`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   native.on("upgrade", () => {});
   const server = adopt(native);
@@ -193,7 +200,51 @@ test(`${runtime}: an upgrade that is refused does not hold up the drain`, async 
   client.vanish();
 });
 
-test(`${runtime}: a request that its owner announces again is one`, async () => {
+for (const hijacked of ["wait", "ignore"] as const) {
+  test(`[${runtime}, adopted node server] adopt() treats hijacked connections as hijacked: "${hijacked}" says`, async () => {
+    const native = http.createServer();
+    native.on("upgrade", (_request, socket) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n");
+      socket.on("data", (chunk) => socket.write(chunk));
+      socket.on("end", () => socket.end());
+    });
+    const server = adopt(native);
+    await listening(native);
+    const client = await connect(server.addr);
+    client.write(request("/", "Connection: Upgrade", "Upgrade: echo"));
+    await client.head();
+    assertEquals(server.connections().map(({ state }) => state), ["hijacked"]);
+    const done = server.shutdown({ hijacked });
+    if (hijacked === "ignore") {
+      const report = await deadline(done, SOON);
+      assertEquals(report.reason, "drained");
+      assertEquals(report.connections.map(({ state }) => state), ["hijacked"]);
+    }
+    client.write("still there?");
+    await client.take(/still there\?/);
+    client.socket.end();
+    await deadline(done, SOON);
+    await client.closed;
+  });
+}
+
+test(`[${runtime}] adopt() lists a request by the path that was asked for`, async () => {
+  const native = http.createServer((req) => {
+    // As Express does it for what is mounted at /api.
+    Object.assign(req, { originalUrl: req.url, url: "/left" });
+    arrived.resolve();
+  });
+  const arrived = Promise.withResolvers<void>();
+  const server = adopt(native);
+  await listening(native);
+  const client = await connect(server.addr);
+  client.write(request("/api/left?secret"));
+  await deadline(arrived.promise, SOON);
+  assertEquals(server.connections().map(({ path }) => path), ["/api/left"]);
+  await server.close();
+});
+
+test(`[${runtime}] adopt() counts a request that its owner announces again once`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   native.on("checkContinue", (req, res) => {
     res.writeContinue();
@@ -212,7 +263,7 @@ test(`${runtime}: a request that its owner announces again is one`, async () => 
   assertEquals(states, ["new", "active", "idle", "closed"]);
 });
 
-test(`${runtime}: node:https: a connection in its handshake is served during the drain`, async () => {
+test(`[${runtime}] adopt() serves a connection of node:https in its handshake during the drain`, async () => {
   const native = https.createServer(pem, (_req, res) => void res.end("hello"));
   const server = adopt(native);
   await listening(native);
@@ -231,7 +282,7 @@ test(`${runtime}: node:https: a connection in its handshake is served during the
   assertEquals((await deadline(done, SOON)).reason, "drained");
 });
 
-test(`${runtime}: node:https: one with the port of another address is left alone`, async () => {
+test(`[${runtime}] adopt() leaves a server of node:https alone that has the port of another address`, async () => {
   const [gate, create] = [new Gate(), kinds["node:https"]!];
   const { native: one } = create(new Gate());
   const { native: other, how } = create(gate);
@@ -274,7 +325,7 @@ function nativeServer(handler: Handler): NativeServer {
 if (runtime !== "node") {
   const what = runtime === "deno" ? "Deno.serve" : "Bun.serve";
 
-  test(`${runtime}: a server of ${what}: in flight is answered, idle closes`, async () => {
+  test(`[${runtime}] adopt() answers what a server of ${what} has in flight, and closes what is idle`, async () => {
     const gate = new Gate();
     const native = nativeServer(async (request) =>
       new Response(await gate.answer(new URL(request.url).pathname))
@@ -294,7 +345,7 @@ if (runtime !== "node") {
     assertEquals([report.exitCode, server.state], [0, "closed"]);
   });
 
-  test(`${runtime}: a server of ${what}: a stuck request at the deadline`, async () => {
+  test(`[${runtime}] adopt() names a stuck request of a server of ${what} at the deadline`, async () => {
     const gate = new Gate();
     const native = nativeServer(async () => new Response(await gate.answer("/wait")));
     const server = adopt(native);
@@ -313,7 +364,7 @@ if (runtime !== "node") {
     assertEquals(server.state, "closed");
   });
 
-  test(`${runtime}: a server of ${what}: has no onConnState`, async () => {
+  test(`[${runtime}] adopt() refuses onConnState for a server of ${what}`, async () => {
     const native = nativeServer(() => Promise.resolve(new Response("hello")));
     const options: AdoptOptions = { onConnState: () => {} };
     await assertRejects(
@@ -326,7 +377,7 @@ if (runtime !== "node") {
 }
 
 if (runtime === "bun") {
-  test("bun: a new connection of an adopted server is served during the drain", async () => {
+  test("[bun] adopt() serves a new connection during the drain", async () => {
     const native = nativeServer(() => Promise.resolve(new Response("hello")));
     const server = adopt(native);
     const fresh = await connect(server.addr);
@@ -338,8 +389,8 @@ if (runtime === "bun") {
   });
 }
 
-test(`${runtime}: what adopt does not take`, async () => {
-  for (const native of [undefined, {}, new Map(), "server", Promise.resolve()]) {
+test(`[${runtime}] adopt() refuses what is no server`, async () => {
+  for (const native of [undefined, {}, new Map(), "server", process, Promise.resolve()]) {
     await assertRejects(
       // The cast: what a caller without a type checker may get wrong.
       () => Promise.resolve().then(() => adopt(native as unknown as NativeServer)),

@@ -6,7 +6,7 @@ import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt } from "../../mod.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms. */
@@ -19,7 +19,7 @@ const makers = {
 
 for (const [kind, make] of Object.entries(makers)) {
   for (const at of [4, 17, 30]) {
-    test(`${runtime}, adopted ${kind}: the first ${at} bytes of a second request`, async () => {
+    test(`[${runtime}, adopted ${kind}] adopt() serves a second request of which ${at} bytes have come`, async () => {
       const native = make();
       const server = adopt(native);
       await listening(native);

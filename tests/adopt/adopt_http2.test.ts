@@ -59,7 +59,7 @@ function get({ session }: Client, path: string | undefined): Promise<string> {
   });
 }
 
-test(`${runtime}: node:http2: a tunnel is a stream like others, in a drain as well`, async () => {
+test(`[${runtime}] adopt() treats a tunnel of node:http2 as a stream, in a drain as well`, async () => {
   const native = http2.createSecureServer(pem);
   native.on("request", (_req: unknown, res: http2.Http2ServerResponse) => void res.end("hello"));
   native.on("connect", (_req: unknown, res: http2.Http2ServerResponse) => void res.end("tunnel"));
@@ -86,7 +86,7 @@ test(`${runtime}: node:http2: a tunnel is a stream like others, in a drain as we
   assertEquals(idle + drained, 2);
 });
 
-test(`${runtime}: node:http2, plain: what has sent nothing is served during the drain`, async () => {
+test(`[${runtime}] adopt() serves a connection of plain node:http2 that has sent nothing during the drain`, async () => {
   const native = http2.createServer();
   native.on("stream", (stream: http2.ServerHttp2Stream) => {
     stream.respond({ ":status": 200 });
@@ -109,7 +109,7 @@ test(`${runtime}: node:http2, plain: what has sent nothing is served during the 
 });
 
 for (const secure of [true, false]) {
-  test(`${runtime}: node:http2, ${secure ? "secure" : "plain"}: a slow reader gets it all`, async () => {
+  test(`[${runtime}] adopt() sends a slow reader of ${secure ? "secure" : "plain"} node:http2 everything`, async () => {
     const native = secure ? http2.createSecureServer(pem) : http2.createServer();
     native.on("request", (_req: unknown, res: http2.Http2ServerResponse) => {
       res.end(new Uint8Array(LARGE));
@@ -135,10 +135,10 @@ for (const secure of [true, false]) {
 
 for (const secure of [true, false]) {
   for (const [event, handle] of Object.entries(handlers)) {
-    const kind = `${runtime}: node:http2, ${secure ? "secure" : "plain"}, "${event}"`;
+    const on = `[${runtime}, ${secure ? "secure" : "plain"} node:http2, "${event}"]`;
     const create = () => secure ? http2.createSecureServer(pem) : http2.createServer();
 
-    test(`${kind}: streams finish, sessions close`, async () => {
+    test(`${on} adopt() has streams finish and sessions close`, async () => {
       const gate = new Gate();
       const native = create();
       // Before its handlers are there.
@@ -159,7 +159,7 @@ for (const secure of [true, false]) {
       assertEquals((await deadline(done, SOON)).reason, "drained");
     });
 
-    test(`${kind}: sessions that are open when it is adopted`, async () => {
+    test(`${on} adopt() drains sessions that are open when it is called`, async () => {
       const gate = new Gate();
       const native = create();
       handle(native, gate);

@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Server, ServerClosedError } from "../../mod.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -38,7 +38,7 @@ async function complaints(use: () => Promise<void>): Promise<unknown[]> {
   return told;
 }
 
-test(`${runtime}: a library that takes over "request" after the adoption, as engine.io does`, async () => {
+test(`[${runtime}] adopt() tracks requests when a library takes over "request" after it, as engine.io does`, async () => {
   const native = http.createServer((_req, res) => void res.end("its owner"));
   const server = adopt(native);
   await listening(native);
@@ -64,7 +64,7 @@ test(`${runtime}: a library that takes over "request" after the adoption, as eng
   assertEquals([report.idle, report.drained], [1, 1]);
 });
 
-test(`${runtime}: a listener put in front of ours does not hide what it answers`, async () => {
+test(`[${runtime}] adopt() tracks what a listener answers that was put in front of its own`, async () => {
   const native = http.createServer();
   const server = adopt(native);
   const seen: string[] = [];
@@ -82,7 +82,7 @@ test(`${runtime}: a listener put in front of ours does not hide what it answers`
   await deadline(server.shutdown(), SOON);
 });
 
-test(`${runtime}: somebody else who insists on the front stays there`, async () => {
+test(`[${runtime}] adopt() leaves the front to somebody else who insists on it`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   const theirs = () => {};
   const insist = () => {
@@ -103,7 +103,7 @@ test(`${runtime}: somebody else who insists on the front stays there`, async () 
   await deadline(server.shutdown(), SOON);
 });
 
-test(`${runtime}: a server that wraps its listeners, as instrumentation does`, async () => {
+test(`[${runtime}] adopt() takes a server that wraps its listeners, as instrumentation does`, async () => {
   const wrapped = new WeakMap<() => void, () => void>();
   class Wrapping extends http.Server {
     override on(event: string, listener: () => void): this {
@@ -137,7 +137,7 @@ test(`${runtime}: a server that wraps its listeners, as instrumentation does`, a
   await deadline(server.shutdown(), SOON);
 });
 
-test(`${runtime}: who replaces "upgrade" and calls what was there makes one upgrade of it`, async () => {
+test(`[${runtime}] adopt() counts one upgrade when somebody replaces "upgrade" and calls what was there`, async () => {
   const native = http.createServer();
   native.on("upgrade", (_request, socket: net.Socket) => {
     socket.on("error", () => {});
@@ -165,7 +165,7 @@ for (const event of ["upgrade", "checkContinue"]) {
     ? ["Connection: Upgrade", "Upgrade: echo"]
     : ["Expect: 100-continue"];
 
-  test(`${runtime}: once nobody listens to "${event}" the server answers by itself again`, async () => {
+  test(`[${runtime}] adopt() lets the server answer by itself once nobody listens to "${event}"`, async () => {
     const native = http.createServer((_req, res) => void res.end("a request"));
     const server = adopt(native);
     const own = () => assert(false, "it was taken off");
@@ -198,7 +198,7 @@ const kinds: Record<string, () => net.Server> = {
 };
 
 for (const [kind, create] of Object.entries(kinds)) {
-  test(`${runtime}: ${kind}: "close" comes once, whoever closes it`, async () => {
+  test(`[${runtime}] adopt() lets ${kind} emit "close" once, whoever closes it`, async () => {
     for (const isByOwner of [true, false]) {
       const native = create();
       let closes = 0;
@@ -214,7 +214,7 @@ for (const [kind, create] of Object.entries(kinds)) {
     }
   });
 
-  test(`${runtime}: ${kind}: one that has been shut down is closed when it listens`, async () => {
+  test(`[${runtime}] adopt() closes ${kind} that listens after its shutdown`, async () => {
     for (const hasListened of [true, false]) {
       const native = create();
       const server = adopt(native);
@@ -233,7 +233,7 @@ for (const [kind, create] of Object.entries(kinds)) {
   });
 }
 
-test(`${runtime}: a close() of its owner's own is left to its owner`, async () => {
+test(`[${runtime}] adopt() leaves a close() of its owner's own to its owner`, async () => {
   class Counting extends http.Server {
     #calls = 0;
     override close(done?: (error?: Error) => void): this {
@@ -254,7 +254,7 @@ test(`${runtime}: a close() of its owner's own is left to its owner`, async () =
   assertEquals(native.calls, runtime === "bun" ? 1 : 0);
 });
 
-test(`${runtime}: one that its owner starts again in its "close" is closed again`, async () => {
+test(`[${runtime}] adopt() closes a server again that its owner starts in its "close"`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   let ports = 0;
   // Throws if its listener was closed behind its back.
@@ -275,7 +275,7 @@ test(`${runtime}: one that its owner starts again in its "close" is closed again
   assertEquals([native.listening, native.address(), ports], [false, null, 2]);
 });
 
-test(`${runtime}: one that its owner closes and starts again can be adopted again`, async () => {
+test(`[${runtime}] adopt() takes a server again that its owner closed and started`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   const servers = [];
   for (let i = 0; i < 3; i++) {
@@ -302,7 +302,7 @@ test(`${runtime}: one that its owner closes and starts again can be adopted agai
   assertEquals(native.listenerCount("request"), 2, "the owner's, and ours of the last time");
 });
 
-test(`${runtime}: nothing of ours ticks on in a server that has shut down`, async () => {
+test(`[${runtime}] shutdown() leaves nothing ticking in an adopted server`, async () => {
   const native = http.createServer((_req, res) => void res.end("hello"));
   const server = adopt(native);
   await listening(native);

@@ -9,7 +9,7 @@ import { deadline } from "@std/async";
 import { NEW_CONN_LIFETIME } from "../../src/server/conn_table.ts";
 import { driverOf, type NativeServer } from "../../src/runtime/native_servers.ts";
 import { bun } from "../../src/runtime/api/bun.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { pem, runtime, temporaryFolder } from "../support/fixture.ts";
 
 /** In ms. */
@@ -46,7 +46,7 @@ if (runtime === "bun") {
 for (const [kind, start] of Object.entries(natives)) {
   const isTls = kind.includes("https") || kind.includes("TLS");
 
-  test(`${runtime}, adopted ${kind}: a silent connection is closed once it is 5 s old`, async () => {
+  test(`[${runtime}, adopted ${kind}] shutdown() closes a silent connection once it is 5 s old`, async () => {
     const { driver } = driverOf(await start(), undefined);
     const silent = await connect(driver.addr, isTls ? { alpn: "http/1.1" } : {});
     const last = await connect(driver.addr, isTls ? { alpn: "http/1.1" } : {});

@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type NativeServer } from "../../mod.ts";
 import { bun } from "../../src/runtime/api/bun.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { Gate } from "../support/adopted.ts";
 import { runtime } from "../support/fixture.ts";
 
@@ -16,7 +16,7 @@ import { runtime } from "../support/fixture.ts";
 const SOON = 10_000;
 
 if (runtime === "bun") {
-  test("bun, adopted Bun.serve: finished resolves when its owner has stopped it", async () => {
+  test("[bun, adopted Bun.serve] finished resolves when the owner has stopped the server", async () => {
     const gate = new Gate();
     const native = bun().serve({
       port: 0,
@@ -36,11 +36,11 @@ if (runtime === "bun") {
     assertEquals(server.state, "closed");
   });
 
-  test("bun, adopted Bun.serve: its owner's stop() ends the process with a cleanup", async () => {
+  test("[bun, adopted Bun.serve] graceful() cleans up and ends when the owner stops the server", async () => {
     const program = fileURLToPath(new URL("../programs/owner_stops.ts", import.meta.url));
     const { stdout } = await deadline(promisify(execFile)(process.execPath, [program]), SOON);
     assertEquals(stdout, "cleaned up\nexit code 0\n");
   });
 } else {
-  test(`${runtime}: has no server of Bun`, () => {});
+  test(`[${runtime}] adopt() has no server of Bun here`, () => {});
 }

@@ -21,13 +21,13 @@ function nativeAt(addr: object, shutdown = async () => {}): DenoNativeServer {
   return native;
 }
 
-test("adopted server of Deno: at a vsock it has an address and a URL", () => {
+test("[deno] adopt() has an address and a URL for a server of Deno at a vsock", () => {
   const { addr, url } = adopt(nativeAt({ transport: "vsock", cid: 3, port: 80 }));
   assertEquals(addr, { transport: "unix", path: "vsock:3:80" });
   assertEquals(url, "http+unix://vsock%3A3%3A80/");
 });
 
-test("adopted server of Deno: a shutdown of it that fails is reported, and ends the drain", async () => {
+test("[deno] shutdown() reports that the shutdown of an adopted server of Deno failed, and ends", async () => {
   const { error: write } = console;
   const reports: unknown[] = [];
   console.error = (report: unknown) => void reports.push(report);
@@ -43,7 +43,7 @@ test("adopted server of Deno: a shutdown of it that fails is reported, and ends 
 });
 
 if (runtime === "deno") {
-  test("adopted server of Deno: with TLS its URL does not say so", async () => {
+  test("[deno] adopt() does not know in its URL that a server of Deno has TLS", async () => {
     // The cast: the types of other runtimes do not know it.
     const { Deno } = globalThis as unknown as {
       Deno: { serve(options: object, handler: () => Response): DenoNativeServer };

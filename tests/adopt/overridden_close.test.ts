@@ -7,7 +7,7 @@ import { deadline } from "@std/async";
 import { adopt, type Engine, serve, type Server } from "../../mod.ts";
 import { DrivenServer } from "../../src/server/server.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { BIG, engines, runtime } from "../support/fixture.ts";
 
 /** In ms. */
@@ -62,7 +62,7 @@ const overrides: Record<string, (res: http.ServerResponse) => void> = {
 for (const [what, answer] of Object.entries(overrides)) {
   for (const lameDuck of [false, true]) {
     const when = lameDuck ? "a lame duck" : "a drain";
-    test(`${runtime}: an adopted server closes behind the response of ${when} that ${what}`, async () => {
+    test(`[${runtime}] shutdown() of an adopted server closes behind the response of ${when} that ${what}`, async () => {
       const { server, arrived, proceed } = await gated(answer);
       const client = await connect(server.addr);
       client.write(request("/"));
@@ -85,7 +85,7 @@ const arrays: Record<string, http.OutgoingHttpHeader[] | [string, string][]> = {
 };
 
 for (const [kind, headers] of Object.entries(arrays)) {
-  test(`${runtime}: writeHead() takes a ${kind} array of headers during a drain as before`, async () => {
+  test(`[${runtime}] adopt() lets writeHead() take a ${kind} array of headers during a drain as before`, async () => {
     const { server, arrived, proceed } = await gated((res) => {
       // The cast: the types leave out an array of pairs.
       res.writeHead(200, headers as http.OutgoingHttpHeader[]);
@@ -104,7 +104,7 @@ for (const [kind, headers] of Object.entries(arrays)) {
 }
 
 for (const engine of engines) {
-  test(`${engine} on ${runtime}: a response of serve() with keep-alive is the last one all the same`, async () => {
+  test(`[${runtime}, ${engine}] serve() ends the connection of a response with keep-alive during a drain all the same`, async () => {
     const { server, arrived, proceed } = await gatedHandler(
       engine,
       () => new Response("hello", { headers: { connection: "keep-alive" } }),
@@ -137,7 +137,7 @@ async function gatedHandler(
 }
 
 for (const [how, isBunServe] of [["serve", false], ["adopt", true]] as const) {
-  test(`${runtime}: of two pipelined responses of ${how}() that are in flight the last says close`, async () => {
+  test(`[${runtime}] ${how}() says close on the last of two pipelined responses in flight`, async () => {
     const { server, arrived, proceed } = await pipelined(how);
     const client = await connect(server.addr);
     client.write(request("/wait") + request("/second"));
@@ -193,7 +193,7 @@ const waitingServers = {
 };
 
 for (const [how, startServer] of Object.entries(waitingServers)) {
-  test(`${runtime}: a response of ${how}() is not cut off by an upload that is pipelined behind it`, async () => {
+  test(`[${runtime}] ${how}() does not cut a response off for an upload that is pipelined behind it`, async () => {
     const { server, arrived, proceed } = await startServer();
     // A reset takes with it what the client has not read.
     const client = await connect(server.addr, { paused: true });

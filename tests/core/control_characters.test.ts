@@ -10,7 +10,7 @@ import { reportError } from "../../src/core/report_error.ts";
 import { acting, EVIL } from "../support/control_characters.ts";
 import { runtime } from "../support/fixture.ts";
 
-test(`${runtime}: lines of the log have none`, () => {
+test(`[${runtime}] lineOf() writes no control characters`, () => {
   const conn = {
     state: "active",
     age: 1,
@@ -40,7 +40,7 @@ test(`${runtime}: lines of the log have none`, () => {
   assertEquals(acting(new ShutdownIncompleteError(report, undefined).message), []);
 });
 
-test(`${runtime}: what is written to the console has none`, () => {
+test(`[${runtime}] reportError() writes no control characters`, () => {
   const { error } = console;
   const written: unknown[] = [];
   console.error = (...values: unknown[]) => written.push(...values);
@@ -51,7 +51,7 @@ test(`${runtime}: what is written to the console has none`, () => {
   for (const text of written) assertEquals(acting(String(text), "\n"), []);
 });
 
-test(`${runtime}: texts of failing checks have none`, async () => {
+test(`[${runtime}] health() writes no control characters of failing checks`, async () => {
   const check = () => {
     throw new Error(`no${EVIL}`);
   };
@@ -64,7 +64,7 @@ test(`${runtime}: texts of failing checks have none`, async () => {
   }
 });
 
-test(`${runtime}: messages of errors have none`, async () => {
+test(`[${runtime}] serve(), graceful() and notify() write no control characters in messages of errors`, async () => {
   const path = `/nowhere/${EVIL.replace("\0", "")}`;
   const refusals = [
     () => serve(() => new Response(), { path }),

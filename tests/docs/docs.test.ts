@@ -46,7 +46,7 @@ function anchorsOf(page: string): string[] {
 }
 
 for (const page of pages) {
-  test(`${runtime}: the links of ${page} lead to files and headings that exist`, () => {
+  test(`[${runtime}] the links of ${page} lead to files and headings that exist`, () => {
     for (const link of relativeLinks(page)) {
       const [path = "", anchor] = link.split("#");
       const target = path === "" ? page : posix.join(posix.dirname(page), path);
@@ -56,7 +56,7 @@ for (const page of pages) {
     }
   });
 
-  test(`${runtime}: the files that ${page} names exist`, () => {
+  test(`[${runtime}] the files that ${page} names exist`, () => {
     const named = textOf(page).matchAll(
       /(?<![\w./-])(?:bench|examples|src|tests)\/[\w./-]+\.ts\b/g,
     );
@@ -64,19 +64,19 @@ for (const page of pages) {
   });
 }
 
-test(`${runtime}: README.md has at most ${README_LINES} lines`, () => {
+test(`[${runtime}] README.md has at most ${README_LINES} lines`, () => {
   const count = textOf("README.md").trimEnd().split("\n").length;
   assert(count <= README_LINES, `${count} lines`);
 });
 
-test(`${runtime}: README.md has the commands that a fresh clone is tried with`, () => {
+test(`[${runtime}] README.md has the commands that a fresh clone is tried with`, () => {
   const lines = textOf("README.md").split("\n");
   for (const command of ["npm ci && npm run demo", "npm ci && npm test"]) {
     assert(lines.includes(command), command);
   }
 });
 
-test(`${runtime}: docs/README.md lists each page of docs/ on one line`, () => {
+test(`[${runtime}] docs/README.md lists each page of docs/ on one line`, () => {
   const lines = textOf("docs/README.md").split("\n").filter((line) => line.startsWith("- "));
   const listed = lines.map((line) => /^- \[[^\]]+\]\(\.\/([^)]+)\): /.exec(line)?.[1]);
   const existing = pagesIn("docs").map((page) => posix.relative("docs", page));

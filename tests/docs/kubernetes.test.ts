@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawResponse, request } from "../support/client.ts";
+import { connect, type RawResponse, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { type Program, run } from "../support/process.ts";
 
@@ -43,7 +43,7 @@ function probe(kind: string): { path: string; port: string; period: number; fail
 const [startup, liveness, readiness] = [probe("startup"), probe("liveness"), probe("readiness")];
 const probes = [startup, liveness, readiness];
 
-test(`${runtime}: kubernetes: the phases fit into the grace period`, () => {
+test(`[${runtime}] examples/kubernetes fits the phases into the grace period`, () => {
   const grace = Number(only(/terminationGracePeriodSeconds: (\d+)/, deployment));
   const phases = ["drainDelay", "timeout", "cleanupTimeout"].map(option);
   // What graceful promises: these, and 1.5 s.
@@ -54,7 +54,7 @@ test(`${runtime}: kubernetes: the phases fit into the grace period`, () => {
   assert(serving * 1_000 >= option("drainDelay"), `no longer serving after ${serving} s`);
 });
 
-test(`${runtime}: kubernetes: port, names and paths are the same everywhere`, () => {
+test(`[${runtime}] examples/kubernetes has the same port, names and paths everywhere`, () => {
   const port = option("port");
   assertEquals(Number(only(/containerPort: (\d+)/, deployment)), port);
   assertEquals(Number(only(/^EXPOSE (\d+)$/, dockerfile)), port);
@@ -66,7 +66,7 @@ test(`${runtime}: kubernetes: port, names and paths are the same everywhere`, ()
   assertEquals(labels.map(([, label]) => label), ["web", "web", "web", "web"]);
 });
 
-test(`${runtime}: kubernetes: the image starts the program as process 1, of no root`, () => {
+test(`[${runtime}] examples/kubernetes starts the program as process 1, of no root`, () => {
   // The cast: what the form with brackets is.
   const command = JSON.parse(only(/^ENTRYPOINT (.*)$/, dockerfile)) as string[];
   assertEquals([command[0], command.at(-1)], [runtime, "main.ts"]);
@@ -105,7 +105,7 @@ async function until(
   throw new Error(`It ended:\n${program.output}`);
 }
 
-test(`${runtime}: kubernetes: the program is ready, then a lame duck, and exits 0`, async () => {
+test(`[${runtime}] examples/kubernetes is ready, then a lame duck, and exits 0`, async () => {
   const program = run("../../examples/kubernetes/main.ts", [], permissions);
   const isGood = ({ status }: RawResponse) => status === 200;
   await deadline(until(readiness.path, program, isGood), SOON);

@@ -48,7 +48,7 @@ const folder = new URL(`../programs/snippets-${runtime}-${process.pid}/`, import
 for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
   for (const [index, code] of snippetsOf(file).entries()) {
     if (!isForThisRuntime(code)) continue;
-    test(`${runtime}: snippet ${index + 1} of ${file}`, async () => {
+    test(`[${runtime}] snippet ${index + 1} of ${file}`, async () => {
       assert(code.includes('from "@x/graceful'), "a reader can paste it");
       mkdirSync(folder, { recursive: true });
       try {

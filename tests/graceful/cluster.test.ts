@@ -3,7 +3,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -15,7 +15,7 @@ const kinds = runtime === "deno" ? ["adopt"] : ["serve", "adopt"];
 
 for (const how of ["ends", "disconnects"]) {
   for (const kind of kinds) {
-    test(`${runtime}: graceful() answers what a cluster worker of ${kind}() has in flight when its primary ${how}`, async () => {
+    test(`[${runtime}] graceful() answers what a cluster worker of ${kind}() has in flight when its primary ${how}`, async () => {
       const primary = run("cluster.ts", [how, kind]);
       const worker = Number(await primary.says(/^starts: (\d+)/m));
       const client = await connect(JSON.parse(await primary.says(/addr: (.*);/)));

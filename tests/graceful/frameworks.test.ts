@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { type Program, run } from "../support/process.ts";
 
@@ -48,7 +48,7 @@ async function start(file: string, timeout: number): Promise<Busy> {
 }
 
 for (const [framework, file] of Object.entries(programs)) {
-  test(`${runtime}: ${framework}: SIGTERM drains, closes the framework and exits 0`, async () => {
+  test(`[${runtime}] graceful() drains ${framework} at SIGTERM, closes it and exits 0`, async () => {
     const { program, idle, active } = await start(file, 15_000);
     program.signal("SIGTERM");
     assertEquals(await deadline(idle.closed, SOON), "end");
@@ -63,7 +63,7 @@ for (const [framework, file] of Object.entries(programs)) {
     assertMatch(program.output, /^graceful: drained after .*, exit code 0$/m);
   });
 
-  test(`${runtime}: ${framework}: a stuck request is cut off, and the exit code is 1`, async () => {
+  test(`[${runtime}] graceful() cuts off a stuck request of ${framework}, and exits 1`, async () => {
     const { program, idle, active } = await start(file, 200);
     program.signal("SIGTERM");
     await deadline(Promise.all([idle.closed, active.closed]), SOON);

@@ -4,14 +4,14 @@ import process from "node:process";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { graceful, type GracefulEvent, type GracefulOptions } from "../../mod.ts";
-import { request } from "../support/client.ts";
+import { request } from "../../support/client.ts";
 import { Ending, SOON } from "../support/ending.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms: longer than any test. */
 const LONG = 60_000;
 
-test(`${runtime}: beforeShutdown runs while the servers serve, and is waited for`, async () => {
+test(`[${runtime}] graceful() runs beforeShutdown while the servers serve, and waits for it`, async () => {
   const ending = await Ending.start({
     servers: ["auto"],
     graceful: { beforeShutdownTimeout: LONG },
@@ -27,7 +27,7 @@ test(`${runtime}: beforeShutdown runs while the servers serve, and is waited for
   assertEquals([response.body, await ending.exit()], ["/open", 0]);
 });
 
-test(`${runtime}: beforeShutdown runs in the lame duck, and the longer of the two counts`, async () => {
+test(`[${runtime}] graceful() runs beforeShutdown in the lame duck, and the longer of the two counts`, async () => {
   const ending = await Ending.start({
     servers: ["auto"],
     graceful: { drainDelay: 300 },
@@ -47,7 +47,7 @@ for (
     ["onDrain", { timeout: 100 }, "100 ms of timeout"],
   ] as const
 ) {
-  test(`${runtime}: ${hook} that does not end holds up the end for its time, and is named`, async () => {
+  test(`[${runtime}] graceful() names a ${hook} that does not end, and waits no longer than its time`, async () => {
     const ending = await Ending.start({
       servers: ["auto"],
       graceful: limits,
@@ -62,7 +62,7 @@ for (
     assertStringIncludes(ending.program.output, "cleanup: quick;");
   });
 
-  test(`${runtime}: ${hook} that fails stops nothing, and the exit code is 1`, async () => {
+  test(`[${runtime}] graceful() goes on when ${hook} fails, and exits 1`, async () => {
     const ending = await Ending.start({
       servers: ["auto"],
       hooks: { [hook]: "failing" },
@@ -75,7 +75,7 @@ for (
   });
 }
 
-test(`${runtime}: onDrain is waited for like a request, before the cleanup`, async () => {
+test(`[${runtime}] graceful() waits for onDrain like for a request, before the cleanup`, async () => {
   const ending = await Ending.start({
     servers: ["auto"],
     hooks: { onDrain: "slow" },
@@ -90,7 +90,7 @@ test(`${runtime}: onDrain is waited for like a request, before the cleanup`, asy
 for (const throwing of ["exception", "rejection"] as const) {
   const cause = throwing === "exception" ? "uncaughtException" : "unhandledRejection";
 
-  test(`${runtime}: exceptions: "drain", ${cause}: what is in flight is answered, exit code 1`, async () => {
+  test(`[${runtime}] graceful() with exceptions: "drain" answers what is in flight at ${cause}, and exits 1`, async () => {
     const ending = await Ending.start({
       servers: ["auto"],
       graceful: { exceptions: "drain", idleGrace: 10_000 },
@@ -118,7 +118,7 @@ for (const throwing of ["exception", "rejection"] as const) {
     await ending.says(new RegExp(`^down: ${cause} 1 1 2;`, "m"));
   });
 
-  test(`${runtime}: without the option ${cause} ends the process as ever`, async () => {
+  test(`[${runtime}] graceful() without exceptions: "drain" lets ${cause} end the process as ever`, async () => {
     const ending = await Ending.start({ servers: ["auto"], throwing, cleanups: ["quick"] });
     const client = await ending.inFlight("/fail");
     if (runtime === "bun") {
@@ -133,7 +133,7 @@ for (const throwing of ["exception", "rejection"] as const) {
   });
 }
 
-test(`${runtime}: other listeners of a signal are named, once`, async () => {
+test(`[${runtime}] graceful() names other listeners of a signal, once`, async () => {
   const events: GracefulEvent[] = [];
   function closesOnSignal() {}
   process.once("SIGTERM", closesOnSignal);
@@ -152,7 +152,7 @@ test(`${runtime}: other listeners of a signal are named, once`, async () => {
   ]]);
 });
 
-test(`${runtime}: a report does not change, and cannot be changed`, async () => {
+test(`[${runtime}] graceful() returns a report that does not change, and cannot be changed`, async () => {
   const { server } = await start(engines[0]!);
   let fail = (_error: Error) => {};
   const report = await graceful(server, {
@@ -173,7 +173,7 @@ test(`${runtime}: a report does not change, and cannot be changed`, async () => 
   }
 });
 
-test(`${runtime}: graceful refuses hooks that are none`, async () => {
+test(`[${runtime}] graceful() refuses hooks that are none`, async () => {
   const refused: [unknown, string][] = [
     [{ beforeShutdown: 1 }, "'beforeShutdown' must be a function or several: current value is 1"],
     [{ onDrain: [1] }, "'onDrain' must be a function or several: current value is 1"],

@@ -10,7 +10,7 @@ import { lineOf } from "../../src/graceful/log_lines.ts";
 import type { Plan } from "../programs/ending.ts";
 import { Ending } from "../support/ending.ts";
 import { runtime } from "../support/fixture.ts";
-import { installed } from "../support/installed.ts";
+import { installed } from "../../support/installed.ts";
 import { commandOf, Program } from "../support/process.ts";
 
 const connection: ConnInfo = {
@@ -112,7 +112,7 @@ const lines: [event: GracefulEvent, text: string | undefined][] = [
   ],
 ];
 
-test(`${runtime}: the line of each event`, () => {
+test(`[${runtime}] lineOf() has a line for each event`, () => {
   for (const [event, text] of lines) assertEquals(lineOf(event)?.text, text);
   const error = new Error("why");
   const line = lineOf({ elapsed: 1, type: "failed", what: "cleanup db", error });
@@ -125,7 +125,7 @@ const ESC = "\\x1b";
 const plan: Plan = { servers: ["auto"], log: "default" };
 const drained = /^graceful: drained after \S+ s, exit code 0$/m;
 
-test(`${runtime}: elsewhere than on a terminal each line stays`, async () => {
+test(`[${runtime}] graceful() writes lines that stay where there is no terminal`, async () => {
   const ending = await Ending.start(plan);
   const client = await ending.inFlight("/gate");
   ending.program.signal("SIGTERM");
@@ -139,7 +139,7 @@ test(`${runtime}: elsewhere than on a terminal each line stays`, async () => {
   assertEquals(escapesIn(ending), []);
 });
 
-test(`${runtime}: log: false writes nothing`, async () => {
+test(`[${runtime}] graceful() writes nothing with log: false`, async () => {
   const ending = await Ending.start({
     servers: ["auto"],
     graceful: { log: false },
@@ -152,7 +152,7 @@ test(`${runtime}: log: false writes nothing`, async () => {
   assert(!output.includes("event: "), output);
 });
 
-test(`${runtime}: a log that nobody reads any more harms nothing`, async () => {
+test(`[${runtime}] graceful() goes on when nobody reads its log any more`, async () => {
   const ending = await Ending.start(plan);
   const { stderr } = ending.program.child;
   const closed = new Promise((resolve) => stderr!.once("close", resolve));
@@ -162,7 +162,7 @@ test(`${runtime}: a log that nobody reads any more harms nothing`, async () => {
   assertEquals(await ending.exit(), 0);
 });
 
-test(`${runtime}: a log that cannot be written harms nothing`, async () => {
+test(`[${runtime}] graceful() goes on when its log cannot be written`, async () => {
   const file = fileURLToPath(new URL("../programs/ending.ts", import.meta.url));
   const [command, ...args] = commandOf(file);
   const full = openSync(process.platform === "linux" ? "/dev/full" : "/dev/null", "w");
@@ -216,12 +216,12 @@ function escapesIn({ program: { output } }: Ending): string[] {
 }
 
 function testOnTerminal(what: string, run: () => Promise<void>): void {
-  const name = `${runtime}, on a terminal: ${what}`;
+  const name = `[${runtime}, on a terminal] ${what}`;
   if (process.platform === "linux" && installed("script") !== undefined) test(name, run);
   else test(`${name} (skipped: script of util-linux is not installed)`, { skip: true });
 }
 
-testOnTerminal("what passes is redrawn in place, in colours", async () => {
+testOnTerminal("graceful() redraws in place what passes, in colours", async () => {
   const ending = await onTerminal({}, 200);
   await endAfterWaiting(
     ending,
@@ -233,20 +233,20 @@ testOnTerminal("what passes is redrawn in place, in colours", async () => {
   assert(new RegExp(redrawn).test(output), output);
 });
 
-testOnTerminal("NO_COLOR leaves the colours out", async () => {
+testOnTerminal("graceful() leaves colours out with NO_COLOR", async () => {
   const ending = await onTerminal({ NO_COLOR: "1" }, 200);
   await endAfterWaiting(ending, /graceful: waiting for 1 connection .*127\.0\.0\.1/);
   assertEquals(new Set(escapesIn(ending)), new Set(["\x1b[2K"]));
 });
 
-testOnTerminal("a line that is redrawn does not wrap", async () => {
+testOnTerminal("graceful() does not let a line wrap that it redraws", async () => {
   const ending = await onTerminal({ NO_COLOR: "1" }, 30);
   await endAfterWaiting(ending, /graceful: waiting for 1 conne/);
   const { output } = ending.program;
   assert(output.includes("\ngraceful: waiting for 1 conne\r\x1b[2K"), output);
 });
 
-testOnTerminal("one that cannot go back gets lines", async () => {
+testOnTerminal("graceful() writes lines where the terminal cannot go back", async () => {
   const ending = await onTerminal({ TERM: "dumb" }, 200);
   await endAfterWaiting(ending, /graceful: waiting for 1 connection [^\n]*\n/);
   assertEquals(escapesIn(ending), []);

@@ -20,18 +20,22 @@ function collector(): (() => void) | undefined {
 
 const collect = collector();
 
-test(`${runtime}: calls of graceful that are over are collected`, { skip: !collect }, async () => {
-  const logs: WeakRef<() => void>[] = [];
-  for (let i = 0; i < CALLS; i++) {
-    const log = Object.assign(() => {}, { i });
-    logs.push(new WeakRef(log));
-    await graceful([], { signal: AbortSignal.abort(), exit: false, log: () => log() });
-  }
-  const left = () => logs.filter((log) => log.deref() !== undefined).length;
-  // Collecting what was used in a turn takes another one.
-  for (let i = 0; i < 50 && left() > CALLS / 10; i++) {
-    collect!();
-    await sleep(1);
-  }
-  assert(left() <= CALLS / 10, `${left()} of ${CALLS}`);
-});
+test(
+  `[${runtime}] graceful() keeps nothing of calls that are over`,
+  { skip: !collect },
+  async () => {
+    const logs: WeakRef<() => void>[] = [];
+    for (let i = 0; i < CALLS; i++) {
+      const log = Object.assign(() => {}, { i });
+      logs.push(new WeakRef(log));
+      await graceful([], { signal: AbortSignal.abort(), exit: false, log: () => log() });
+    }
+    const left = () => logs.filter((log) => log.deref() !== undefined).length;
+    // Collecting what was used in a turn takes another one.
+    for (let i = 0; i < 50 && left() > CALLS / 10; i++) {
+      collect!();
+      await sleep(1);
+    }
+    assert(left() <= CALLS / 10, `${left()} of ${CALLS}`);
+  },
+);

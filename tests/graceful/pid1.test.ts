@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { commandOf, isRunning, Program } from "../support/process.ts";
 
@@ -38,7 +38,7 @@ function namespaces(): { flags: readonly string[]; obstacle?: string } {
 
 /** Under a name that says why, a test that cannot run here is skipped. */
 function testAsFirst(what: string, run: () => Promise<void>): void {
-  const name = `${runtime}, process 1: ${what}`;
+  const name = `[${runtime}, process 1] ${what}`;
   if (obstacle === undefined) test(name, run);
   else test(`${name} (skipped: ${obstacle})`, { skip: true });
 }
@@ -98,7 +98,7 @@ class FirstProcess {
 }
 
 for (const name of ["SIGTERM", "SIGINT"] as const) {
-  testAsFirst(`${name} drains and exits 0`, async () => {
+  testAsFirst(`graceful() drains at ${name}, and exits 0`, async () => {
     const service = new FirstProcess(15_000);
     const client = await service.asked("/wait");
     const { pid } = service;
@@ -111,7 +111,7 @@ for (const name of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
-testAsFirst("at the deadline a stuck request is cut off, and the exit code is 1", async () => {
+testAsFirst("graceful() cuts off a stuck request at the deadline, and exits 1", async () => {
   const service = new FirstProcess(300);
   const client = await service.asked("/stuck");
   service.signal("SIGTERM");
@@ -120,7 +120,7 @@ testAsFirst("at the deadline a stuck request is cut off, and the exit code is 1"
   assertStringIncludes(service.output, "cause: SIGTERM, forced: true\n");
 });
 
-testAsFirst("a second SIGTERM ends it at once", async () => {
+testAsFirst("graceful() ends at once at a second SIGTERM", async () => {
   const service = new FirstProcess(15_000);
   await service.asked("/stuck");
   service.signal("SIGTERM");
@@ -133,7 +133,7 @@ testAsFirst("a second SIGTERM ends it at once", async () => {
   assert(!service.output.includes("cleanup"), service.output);
 });
 
-testAsFirst("a signal that comes before graceful is called does nothing at all", async () => {
+testAsFirst("graceful() hears nothing of a signal that came before it was called", async () => {
   const service = new FirstProcess(15_000);
   await service.says(/process 1/);
   service.signal("SIGTERM");

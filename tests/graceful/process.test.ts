@@ -1,11 +1,10 @@
 /** Real processes: what a signal does to a service, on every engine. */
 import { test } from "node:test";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import { type Addr, graceful, type GracefulOptions } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
-import { engines, isOlderDeno, runtime, start } from "../support/fixture.ts";
-import { Ending } from "../support/ending.ts";
+import type { Addr } from "../../mod.ts";
+import { connect, request } from "../../support/client.ts";
+import { engines, isOlderDeno, runtime } from "../support/fixture.ts";
 import { type Program, run } from "../support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -17,9 +16,9 @@ async function addrOf(program: Program): Promise<Addr> {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
-  test(`${on}: SIGTERM drains, cleans up and exits 0`, async () => {
+  test(`${on} graceful() drains at SIGTERM, cleans up and exits 0`, async () => {
     const program = run("service.ts", [engine, "15000"]);
     const addr = await addrOf(program);
     const [idle, active] = [await connect(addr), await connect(addr)];
@@ -40,7 +39,7 @@ for (const engine of engines) {
     );
   });
 
-  test(`${on}: at the deadline a stuck request is cut off, and the exit code is 1`, async () => {
+  test(`${on} graceful() cuts off a stuck request at the deadline, and exits 1`, async () => {
     const program = run("service.ts", [engine, "300"]);
     const client = await connect(await addrOf(program));
     client.write(request("/stuck"));
@@ -51,18 +50,7 @@ for (const engine of engines) {
     assertStringIncludes(program.output, "cause: SIGINT, forced: true\n");
   });
 
-  test(`${on}: a second signal ends the process at once`, async () => {
-    const program = run("service.ts", [engine, "15000"]);
-    const client = await connect(await addrOf(program));
-    client.write(request("/stuck"));
-    await program.says(/arrived: \/stuck/);
-    program.signal("SIGINT");
-    await program.says(/hook/);
-    assertEquals(await new Ending(program).force("SIGTERM"), 128 + 15);
-    assert(!program.output.includes("cleanup"), program.output);
-  });
-
-  test(`${on}: nothing keeps the process alive after a shutdown`, async () => {
+  test(`${on} shutdown() leaves nothing that keeps the process alive`, async () => {
     const program = run("one_shot.ts", [engine]);
     assertEquals(await deadline(program.exit, SOON), 0);
     assertStringIncludes(program.output, `engine: ${engine};\nhello\ndrained, closed\n`);
@@ -70,7 +58,7 @@ for (const engine of engines) {
 }
 
 for (const path of ["/leak", "/upload"]) {
-  test(`${runtime}: a process that something keeps alive is ended: ${path}`, async () => {
+  test(`[${runtime}] graceful() ends a process that something keeps alive: ${path}`, async () => {
     const program = run("service.ts", [engines[0]!, "100"]);
     const client = await connect(await addrOf(program));
     client.write(request(`POST ${path}`, "Content-Length: 10") + "12345");
@@ -85,25 +73,16 @@ for (const path of ["/leak", "/upload"]) {
   });
 }
 
-test(`${runtime}: a cleanup that fails does not stop the next, and the exit code is 1`, async () => {
-  const program = run("service.ts", [engines[0]!, "15000", "failing"]);
-  await addrOf(program);
-  program.signal("SIGTERM");
-  assertEquals(await deadline(program.exit, SOON), 1);
-  assertStringIncludes(program.output, "rror: of a cleanup");
-  assertStringIncludes(program.output, "cleanup of what came first\n");
-});
-
 if (runtime === "deno") {
   for (const engine of ["deno", "deno-serve"]) {
-    test(`deno, engine ${engine}: --allow-net is all it needs`, async () => {
+    test(`[deno, ${engine}] serve() needs --allow-net alone`, async () => {
       const program = run("one_shot.ts", [engine], ["--allow-net"]);
       assertEquals(await deadline(program.exit, SOON), 0);
       assertStringIncludes(program.output, `engine: ${engine};\nhello\ndrained, closed\n`);
     });
   }
 
-  test("deno: --allow-net is all that graceful needs", async () => {
+  test("[deno] graceful() needs --allow-net alone", async () => {
     const program = run("service.ts", ["deno", "15000"], ["--allow-net"]);
     await addrOf(program);
     program.signal("SIGTERM");
@@ -111,39 +90,9 @@ if (runtime === "deno") {
     assertStringIncludes(program.output, "graceful: drained after ");
   });
 
-  test("deno, engine node: --allow-net and --allow-env are all it needs", async () => {
+  test("[deno, node] serve() needs --allow-net and --allow-env alone", async () => {
     const program = run("one_shot.ts", ["node"], ["--allow-net", "--allow-env"]);
     assertEquals(await deadline(program.exit, SOON), 0);
     assertStringIncludes(program.output, "engine: node;\nhello\ndrained, closed\n");
   });
 }
-
-test(`${runtime}: graceful ends with its signal, or with its servers`, async () => {
-  const controller = new AbortController();
-  const servers = [(await start(engines[0]!)).server, (await start("node")).server];
-  const done = graceful(servers, { signal: controller.signal, exit: false });
-  controller.abort();
-  const report = await deadline(done, SOON);
-  assertEquals([report.cause, report.servers.length, report.exitCode], ["aborted", 2, 0]);
-  assertEquals(servers.map(({ state }) => state), ["closed", "closed"]);
-
-  const { server } = await start(engines[0]!);
-  const ending = graceful(server, { exit: false });
-  await server.close();
-  assertEquals((await deadline(ending, SOON)).cause, "finished");
-});
-
-test(`${runtime}: graceful refuses bad options at the call`, async () => {
-  const { server } = await start(engines[0]!);
-  const refused: [unknown, string][] = [
-    [{ timeout: -1 }, "'timeout'"],
-    [{ signal: "SIGTERM" }, "'signal'"],
-    [{ exit: -1 }, "'exit'"],
-    [{ signals: ["SIGNONE"] }, "SIGNONE"],
-    [{ cleanup: "db" }, "'cleanup'"],
-  ];
-  for (const [options, message] of refused) {
-    await assertRejects(() => graceful(server, options as GracefulOptions), Error, message);
-  }
-  assertEquals(server.state, "serving");
-});

@@ -1,16 +1,15 @@
 /** Signals as people, runners and libraries send them. */
 import { test } from "node:test";
 import { spawn } from "node:child_process";
-import { createServer } from "node:http";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import { adopt, graceful } from "../../mod.ts";
+import { graceful } from "../../mod.ts";
 import type { Plan } from "../programs/ending.ts";
-import { connect, request } from "../support/client.ts";
+import { request } from "../../support/client.ts";
 import { Ending, SOON } from "../support/ending.ts";
 import { runtime } from "../support/fixture.ts";
 import { commandOf, Program } from "../support/process.ts";
@@ -49,7 +48,7 @@ for (
     ["SIGTERM", "SIGTERM", "SIGINT", "SIGINT"],
   ] as const
 ) {
-  test(`${runtime}: ${copies.join(", ")} within a short time are one end`, async () => {
+  test(`[${runtime}] graceful() takes ${copies.join(", ")} within a short time as one end`, async () => {
     const { ending, endsInOrder } = await withRequest();
     for (const name of copies) {
       ending.program.signal(name);
@@ -60,7 +59,7 @@ for (
   });
 }
 
-test(`${runtime}: a copy is one however long the event loop was busy`, async () => {
+test(`[${runtime}] graceful() knows a copy of a signal however long the event loop was busy`, async () => {
   const { ending, endsInOrder } = await withRequest({ busy: 900 });
   ending.program.signal("SIGINT");
   await ending.says(/^busy;/m);
@@ -69,20 +68,20 @@ test(`${runtime}: a copy is one however long the event loop was busy`, async () 
   await endsInOrder();
 });
 
-test(`${runtime}: a signal that the process sends itself does not force`, async () => {
+test(`[${runtime}] graceful() is not forced by a signal that the process sends itself`, async () => {
   const { ending, endsInOrder } = await withRequest({ raising: true });
   ending.program.signal("SIGTERM");
   await ending.event("waiting");
   await endsInOrder();
 });
 
-test(`${runtime}: process.kill is as before when a call is over`, async () => {
+test(`[${runtime}] graceful() leaves process.kill as it was when a call is over`, async () => {
   const { kill } = process;
   await graceful([], { signal: AbortSignal.abort(), exit: false, log: false });
   assertEquals(process.kill, kill);
 });
 
-test(`${runtime}: a copy that comes when all is done does not change the exit code`, async () => {
+test(`[${runtime}] graceful() keeps its exit code when a copy of the signal comes at the end`, async () => {
   const ending = await Ending.start({ servers: ["auto"], cleanups: ["leaking"] });
   ending.program.signal("SIGTERM");
   await ending.says(/^down: SIGTERM 0/m);
@@ -116,7 +115,7 @@ function serviceOf(plan: Plan, ...flags: string[]): string[] {
 
 if (runtime === "bun") {
   for (const flag of ["--watch", "--hot"]) {
-    test(`bun ${flag}: the process ends after the drain, and when something keeps it alive`, async () => {
+    test(`[bun, ${flag}] graceful() ends the process after the drain, and when something keeps it alive`, async () => {
       const ending = await startBy(serviceOf({ servers: ["auto"], cleanups: ["quick"] }, flag));
       ending.program.signal("SIGTERM");
       assertEquals(await ending.exit(), 0);
@@ -129,7 +128,7 @@ if (runtime === "bun") {
   }
 }
 
-test(`${runtime}: the channel to the parent does not keep the process alive`, async () => {
+test(`[${runtime}] graceful() does not let the channel to the parent keep the process alive`, async () => {
   const ending = await startBy(
     serviceOf({
       servers: ["auto"],
@@ -165,27 +164,11 @@ async function inWorker(options: string): Promise<string> {
   return text;
 }
 
-test(`${runtime}: in a worker thread, which gets no signals, graceful needs 'signal'`, async () => {
+test(`[${runtime}] graceful() needs 'signal' in a worker thread, which gets no signals`, async () => {
   assertEquals(
     await inWorker(""),
     "TypeError: Cannot be graceful as 'signal' must be given in a worker thread, which no signal of " +
       "the process reaches: current value is undefined",
   );
   assertEquals(await inWorker("signal: AbortSignal.abort()"), "aborted");
-});
-
-test(`${runtime}: an adopted server's request is listed by the path that was asked for`, async () => {
-  const native = createServer((req) => {
-    // As Express does it for what is mounted at /api.
-    Object.assign(req, { originalUrl: req.url, url: "/left" });
-    arrived.resolve();
-  });
-  const arrived = Promise.withResolvers<void>();
-  await new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
-  const server = adopt(native);
-  const client = await connect(server.addr);
-  client.write(request("/api/left?secret"));
-  await deadline(arrived.promise, SOON);
-  assertEquals(server.connections().map(({ path }) => path), ["/api/left"]);
-  await server.close();
 });

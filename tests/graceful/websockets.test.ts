@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { type Program, run } from "../support/process.ts";
 
@@ -169,9 +169,9 @@ async function drained(program: Program): Promise<void> {
 }
 
 for (const [name, kind] of Object.entries(kinds)) {
-  const on = `${runtime}: ${name}`;
+  const on = `[${runtime}, ${name}]`;
 
-  test(`${on}: a WebSocket is closed with ${kind.code} at SIGTERM, and the exit code is 0`, async () => {
+  test(`${on} graceful() has WebSockets closed with ${kind.code} at SIGTERM, and exits 0`, async () => {
     const { program, addr } = await start(kind, 15_000);
     const { port } = addr as Addr & { transport: "tcp" };
     const socket = new WebSocket(`ws://127.0.0.1:${port}${kind.path}`);
@@ -185,7 +185,7 @@ for (const [name, kind] of Object.entries(kinds)) {
     await drained(program);
   });
 
-  test(`${on}: an echo that is on its way at SIGTERM arrives`, async () => {
+  test(`${on} graceful() lets an echo arrive that is on its way at SIGTERM`, async () => {
     const { program, addr } = await start(kind, 15_000);
     const socket = await RawWebSocket.open(addr, kind);
     const text = "x".repeat(kind.large);
@@ -206,7 +206,7 @@ for (const [name, kind] of Object.entries(kinds)) {
   });
 
   if (kind.awaitsAnswer) {
-    test(`${on}: one whose client does not answer is ended at the deadline, and named`, async () => {
+    test(`${on} graceful() ends a WebSocket at the deadline whose client does not answer, and names it`, async () => {
       const { program, addr } = await start(kind, 300);
       const socket = await RawWebSocket.open(addr, kind);
       await drainOf(program);
@@ -216,7 +216,7 @@ for (const [name, kind] of Object.entries(kinds)) {
       assertMatch(program.output, /closing by force: hijacked for .* from 127\.0\.0\.1$/m);
     });
   } else {
-    test(`${on}: one whose client does not answer ends with the close frame: Bun does not wait`, async () => {
+    test(`${on} graceful() ends a WebSocket with the close frame, for Bun does not wait for the client`, async () => {
       const { program, addr } = await start(kind, 15_000);
       const socket = await RawWebSocket.open(addr, kind);
       await drainOf(program);
@@ -226,7 +226,7 @@ for (const [name, kind] of Object.entries(kinds)) {
     });
   }
 
-  test(`${on}: upgrades that arrive during the drain are refused with 503`, async () => {
+  test(`${on} graceful() refuses upgrades during the drain with 503`, async () => {
     const { program, addr } = await start(kind, 15_000);
     const [kept, fresh] = [await connect(addr), await connect(addr)];
     kept.write(request("/"));
@@ -250,7 +250,7 @@ for (const [name, kind] of Object.entries(kinds)) {
 
 if (runtime === "deno") {
   for (const name of ["Deno.upgradeWebSocket", "crossws, serve"]) {
-    test(`deno: ${name}: a message that crosses the close frame ends the WebSocket, and Deno's idle timer stays`, async () => {
+    test(`[deno] graceful() ends a WebSocket of ${name} whose message crosses the close frame, and Deno's idle timer stays`, async () => {
       const kind = kinds[name]!;
       const { program, addr } = await start(kind, 15_000);
       const socket = await RawWebSocket.open(addr, kind);
@@ -264,7 +264,7 @@ if (runtime === "deno") {
   }
 }
 
-test(`${runtime}: socket.io: a long poll is answered at SIGTERM, and the exit code is 0`, async () => {
+test(`[${runtime}] graceful() answers a long poll of socket.io at SIGTERM, and exits 0`, async () => {
   const { program, addr } = await start(socketIo, 15_000);
   const [client, poller] = [await connect(addr), await connect(addr)];
   const ask = async (text: string): Promise<string> => {

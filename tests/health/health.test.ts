@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { deadline, delay } from "@std/async";
 import { type Engine, type Handler, serve, type ServeInfo, type Server } from "../../mod.ts";
 import { health, type HealthHandler, type HealthOptions } from "../../src/health/mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -56,9 +56,9 @@ async function serving(
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
-  test(`${on}: probes are answered with 200 or 503 and a fixed text, everything else is next's`, async () => {
+  test(`${on} health() answers probes with 200 or 503 and a fixed text, and leaves everything else to next`, async () => {
     let isWell = true;
     const handler = health({
       liveness: { well: () => isWell },
@@ -82,7 +82,7 @@ for (const engine of engines) {
     });
   });
 
-  test(`${on}: HEAD is answered without the text, other methods with 405`, async () => {
+  test(`${on} health() answers HEAD without the text, and other methods with 405`, async () => {
     await serving(engine, health(), async (server) => {
       const client = await connect(server.addr);
       for (const method of ["HEAD", "GET"]) {
@@ -100,7 +100,7 @@ for (const engine of engines) {
     });
   });
 
-  test(`${on}: HTTP/1.0 without a host is answered as well`, async () => {
+  test(`${on} health() answers HTTP/1.0 without a host`, async () => {
     await serving(engine, health(), async (server) => {
       const client = await connect(server.addr);
       client.write("GET /readyz?x HTTP/1.0\r\n\r\n");
@@ -109,7 +109,7 @@ for (const engine of engines) {
     });
   });
 
-  test(`${on}: a server that drains is alive and not ready`, async () => {
+  test(`${on} health() says alive and not ready of a server that drains`, async () => {
     const [live, ready] = [new Gated(), new Gated()];
     const infos: ServeInfo[] = [];
     const handler = health({
@@ -140,7 +140,7 @@ for (const engine of engines) {
     });
   });
 
-  test(`${on}: at the end of the process nothing waits for a check`, async () => {
+  test(`${on} health() waits for no check at the end of the process`, async () => {
     const program = run("health_drain.ts", [engine]);
     assertEquals(await deadline(program.exit, SOON), 0, program.output);
     assertEquals(
@@ -154,7 +154,7 @@ for (const engine of engines) {
   });
 }
 
-test(`${runtime}: readiness fails from the moment at which the end is decided`, async () => {
+test(`[${runtime}] health() is not ready from the moment at which the end is decided`, async () => {
   const program = run("health_end.ts", ["SIGTERM"]);
   assertEquals(await deadline(program.exit, SOON), 0, program.output);
   const passed = JSON.stringify("[+]gate ok\n[+]shutdown ok\nreadyz check passed\n");
@@ -171,7 +171,7 @@ test(`${runtime}: readiness fails from the moment at which the end is decided`, 
   ]);
 });
 
-test(`${runtime}: readiness stays as it is when a successor has taken over`, async () => {
+test(`[${runtime}] health() stays ready when a successor has taken over`, async () => {
   const program = run("health_end.ts", ["upgraded"]);
   assertEquals(await deadline(program.exit, SOON), 0, program.output);
   const passed = JSON.stringify("[+]gate ok\n[+]shutdown ok\nreadyz check passed\n");
@@ -183,7 +183,7 @@ test(`${runtime}: readiness stays as it is when a successor has taken over`, asy
   ]);
 });
 
-test(`${runtime}: without next it can be called with a request alone, and answers 404`, async () => {
+test(`[${runtime}] health() without next can be called with a request alone, and answers 404`, async () => {
   const handler = health({ livePath: "/health/live", readyPath: "/health" });
   const asHandler: Handler = handler;
   assertEquals(typeof asHandler, "function");
@@ -193,7 +193,7 @@ test(`${runtime}: without next it can be called with a request alone, and answer
   assertEquals((await ask(handler, "/health/"))[0], 404);
 });
 
-test(`${runtime}: with next its type asks for the info, which next gets as it is`, async () => {
+test(`[${runtime}] health() with next asks for the info in its type, which next gets as it is`, async () => {
   const infos: unknown[] = [];
   const handler = health({
     next: (_, info) => {
@@ -208,7 +208,7 @@ test(`${runtime}: with next its type asks for the info, which next gets as it is
   assertEquals((await handler(get("/readyz"))).status, 200);
 });
 
-test(`${runtime}: a check fails by throwing, rejecting and resolving with false`, async () => {
+test(`[${runtime}] health() takes throwing, rejecting and resolving with false as a failed check`, async () => {
   const outcomes: [() => unknown, string | undefined][] = [
     [() => undefined, undefined],
     [() => 0, undefined],
@@ -247,7 +247,7 @@ test(`${runtime}: a check fails by throwing, rejecting and resolving with false`
   }
 });
 
-test(`${runtime}: ?format=json tells each check, and how long it took`, async () => {
+test(`[${runtime}] health() tells each check, and how long it took, with ?format=json`, async () => {
   const handler = quiet({
     readiness: { good: () => delay(20), "__proto__ bad": () => false },
     details: true,
@@ -269,7 +269,7 @@ test(`${runtime}: ?format=json tells each check, and how long it took`, async ()
   assertEquals(await ask(handler, "/livez?format=xml"), [200, "ok"]);
 });
 
-test(`${runtime}: checks run side by side, and probes that come meanwhile join them`, async () => {
+test(`[${runtime}] health() runs checks side by side, and probes that come meanwhile join them`, async () => {
   const [first, second] = [new Gated(), new Gated()];
   const handler = quiet({
     readiness: { first: first.check, second: { check: second.check } },
@@ -293,7 +293,7 @@ test(`${runtime}: checks run side by side, and probes that come meanwhile join t
   assertEquals(await last, [200, "ok"]);
 });
 
-test(`${runtime}: a check has its own timeout or that of all, and its signal tells`, async () => {
+test(`[${runtime}] health() gives a check its own timeout or that of all, and its signal tells`, async () => {
   const signals: AbortSignal[] = [];
   const untilAborted = (signal: AbortSignal) =>
     new Promise((_, reject) => {
@@ -313,7 +313,7 @@ test(`${runtime}: a check has its own timeout or that of all, and its signal tel
   assertEquals(signals[0]!.reason.message, "timed out after 20 ms");
 });
 
-test(`${runtime}: the default timeout is below the 1 s of Kubernetes`, async () => {
+test(`[${runtime}] health() has a default timeout below the 1 s of Kubernetes`, async () => {
   const start = performance.now();
   const handler = quiet({ liveness: { stuck: () => new Promise(() => {}) }, details: true });
   const [, text] = await ask(handler, "/livez?verbose");
@@ -321,7 +321,7 @@ test(`${runtime}: the default timeout is below the 1 s of Kubernetes`, async () 
   assert(performance.now() - start > 740);
 });
 
-test(`${runtime}: a check that ignores its signal is not started again while it runs`, async () => {
+test(`[${runtime}] health() does not start a check again that ignores its signal and runs`, async () => {
   const gated = new Gated();
   const changes: unknown[] = [];
   const handler = quiet({
@@ -346,7 +346,7 @@ test(`${runtime}: a check that ignores its signal is not started again while it 
   assertEquals(changes, ["timed out after 20 ms", undefined]);
 });
 
-test(`${runtime}: nothing is left behind by a check that has ended`, async () => {
+test(`[${runtime}] health() leaves nothing behind of a check that has ended`, async () => {
   const signals: AbortSignal[] = [];
   const handler = quiet({ readiness: { quick: (signal) => signals.push(signal) }, timeout: 20 });
   const draining = new AbortController().signal;
@@ -369,7 +369,7 @@ test(`${runtime}: nothing is left behind by a check that has ended`, async () =>
   assertEquals(signals.map(({ aborted }) => aborted), [false]);
 });
 
-test(`${runtime}: a change is told once, of each kind for itself`, async () => {
+test(`[${runtime}] health() tells a change once, of each kind for itself`, async () => {
   const told: unknown[][] = [];
   const failure = new Error("down");
   let isDown = false;
@@ -411,7 +411,7 @@ async function errorsOf(use: () => Promise<unknown>): Promise<unknown[]> {
   return written;
 }
 
-test(`${runtime}: by default the console is told`, async () => {
+test(`[${runtime}] health() tells the console by default`, async () => {
   let isDown = true;
   const check = () => {
     if (isDown) throw new Error("connection\nrefused");
@@ -429,7 +429,7 @@ test(`${runtime}: by default the console is told`, async () => {
   ]);
 });
 
-test(`${runtime}: what onCheckChange throws stops nothing`, async () => {
+test(`[${runtime}] health() goes on when onCheckChange throws`, async () => {
   const error = new Error("of onCheckChange");
   for (
     const onCheckChange of [() => Promise.reject(error), () => {
@@ -445,7 +445,7 @@ test(`${runtime}: what onCheckChange throws stops nothing`, async () => {
   }
 });
 
-test(`${runtime}: a check may be a method, and options may be changed afterwards`, async () => {
+test(`[${runtime}] health() takes methods as checks, and options that are changed afterwards`, async () => {
   class Database {
     isUp = true;
     check(): boolean {
@@ -495,7 +495,7 @@ const refused: [unknown, typeof TypeError | typeof RangeError, string][] = [
   ],
 ];
 
-test(`${runtime}: bad options are refused at the call`, () => {
+test(`[${runtime}] health() refuses bad options at the call`, () => {
   for (const [options, errorClass, message] of refused) {
     let error: unknown;
     try {

@@ -1,11 +1,9 @@
 /** Listeners that travel: what listen() opens, takes over and refuses, and who may accept on it. */
 import { test } from "node:test";
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { join } from "node:path";
-import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import {
@@ -17,10 +15,9 @@ import {
   UpgradeError,
 } from "../../mod.ts";
 import { openListeners } from "../../src/listener/shared_listener.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, temporaryFolder } from "../support/fixture.ts";
 import { SOON } from "../support/generations.ts";
-import { commandOf, Program } from "../support/process.ts";
 
 const local = { port: 0, hostname: "127.0.0.1" } as const;
 
@@ -34,7 +31,7 @@ for (const engine of engines) {
   for (
     const [what, options] of Object.entries({ IPv4: local, IPv6: { port: 0, hostname: "::1" } })
   ) {
-    test(`${runtime}, engine ${engine}: serves on a listener, ${what}`, async () => {
+    test(`[${runtime}, ${engine}] serve() accepts on a listener, ${what}`, async () => {
       const listener = await listen({ ...options, backlog: 16 });
       assert(!listener.inherited && listener.addr.transport === "tcp" && listener.addr.port > 0);
       const server = await serve(() => new Response("hello"), { listener, engine });
@@ -47,7 +44,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${runtime}, engine ${engine}: serves on a unix socket, whose file goes with it`, async () => {
+  test(`[${runtime}, ${engine}] serve() accepts on a listener at a unix socket, whose file goes with it`, async () => {
     const path = join(temporaryFolder(), "socket");
     const server = await serve(() => new Response("hello"), { path, engine, handoff: "inherit" });
     assertEquals(server.addr, { transport: "unix", path });
@@ -58,7 +55,7 @@ for (const engine of engines) {
   });
 }
 
-test(`${runtime}: a listener that nothing has used closes, and its file goes with it`, async () => {
+test(`[${runtime}] listen() returns a listener that closes unused, and its file goes with it`, async () => {
   const path = join(temporaryFolder(), "socket");
   for (const options of [local, { path }]) {
     const listener = await listen(options);
@@ -69,7 +66,7 @@ test(`${runtime}: a listener that nothing has used closes, and its file goes wit
   assert(!existsSync(path));
 });
 
-test(`${runtime}: one server has a listener`, async () => {
+test(`[${runtime}] serve() refuses a listener that a server has`, async () => {
   const listener = await listen(local);
   const server = await serve(() => new Response("hello"), { listener });
   const message = "'listener' must be one of listen() that no server has";
@@ -82,7 +79,7 @@ test(`${runtime}: one server has a listener`, async () => {
   await server.close();
 });
 
-test(`${runtime}: two sockets of one port`, async () => {
+test(`[${runtime}] listen() opens two sockets of one port with reusePort`, async () => {
   const first = await serve(() => new Response("first"), { ...local, handoff: "auto" });
   const { port } = first.addr as { port: number };
   await assertRejects(() => listen({ ...local, port }), Error, "it must not be in use");
@@ -90,7 +87,7 @@ test(`${runtime}: two sockets of one port`, async () => {
   await first.close();
 });
 
-test(`${runtime}: refuses what makes no sense`, async () => {
+test(`[${runtime}] listen() refuses what makes no sense`, async () => {
   const refused: [ListenOptions, string][] = [
     [
       { port: 65_536 },
@@ -115,7 +112,7 @@ test(`${runtime}: refuses what makes no sense`, async () => {
   }
 });
 
-test(`${runtime}: a server that cannot be handed on is not upgradable`, async () => {
+test(`[${runtime}] graceful() refuses upgradeOn for a server that cannot be handed on`, async () => {
   const server = await serve(() => new Response(), local);
   assertEquals(server.handoff, undefined);
   await assertRejects(
@@ -132,7 +129,7 @@ test(`${runtime}: a server that cannot be handed on is not upgradable`, async ()
 });
 
 if (runtime !== "bun") {
-  test(`${runtime}: a server of node:http listens on its descriptor`, async () => {
+  test(`[${runtime}] listen() has a descriptor that a server of node:http listens on`, async () => {
     const listener = await listen(local);
     const server = http.createServer((_request, response) => response.end("hello"));
     await new Promise<void>((resolve) => server.listen({ fd: listener.fd }, resolve));
@@ -144,7 +141,7 @@ if (runtime !== "bun") {
     listener.close();
   });
 } else {
-  test("bun: a server of node:http does not listen on a descriptor, one of node:net does", async () => {
+  test("[bun] listen() has a descriptor for node:net alone, for Bun ignores it in node:http", async () => {
     const listener = await listen(local);
     const server = http.createServer((_request, response) => response.end("hello"));
     await new Promise<void>((resolve) => server.listen({ fd: listener.fd } as never, resolve));
@@ -158,34 +155,3 @@ if (runtime !== "bun") {
     listener.close();
   });
 }
-
-/** Starts the service with a socket of ours as its descriptor 3, as systemd does. */
-function activate(fd: number, plan: object): Program {
-  const script = `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec "$@"`;
-  const file = new URL("../programs/upgradable.ts", import.meta.url).pathname;
-  return new Program(
-    spawn("sh", ["-c", script, "sh", ...commandOf(file), JSON.stringify(plan)], {
-      stdio: ["ignore", "pipe", "pipe", fd],
-    }),
-  );
-}
-
-test(`${runtime}: takes over what systemd listens on, and hands it on`, async () => {
-  const listener = await listen(local);
-  const { port } = listener.addr as { port: number };
-  // Makes it listen, on Node.
-  const holder = net.createServer();
-  await new Promise<void>((resolve) => holder.listen({ fd: listener.fd }, resolve));
-  const servers = [{ port, hostname: "127.0.0.1", handoff: "auto" }];
-  const program = activate(listener.fd, { servers });
-  await deadline(program.says(/^graceful: (\d+);/m), SOON);
-  holder.close();
-  assertEquals(await answer(listener), await program.says(/^graceful: (\d+);/m));
-  program.signal("SIGHUP");
-  await deadline(program.says(/^down: \d+ upgraded 0;/m), SOON);
-  const pid = await answer(listener);
-  assert(pid !== String(program.child.pid));
-  process.kill(Number(pid), "SIGTERM");
-  await deadline(program.exit, SOON);
-  listener.close();
-});

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Engine, listen, type Listener, type ServeOptions, serveTcp } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start, temporaryFolder } from "../support/fixture.ts";
 
 /** In bytes: the longest path that every runtime can listen at. */
@@ -24,9 +24,9 @@ const ways: readonly (ServeOptions & { engine: Engine })[] = engines.flatMap((en
 ]);
 
 for (const way of ways) {
-  const name = `${runtime}, engine ${way.engine}, handoff ${way.handoff}`;
+  const name = `[${runtime}, ${way.engine}, handoff ${way.handoff}]`;
 
-  test(`${name}: the longest path can be reached`, async () => {
+  test(`${name} serve() can be reached at the longest path`, async () => {
     const path = pathOf(LONGEST);
     const { server } = await start(way.engine, { ...way, path });
     const client = await connect({ transport: "unix", path });
@@ -36,7 +36,7 @@ for (const way of ways) {
     assert(!existsSync(path));
   });
 
-  test(`${name}: a longer one is refused, and nothing is left of it`, async () => {
+  test(`${name} serve() refuses a longer path, and leaves nothing of it`, async () => {
     for (const path of [pathOf(LONGEST + 1), pathOf(LONGEST + 30), pathOf(LONGEST + 1, "ä")]) {
       const bytes = new TextEncoder().encode(path).length;
       const rule =
@@ -48,12 +48,12 @@ for (const way of ways) {
   });
 }
 
-test(`${runtime}: a NUL, at which the kernel stops to read, is refused`, async () => {
+test(`[${runtime}] serve() refuses a path with a NUL, at which the kernel stops to read`, async () => {
   const path = `${pathOf(60)}\0`;
   await assertRejects(() => start(engines[0]!, { path }), RangeError, "'path' must be");
 });
 
-test(`${runtime}: a folder without room for the first name of the socket is refused`, async () => {
+test(`[${runtime}] serve() refuses a folder without room for the first name of the socket`, async () => {
   const folder = pathOf(LONGEST - 2);
   mkdirSync(folder);
   const path = join(folder, "s");
@@ -73,7 +73,7 @@ test(`${runtime}: a folder without room for the first name of the socket is refu
   await server.close();
 });
 
-test(`${runtime}: listen and serveTcp refuse a longer path too`, async () => {
+test(`[${runtime}] listen() and serveTcp() refuse a longer path too`, async () => {
   const path = pathOf(LONGEST + 1);
   for (const call of [() => listen({ path }), () => serveTcp(() => {}, { path })]) {
     await assertRejects(call as () => Promise<unknown>, RangeError, "'path' must be of at most");

@@ -9,14 +9,14 @@ import { SOON } from "../support/generations.ts";
 import { run } from "../support/process.ts";
 
 if (process.platform === "linux") {
-  test(`${runtime}: Workers that open listeners at the same time each get their own`, async () => {
+  test(`[${runtime}] listen() gives each of several Workers its own listener at the same time`, async () => {
     const program = run("worker_listeners.ts", [temporaryFolder(), "30"]);
     await deadline(program.exit, SOON);
     assertStringIncludes(program.output, "wrong: 0 of 120;");
   });
 
   for (const path of [undefined, "socket"]) {
-    test(`${runtime}: the end of a Worker closes no number of another, ${path ?? "TCP"}`, async () => {
+    test(`[${runtime}] listen() in a Worker closes no number of another at its end, ${path ?? "TCP"}`, async () => {
       const args = path === undefined ? [] : [join(temporaryFolder(), path)];
       const program = run("worker_end.ts", args);
       assertEquals(await deadline(program.exit, SOON), 0);

@@ -30,19 +30,19 @@ const refused: [unknown, typeof TypeError | typeof RangeError, string[]][] = [
 ];
 
 for (const [options, errorClass, parts] of refused) {
-  test(`${runtime}: serve refuses ${JSON.stringify(options).slice(0, 60)}`, async () => {
+  test(`[${runtime}] serve() refuses ${JSON.stringify(options).slice(0, 60)}`, async () => {
     const error = await assertRejects(() => serve(handler, options as ServeOptions), errorClass);
     for (const part of parts) assertStringIncludes(error.message, part);
   });
 }
 
-test(`${runtime}: serve refuses a handler that is no function`, async () => {
+test(`[${runtime}] serve() refuses a handler that is no function`, async () => {
   // @ts-expect-error: what a caller without a type checker may pass.
   const error = await assertRejects(() => serve({ fetch: handler }, { port: 0 }), TypeError);
   assertStringIncludes(error.message, "'handler' must be a function");
 });
 
-test(`${runtime}: serve refuses an engine that the runtime does not have`, async () => {
+test(`[${runtime}] serve() refuses an engine that the runtime does not have`, async () => {
   const engine = runtime === "bun" ? "deno" : "bun";
   const error = await assertRejects(() => serve(handler, { port: 0, engine }), TypeError);
   for (const name of ["'engine'", "auto", ...engines, `"${engine}"`]) {
@@ -61,7 +61,7 @@ const refusedShutdowns: [unknown, typeof TypeError | typeof RangeError, string[]
   [{ hijacked: "close" }, TypeError, ["'hijacked'", '"wait" or "ignore"', '"close"']],
 ];
 
-test(`${runtime}: a shutdown with bad options is refused and starts no drain`, async () => {
+test(`[${runtime}] shutdown() refuses bad options, and starts no drain`, async () => {
   const { server } = await start(engines[0]!);
   for (const [options, errorClass, parts] of refusedShutdowns) {
     const error = await assertRejects(
@@ -74,9 +74,9 @@ test(`${runtime}: a shutdown with bad options is refused and starts no drain`, a
 });
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
-  test(`${on}: a port in use is refused, and can be listened on once it is free`, async () => {
+  test(`${on} serve() refuses a port in use, and takes it once it is free`, async () => {
     const { server } = await start(engine);
     assert(server.addr.transport === "tcp");
     const { port } = server.addr;
@@ -88,7 +88,7 @@ for (const engine of engines) {
     assertEquals(again.server.addr, server.addr);
   });
 
-  test(`${on}: a certificate that is none is refused`, async () => {
+  test(`${on} serve() refuses a certificate that is none`, async () => {
     const { onceFree, port } = await freePort();
     const refusals: [ServeOptions, string][] = [
       [{ cert: "not PEM", key: pem.key }, "'cert' must be a certificate in PEM"],
@@ -101,7 +101,7 @@ for (const engine of engines) {
     await onceFree();
   });
 
-  test(`${on}: backlog, reusePort and IPv6 are taken`, async () => {
+  test(`${on} serve() takes backlog, reusePort and IPv6`, async () => {
     const reusePort = runtime !== "deno" || engine === "node";
     const backlog = engine === "bun" && !hasKernelHelp ? undefined : 16;
     const { server } = await start(engine, { hostname: "::1", backlog, reusePort });
@@ -111,7 +111,7 @@ for (const engine of engines) {
     assertEquals(await (await fetch(`${server.url}hello`)).text(), "hello");
   });
 
-  test(`${on}: websocket is Bun's`, async () => {
+  test(`${on} serve() takes websocket on Bun alone`, async () => {
     if (engine === "bun") return;
     const options = { port: 0, engine, websocket: { message() {} } };
     const error = await assertRejects(() => serve(handler, options), TypeError);

@@ -5,8 +5,8 @@
 import process from "node:process";
 import { graceful, serve } from "../../mod.ts";
 import { health } from "../../src/health/mod.ts";
-import { announce } from "../../bench/restart/announce.ts";
-import { answer } from "../support/rolling_answer.ts";
+import { announce } from "../../support/announce.ts";
+import { answer } from "../../support/rolling/answer.ts";
 
 const [port, drainDelay, idleGrace = "0"] = process.argv.slice(2);
 const server = await serve(health({ next: answer }), { port: Number(port), hostname: "127.0.0.1" });

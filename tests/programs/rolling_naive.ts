@@ -4,8 +4,8 @@
  * stop waits for connections that a load balancer keeps alive.
  */
 import process from "node:process";
-import { announce } from "../../bench/restart/announce.ts";
-import { answer } from "../support/rolling_answer.ts";
+import { announce } from "../../support/announce.ts";
+import { answer } from "../../support/rolling/answer.ts";
 
 const DEADLINE = 3_000;
 

@@ -35,12 +35,15 @@ if (mishap === "crashes at once") throw new Error("of a program that crashes at 
 if (mishap === "exits at once") process.exit(0);
 if (mishap === "hangs") await new Promise(() => setInterval(() => {}, 60_000));
 
+const released = Promise.withResolvers<void>();
+process.once("SIGUSR2", () => released.resolve());
+
 async function handler(request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
   if (pathname === "/wait" || pathname === "/upload") {
     console.log(`arrived: ${pathname} by ${process.pid};`);
   }
-  if (pathname === "/wait") await sleep(Number(new URL(request.url).searchParams.get("ms")));
+  if (pathname === "/wait") await released.promise;
   if (pathname === "/upload") await request.text();
   if (pathname === "/env") return new Response(JSON.stringify(Object.keys(process.env)));
   if (pathname === "/argv") return new Response(JSON.stringify(process.argv.slice(2)));

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { type Addr, serve, type ServeOptions } from "../../mod.ts";
-import { request } from "../support/client.ts";
+import { request } from "../../support/client.ts";
 
 const WORKERS = 4;
 

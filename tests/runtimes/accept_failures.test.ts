@@ -10,7 +10,7 @@ import { deadline, delay } from "@std/async";
 import type { Addr } from "../../mod.ts";
 import { Acceptor } from "../../src/runtime/deno/acceptor.ts";
 import type { DenoConn } from "../../src/runtime/api/deno.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { commandOf, Program, run } from "../support/process.ts";
 
@@ -38,7 +38,7 @@ async function answer(client: RawClient, path: string): Promise<string> {
 }
 
 for (const engine of engines) {
-  test(`${engine}: connections that are reset before they are accepted hold up nobody, and are not reported`, async () => {
+  test(`[${runtime}, ${engine}] serve() is not held up by connections that are reset before it accepts them, and reports none`, async () => {
     const program = run("blockable.ts", [engine]);
     const addr = await addressOf(program);
     const blocker = await connect(addr);
@@ -56,7 +56,7 @@ for (const engine of engines) {
 }
 
 if (runtime === "deno" && process.platform !== "win32") {
-  test("deno: being out of descriptors is reported once, and over when there are some", async () => {
+  test("[deno] serve() reports being out of descriptors once, and goes on when there are some", async () => {
     const file = fileURLToPath(new URL("../programs/blockable.ts", import.meta.url));
     const limited = ["-c", 'ulimit -n 200; exec "$@"', "sh", ...commandOf(file), "deno"];
     const program = new Program(spawn("sh", limited, { stdio: ["ignore", "pipe", "pipe"] }));
@@ -120,7 +120,7 @@ async function reportsOf(script: (DenoConn | Error)[]): Promise<unknown[]> {
   return reports;
 }
 
-test("acceptor: a thousand resets in a row are gone through at once", async () => {
+test(`[${runtime}] acceptor goes through a thousand resets in a row at once`, async () => {
   const start = performance.now();
   const codes = ["ENOTCONN", "ECONNABORTED", "ECONNRESET", "EPROTO"];
   const script = Array.from({ length: 1_000 }, (_, i) => failure(codes[i % codes.length]));
@@ -129,14 +129,14 @@ test("acceptor: a thousand resets in a row are gone through at once", async () =
 });
 
 for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", undefined]) {
-  test(`acceptor: ${code ?? "an error without a code"} is reported once in a row`, async () => {
+  test(`[${runtime}] acceptor reports ${code ?? "an error without a code"} once in a row`, async () => {
     const reports = await reportsOf(Array.from({ length: 4 }, () => failure(code)));
     assertEquals(reports.length, 1);
     assertMatch(String(reports[0]), /fails with/);
   });
 }
 
-test("acceptor: closing does not wait for a pause to end", async () => {
+test(`[${runtime}] acceptor does not wait for a pause to end when it closes`, async () => {
   const reported = Promise.withResolvers<void>();
   const acceptor = new Acceptor(new ScriptedListener(Array(20).fill(failure("EMFILE"))), {
     onConn: () => {},

@@ -4,7 +4,7 @@ import net from "node:net";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { request } from "../support/client.ts";
+import { request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -31,7 +31,7 @@ async function ask(port: number, path: string): Promise<{ received: Promise<stri
 
 for (const engine of runtime === "deno" ? ["deno", "deno-serve", "adopted"] : []) {
   for (const [permitted, permissions] of Object.entries(PERMISSIONS)) {
-    test(`deno, ${engine}, ${permitted}: connections made while the event loop is busy are answered`, async () => {
+    test(`[deno, ${engine}, ${permitted}] shutdown() answers connections made while the event loop is busy`, async () => {
       const program = run("blockable.ts", [engine], permissions);
       const port = Number(await program.says(/port: (\d+);/));
       const blocker = await ask(port, "/block?ms=500");

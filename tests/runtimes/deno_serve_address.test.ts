@@ -1,30 +1,17 @@
 /** The address that a platform gives the first server of a process of Deno. */
-import { once } from "node:events";
 import { existsSync } from "node:fs";
-import net from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
+import { freePorts } from "../../support/ports.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
 /** In ms. */
 const SOON = 10_000;
-
-/** Ports that nobody listens on. */
-async function freePorts(count: number): Promise<number[]> {
-  const listeners = Array.from({ length: count }, () => net.createServer().listen(0, "127.0.0.1"));
-  const ports = await Promise.all(listeners.map(async (listener) => {
-    await once(listener, "listening");
-    // The cast: it listens on TCP.
-    return (listener.address() as net.AddressInfo).port;
-  }));
-  for (const listener of listeners) listener.close();
-  return ports;
-}
 
 const at = (port: number): Addr => ({ transport: "tcp", hostname: "127.0.0.1", port });
 
@@ -40,7 +27,7 @@ for (const engine of runtime === "deno" ? ["deno", "deno-serve", "node"] : []) {
   for (const kind of ["tcp", "unix"]) {
     for (const duplicate of [false, true]) {
       const prefix = duplicate ? "duplicate," : "";
-      test(`deno, engine ${engine}: DENO_SERVE_ADDRESS=${prefix}${kind}:… is that of the first server`, async () => {
+      test(`[deno, ${engine}] serve() takes DENO_SERVE_ADDRESS=${prefix}${kind}:… for the first server`, async () => {
         const [own, second, given] = await freePorts(3) as [number, number, number];
         const path = join(temporaryFolder(), "socket");
         const givenAddr: Addr = kind === "tcp" ? at(given) : { transport: "unix", path };
@@ -60,7 +47,7 @@ for (const engine of runtime === "deno" ? ["deno", "deno-serve", "node"] : []) {
     }
   }
 
-  test(`deno, engine ${engine}: a DENO_SERVE_ADDRESS that is none changes nothing`, async () => {
+  test(`[deno, ${engine}] serve() passes over a DENO_SERVE_ADDRESS that is none`, async () => {
     const [own, second] = await freePorts(2) as [number, number];
     const env = { DENO_SERVE_ADDRESS: "somewhere" };
     const program = run("serve_address.ts", [engine, `${own}`, `${second}`], undefined, env);
@@ -73,7 +60,7 @@ for (const engine of runtime === "deno" ? ["deno", "deno-serve", "node"] : []) {
 if (runtime === "deno") {
   const withoutEnv = ["--allow-net", "--allow-read"];
 
-  test("deno: without the permission to read DENO_SERVE_ADDRESS it is not passed over", async () => {
+  test("[deno] serve() does not pass over DENO_SERVE_ADDRESS without the permission to read it", async () => {
     const [own, given] = await freePorts(2) as [number, number];
     const env = { DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${given}` };
     const hidden = run("serve_address.ts", ["deno", `${own}`], withoutEnv, env);
@@ -85,7 +72,7 @@ if (runtime === "deno") {
     await served.exit;
   });
 
-  test("deno: where it is not set no permission is needed", async () => {
+  test("[deno] serve() needs no permission where DENO_SERVE_ADDRESS is not set", async () => {
     const [own] = await freePorts(1) as [number];
     const program = run("serve_address.ts", ["deno", `${own}`], withoutEnv);
     assertEquals(JSON.parse(await program.says(/addr: (.*);/)), at(own));

@@ -4,7 +4,7 @@ import net from "node:net";
 import { once } from "node:events";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, RawClient, request } from "../support/client.ts";
+import { connect, RawClient, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -21,7 +21,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test("deno: graceful() drains a node:http server with DENO_SERVE_ADDRESS=duplicate", {
+test("[deno] graceful() drains a node:http server with DENO_SERVE_ADDRESS=duplicate", {
   skip: runtime !== "deno",
 }, async () => {
   const addr = { transport: "tcp", hostname: "127.0.0.1", port: await freePort() } as const;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { UpgradeError } from "../../mod.ts";
 import { libraries } from "../../src/runtime/linux/libc.ts";
 import { KernelSockets } from "../../src/runtime/linux/kernel_sockets.ts";
@@ -13,7 +13,7 @@ import { engines, hasKernelHelp, runtime, start } from "../support/fixture.ts";
 const SOON = 10_000;
 
 if (runtime !== "node" && hasKernelHelp) {
-  test(`${runtime}: where no socket can be put in the place of the engine's, the engine is node`, async () => {
+  test(`[${runtime}] serve() takes the engine node where it cannot replace a listener`, async () => {
     const { canReplaceListener } = KernelSockets.prototype;
     KernelSockets.prototype.canReplaceListener = () => false;
     try {
@@ -34,7 +34,7 @@ if (runtime !== "node" && hasKernelHelp) {
 }
 
 if (runtime === "deno") {
-  test("deno: without HTTP on a connection of one's own, the engine is Deno.serve", async () => {
+  test("[deno] serve() takes Deno.serve without HTTP on a connection of its own", async () => {
     const { Deno } = globalThis as unknown as { Deno: Record<symbol, Record<string, unknown>> };
     const internals = Deno[(Deno as unknown as { internal: symbol }).internal]!;
     const { serveHttpOnConnection } = internals;
@@ -54,7 +54,7 @@ if (runtime === "deno") {
 }
 
 if (runtime === "bun" && process.platform === "linux") {
-  test("bun, without FFI: a new connection is not accepted, and lost at a shutdown", async () => {
+  test("[bun, without FFI] shutdown() loses a new connection, which is not accepted", async () => {
     await withoutFFI(async () => {
       const fixture = await start("bun");
       const client = await connect(fixture.server.addr);
@@ -67,7 +67,7 @@ if (runtime === "bun" && process.platform === "linux") {
     });
   });
 
-  test("bun, without FFI: an active request is answered, and named in the report", async () => {
+  test("[bun, without FFI] shutdown() answers an active request, and names it in the report", async () => {
     await withoutFFI(async () => {
       const fixture = await start("bun");
       const client = await connect(fixture.server.addr);
@@ -80,7 +80,7 @@ if (runtime === "bun" && process.platform === "linux") {
     });
   });
 
-  test("bun, without FFI: idleGrace is not kept, for Bun closes idle and listener at once", async () => {
+  test("[bun, without FFI] shutdown() does not keep idleGrace, for Bun closes idle and listener at once", async () => {
     await withoutFFI(async () => {
       const fixture = await start("bun");
       const client = await connect(fixture.server.addr);
@@ -92,7 +92,7 @@ if (runtime === "bun" && process.platform === "linux") {
     });
   });
 
-  test("bun, without FFI: backlog is refused, and nothing is left open", async () => {
+  test("[bun, without FFI] serve() refuses backlog, and leaves nothing open", async () => {
     await withoutFFI(async () => {
       await assertRejects(() => start("bun", { backlog: 16 }), TypeError, "'backlog'");
     });

@@ -12,7 +12,7 @@ import { type Addr, adopt, listen, serve, type Server } from "../../mod.ts";
 import { internals as deno } from "../../src/runtime/deno/internals.ts";
 import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
 import type { DenoInfo } from "../../src/runtime/api/deno.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */
@@ -93,7 +93,7 @@ async function drains(server: Server, begin: () => Promise<unknown>, open: () =>
 for (const engine of engines.filter((engine) => engine !== "bun")) {
   const [members, absent] = engine === "node" ? [node, NODE_ABSENT] : [deno, DENO_ABSENT];
   for (const [name, replacement] of Object.entries(absent)) {
-    test(`${runtime}, engine ${engine}: shutdown() drains without the internal ${name}`, async () => {
+    test(`[${runtime}, ${engine}] shutdown() drains without the internal ${name}`, async () => {
       // The cast: each replacement is of the type of what it replaces.
       await without(members as never, name as never, replacement as never, async () => {
         const fixture = await start(engine);
@@ -104,7 +104,7 @@ for (const engine of engines.filter((engine) => engine !== "bun")) {
 }
 
 for (const [name, replacement] of Object.entries(NODE_ABSENT)) {
-  test(`${runtime}: adopt() drains a server of node:http without the internal ${name}`, async () => {
+  test(`[${runtime}] adopt() drains a server of node:http without the internal ${name}`, async () => {
     const gate = Promise.withResolvers<void>();
     const arrived = Promise.withResolvers<void>();
     const native = http.createServer(async (req, res) => {
@@ -123,7 +123,7 @@ for (const [name, replacement] of Object.entries(NODE_ABSENT)) {
 }
 
 if (runtime === "node") {
-  test("node: listen() fails with the reason without the internal createServerHandle", async () => {
+  test("[node] listen() fails with the reason without the internal createServerHandle", async () => {
     await without(node, "createServerHandle", NODE_ABSENT.createServerHandle, async () => {
       const where = { port: 0, hostname: "127.0.0.1" };
       await assertRejects(() => listen(where), Error, "_createServerHandle");
@@ -132,7 +132,7 @@ if (runtime === "node") {
 }
 
 if (runtime === "deno") {
-  test("deno: serve() takes the engine Deno.serve without the internal connectionServing", async () => {
+  test("[deno] serve() takes the engine Deno.serve without the internal connectionServing", async () => {
     await without(deno, "connectionServing", () => undefined, async () => {
       for (const engine of ["auto", "deno"]) {
         // The cast: the types of the fixture know no "auto".
@@ -146,7 +146,7 @@ if (runtime === "deno") {
     await server.shutdown();
   });
 
-  test("deno: shutdown() drains where the text of Deno's error has changed", async () => {
+  test("[deno] shutdown() drains where the text of Deno's error has changed", async () => {
     await without(deno, "isDelivered", () => false, async () => {
       await without(deno, "deliveryIsTold", undefined, async () => {
         for (let i = 0; i < 2; i++) {
@@ -158,7 +158,7 @@ if (runtime === "deno") {
     });
   });
 
-  test("deno: this version has the internals", async () => {
+  test("[deno] internals.ts finds each internal in this version", async () => {
     assert(deno.connectionServing() !== undefined);
     assertEquals(deno.bodyAtHand(new Response("probe")), "probe");
     const infos: DenoInfo[] = [];
@@ -220,7 +220,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
   ],
 };
 
-test(`${runtime}: this version has the internals of node:http`, async () => {
+test(`[${runtime}] internals.ts finds each internal of node:http in this version`, async () => {
   assertEquals(await seenOn(), PRESENT[runtime]);
 });
 

@@ -10,7 +10,7 @@ import process from "node:process";
 import { assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 
 /** How long a connection may take to close, in ms, before it counts as left open. */
@@ -180,7 +180,7 @@ const { devDependencies } = JSON.parse(
 const isPinned = process.versions[runtime] === devDependencies[runtime];
 
 for (const [row, observe] of Object.entries(rows)) {
-  const name = `${runtime}'s own stop: ${row}`;
+  const name = `[${runtime}] its own stop: ${row}`;
   if (!isPinned) {
     test(`${name} (pinned for ${devDependencies[runtime]}, this is ${process.versions[runtime]})`, {
       skip: true,

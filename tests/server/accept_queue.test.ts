@@ -10,7 +10,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, serve, type ServeOptions, type Server, serveTcp } from "../../mod.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../../src/runtime/host/accept_queue.ts";
-import { connect } from "../support/client.ts";
+import { connect } from "../../support/client.ts";
 import { engines, pem, runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -49,7 +49,7 @@ const kinds: Record<Kind, () => ServeOptions> = {
 
 for (const engine of engines) {
   for (const kind of ["tcp", "unix", "tls"] as const) {
-    test(`${engine} on ${runtime}: ${kind} connections that wait in the accept queue are served`, async () => {
+    test(`[${runtime}, ${engine}] shutdown() serves ${kind} connections that wait in the accept queue`, async () => {
       const server = await serve(() => new Response("hello"), { engine, ...kinds[kind]() });
       const answered = await answeredAtShutdown(server, kind);
       // Deno's own graceful stop ends a connection whose handshake is not done.
@@ -72,7 +72,7 @@ const natives = {
 
 for (const name of ["http", "https", "net"] as const) {
   for (const kind of name === "https" ? ["tls"] as const : ["tcp", "unix"] as const) {
-    test(`${runtime}: an adopted server of node:${name} serves the ${kind} connections that wait`, async () => {
+    test(`[${runtime}] shutdown() of an adopted node:${name} serves the ${kind} connections that wait`, async () => {
       const native: net.Server = natives[name]();
       native.listen(kind === "unix" ? { path: newFile() } : { port: 0, host: "127.0.0.1" });
       await once(native, "listening");
@@ -82,7 +82,7 @@ for (const name of ["http", "https", "net"] as const) {
 }
 
 for (const kind of ["tcp", "unix"] as const) {
-  test(`${runtime}: serveTcp() serves the ${kind} connections that wait in the accept queue`, async () => {
+  test(`[${runtime}] shutdown() of serveTcp() serves the ${kind} connections that wait in the accept queue`, async () => {
     const server = await serveTcp(async ({ readable, writable }) => {
       await readable.getReader().read();
       await writable.getWriter().write(new TextEncoder().encode("hello"));
@@ -123,26 +123,26 @@ class ScriptedQueue implements AcceptQueue {
 
 for (const isLengthKnown of [true, false]) {
   const what = isLengthKnown ? "empty" : "quiet";
-  test(`${runtime}: takeInAcceptQueue() turns the event loop until the queue is ${what}`, async () => {
+  test(`[${runtime}] takeInAcceptQueue() turns the event loop until the queue is ${what}`, async () => {
     const queue = new ScriptedQueue(50, isLengthKnown);
     await deadline(takeInAcceptQueue(queue, new AbortController().signal), SOON);
     assertEquals([queue.taken, queue.left], [50, 0]);
   });
 }
 
-test(`${runtime}: takeInAcceptQueue() ends under a load that never pauses, once those are in that waited at its start`, async () => {
+test(`[${runtime}] takeInAcceptQueue() ends under a load that never pauses, once those are in that waited at its start`, async () => {
   let accepted = 0;
   const queue = { waiting: () => 10, accepted: () => ++accepted };
   await deadline(takeInAcceptQueue(queue, new AbortController().signal), SOON);
   assert(accepted > 10);
 });
 
-test(`${runtime}: takeInAcceptQueue() ends where nothing is accepted any more`, async () => {
+test(`[${runtime}] takeInAcceptQueue() ends where nothing is accepted any more`, async () => {
   const queue = { waiting: () => 1, accepted: () => 0 };
   await deadline(takeInAcceptQueue(queue, new AbortController().signal), SOON);
 });
 
-test(`${runtime}: takeInAcceptQueue() ends in the turn in which it is told to`, async () => {
+test(`[${runtime}] takeInAcceptQueue() ends in the turn in which it is told to`, async () => {
   const force = new AbortController();
   const queue = { waiting: () => 1, accepted: () => 0 };
   const taken = takeInAcceptQueue(queue, force.signal);

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */
@@ -12,7 +12,7 @@ const SOON = 8_000;
 const HUGE = 200 * 1024 * 1024 * 1024;
 
 for (const engine of engines) {
-  test(`${runtime}, engine ${engine}: the handler hears of a huge upload`, async () => {
+  test(`[${runtime}, ${engine}] serve() lets the handler hear of a huge upload`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("POST /ignore-upload", `Content-Length: ${HUGE}`) + "the beginning");

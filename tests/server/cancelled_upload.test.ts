@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Engine, serve, type Server } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, pem, runtime } from "../support/fixture.ts";
 
 /** In ms. */
@@ -27,7 +27,7 @@ const ways: Record<string, (request: Request) => Promise<unknown>> = {
 
 for (const engine of engines) {
   for (const [what, stop] of Object.entries(ways)) {
-    test(`${runtime}, engine ${engine}: serve() answers an upload whose handler ${what}`, async () => {
+    test(`[${runtime}, ${engine}] serve() answers an upload whose handler ${what}`, async () => {
       const { server, errors } = await stopping(engine, stop);
       const client = await connect(server.addr);
       client.write(request("POST /", `Content-Length: ${LARGE}`) + "x".repeat(LARGE / 2));
@@ -45,7 +45,7 @@ for (const engine of engines) {
 
     // Deno's own server waits for the client of an upload on its own terms.
     if (engine === "deno-serve") continue;
-    test(`${runtime}, engine ${engine}: shutdown() does not wait for an upload whose handler ${what}`, async () => {
+    test(`[${runtime}, ${engine}] shutdown() does not wait for an upload whose handler ${what}`, async () => {
       const { server } = await stopping(engine, stop);
       const client = await connect(server.addr);
       client.write(request("POST /", `Content-Length: ${LARGE}`) + "x".repeat(LARGE / 2));
@@ -56,7 +56,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${runtime}, engine ${engine}: shutdown() does not wait for a cancelled upload of HTTP/2`, async () => {
+  test(`[${runtime}, ${engine}] shutdown() does not wait for a cancelled upload of HTTP/2`, async () => {
     if (engine === "deno-serve") return;
     const { server } = await stopping(engine, async ({ body }) => await body?.cancel(), pem);
     const session = http2.connect(server.url, { rejectUnauthorized: false });
@@ -71,7 +71,7 @@ for (const engine of engines) {
     session.destroy();
   });
 
-  test(`${runtime}, engine ${engine}: shutdown() lets a response send its upload back`, async () => {
+  test(`[${runtime}, ${engine}] shutdown() lets a response send its upload back`, async () => {
     const gate = Promise.withResolvers<void>();
     const arrived = Promise.withResolvers<void>();
     const server = await serve(async ({ body }) => {

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Engine, serve } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, pem, runtime } from "../support/fixture.ts";
 
 /** In ms. */
@@ -58,10 +58,10 @@ async function startReading(engine: Engine, tls = false) {
 const served = engines.filter((engine) => engine.startsWith("deno"));
 
 for (const engine of served) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
   for (const header of ABSURD) {
-    test(`${on}: a request with ${header.replace("\r\n", ", ")} is refused`, async () => {
+    test(`${on} serve() refuses a request with ${header.replace("\r\n", ", ")}`, async () => {
       const { server, reads } = await startReading(engine);
       for (const way of Object.keys(WAYS)) {
         const client = await connect(server.addr);
@@ -80,7 +80,7 @@ for (const engine of served) {
       ...CHUNKS.map((size) => [`chunk ${size}`, "Transfer-Encoding: chunked", `${size}\r\nhello`]),
     ]
   ) {
-    test(`${on}: nothing is set aside for a body that claims ${what}`, async () => {
+    test(`${on} serve() sets nothing aside for a body that claims ${what}`, async () => {
       const { server } = await startReading(engine);
       for (const way of Object.keys(WAYS)) {
         const client = await connect(server.addr);
@@ -95,7 +95,7 @@ for (const engine of served) {
     });
   }
 
-  test(`${on}: a stream of HTTP/2 with such a length is refused, and nothing is set aside`, async () => {
+  test(`${on} serve() refuses a stream of HTTP/2 with such a length, and sets nothing aside`, async () => {
     const { server, reads } = await startReading(engine, true);
     const session = http2.connect(server.url, { rejectUnauthorized: false });
     const statusOf = (path: string, headers: Record<string, string>) =>
@@ -117,7 +117,7 @@ for (const engine of served) {
     await server.close();
   });
 
-  test(`${on}: a body of 140 MiB is received, streamed or with its length`, async () => {
+  test(`${on} serve() receives a body of 140 MiB, streamed or with its length`, async () => {
     const { server } = await startReading(engine);
     const piece = new Uint8Array(1024 * 1024).fill(120);
     for (const way of ["bytes", "text", "copy"]) {

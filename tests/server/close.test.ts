@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { ServerClosedError, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, isOlderDeno, runtime, start } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -24,12 +24,12 @@ function outlivesClose(what: string, engine: string): boolean {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
   for (const [what, bytes] of Object.entries(busy)) {
     const path = bytes.split(" ")[1]!;
 
-    test(`${on}: after a failed shutdown close() ends ${what}`, async () => {
+    test(`${on} close() ends ${what} after a failed shutdown`, async () => {
       const fixture = await start(engine);
       const client = await connect(fixture.server.addr, { paused: what.includes("reader") });
       client.write(bytes);
@@ -58,7 +58,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${on}: close() ends everything at once, and the shutdown that waits`, async () => {
+  test(`${on} close() ends everything at once, and the shutdown that waits`, async () => {
     const fixture = await start(engine);
     const [idle, stuck] = [await connect(fixture.server.addr), await connect(fixture.server.addr)];
     idle.write(request("/hello"));
@@ -71,7 +71,7 @@ for (const engine of engines) {
     await Promise.all([idle.closed, stuck.closed]);
   });
 
-  test(`${on}: close() leaves a server alone that has the port of another address`, async () => {
+  test(`${on} close() leaves a server alone that has the port of another address`, async () => {
     const one = await start(engine);
     const { addr } = one.server;
     assert(addr.transport === "tcp");
@@ -86,7 +86,7 @@ for (const engine of engines) {
     await deadline(other.server.shutdown(), SOON);
   });
 
-  test(`${on}: close() without a shutdown, twice, and a shutdown after it`, async () => {
+  test(`${on} close() may come without a shutdown, twice, and before one`, async () => {
     const fixture = await start(engine);
     const stuck = await connect(fixture.server.addr);
     stuck.write(request("/stuck"));
@@ -99,7 +99,7 @@ for (const engine of engines) {
     await assertRejects(() => connect(fixture.server.addr), Error);
   });
 
-  test(`${on}: a shutdown after a complete one, and a close after it, are no errors`, async () => {
+  test(`${on} shutdown() after a complete one, and close() after it, are no errors`, async () => {
     const fixture = await start(engine);
     await fixture.server.shutdown();
     assertEquals((await fixture.server.shutdown()).reason, "drained");
@@ -107,7 +107,7 @@ for (const engine of engines) {
     assertEquals(fixture.server.state, "closed");
   });
 
-  test(`${on}: hooks run once, when the drain starts, and a failing one stops nothing`, async () => {
+  test(`${on} onShutdown() hooks run once, when the drain starts, and a failing one stops nothing`, async () => {
     const fixture = await start(engine);
     const called: string[] = [];
     const { error } = console;
@@ -141,14 +141,14 @@ for (const engine of engines) {
     assertEquals(refused.name, "ServerClosedError");
   });
 
-  test(`${on}: leaving the scope of an await using shuts down`, async () => {
+  test(`${on} shutdown() is called at the end of an await using`, async () => {
     const { server } = await start(engine);
     // Node 22 does not know the syntax: this is what it calls.
     await server[Symbol.asyncDispose]();
     assertEquals(server.state, "closed");
   });
 
-  test(`${on}: aborting the signal closes, and one that has aborted refuses to start`, async () => {
+  test(`${on} serve() closes when its signal aborts, and refuses to start with one that has aborted`, async () => {
     const controller = new AbortController();
     const fixture = await start(engine, { signal: controller.signal });
     const stuck = await connect(fixture.server.addr);
@@ -162,7 +162,7 @@ for (const engine of engines) {
     await assertRejects(() => start(engine, { signal: late.signal }), Error, "too late");
   });
 
-  test(`${on}: a signal that aborts while the server starts leaves nothing open`, async () => {
+  test(`${on} serve() leaves nothing open when its signal aborts at the start`, async () => {
     const controller = new AbortController();
     let port = 0;
     const starting = start(engine, {
@@ -174,7 +174,7 @@ for (const engine of engines) {
     assertEquals(port, 0, "onListen is not called");
   });
 
-  test(`${on}: what a handler throws is answered by onError`, async () => {
+  test(`${on} serve() has onError answer what a handler throws`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/throw"));
@@ -193,7 +193,7 @@ for (const engine of engines) {
     ]);
   });
 
-  test(`${on}: a body that fails while it is sent ends the connection without an end`, async () => {
+  test(`${on} serve() cuts the connection of a body that fails while it is sent`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/throw-streaming"));

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */
@@ -11,7 +11,7 @@ const SOON = 8_000;
 for (const engine of engines.filter((engine) => engine !== "node")) {
   for (const path of ["/stuck-stream", "/big-stream", "/stuck"]) {
     for (const when of ["without a shutdown", "during one"]) {
-      test(`${runtime}, engine ${engine}: close() of ${path} ${when} is not reported`, async () => {
+      test(`[${runtime}, ${engine}] close() does not report the end of ${path} ${when}`, async () => {
         const fixture = await start(engine);
         const client = await connect(fixture.server.addr, { paused: path === "/big-stream" });
         client.write(request(path));

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type ConnState, serve } from "../../mod.ts";
-import { connect, request, webSocketUpgrade } from "../support/client.ts";
+import { connect, request, webSocketUpgrade } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** Records the states of each connection, by the client's port. */
@@ -28,17 +28,17 @@ class Recorder {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
   if (engine === "bun" || engine === "deno-serve") {
-    test(`${on}: refuses onConnState, for it does not show its connections`, async () => {
+    test(`${on} onConnState is refused by an engine that does not show its connections`, async () => {
       const options = { port: 0, engine, onConnState: () => {} };
       await assertRejects(() => serve(() => new Response(), options), TypeError, "'onConnState'");
     });
     continue;
   }
 
-  test(`${on}: of a connection that is kept alive`, async () => {
+  test(`${on} onConnState tells the states of a connection that is kept alive`, async () => {
     const recorder = new Recorder();
     const { server } = await start(engine, { onConnState: recorder.record });
     const client = await connect(server.addr);
@@ -56,7 +56,7 @@ for (const engine of engines) {
     );
   });
 
-  test(`${on}: of a connection that the client wants closed`, async () => {
+  test(`${on} onConnState tells the states of a connection that the client wants closed`, async () => {
     const recorder = new Recorder();
     const { server } = await start(engine, { onConnState: recorder.record });
     const client = await connect(server.addr);
@@ -66,7 +66,7 @@ for (const engine of engines) {
     assertEquals(states, ["new", "active", "closed"]);
   });
 
-  test(`${on}: of a connection that never asks for anything`, async () => {
+  test(`${on} onConnState tells the states of a connection that never asks for anything`, async () => {
     const recorder = new Recorder();
     const { server } = await start(engine, { onConnState: recorder.record });
     const client = await connect(server.addr);
@@ -76,7 +76,7 @@ for (const engine of engines) {
     assertEquals(await recorder.until(port, "closed"), ["new", "closed"]);
   });
 
-  test(`${on}: of a pipelined connection`, async () => {
+  test(`${on} onConnState tells the states of a pipelined connection`, async () => {
     const recorder = new Recorder();
     const { server } = await start(engine, { onConnState: recorder.record });
     const client = await connect(server.addr);
@@ -90,7 +90,7 @@ for (const engine of engines) {
 }
 
 if (runtime === "deno") {
-  test("deno, engine deno: of a WebSocket", async () => {
+  test("[deno, deno] onConnState tells the states of a WebSocket", async () => {
     const { Deno } = globalThis as unknown as {
       Deno: { upgradeWebSocket(request: Request): { response: Response } };
     };
@@ -110,7 +110,7 @@ if (runtime === "deno") {
   });
 }
 
-test(`${runtime}: auto chooses an engine that shows its connections`, async () => {
+test(`[${runtime}] onConnState has auto choose an engine that shows its connections`, async () => {
   const fixture = await start("auto" as "node", { onConnState: () => {} });
   assertEquals(fixture.server.engine, runtime === "deno" ? "deno" : "node");
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { type Addr, type Engine, serve, type Server, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, and below 5 s, when keep-alive ends by itself. */
@@ -89,12 +89,12 @@ async function connectionHeaders(client: RawClient): Promise<string[]> {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
   for (const path of ["/stream", "/big", "/hello"]) {
     // On the other engines such a pair ends in ways of its own.
     for (const tls of engine.startsWith("deno") ? [false, true] : []) {
-      test(`${on}${tls ? " with TLS" : ""}: a request pipelined behind ${path} is not processed`, async () => {
+      test(`${on} shutdown()${tls ? " with TLS" : ""} does not process a request pipelined behind ${path}`, async () => {
         const gated = await Gated.start(engine, tls);
         const client = await connect(gated.server.addr, tls ? { alpn: "http/1.1" } : {});
         client.write(request(path) + request("/stuck"));
@@ -110,7 +110,7 @@ for (const engine of engines) {
   }
 
   for (const path of ["/hello", "/stream", "/big", "/empty"]) {
-    test(`${on}: to HTTP/1.0 with keep-alive the response to ${path} says close, once`, async () => {
+    test(`${on} shutdown() says close once on the response to ${path} of HTTP/1.0 with keep-alive`, async () => {
       const gated = await Gated.start(engine);
       const client = await connect(gated.server.addr);
       client.write(`GET ${path} HTTP/1.0\r\nHost: test\r\nConnection: Keep-Alive\r\n\r\n`);
@@ -123,7 +123,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${on}: to HTTP/1.1 the response says close, once, whatever the client asks for`, async () => {
+  test(`${on} shutdown() says close once to HTTP/1.1, whatever the client asks for`, async () => {
     for (const asked of [[], ["Connection: close"], ["Connection: keep-alive"]]) {
       for (const path of ["/hello", "/stream", "/empty", "/204"]) {
         const gated = await Gated.start(engine);
@@ -137,7 +137,7 @@ for (const engine of engines) {
     }
   });
 
-  test(`${on}: the response to an upload says close`, async () => {
+  test(`${on} shutdown() says close on the response to an upload`, async () => {
     for (const body of ["x", "x".repeat(1_000_000)]) {
       const gated = await Gated.start(engine);
       const client = await connect(gated.server.addr);
@@ -155,7 +155,7 @@ if (runtime === "deno") {
   for (const engine of ["deno", "deno-serve"] as const) {
     // Deno says keep-alive to HTTP/1.0 in every head whose length it knows, and there is none to make
     // unknown where the status has no body.
-    test(`deno, engine ${engine}: to HTTP/1.0 with keep-alive a 204 says both, and its connection closes`, async () => {
+    test(`[deno, ${engine}] shutdown() says both on a 204 of HTTP/1.0 with keep-alive, and its connection closes`, async () => {
       const gated = await Gated.start(engine);
       const client = await connect(gated.server.addr);
       client.write("GET /204 HTTP/1.0\r\nHost: test\r\nConnection: Keep-Alive\r\n\r\n");
@@ -167,7 +167,7 @@ if (runtime === "deno") {
   }
 
   for (const when of ["before", "during"]) {
-    test(`deno: a client that stops in an upload answered ${when} a drain has half a second`, async () => {
+    test(`[deno] shutdown() gives a client half a second that stops in an upload answered ${when} it`, async () => {
       const { promise: gate, resolve: open } = Promise.withResolvers<void>();
       const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
       const server = await serve(async () => {
@@ -192,7 +192,7 @@ if (runtime === "deno") {
   }
 
   // Deno.serve discards the rest for as long as its client is there.
-  test("deno, engine deno-serve: a client that stops in an upload answered unread is waited for", async () => {
+  test("[deno, deno-serve] shutdown() waits for a client that stops in an upload answered unread", async () => {
     const server = await serve(() => new Response("too much", { status: 413 }), {
       port: 0,
       hostname: "127.0.0.1",

@@ -104,7 +104,7 @@ class ScriptedDriver extends TableDriver<ScriptedConn> implements Driver {
 }
 
 for (const fails of ["startDrain", "startEnding", "closeIdle"]) {
-  test(`${runtime}: shutdown() drains all connections although ${fails} of one throws`, async () => {
+  test(`[${runtime}] shutdown() drains all connections although ${fails} of one throws`, async () => {
     const driver = new ScriptedDriver();
     for (const broken of ["", fails, ""]) new ScriptedConn(driver, broken);
     const report = await deadline(new DrivenServer(driver).shutdown(), SOON);
@@ -113,7 +113,7 @@ for (const fails of ["startDrain", "startEnding", "closeIdle"]) {
   });
 }
 
-test(`${runtime}: shutdown() waits for a connection that does not tell its state, and closes the others`, async () => {
+test(`[${runtime}] shutdown() waits for a connection that does not tell its state, and closes the others`, async () => {
   const driver = new ScriptedDriver();
   for (const broken of ["", "state", ""]) new ScriptedConn(driver, broken);
   const server = new DrivenServer(driver);
@@ -122,7 +122,7 @@ test(`${runtime}: shutdown() waits for a connection that does not tell its state
   await deadline(server.close(), SOON);
 });
 
-test(`${runtime}: close() does not wait for a connection that cannot be destroyed`, async () => {
+test(`[${runtime}] close() does not wait for a connection that cannot be destroyed`, async () => {
   const driver = new ScriptedDriver();
   for (const broken of ["", "destroy", ""]) new ScriptedConn(driver, broken);
   await deadline(new DrivenServer(driver).close(), SOON);
@@ -136,7 +136,7 @@ const steps = [
   "closeListeners",
 ];
 for (const fails of steps) {
-  test(`${runtime}: shutdown() closes the listener and runs the hooks although ${fails} of the driver throws`, async () => {
+  test(`[${runtime}] shutdown() closes the listener and runs the hooks although ${fails} of the driver throws`, async () => {
     const driver = new ScriptedDriver(fails);
     new ScriptedConn(driver);
     const server = new DrivenServer(driver);
@@ -151,7 +151,7 @@ for (const fails of steps) {
   });
 }
 
-test(`${runtime}: a connection table counts what it could not destroy as forced`, async () => {
+test(`[${runtime}] ConnTable counts what it could not destroy as forced`, async () => {
   const driver = new ScriptedDriver();
   const table = new ConnTable<ScriptedConn>();
   table.startDrain(() => {});

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { createServer } from "node:http";
 import { adopt, serve, type Server, serveTcp, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -21,10 +21,10 @@ async function settled(server: Server): Promise<void> {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
   for (const way of ["listener", "object", "property", "async"] as const) {
-    test(`${on}: draining reports what a listener throws (${way})`, async () => {
+    test(`${on} draining reports what a listener throws (${way})`, async () => {
       const program = run("failing_listener.ts", [JSON.stringify({ engine, way })]);
       const port = Number(await deadline(program.says(/^port: (\d+)/m), SOON));
       const addr = { transport: "tcp", hostname: "127.0.0.1", port } as const;
@@ -39,7 +39,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${on}: draining of a request that is over is not told any more`, async () => {
+  test(`${on} draining is not told to a request that is over`, async () => {
     let told = 0;
     const server = await serve((request, { draining }) => {
       draining.addEventListener("abort", () => told++);
@@ -68,7 +68,7 @@ for (const engine of engines) {
   // Deno.serve drops the request, which shutdown.test.ts pins.
   if (engine === "deno-serve") continue;
 
-  test(`${on}: draining of a request that comes during the drain has aborted`, async () => {
+  test(`${on} draining has aborted for a request that comes during the drain`, async () => {
     const server = await serve((_request, { draining }) => new Response(String(draining.aborted)), {
       port: 0,
       hostname: "127.0.0.1",
@@ -83,7 +83,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: waitUntil has a shutdown wait for work behind the response`, async () => {
+  test(`${on} waitUntil() has a shutdown wait for work behind the response`, async () => {
     const work = Promise.withResolvers<void>();
     const server = await serve((_request, { waitUntil }) => {
       waitUntil(work.promise);
@@ -105,7 +105,7 @@ for (const engine of engines) {
     assertEquals([report.reason, report.connections], ["drained", []]);
   });
 
-  test(`${on}: close() does not wait for waitUntil`, async () => {
+  test(`${on} close() does not wait for waitUntil()`, async () => {
     const server = await serve((_request, { waitUntil }) => {
       waitUntil(new Promise(() => {}));
       return new Response("hello");
@@ -118,7 +118,7 @@ for (const engine of engines) {
   });
 }
 
-test(`${runtime}: draining of serveTcp reports what a listener throws`, async () => {
+test(`[${runtime}] draining of serveTcp() reports what a listener throws`, async () => {
   const server = await serveTcp(async ({ readable, draining }) => {
     draining.addEventListener("abort", () => {
       throw new Error("thrown by a listener of a connection");
@@ -131,7 +131,7 @@ test(`${runtime}: draining of serveTcp reports what a listener throws`, async ()
   await client.closed;
 });
 
-test(`${runtime}: waitUntil takes work of a server that has never listened`, async () => {
+test(`[${runtime}] waitUntil() takes work of a server that has never listened`, async () => {
   const server = adopt(createServer());
   const work = Promise.withResolvers<void>();
   server.waitUntil(work.promise);
@@ -141,7 +141,7 @@ test(`${runtime}: waitUntil takes work of a server that has never listened`, asy
   await deadline(done, SOON);
 });
 
-test(`${runtime}: a server that is adopted waits for what waitUntil was given`, async () => {
+test(`[${runtime}] waitUntil() has an adopted server wait`, async () => {
   const native = createServer((_request, response) => response.end("hello"));
   await new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
   const server = adopt(native);

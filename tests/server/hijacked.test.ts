@@ -1,12 +1,10 @@
-/** Connections that are no longer HTTP: WebSockets on Deno and Bun, upgrades of node servers. */
+/** Connections that are no longer HTTP: WebSockets on Deno and Bun. */
 import { test } from "node:test";
-import http from "node:http";
 import { once } from "node:events";
-import process from "node:process";
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { adopt, type Engine, serve, type ServeInfo, type Server } from "../../mod.ts";
-import { connect, request, webSocketUpgrade } from "../support/client.ts";
+import { type Engine, serve, type ServeInfo, type Server } from "../../mod.ts";
+import { connect, webSocketUpgrade } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -56,9 +54,9 @@ async function openWebSocket(
 
 for (const engine of engines) {
   if (engine === "node") continue;
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
-  test(`${on}: WebSockets are told 1001 when the drain starts, and waited for`, async () => {
+  test(`${on} shutdown() tells WebSockets 1001 at its start, and waits for them`, async () => {
     const server = await echoServer(engine);
     const sockets = [await openWebSocket(server), await openWebSocket(server)];
     if (engine !== "deno-serve") {
@@ -69,7 +67,7 @@ for (const engine of engines) {
     assertEquals((await deadline(done, SOON)).reason, "drained");
   });
 
-  test(`${on}: a WebSocket that opens during the drain is told 1001 too`, async () => {
+  test(`${on} shutdown() tells 1001 to a WebSocket that opens during the drain too`, async () => {
     const [arrived, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const server = await echoServer(engine, async () => {
       arrived.resolve();
@@ -84,7 +82,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: close() ends a WebSocket whose client does not answer`, async () => {
+  test(`${on} close() ends a WebSocket whose client does not answer`, async () => {
     const server = await echoServer(engine);
     const client = await connect(server.addr);
     client.write(webSocketUpgrade);
@@ -99,7 +97,7 @@ for (const engine of engines) {
 }
 
 if (engines.includes("deno")) {
-  test(`${runtime}, engine deno: a thousand WebSockets outlive their HTTP`, async () => {
+  test(`[${runtime}, deno] serve() lets a thousand WebSockets outlive their HTTP`, async () => {
     const server = await echoServer("deno");
     for (let batch = 0; batch < 20; batch++) {
       const sockets = await Promise.all(Array.from({ length: 50 }, () => openWebSocket(server)));
@@ -109,67 +107,3 @@ if (engines.includes("deno")) {
     await deadline(server.shutdown(), SOON);
   });
 }
-
-for (const hijacked of ["wait", "ignore"] as const) {
-  test(`${runtime}, adopted node server: hijacked: "${hijacked}"`, async () => {
-    const native = http.createServer();
-    native.on("upgrade", (_request, socket) => {
-      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n");
-      socket.on("data", (chunk) => socket.write(chunk));
-      socket.on("end", () => socket.end());
-    });
-    const server = adopt(native);
-    native.listen(0, "127.0.0.1");
-    await once(native, "listening");
-    const client = await connect(server.addr);
-    client.write(request("/", "Connection: Upgrade", "Upgrade: echo"));
-    await client.head();
-    assertEquals(server.connections().map(({ state }) => state), ["hijacked"]);
-    const done = server.shutdown({ hijacked });
-    if (hijacked === "ignore") {
-      const report = await deadline(done, SOON);
-      assertEquals(report.reason, "drained");
-      assertEquals(report.connections.map(({ state }) => state), ["hijacked"]);
-    }
-    client.write("still there?");
-    await client.take(/still there\?/);
-    client.socket.end();
-    await deadline(done, SOON);
-    await client.closed;
-  });
-}
-
-test(`${runtime}: an adopted server shuts down like ours`, async () => {
-  const gate = Promise.withResolvers<void>();
-  const native = http.createServer((request, response) => {
-    if (request.url === "/wait") gate.promise.then(() => response.end("waited"));
-    else response.end("hello");
-  });
-  const server = adopt(native);
-  native.listen(0, "127.0.0.1");
-  await once(native, "listening");
-  const [idle, active] = [await connect(server.addr), await connect(server.addr)];
-  idle.write(request("/"));
-  await idle.response();
-  const arrived = once(native, "request");
-  active.write(request("/wait"));
-  await arrived;
-  const done = server.shutdown({ pollInterval: 3_600_000 });
-  await idle.closed;
-  gate.resolve();
-  const response = await active.response();
-  assertEquals([response.body, response.headers["connection"]?.toLowerCase()], ["waited", "close"]);
-  await active.closed;
-  assertEquals((await deadline(done, SOON)).reason, "drained");
-  assertEquals(native.listening, false);
-});
-
-test(`${runtime}: what is no node server cannot be adopted`, () => {
-  let refused: unknown;
-  try {
-    adopt(process as unknown as http.Server);
-  } catch (error) {
-    refused = error;
-  }
-  assertEquals(refused instanceof TypeError, true);
-});

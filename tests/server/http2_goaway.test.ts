@@ -94,11 +94,11 @@ const isEndOf = (stream: number) => (frame: Frame) =>
   frame.type === "DATA" && frame.stream === stream && frame.flags === 1;
 
 for (const { name, kind, plain, start } of cases) {
-  const on = `${runtime}, ${name}`;
+  const on = `[${runtime}, ${name}]`;
   const connect = ({ server }: Started) =>
     deadline(Http2Client.connect(server.addr, { plain, holdsPings: true }), SOON);
 
-  test(`${on}: a stream that crosses the first GOAWAY is answered`, async () => {
+  test(`${on} shutdown() answers a stream that crosses the first GOAWAY`, async () => {
     const started = await start();
     const client = await connect(started);
     client.get(1, "/hello");
@@ -124,7 +124,7 @@ for (const { name, kind, plain, start } of cases) {
   });
 
   if (kind === "two") {
-    test(`${on}: streams in flight finish, those behind the final GOAWAY are not processed`, async () => {
+    test(`${on} shutdown() finishes streams in flight, and processes none behind the final GOAWAY`, async () => {
       const started = await start();
       const client = await connect(started);
       client.get(1, "/wait");
@@ -143,7 +143,7 @@ for (const { name, kind, plain, start } of cases) {
       assertEquals((await deadline(done, SOON)).reason, "drained");
     });
 
-    test(`${on}: a PING that nobody answers holds up the final GOAWAY for a second`, async () => {
+    test(`${on} shutdown() holds up the final GOAWAY for a second when nobody answers its PING`, async () => {
       const started = await start();
       const client = await connect(started);
       client.get(1, "/wait");
@@ -161,7 +161,7 @@ for (const { name, kind, plain, start } of cases) {
   }
 
   if (kind === "one" && name !== "engine bun") {
-    test(`${on}: the only GOAWAY follows a stream, when the next one is the furthest away`, async () => {
+    test(`${on} shutdown() sends its only GOAWAY behind a stream, when the next one is the furthest away`, async () => {
       const started = await start();
       const client = await connect(started);
       client.get(1, "/wait");
@@ -180,7 +180,7 @@ for (const { name, kind, plain, start } of cases) {
   }
 
   if (kind === "two, by the runtime") {
-    test(`${on}: streams in flight finish, and so do those that begin beside them`, async () => {
+    test(`${on} shutdown() finishes streams in flight, and those that begin beside them`, async () => {
       const started = await start();
       const client = await connect(started);
       client.get(1, "/wait");
@@ -199,7 +199,7 @@ for (const { name, kind, plain, start } of cases) {
       await deadline(done, SOON);
     });
 
-    test(`${on}: a stream that crosses is cut off by the client's own GOAWAY`, async () => {
+    test(`${on} shutdown() loses a stream that crosses to the client's own GOAWAY`, async () => {
       const started = await start();
       const client = await connect(started);
       client.get(1, "/hello");

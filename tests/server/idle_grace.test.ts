@@ -3,18 +3,18 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { Ending, SOON } from "../support/ending.ts";
 import { engines, pem, runtime, start } from "../support/fixture.ts";
 
 const CLIENTS = 16;
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
   // The exception: `Deno.serve` closes its idle connections with its listener.
   if (engine === "deno-serve") continue;
 
-  test(`${on}: by default an idle connection is served once more after the listener has closed`, async () => {
+  test(`${on} graceful() serves an idle connection once more after the listener has closed by default`, async () => {
     const ending = await Ending.start({ servers: [engine], hasDefaultGrace: true });
     const idle = await ending.request("/");
     assert((await idle.response()).headers["connection"]?.toLowerCase() !== "close");
@@ -28,7 +28,7 @@ for (const engine of engines) {
     assertEquals(await ending.exit(), 0);
   });
 
-  test(`${on}: no request of ${CLIENTS} clients that keep their connections is lost`, async () => {
+  test(`${on} graceful() loses no request of ${CLIENTS} clients that keep their connections`, async () => {
     const ending = await Ending.start({ servers: [engine], hasDefaultGrace: true });
     const clients = Array.from({ length: CLIENTS }, () => posting(ending.addrs[0]!));
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -38,7 +38,7 @@ for (const engine of engines) {
   });
 }
 
-test(`${runtime}, engine node: an idle connection outlives the 60 s of a load balancer`, async () => {
+test(`[${runtime}, node] serve() keeps an idle connection for longer than the 60 s of a load balancer`, async () => {
   for (const options of [{}, pem]) {
     const { server } = await start("node", options);
     const client = await connect(server.addr, "cert" in options ? { alpn: "http/1.1" } : {});

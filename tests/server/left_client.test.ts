@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Engine, type ServeOptions, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, type ConnectOptions, request } from "../support/client.ts";
+import { connect, type ConnectOptions, request } from "../../support/client.ts";
 import { engines, type Fixture, pem, runtime, start, temporaryFolder } from "../support/fixture.ts";
 
 /** In ms. */

@@ -6,7 +6,7 @@ import type net from "node:net";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, serve, type Server } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -29,10 +29,10 @@ function events(draining: AbortSignal, isHeeding: boolean): Response {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
   const local = { port: 0, hostname: "127.0.0.1", engine } as const;
 
-  test(`${on}: server-sent events end when their handler sees that it drains`, async () => {
+  test(`${on} shutdown() waits for server-sent events, which end when their handler sees the drain`, async () => {
     const server = await serve((_request, { draining }) => events(draining, true), local);
     const client = await connect(server.addr);
     client.write(request("/"));
@@ -43,7 +43,7 @@ for (const engine of engines) {
     assertEquals((await deadline(done, SOON)).reason, "drained");
   });
 
-  test(`${on}: server-sent events that do not end are cut off at the deadline`, async () => {
+  test(`${on} close() cuts off server-sent events that do not end by the deadline`, async () => {
     const server = await serve((_request, { draining }) => events(draining, false), local);
     const client = await connect(server.addr);
     client.write(request("/feed"));
@@ -76,7 +76,7 @@ function echoProxy(): http.Server {
 
 const CONNECT = "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n";
 
-test(`${runtime}: a CONNECT tunnel is hijacked: waited for, and ended by force`, async () => {
+test(`[${runtime}] shutdown() waits for a CONNECT tunnel, which is hijacked, and close() ends it`, async () => {
   const server = await adopted(echoProxy());
   const [ending, staying] = [await connect(server.addr), await connect(server.addr)];
   for (const client of [ending, staying]) {
@@ -95,7 +95,7 @@ test(`${runtime}: a CONNECT tunnel is hijacked: waited for, and ended by force`,
   await deadline(staying.closed, SOON);
 });
 
-test(`${runtime}: a CONNECT that comes during the drain is refused with 503`, async () => {
+test(`[${runtime}] shutdown() refuses a CONNECT during the drain with 503`, async () => {
   const server = await adopted(echoProxy());
   const client = await connect(server.addr);
   client.write(request("/"));
@@ -107,7 +107,7 @@ test(`${runtime}: a CONNECT that comes during the drain is refused with 503`, as
   await deadline(done, SOON);
 });
 
-test(`${runtime}: trailers and early hints of a response that the drain has met`, async () => {
+test(`[${runtime}] shutdown() lets a response in flight send early hints and trailers`, async () => {
   const gate = Promise.withResolvers<void>();
   const arrived = Promise.withResolvers<void>();
   const server = await adopted(http.createServer(async (_req, res) => {

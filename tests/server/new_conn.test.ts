@@ -6,7 +6,7 @@ import { DrainNotice } from "../../src/core/drain_notice.ts";
 import { checkServe, serveSettings } from "../../src/options/serve.ts";
 import { PendingWork } from "../../src/core/pending_work.ts";
 import { startDriver } from "../../src/runtime/engines.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 const policy = { spareIdle: false, ignoreHijacked: false };
@@ -15,7 +15,7 @@ for (const engine of engines) {
   // Deno.serve does not keep a new connection at all: pinned in shutdown.test.ts.
   if (engine === "deno-serve") continue;
 
-  test(`${runtime}, engine ${engine}: by the clock of the polls`, async () => {
+  test(`[${runtime}, ${engine}] shutdown() closes a new connection that is 5 s old, by the clock of its polls`, async () => {
     const handler = () => new Response("hello");
     const options = { port: 0, hostname: "127.0.0.1" };
     checkServe(handler, options);
@@ -58,7 +58,7 @@ for (const engine of engines) {
   });
 }
 
-test(`${runtime}, default engine: by the clock on the wall`, async () => {
+test(`[${runtime}, default engine] shutdown() closes a new connection that is 5 s old, by the clock on the wall`, async () => {
   const fixture = await start(engines[0]!);
   const opened = performance.now();
   const client = await connect(fixture.server.addr);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { assert, assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { type ServeOptions, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start, temporaryFolder } from "../support/fixture.ts";
 
 /** In ms. */
@@ -23,9 +23,9 @@ for (const engine of engines) {
   if (engine === "deno-serve") continue;
 
   for (const [where, options] of Object.entries(places)) {
-    const on = `${runtime}, engine ${engine}, ${where}`;
+    const on = `[${runtime}, ${engine}, ${where}]`;
 
-    test(`${on}: the end of an idle connection that is spared`, async () => {
+    test(`${on} shutdown() is woken by the end of an idle connection that it spares`, async () => {
       const fixture = await start(engine, options);
       const idle = await connect(fixture.server.addr);
       idle.write(request("/hello"));
@@ -38,7 +38,7 @@ for (const engine of engines) {
       assertEquals((await deadline(done, SOON)).connections, []);
     });
 
-    test(`${on}: a deadline with nothing open is none`, async () => {
+    test(`${on} shutdown() does not fail at a deadline with nothing open`, async () => {
       for (let round = 0; round < 20; round++) {
         const timeout = 25;
         const fixture = await start(engine, options);

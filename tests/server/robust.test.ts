@@ -13,7 +13,7 @@ import {
   type ServeOptions,
   ShutdownIncompleteError,
 } from "../../mod.ts";
-import { connect, request, webSocketUpgrade } from "../support/client.ts";
+import { connect, request, webSocketUpgrade } from "../../support/client.ts";
 import { engines, pem, runtime, start } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -46,12 +46,12 @@ async function silently(fn: () => Promise<void>): Promise<unknown[]> {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
   const local: ServeOptions = { port: 0, hostname: "127.0.0.1", engine };
 
   for (const [what, make] of Object.entries(unsendable)) {
     for (const how of ["returns", "resolves with"]) {
-      test(`${on}: a handler that ${how} ${what} is answered with 500`, async () => {
+      test(`${on} serve() answers 500 for a handler that ${how} ${what}`, async () => {
         const handler = (how === "returns" ? make : async () => await make()) as Handler;
         const errors: unknown[] = [];
         const onError = (error: unknown) => {
@@ -69,7 +69,7 @@ for (const engine of engines) {
     }
   }
 
-  test(`${on}: an onError that fails itself is reported, and answered with 500`, async () => {
+  test(`${on} serve() reports an onError that fails itself, and answers 500`, async () => {
     const failures: (() => Response)[] = [
       () => {
         throw new Error("of onError");
@@ -91,7 +91,7 @@ for (const engine of engines) {
     }
   });
 
-  test(`${on}: an onListen that throws leaves nothing open`, async () => {
+  test(`${on} serve() leaves nothing open when onListen throws`, async () => {
     let port = 0;
     const onListen: ServeOptions["onListen"] = (addr) => {
       assert(addr.transport === "tcp");
@@ -102,7 +102,7 @@ for (const engine of engines) {
     await (await serve(() => new Response(), { ...local, port })).close();
   });
 
-  test(`${on}: a host that is none does not spoil the report`, async () => {
+  test(`${on} shutdown() has a report in spite of a host that is none`, async () => {
     const fixture = await start(engine);
     const server = await serve(() => new Promise<Response>(() => {}), local);
     const client = await connect(server.addr);
@@ -116,7 +116,7 @@ for (const engine of engines) {
     await client.closed;
   });
 
-  test(`${on}: a hundred clients that vanish leave nothing behind`, async () => {
+  test(`${on} shutdown() finds nothing left of a hundred clients that vanished`, async () => {
     const fixture = await start(engine);
     for (let i = 0; i < 20; i++) {
       const requests = [
@@ -136,26 +136,8 @@ for (const engine of engines) {
     assertEquals((await deadline(fixture.server.shutdown(), SOON)).reason, "drained");
   });
 
-  if (engine !== "deno-serve") {
-    test(`${on}: TLS: a client that does not go on after its first bytes is given up at 5 s`, async () => {
-      const fixture = await start(engine, pem);
-      const { addr } = fixture.server;
-      assert(addr.transport === "tcp");
-      const socket = net.connect(addr.port, addr.hostname);
-      await once(socket, "connect");
-      // The head of a record that says it is a ClientHello.
-      socket.write(new Uint8Array([22, 3, 1, 2, 0, 1]));
-      const silent = await connect(addr, { alpn: "http/1.1" });
-      await fixture.settled();
-      const report = await fixture.server.shutdown({ timeout: 8_000 });
-      assertEquals(report.reason, "drained");
-      await silent.closed;
-      socket.destroy();
-    });
-  }
-
   if (engine === "node" || engine === "deno") {
-    test(`${on}: an onConnState that throws is reported, and the request answered`, async () => {
+    test(`${on} onConnState that throws is reported, and the request answered`, async () => {
       const onConnState = () => {
         throw new Error("of onConnState");
       };
@@ -172,7 +154,27 @@ for (const engine of engines) {
   }
 }
 
-test(`${runtime}, engine node: the faster Response of srvx is taken`, async () => {
+/** At the same time, for each takes 5 s. */
+const tlsEngines = engines.filter((engine) => engine !== "deno-serve");
+test(`[${runtime}] shutdown() gives up a TLS client at 5 s that does not go on after its first bytes`, async () => {
+  await Promise.all(tlsEngines.map(async (engine) => {
+    const fixture = await start(engine, pem);
+    const { addr } = fixture.server;
+    assert(addr.transport === "tcp");
+    const socket = net.connect(addr.port, addr.hostname);
+    await once(socket, "connect");
+    // The head of a record that says it is a ClientHello.
+    socket.write(new Uint8Array([22, 3, 1, 2, 0, 1]));
+    const silent = await connect(addr, { alpn: "http/1.1" });
+    await fixture.settled();
+    const report = await fixture.server.shutdown({ timeout: 8_000 });
+    assertEquals(report.reason, "drained");
+    await silent.closed;
+    socket.destroy();
+  }));
+});
+
+test(`[${runtime}, node] serve() takes the faster Response of srvx`, async () => {
   const server = await serve(() => new FastResponse("hello"), { port: 0, engine: "node" });
   const response = await fetch(server.url);
   assertEquals([await response.text(), response.headers.get("content-length")], ["hello", "5"]);
@@ -180,7 +182,7 @@ test(`${runtime}, engine node: the faster Response of srvx is taken`, async () =
 });
 
 if (runtime === "deno") {
-  test("deno, engine deno: clients that vanish during the upgrade to a WebSocket", async () => {
+  test("[deno, deno] shutdown() finds nothing left of clients that vanished during the upgrade to a WebSocket", async () => {
     const { Deno } = globalThis as unknown as {
       Deno: { upgradeWebSocket(request: Request): { response: Response } };
     };
@@ -198,7 +200,7 @@ if (runtime === "deno") {
 }
 
 if (runtime === "bun") {
-  test("bun: requests that are over are forgotten, on unix sockets too", async () => {
+  test("[bun] serve() forgets requests that are over, on unix sockets too", async () => {
     const fixture = await start("bun");
     const clients = await Promise.all(
       Array.from({ length: 8 }, () => connect(fixture.server.addr)),
@@ -212,7 +214,7 @@ if (runtime === "bun") {
   });
 }
 
-test(`${runtime}: an adopted server that does not listen, and one that was closed`, async () => {
+test(`[${runtime}] shutdown() takes an adopted server that does not listen, and one that was closed`, async () => {
   const never = adopt(http.createServer());
   assertEquals((await deadline(never.shutdown(), SOON)).reason, "drained");
   const native = http.createServer();

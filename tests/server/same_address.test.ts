@@ -7,7 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Addr, adopt, type Engine, type NativeServer, type Server } from "../../mod.ts";
 import { bun } from "../../src/runtime/api/bun.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */
@@ -27,10 +27,10 @@ const sharing: readonly Engine[] = runtime === "deno" ? [] : engines;
 const showing = engines.filter((engine) => engine !== "deno-serve");
 
 for (const engine of showing) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
   for (const idleGrace of [0, 5_000]) {
-    test(`${on}: a server at the port of one that drains, idleGrace ${idleGrace}`, async () => {
+    test(`${on} shutdown() leaves a server alone at the port of one that drains, idleGrace ${idleGrace}`, async () => {
       const one = await start(engine);
       const addr = tcp(one.server.addr);
       const waiting = await connect(addr);
@@ -62,9 +62,9 @@ for (const engine of showing) {
 }
 
 for (const engine of sharing) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
-  test(`${on}: two servers with reusePort`, async () => {
+  test(`${on} shutdown() touches its own connections alone beside a server with reusePort`, async () => {
     const one = await start(engine, { reusePort: true });
     const addr = tcp(one.server.addr);
     const other = await start(engine, { reusePort: true, port: addr.port });
@@ -93,7 +93,7 @@ for (const engine of sharing) {
     await deadline(other.server.shutdown(), SOON);
   });
 
-  test(`${on}: a server of a worker with reusePort`, async () => {
+  test(`${on} shutdown() touches its own connections alone beside a worker with reusePort`, async () => {
     const own = await start(engine, { reusePort: true });
     const addr = tcp(own.server.addr);
     const worker = new Worker(new URL("../programs/worker_server.ts", import.meta.url), {
@@ -160,7 +160,7 @@ if (runtime === "bun") {
 }
 
 for (const [kind, listen] of Object.entries(natives)) {
-  test(`${runtime}, adopted ${kind}: two servers with reusePort`, async () => {
+  test(`[${runtime}, adopted ${kind}] shutdown() touches its own connections alone beside a server with reusePort`, async () => {
     const [one, other] = [new Native(), new Native()];
     const first = await listen(one, 0);
     // Adopted when it is alone, and when it is not.

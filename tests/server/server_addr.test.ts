@@ -15,7 +15,7 @@ function assertLocal(addr: Addr): void {
 
 for (const engine of engines) {
   for (const end of ["shutdown", "close"] as const) {
-    test(`${runtime}, engine ${engine}: addr is first read after ${end}`, async () => {
+    test(`[${runtime}, ${engine}] addr can be read first after ${end}`, async () => {
       const path = join(temporaryFolder(), "socket");
       const ways: ServeOptions[] = [local, { ...local, handoff: "auto" }, { path }];
       for (const way of ways) {
@@ -29,14 +29,14 @@ for (const engine of engines) {
   }
 }
 
-test(`${runtime}: addr of serveTcp is first read after its end`, async () => {
+test(`[${runtime}] addr of serveTcp() can be read first after its end`, async () => {
   const server = await serveTcp(() => {}, local);
   await server.shutdown();
   assertLocal(server.addr);
 });
 
 for (const order of ["before", "after"] as const) {
-  test(`${runtime}: addr of a server adopted ${order} it listens, closed by its owner`, async () => {
+  test(`[${runtime}] addr of a server adopted ${order} it listens outlives a close by its owner`, async () => {
     const native = http.createServer();
     const listen = () => new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
     if (order === "after") await listen();
@@ -50,7 +50,7 @@ for (const order of ["before", "after"] as const) {
   });
 }
 
-test(`${runtime}: a server that has never listened has no address, and says so`, async () => {
+test(`[${runtime}] addr throws for a server that has never listened`, async () => {
   const message = "Cannot tell where the server listens: it has not listened yet";
   const server = adopt(http.createServer());
   const reads: (() => unknown)[] = [

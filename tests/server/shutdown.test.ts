@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { ShutdownIncompleteError } from "../../mod.ts";
-import { connect, type RawClient, request } from "../support/client.ts";
+import { connect, type RawClient, request } from "../../support/client.ts";
 import {
   BIG,
   engines,
@@ -36,12 +36,12 @@ async function isRefused({ server }: Fixture): Promise<boolean> {
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
   /** What `Deno.serve` does otherwise: see the table of the README. */
   const closesNew = engine === "deno-serve";
   const dropsUploads = engine === "deno-serve" && !isOlderDeno;
 
-  test(`${on}: idle connections close at the first poll`, async () => {
+  test(`${on} shutdown() closes idle connections at the first poll`, async () => {
     const fixture = await start(engine);
     const clients = [await keptAlive(fixture), await keptAlive(fixture)];
     const report = await deadline(fixture.server.shutdown(), SOON);
@@ -52,7 +52,7 @@ for (const engine of engines) {
     assertEquals(fixture.server.state, "closed");
   });
 
-  test(`${on}: a new connection is refused while others are served`, async () => {
+  test(`${on} shutdown() has new connections refused while others are served`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/wait"));
@@ -66,7 +66,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: an active request is answered in full, says so, and its connection closes`, async () => {
+  test(`${on} shutdown() answers an active request in full, says close, and its connection closes`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/wait"));
@@ -81,7 +81,7 @@ for (const engine of engines) {
     assertEquals((await deadline(done, SOON)).drained, 1);
   });
 
-  test(`${on}: a streamed response is answered in full`, async () => {
+  test(`${on} shutdown() answers a streamed response in full`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/stream"));
@@ -93,7 +93,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: an endless stream ends when its handler sees the drain`, async () => {
+  test(`${on} shutdown() waits for an endless stream, which ends when its handler sees the drain`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/endless"));
@@ -105,7 +105,7 @@ for (const engine of engines) {
   });
 
   for (const path of ["/big", "/big-stream"]) {
-    test(`${on}: a slow reader gets all of ${path}`, async () => {
+    test(`${on} shutdown() sends a slow reader all of ${path}`, async () => {
       const fixture = await start(engine);
       const client = await connect(fixture.server.addr, { paused: true });
       client.write(request(path));
@@ -118,7 +118,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${on}: a new connection is kept, and served if its request comes`, async () => {
+  test(`${on} shutdown() keeps a new connection, and serves it if its request comes`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     await fixture.settled();
@@ -136,7 +136,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: a request whose head is half received is served`, async () => {
+  test(`${on} shutdown() serves a request whose head is half received`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write("GET /hello HTTP/1.1\r\nHo");
@@ -153,7 +153,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: a second request whose head is half received`, async () => {
+  test(`${on} shutdown() serves a second request whose head is half received`, async () => {
     const fixture = await start(engine);
     const client = await keptAlive(fixture);
     client.write("GET /hello HTTP/1.1\r\nHo");
@@ -174,7 +174,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: an empty line behind a response is no request`, async () => {
+  test(`${on} shutdown() takes an empty line behind a response for no request`, async () => {
     const fixture = await start(engine);
     const client = await keptAlive(fixture);
     client.write("\r\n");
@@ -184,7 +184,7 @@ for (const engine of engines) {
     assertEquals((await deadline(done, SOON)).reason, "drained");
   });
 
-  test(`${on}: an upload with a length is received and answered`, async () => {
+  test(`${on} shutdown() receives and answers an upload with a length`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("POST /upload", "Content-Length: 10") + "12345");
@@ -201,7 +201,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: a chunked upload is received and answered`, async () => {
+  test(`${on} shutdown() receives and answers a chunked upload`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("POST /upload", "Transfer-Encoding: chunked") + "5\r\n12345\r\n");
@@ -216,7 +216,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: an upload that waits for 100 Continue is received and answered`, async () => {
+  test(`${on} shutdown() receives and answers an upload that waits for 100 Continue`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("POST /upload", "Content-Length: 5", "Expect: 100-continue"));
@@ -231,7 +231,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: the answer to an upload that was not read reaches a client that goes on sending`, async () => {
+  test(`${on} shutdown() sends the answer to an unread upload to a client that goes on sending`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr, { paused: true });
     const upload = request("POST /ignore-upload", `Content-Length: ${1024 * 1024}`);
@@ -251,7 +251,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: a request behind the last response is not processed`, async () => {
+  test(`${on} shutdown() does not process a request behind the last response`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     await fixture.settled();
@@ -264,7 +264,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: of a pipelined pair the one in flight is answered in full`, async () => {
+  test(`${on} shutdown() answers the one in flight of a pipelined pair in full`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/wait") + request("/hello"));
@@ -285,7 +285,7 @@ for (const engine of engines) {
 
   // All three runtimes take the end of the client's side for its end, and tell the handler so: that
   // is how most clients go away. Go would answer.
-  test(`${on}: a client that ends its side after its request is gone`, async () => {
+  test(`${on} shutdown() takes a client that ends its side after its request for gone`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/wait"));
@@ -300,7 +300,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: HTTP/1.0 is answered, and its connection closes`, async () => {
+  test(`${on} shutdown() answers HTTP/1.0, and its connection closes`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write("GET /wait HTTP/1.0\r\n\r\n");
@@ -313,7 +313,7 @@ for (const engine of engines) {
   });
 
   for (const path of ["HEAD /wait", "/204", "/304"]) {
-    test(`${on}: a response without a body ends its connection: ${path}`, async () => {
+    test(`${on} shutdown() closes the connection of a response without a body: ${path}`, async () => {
       const fixture = await start(engine);
       const client = await connect(fixture.server.addr);
       client.write(request("/wait"));
@@ -338,7 +338,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${on}: a client that vanishes does not hold up the drain`, async () => {
+  test(`${on} shutdown() does not wait for a client that vanishes`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr, { paused: true });
     client.write(request("/big-stream"));
@@ -349,7 +349,7 @@ for (const engine of engines) {
     assertEquals(fixture.errors, []);
   });
 
-  test(`${on}: idleGrace keeps an idle connection, and its next request ends it`, async () => {
+  test(`${on} shutdown() keeps an idle connection for idleGrace, and its next request ends it`, async () => {
     const fixture = await start(engine);
     const [asks, silent] = [await keptAlive(fixture), await keptAlive(fixture)];
     const done = fixture.server.shutdown({ idleGrace: 300 });
@@ -370,7 +370,7 @@ for (const engine of engines) {
     assert(closesIdle || report.duration >= 300);
   });
 
-  test(`${on}: a deadline that passes closes nothing and names what is left`, async () => {
+  test(`${on} shutdown() closes nothing at its deadline, and names what is left`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/wait?secret"));
@@ -397,7 +397,7 @@ for (const engine of engines) {
     await deadline(fixture.server.finished, SOON);
   });
 
-  test(`${on}: shutdowns at once join one drain, each with its own deadline`, async () => {
+  test(`${on} shutdown() joins the drain that is under way, with its own deadline`, async () => {
     const fixture = await start(engine);
     const client = await connect(fixture.server.addr);
     client.write(request("/wait"));

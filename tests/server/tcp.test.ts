@@ -18,7 +18,7 @@ import { NEW_CONN_LIFETIME } from "../../src/server/conn_table.ts";
 import { startTcp } from "../../src/runtime/node/tcp.ts";
 import { DrainNotice } from "../../src/core/drain_notice.ts";
 import { tcpSettings } from "../../src/options/tcp.ts";
-import { connect, type RawClient } from "../support/client.ts";
+import { connect, type RawClient } from "../../support/client.ts";
 import { BIG, pem, runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -165,7 +165,7 @@ async function isRefused({ server }: Fixture): Promise<boolean> {
   }
 }
 
-test(`${runtime}: what the server says of itself`, async () => {
+test(`[${runtime}] serveTcp() returns a server that says what it is`, async () => {
   const fixture = await Fixture.start();
   const { server } = fixture;
   const { port } = server.addr as { port: number };
@@ -182,7 +182,7 @@ test(`${runtime}: what the server says of itself`, async () => {
   assertEquals(server.state, "closed");
 });
 
-test(`${runtime}: the states are what the bytes and the handler make of them`, async () => {
+test(`[${runtime}] serveTcp() derives states from the bytes and the handler`, async () => {
   const fixture = await Fixture.start();
   const client = await connect(fixture.server.addr);
   await fixture.until(() => fixture.states.includes("new"));
@@ -204,7 +204,7 @@ test(`${runtime}: the states are what the bytes and the handler make of them`, a
   await fixture.server.shutdown();
 });
 
-test(`${runtime}: idle connections close at the first poll, and their handlers see the end`, async () => {
+test(`[${runtime}] shutdown() closes idle connections at the first poll, and their handlers see the end`, async () => {
   const fixture = await Fixture.start();
   const clients = [await fixture.idle(), await fixture.idle()];
   const done = fixture.server.shutdown(unpolled);
@@ -218,7 +218,7 @@ test(`${runtime}: idle connections close at the first poll, and their handlers s
   assertEquals([fixture.settled, fixture.errors], [2, []]);
 });
 
-test(`${runtime}: an active connection is answered in full, and closes when it is idle`, async () => {
+test(`[${runtime}] shutdown() answers an active connection in full, and closes it when it is idle`, async () => {
   const fixture = await Fixture.start();
   const client = await fixture.busy();
   const done = fixture.server.shutdown(unpolled);
@@ -231,7 +231,7 @@ test(`${runtime}: an active connection is answered in full, and closes when it i
   assertEquals([report.idle, report.drained], [1, 0]);
 });
 
-test(`${runtime}: an active connection closes when its handler returns`, async () => {
+test(`[${runtime}] shutdown() closes an active connection when its handler returns`, async () => {
   const fixture = await Fixture.start({}, async ({ readable, writable }) => {
     const [first] = await Array.fromAsync(readable, (chunk) => chunk.length);
     await writable.getWriter().write(encoder.encode(`got ${first}`));
@@ -247,7 +247,7 @@ test(`${runtime}: an active connection closes when its handler returns`, async (
   assertEquals((await deadline(done, SOON)).drained, 1);
 });
 
-test(`${runtime}: a request that is half received is served`, async () => {
+test(`[${runtime}] shutdown() serves a request that is half received`, async () => {
   const fixture = await Fixture.start();
   const client = await fixture.idle();
   client.write("hal");
@@ -260,7 +260,7 @@ test(`${runtime}: a request that is half received is served`, async () => {
   await deadline(done, SOON);
 });
 
-test(`${runtime}: a new connection is kept, and served if its request comes`, async () => {
+test(`[${runtime}] shutdown() keeps a new connection, and serves it if its request comes`, async () => {
   const fixture = await Fixture.start();
   const client = await connect(fixture.server.addr);
   await fixture.until(() => fixture.states.includes("new"));
@@ -273,7 +273,7 @@ test(`${runtime}: a new connection is kept, and served if its request comes`, as
   await deadline(done, SOON);
 });
 
-test(`${runtime}: a new connection that stays silent is closed once it is 5 s old`, async () => {
+test(`[${runtime}] shutdown() closes a new connection that stays silent once it is 5 s old`, async () => {
   const handler: TcpHandler = async ({ readable }) => void await Array.fromAsync(readable);
   const settings = tcpSettings(local, new DrainNotice(), undefined);
   const driver = await startTcp(handler, settings);
@@ -292,7 +292,7 @@ test(`${runtime}: a new connection that stays silent is closed once it is 5 s ol
   assertEquals(driver.tally, { idle: 1, drained: 0, forced: 0 });
 });
 
-test(`${runtime}: a connection that is accepted while the drain starts wakes it as well`, async () => {
+test(`[${runtime}] shutdown() is woken by a connection that was accepted while it started`, async () => {
   const handler: TcpHandler = async ({ readable, setState }) => {
     for await (const _ of readable) setState("idle");
   };
@@ -310,7 +310,7 @@ test(`${runtime}: a connection that is accepted while the drain starts wakes it 
   await client.closed;
 });
 
-test(`${runtime}: idleGrace keeps an idle connection, which is served on`, async () => {
+test(`[${runtime}] shutdown() keeps an idle connection for idleGrace, and serves it on`, async () => {
   const fixture = await Fixture.start();
   const [asks, silent] = [await fixture.idle(), await fixture.idle()];
   const done = fixture.server.shutdown({ idleGrace: 300 });
@@ -322,7 +322,7 @@ test(`${runtime}: idleGrace keeps an idle connection, which is served on`, async
 });
 
 for (const line of ["big", "big unawaited"]) {
-  test(`${runtime}: a slow reader gets all of a large answer: ${line}`, async () => {
+  test(`[${runtime}] serveTcp() sends a slow reader all of a large answer: ${line}`, async () => {
     const fixture = await Fixture.start();
     const client = await fixture.busy(line, true);
     const done = fixture.server.shutdown({ timeout: SOON });
@@ -335,7 +335,7 @@ for (const line of ["big", "big unawaited"]) {
   });
 }
 
-test(`${runtime}: what a handler wrote before it returned is sent to a slow reader`, async () => {
+test(`[${runtime}] serveTcp() sends a slow reader what a handler wrote before it returned`, async () => {
   const fixture = await Fixture.start({}, ({ writable, setState }) => {
     setState("active");
     const writer = writable.getWriter();
@@ -349,7 +349,7 @@ test(`${runtime}: what a handler wrote before it returned is sent to a slow read
   assertEquals((await deadline(done, SOON)).drained, 1);
 });
 
-test(`${runtime}: an answer is not lost to a client that goes on sending`, async () => {
+test(`[${runtime}] serveTcp() does not lose an answer to a client that goes on sending`, async () => {
   const fixture = await Fixture.start({}, async ({ readable, writable }) => {
     const reader = readable.getReader();
     await reader.read();
@@ -371,7 +371,7 @@ test(`${runtime}: an answer is not lost to a client that goes on sending`, async
   assertEquals(fixture.errors, []);
 });
 
-test(`${runtime}: what a handler left unread does not come in the way of its answer`, async () => {
+test(`[${runtime}] serveTcp() sends an answer in spite of what the handler left unread`, async () => {
   const gate = Promise.withResolvers<void>();
   const fixture = await Fixture.start({}, async ({ writable }) => {
     await gate.promise;
@@ -388,7 +388,7 @@ test(`${runtime}: what a handler left unread does not come in the way of its ans
   await deadline(fixture.server.shutdown(), SOON);
 });
 
-test(`${runtime}: a client that does not end its side holds up the drain for no more than 500 ms`, async () => {
+test(`[${runtime}] shutdown() waits no more than 500 ms for a client that does not end its side`, async () => {
   const fixture = await Fixture.start();
   const client = await fixture.idle();
   keepOpen(client);
@@ -397,7 +397,7 @@ test(`${runtime}: a client that does not end its side holds up the drain for no 
   client.vanish();
 });
 
-test(`${runtime}: each side ends for itself`, async () => {
+test(`[${runtime}] serveTcp() lets each side end for itself`, async () => {
   const fixture = await Fixture.start({}, async ({ readable, writable }) => {
     const writer = writable.getWriter();
     await writer.write(encoder.encode("first "));
@@ -429,7 +429,7 @@ test(`${runtime}: each side ends for itself`, async () => {
   assertEquals([...fixture.errors, ...other.errors], []);
 });
 
-test(`${runtime}: a handler that stops reading can still answer`, async () => {
+test(`[${runtime}] serveTcp() lets a handler answer that has stopped reading`, async () => {
   const fixture = await Fixture.start();
   const client = await fixture.busy("quit");
   assertEquals(await deadline(client.closed, SOON), "end");
@@ -437,7 +437,7 @@ test(`${runtime}: a handler that stops reading can still answer`, async () => {
   await fixture.server.shutdown();
 });
 
-test(`${runtime}: what a handler throws goes to onError, and the connection closes`, async () => {
+test(`[${runtime}] serveTcp() tells onError what a handler throws, and closes the connection`, async () => {
   const fixture = await Fixture.start();
   assertEquals(await (await fixture.busy("throw")).closed, "end");
   const client = await fixture.busy("throw later");
@@ -456,7 +456,7 @@ test(`${runtime}: what a handler throws goes to onError, and the connection clos
   await sync.server.shutdown();
 });
 
-test(`${runtime}: an onError that fails itself stops nothing`, async () => {
+test(`[${runtime}] serveTcp() goes on when onError fails itself`, async () => {
   const error = console.error;
   const complaints: unknown[] = [];
   console.error = (about: unknown) => complaints.push(about);
@@ -471,7 +471,7 @@ test(`${runtime}: an onError that fails itself stops nothing`, async () => {
   assertEquals(complaints.map(String), ["Error: its own"]);
 });
 
-test(`${runtime}: only bytes can be written, and "active" and "idle" set`, async () => {
+test(`[${runtime}] serveTcp() lets a handler write only bytes, and set only "active" and "idle"`, async () => {
   const fixture = await Fixture.start();
   assertEquals(await (await fixture.busy("string")).closed, "end");
   assertEquals(fixture.errors.map(String), [
@@ -491,7 +491,7 @@ test(`${runtime}: only bytes can be written, and "active" and "idle" set`, async
   await other.server.shutdown();
 });
 
-test(`${runtime}: a failed shutdown closes nothing and names the connection`, async () => {
+test(`[${runtime}] shutdown() closes nothing when it fails, and names the connection`, async () => {
   const fixture = await Fixture.start();
   const client = await fixture.busy();
   const { server } = fixture;
@@ -513,7 +513,7 @@ test(`${runtime}: a failed shutdown closes nothing and names the connection`, as
   assertEquals(server.state, "closed");
 });
 
-test(`${runtime}: close() ends the connection of a stuck handler, and a waiting shutdown`, async () => {
+test(`[${runtime}] close() ends the connection of a stuck handler, and a shutdown() that waits`, async () => {
   const fixture = await Fixture.start();
   const client = await fixture.busy("stuck");
   const reader = await fixture.busy("big", true);
@@ -529,7 +529,7 @@ test(`${runtime}: close() ends the connection of a stuck handler, and a waiting 
   await fixture.server.close();
 });
 
-test(`${runtime}: a client that vanishes is no error, and does not hold up the drain`, async () => {
+test(`[${runtime}] serveTcp() takes a client that vanishes for no error, and does not wait for it`, async () => {
   const fixture = await Fixture.start();
   const clients = [
     await fixture.idle(),
@@ -543,7 +543,7 @@ test(`${runtime}: a client that vanishes is no error, and does not hold up the d
   assertEquals(fixture.errors, []);
 });
 
-test(`${runtime}: what is written after the end is lost, and that is no error`, async () => {
+test(`[${runtime}] serveTcp() drops what is written after the end, which is no error`, async () => {
   const gate = Promise.withResolvers<void>();
   const settled = Promise.withResolvers<void>();
   const fixture = await Fixture.start({}, async ({ readable, writable, setState }) => {
@@ -568,7 +568,7 @@ test(`${runtime}: what is written after the end is lost, and that is no error`, 
   assertEquals(fixture.states, ["new", "idle", "closed"]);
 });
 
-test(`${runtime}: an empty chunk is no obstacle`, async () => {
+test(`[${runtime}] serveTcp() takes an empty chunk`, async () => {
   const fixture = await Fixture.start({}, async ({ writable }) => {
     const writer = writable.getWriter();
     await writer.write(new Uint8Array());
@@ -581,7 +581,7 @@ test(`${runtime}: an empty chunk is no obstacle`, async () => {
   await deadline(fixture.server.shutdown(), SOON);
 });
 
-test(`${runtime}: a client is held up by a handler that does not read`, async () => {
+test(`[${runtime}] serveTcp() holds up a client whose handler does not read`, async () => {
   const gate = Promise.withResolvers<void>();
   let received = 0;
   const fixture = await Fixture.start({}, async ({ readable, writable }) => {
@@ -604,7 +604,7 @@ test(`${runtime}: a client is held up by a handler that does not read`, async ()
 });
 
 for (const waitsFor of ["each write", "ready"] as const) {
-  test(`${runtime}: a handler that waits for ${waitsFor} is held up by a client that does not read`, async () => {
+  test(`[${runtime}] serveTcp() holds up a handler that waits for ${waitsFor} by a client that does not read`, async () => {
     let sent = 0;
     const fixture = await Fixture.start({}, async ({ writable }) => {
       const writer = writable.getWriter();
@@ -626,7 +626,7 @@ for (const waitsFor of ["each write", "ready"] as const) {
   });
 }
 
-test(`${runtime}: over a unix socket`, async () => {
+test(`[${runtime}] serveTcp() serves over a unix socket`, async () => {
   const path = join(temporaryFolder(), "socket");
   const fixture = await Fixture.start({ path });
   assertEquals(fixture.server.url, `tcp+unix://${encodeURIComponent(path)}/`);
@@ -636,7 +636,7 @@ test(`${runtime}: over a unix socket`, async () => {
   await client.closed;
 });
 
-test(`${runtime}: signal closes it, onListen is called, and options are checked`, async () => {
+test(`[${runtime}] serveTcp() closes at its signal, calls onListen, and checks its options`, async () => {
   const controller = new AbortController();
   const heard: Addr[] = [];
   const onListen = (addr: Addr) => void heard.push(addr);
@@ -666,7 +666,7 @@ test(`${runtime}: signal closes it, onListen is called, and options are checked`
   await other.server.shutdown();
 });
 
-test(`${runtime}: a listener that can be handed on`, async () => {
+test(`[${runtime}] serveTcp() has a listener that can be handed on`, async () => {
   const fixture = await Fixture.start({ handoff: "inherit" });
   assertEquals(fixture.server.handoff, "inherit");
   const client = await fixture.idle();
@@ -675,7 +675,7 @@ test(`${runtime}: a listener that can be handed on`, async () => {
   assert(await isRefused(fixture));
 });
 
-test(`${runtime}: examples/tcp answers what it was asked, and exits 0`, async () => {
+test(`[${runtime}] examples/tcp answers what it was asked, and exits 0`, async () => {
   const permissions = ["--allow-net", "--allow-env"];
   const program = run("../../examples/tcp/main.ts", [], permissions, { PORT: "0" });
   const port = Number(await deadline(program.says(/listening: (\d+);/), PROCESS));
@@ -698,7 +698,7 @@ test(`${runtime}: examples/tcp answers what it was asked, and exits 0`, async ()
 });
 
 for (const handoff of runtime === "node" ? ["inherit"] : ["inherit", "reuseport"]) {
-  test(`${runtime}: a restart, ${handoff}: the old process ends what it has begun`, async () => {
+  test(`[${runtime}] graceful() restarts serveTcp() by ${handoff}, and the old process ends what it has begun`, async () => {
     const permissions = ["--allow-all", "--unstable-net"];
     const program = run("line_service.ts", [handoff], permissions);
     const says = (pattern: RegExp) => deadline(program.says(pattern), PROCESS);

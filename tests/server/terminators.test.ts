@@ -10,7 +10,7 @@ import type net from "node:net";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Server, ShutdownIncompleteError } from "../../mod.ts";
-import { connect, type ConnectOptions, type RawClient, request } from "../support/client.ts";
+import { connect, type ConnectOptions, type RawClient, request } from "../../support/client.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -51,10 +51,10 @@ async function time(run: () => Promise<unknown>): Promise<number> {
 }
 
 for (const [name, scheme] of Object.entries(schemes)) {
-  const on = `${runtime}, ${name}`;
+  const on = `[${runtime}, ${name}]`;
   const { how } = scheme;
 
-  test(`${on}: terminates a server with no connections, which emits "close"`, async () => {
+  test(`${on} shutdown() ends a server with no connections, which emits "close"`, async () => {
     const { native, server, closed } = await started(scheme, () => {});
     await deadline(server.shutdown(), SOON);
     await deadline(closed, SOON);
@@ -63,7 +63,7 @@ for (const [name, scheme] of Object.entries(schemes)) {
 
   for (const keptAlive of [true, false]) {
     const kind = keptAlive ? "with" : "without";
-    test(`${on}: ${kind} keep-alive: refuses new connections, closes gracefully`, async () => {
+    test(`${on} shutdown() refuses new connections and closes gracefully, ${kind} keep-alive`, async () => {
       const { server, closed } = await started(scheme, (_req, res) => void res.end("hello"));
       const client = await connect(server.addr, how);
       client.write(request("/", ...(keptAlive ? [] : ["Connection: close"])));
@@ -78,7 +78,7 @@ for (const [name, scheme] of Object.entries(schemes)) {
     });
   }
 
-  test(`${on}: hanging requests are waited for until the deadline, and then ended`, async () => {
+  test(`${on} shutdown() waits for hanging requests until the deadline, and close() ends them`, async () => {
     const { server, closed } = await started(scheme, (_req, res) => {
       res.writeHead(200);
       res.write("hi");
@@ -98,7 +98,7 @@ for (const [name, scheme] of Object.entries(schemes)) {
     assertEquals(server.connections(), []);
   });
 
-  test(`${on}: ongoing requests say "Connection: close", and it closes right after them`, async () => {
+  test(`${on} shutdown() says "Connection: close" to ongoing requests, and closes right after them`, async () => {
     const gate = Promise.withResolvers<void>();
     const arrived = Promise.withResolvers<void>();
     const { server, closed } = await started(scheme, async (_req, res) => {
@@ -116,7 +116,7 @@ for (const [name, scheme] of Object.entries(schemes)) {
     await deadline(Promise.all([done, closed, client.closed]), SOON);
   });
 
-  test(`${on}: one whose head was sent already is answered in full; the next request, with idleGrace`, async () => {
+  test(`${on} shutdown() answers in full what had its head sent, and with idleGrace the next request`, async () => {
     const gate = Promise.withResolvers<void>();
     let count = 0;
     const { server } = await started(scheme, async (_req, res) => {
@@ -137,7 +137,7 @@ for (const [name, scheme] of Object.entries(schemes)) {
     await deadline(Promise.all([done, client.closed]), SOON);
   });
 
-  test(`${on}: a connection that is gone is forgotten`, async () => {
+  test(`${on} connections() forgets a connection that is gone`, async () => {
     const { server, native } = await started(scheme, (_req, res) => void res.end("foo"));
     const client = await connect(server.addr, how);
     client.write(request("/", "Connection: close"));

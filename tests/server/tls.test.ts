@@ -10,7 +10,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { deadline, delay } from "@std/async";
 import { ShutdownIncompleteError } from "../../mod.ts";
 import { DrivenServer } from "../../src/server/server.ts";
-import { connect, RawClient, request } from "../support/client.ts";
+import { connect, RawClient, request } from "../../support/client.ts";
 import { type Frame, Http2Client } from "../support/http2_client.ts";
 import { engines, pem, runtime, start, temporaryFolder } from "../support/fixture.ts";
 
@@ -53,9 +53,9 @@ function get(session: http2.ClientHttp2Session, path: string): Promise<[number, 
 }
 
 for (const engine of engines) {
-  const on = `${runtime}, engine ${engine}`;
+  const on = `[${runtime}, ${engine}]`;
 
-  test(`${on}: TLS: idle closes, active is answered and closes`, async () => {
+  test(`${on} shutdown() with TLS closes idle connections, and answers active ones`, async () => {
     const fixture = await start(engine, pem);
     assert(fixture.server.url.startsWith("https://"));
     const [idle, active] = [
@@ -76,7 +76,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: TLS: a lame duck ends connections of HTTP/1, and serves on over HTTP/2`, async () => {
+  test(`${on} serve() with TLS ends connections of HTTP/1 in a lame duck, and serves on over HTTP/2`, async () => {
     const { server } = await start(engine, pem);
     const [first, second] = [await connect(server.addr, http1), session(server.url)];
     assertEquals(await get(second.session, "/hello"), [200, "hello"]);
@@ -98,7 +98,7 @@ for (const engine of engines) {
     await deadline(second.closed, SOON);
   });
 
-  test(`${on}: TLS: a connection in its handshake, and one after it, are new`, async () => {
+  test(`${on} shutdown() with TLS takes a connection in its handshake, and one after it, for new`, async () => {
     const fixture = await start(engine, pem);
     const { addr } = fixture.server;
     assert(addr.transport === "tcp");
@@ -128,7 +128,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: HTTP/2: GOAWAY, streams in flight finish, the session closes`, async () => {
+  test(`${on} shutdown() of HTTP/2 sends GOAWAY, finishes streams in flight, and closes the session`, async () => {
     const fixture = await start(engine, pem);
     const [idle, active] = [session(fixture.server.url), session(fixture.server.url)];
     assertEquals(await get(idle.session, "/hello"), [200, "hello"]);
@@ -155,7 +155,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: HTTP/2: a stream that begins behind the GOAWAY is not processed`, async () => {
+  test(`${on} shutdown() of HTTP/2 does not process a stream behind the GOAWAY`, async () => {
     const fixture = await start(engine, pem);
     const client = await Http2Client.connect(fixture.server.addr);
     client.get(1, "/wait");
@@ -176,7 +176,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: HTTP/2: an idle session whose client does not end its side`, async () => {
+  test(`${on} shutdown() of HTTP/2 ends an idle session whose client does not end its side`, async () => {
     const fixture = await start(engine, pem);
     const { server } = fixture;
     const client = await Http2Client.connect(server.addr);
@@ -192,7 +192,7 @@ for (const engine of engines) {
     client.vanish();
   });
 
-  test(`${on}: HTTP/2: a response that the client makes room for later`, async () => {
+  test(`${on} shutdown() of HTTP/2 sends a response that the client makes room for later`, async () => {
     const { server } = await start(engine, pem);
     const client = await Http2Client.connect(server.addr, { window: 0 });
     client.get(1, "/hello");
@@ -206,7 +206,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on}: HTTP/2: close() of several at once with streams in flight`, async () => {
+  test(`${on} close() of HTTP/2 ends several servers at once with streams in flight`, async () => {
     const fixtures = await Promise.all([
       start(engine, pem),
       start(engine, pem),
@@ -224,7 +224,7 @@ for (const engine of engines) {
     for (const client of clients) await deadline(client.ended, SOON);
   });
 
-  test(`${on}: HTTP/2: close() while such a session is being ended`, async () => {
+  test(`${on} close() of HTTP/2 ends a session whose end is under way`, async () => {
     const { server } = await start(engine, pem);
     const client = await Http2Client.connect(server.addr);
     client.get(1, "/hello");
@@ -241,7 +241,7 @@ for (const engine of engines) {
   // node:http2, over a socket of its own, is to bring the process down.
   const isSafe = engine !== "deno-serve";
   if (isSafe) {
-    test(`${on}: HTTP/2: a session that begins during the drain`, async () => {
+    test(`${on} shutdown() of HTTP/2 serves a session that begins during the drain`, async () => {
       const fixture = await start(engine, pem);
       const { addr } = fixture.server;
       assert(addr.transport === "tcp");
@@ -265,7 +265,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${on}: HTTP/2: close() ends handlers and streams`, async () => {
+  test(`${on} close() of HTTP/2 ends handlers and streams`, async () => {
     const fixture = await start(engine, pem);
     const client = session(fixture.server.url);
     const results = Promise.allSettled([
@@ -284,7 +284,7 @@ for (const engine of engines) {
     await client.closed;
   });
 
-  test(`${on}: a unix socket: every kind of end, and the file is removed`, async () => {
+  test(`${on} serve() removes the file of a unix socket at every kind of end`, async () => {
     const path = join(temporaryFolder(), "socket");
     const fixture = await start(engine, { path });
     assertEquals(fixture.server.addr, { transport: "unix", path });
@@ -307,7 +307,7 @@ for (const engine of engines) {
     await deadline(fixture.server.finished, SOON);
   });
 
-  test(`${on}: a path that exists is refused and left alone`, async () => {
+  test(`${on} serve() refuses a path that exists, and leaves it alone`, async () => {
     const path = join(temporaryFolder(), "file");
     writeFileSync(path, "not a socket");
     const error = await assertRejects(() => start(engine, { path }), Error, `"${path}"`);

@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Server } from "../../mod.ts";
 import { listening } from "../support/adopted.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */
@@ -36,7 +36,7 @@ for (const engine of engines) {
 
 for (const [kind, begin] of Object.entries(starts)) {
   for (const what of ["goes on", "stops", "leaves"]) {
-    test(`${runtime}, ${kind}: a client that ${what}`, async () => {
+    test(`[${runtime}, ${kind}] shutdown() after an unread upload, with a client that ${what}`, async () => {
       const server = await begin();
       const client = await connect(server.addr);
       const upload = request("POST /ignore-upload", "Content-Length: 100000000");

@@ -1,8 +1,8 @@
 import { deadline } from "@std/async";
 import type { Addr, GracefulEvent } from "../../mod.ts";
 import type { Plan } from "../programs/ending.ts";
-import { type RawClient, request } from "./client.ts";
-import { connect } from "./client.ts";
+import { type RawClient, request } from "../../support/client.ts";
+import { connect } from "../../support/client.ts";
 import { type Program, run } from "./process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
-import { connect, request } from "./client.ts";
+import { connect, request } from "../../support/client.ts";
 
 /** The runtime that runs the tests. */
 export const runtime: "node" | "deno" | "bun" = "deno" in process.versions

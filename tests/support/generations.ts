@@ -1,5 +1,5 @@
-import { type RawClient, request as requestText } from "./client.ts";
-import { connect } from "./client.ts";
+import { type RawClient, request as requestText } from "../../support/client.ts";
+import { connect } from "../../support/client.ts";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -71,6 +71,11 @@ export class Service {
   /** Asks the newest generation for a restart. */
   hup(): void {
     process.kill(this.pid, "SIGHUP");
+  }
+
+  /** Has a generation answer its requests for `/wait`. */
+  release(pid: number): void {
+    process.kill(pid, "SIGUSR2");
   }
 
   /** Restarts it; resolves with the new process id when the old process has said that it is down. */

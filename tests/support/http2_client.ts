@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { Addr } from "../../mod.ts";
-import { connect, type RawClient } from "./client.ts";
+import { connect, type RawClient } from "../../support/client.ts";
 
 /** One frame of HTTP/2 (RFC 9113, section 4.1). */
 export interface Frame {

@@ -18,7 +18,7 @@ const SOCK_DGRAM_NONBLOCK = 0o4002;
 const libc = openLibC();
 
 if (libc !== undefined) {
-  test(`${runtime}: graceful() ends on time where READY=1 cannot be delivered`, async () => {
+  test(`[${runtime}] graceful() ends on time where READY=1 cannot be delivered`, async () => {
     const path = join(temporaryFolder(), "notify");
     await withReceiver(path, async () => {
       fill(path);

@@ -43,29 +43,32 @@ async function messages(
 }
 
 function testWithManager(what: string, run: () => Promise<void>): void {
-  const name = `${runtime}, service manager: ${what}`;
+  const name = `[${runtime}, service manager] ${what}`;
   if (process.platform === "linux") test(name, run);
   else test(`${name} (skipped: not on Linux)`, { skip: true });
 }
 
-testWithManager("hears when it is ready, when it stops, and how long that takes", async () => {
-  await withManager(async (receiver, env) => {
-    const options = { drainDelay: 100, timeout: 7_000, cleanupTimeout: 2_000, exit: 500 };
-    const ending = await Ending.start({ servers: ["auto"], graceful: options }, env);
-    assertEquals((await receiver.datagram(1)).text, "READY=1");
-    ending.program.signal("SIGTERM");
-    // Each with 5 s beyond the deadlines.
-    const stopping = "STOPPING=1\nEXTEND_TIMEOUT_USEC=12100000";
-    assertEquals((await receiver.datagram(2)).text, stopping);
-    // Not less than has been told before.
-    const { text } = await receiver.datagram(3);
-    const left = Number(/^EXTEND_TIMEOUT_USEC=(\d+)$/.exec(text)?.[1]);
-    assert(left > 11_000_000 && left < 12_000_000, text);
-    assertEquals(await ending.exit(), 0);
-  });
-});
+testWithManager(
+  "graceful() tells when it is ready, when it stops, and how long that takes",
+  async () => {
+    await withManager(async (receiver, env) => {
+      const options = { drainDelay: 100, timeout: 7_000, cleanupTimeout: 2_000, exit: 500 };
+      const ending = await Ending.start({ servers: ["auto"], graceful: options }, env);
+      assertEquals((await receiver.datagram(1)).text, "READY=1");
+      ending.program.signal("SIGTERM");
+      // Each with 5 s beyond the deadlines.
+      const stopping = "STOPPING=1\nEXTEND_TIMEOUT_USEC=12100000";
+      assertEquals((await receiver.datagram(2)).text, stopping);
+      // Not less than has been told before.
+      const { text } = await receiver.datagram(3);
+      const left = Number(/^EXTEND_TIMEOUT_USEC=(\d+)$/.exec(text)?.[1]);
+      assert(left > 11_000_000 && left < 12_000_000, text);
+      assertEquals(await ending.exit(), 0);
+    });
+  },
+);
 
-testWithManager("does not hear of a stop while another call of graceful serves", async () => {
+testWithManager("graceful() does not tell of a stop while another call of it serves", async () => {
   await withManager(async (receiver, env) => {
     const ending = await Ending.start(
       { servers: ["auto", "auto"], apart: 7_000, graceful: { exit: 0 } },
@@ -85,7 +88,7 @@ testWithManager("does not hear of a stop while another call of graceful serves",
   });
 });
 
-testWithManager("is gone, and the end comes all the same", async () => {
+testWithManager("graceful() ends all the same when the manager is gone", async () => {
   const ending = await Ending.start(
     { servers: ["auto"] },
     { NOTIFY_SOCKET: join(temporaryFolder(), "nobody") },
@@ -96,7 +99,7 @@ testWithManager("is gone, and the end comes all the same", async () => {
   assertEquals(failed?.what, "telling systemd");
 });
 
-testWithManager("its watchdog is fed, in the drain too", async () => {
+testWithManager("graceful() feeds the watchdog, in the drain too", async () => {
   await withManager(async (receiver, env) => {
     const ending = await Ending.start({ servers: ["auto"] }, { ...env, WATCHDOG_USEC: OFTEN });
     const client = await ending.inFlight("/gate");
@@ -111,7 +114,7 @@ testWithManager("its watchdog is fed, in the drain too", async () => {
   });
 });
 
-testWithManager("a watchdog of another process is not fed", async () => {
+testWithManager("graceful() does not feed a watchdog of another process", async () => {
   await withManager(async (receiver, env) => {
     const ending = await Ending.start(
       { servers: ["auto"], graceful: { drainDelay: 500 } },
@@ -124,87 +127,96 @@ testWithManager("a watchdog of another process is not fed", async () => {
   });
 });
 
-testWithManager("a restart hands the watchdog on, and does not stop the service", async () => {
-  await withManager(async (receiver, env) => {
-    const file = fileURLToPath(new URL("../programs/upgradable.ts", import.meta.url));
-    const plan: Plan = {
-      servers: [{ port: 0, hostname: "127.0.0.1", handoff: "auto" }],
-      // Longer than the test: there is no lame duck where a successor serves.
-      graceful: { drainDelay: 600_000 },
-    };
-    // As systemd sets them.
-    const script = `WATCHDOG_PID=$$ WATCHDOG_USEC=${OFTEN} exec "$@"`;
-    const program = new Program(
-      spawn("sh", ["-c", script, "sh", ...commandOf(file), JSON.stringify(plan)], {
-        env: { ...process.env, ...env },
-        stdio: ["ignore", "pipe", "pipe"],
-      }),
-    );
-    await deadline(program.says(/^graceful: (\d+);/m), SOON);
-    program.signal("SIGHUP");
-    await deadline(program.says(/^down: \d+ upgraded 0;/m), SOON);
-    const pid = [...program.output.matchAll(/^starts: (\d+)/gm)].at(-1)![1];
-    const before = await messages(receiver, (text) => text === `MAINPID=${pid}\nREADY=1`);
-    const isFed = (text: string) => text === "WATCHDOG=1";
-    // More than the process before can have sent while it drained.
-    await messages(receiver, isFed, before.filter(isFed).length + 15);
-    process.kill(Number(pid), "SIGTERM");
-    const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
-    assert(all.length > before.length + 15, "the process before has not sent it");
-    process.kill(Number(pid), "SIGKILL");
-    await deadline(program.exit, SOON);
-  });
-});
+testWithManager(
+  "graceful() hands the watchdog on in a restart, and does not stop the service",
+  async () => {
+    await withManager(async (receiver, env) => {
+      const file = fileURLToPath(new URL("../programs/upgradable.ts", import.meta.url));
+      const plan: Plan = {
+        servers: [{ port: 0, hostname: "127.0.0.1", handoff: "auto" }],
+        // Longer than the test: there is no lame duck where a successor serves.
+        graceful: { drainDelay: 600_000 },
+      };
+      // As systemd sets them.
+      const script = `WATCHDOG_PID=$$ WATCHDOG_USEC=${OFTEN} exec "$@"`;
+      const program = new Program(
+        spawn("sh", ["-c", script, "sh", ...commandOf(file), JSON.stringify(plan)], {
+          env: { ...process.env, ...env },
+          stdio: ["ignore", "pipe", "pipe"],
+        }),
+      );
+      await deadline(program.says(/^graceful: (\d+);/m), SOON);
+      program.signal("SIGHUP");
+      await deadline(program.says(/^down: \d+ upgraded 0;/m), SOON);
+      const pid = [...program.output.matchAll(/^starts: (\d+)/gm)].at(-1)![1];
+      const before = await messages(receiver, (text) => text === `MAINPID=${pid}\nREADY=1`);
+      const isFed = (text: string) => text === "WATCHDOG=1";
+      // More than the process before can have sent while it drained.
+      await messages(receiver, isFed, before.filter(isFed).length + 15);
+      process.kill(Number(pid), "SIGTERM");
+      const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
+      assert(all.length > before.length + 15, "the process before has not sent it");
+      process.kill(Number(pid), "SIGKILL");
+      await deadline(program.exit, SOON);
+    });
+  },
+);
 
-testWithManager("an upgrade that a stop gives up is over before the stop", async () => {
-  await withManager(async (receiver, env) => {
-    const mishap = join(temporaryFolder(), "mishap");
-    writeFileSync(mishap, "");
-    const plan: Plan = { servers: [{ port: 0, hostname: "127.0.0.1", handoff: "auto" }], mishap };
-    const program = run("upgradable.ts", [JSON.stringify(plan)], undefined, env);
-    await deadline(program.says(/^graceful: (\d+);/m), SOON);
-    writeFileSync(mishap, "hangs");
-    program.signal("SIGHUP");
-    await deadline(program.says(/^starts: \d+ hangs;/m), SOON);
-    program.signal("SIGTERM");
-    assertEquals(await deadline(program.exit, SOON), 0);
-    const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
-    assertEquals(all.map((text) => text.split("\n")[0]), [
-      "READY=1",
-      "RELOADING=1",
-      "READY=1",
-      "STOPPING=1",
-    ]);
-    assert(!program.output.includes("upgrade failed"), program.output);
-  });
-});
+testWithManager(
+  "graceful() tells that an upgrade is over before the stop that gives it up",
+  async () => {
+    await withManager(async (receiver, env) => {
+      const mishap = join(temporaryFolder(), "mishap");
+      writeFileSync(mishap, "");
+      const plan: Plan = { servers: [{ port: 0, hostname: "127.0.0.1", handoff: "auto" }], mishap };
+      const program = run("upgradable.ts", [JSON.stringify(plan)], undefined, env);
+      await deadline(program.says(/^graceful: (\d+);/m), SOON);
+      writeFileSync(mishap, "hangs");
+      program.signal("SIGHUP");
+      await deadline(program.says(/^starts: \d+ hangs;/m), SOON);
+      program.signal("SIGTERM");
+      assertEquals(await deadline(program.exit, SOON), 0);
+      const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
+      assertEquals(all.map((text) => text.split("\n")[0]), [
+        "READY=1",
+        "RELOADING=1",
+        "READY=1",
+        "STOPPING=1",
+      ]);
+      assert(!program.output.includes("upgrade failed"), program.output);
+    });
+  },
+);
 
-testWithManager("a stop of a process whose successor serves is none of the service", async () => {
-  await withManager(async (receiver, env) => {
-    const local = { port: 0, hostname: "127.0.0.1" };
-    const plan: Plan = {
-      servers: [{ ...local, handoff: runtime === "node" ? "inherit" : "reuseport" }],
-      graceful: { drainDelay: 600_000 },
-    };
-    const flags = ["--allow-all", "--unstable-net"];
-    const program = run("upgradable.ts", [JSON.stringify(plan)], flags, env);
-    await deadline(program.says(/^graceful: (\d+);/m), SOON);
-    program.signal("SIGHUP");
-    const [, pid] = await messages(receiver, (text) => text.startsWith("MAINPID=")).then((all) =>
-      /^MAINPID=(\d+)/.exec(all.at(-1)!)!
-    );
-    // With SO_REUSEPORT its queue is still to settle.
-    program.signal("SIGTERM");
-    await deadline(program.says(/^down: \d+ (?:SIGTERM|upgraded) 0;/m), SOON);
-    process.kill(Number(pid), "SIGTERM");
-    const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
-    assert(all.at(-2)!.startsWith("MAINPID="), JSON.stringify(all));
-    process.kill(Number(pid), "SIGKILL");
-    await deadline(program.exit, SOON);
-  });
-});
+testWithManager(
+  "graceful() tells of no stop of the service when its successor serves",
+  async () => {
+    await withManager(async (receiver, env) => {
+      const local = { port: 0, hostname: "127.0.0.1" };
+      const plan: Plan = {
+        servers: [{ ...local, handoff: runtime === "node" ? "inherit" : "reuseport" }],
+        graceful: { drainDelay: 600_000 },
+      };
+      const flags = ["--allow-all", "--unstable-net"];
+      const program = run("upgradable.ts", [JSON.stringify(plan)], flags, env);
+      await deadline(program.says(/^graceful: (\d+);/m), SOON);
+      program.signal("SIGHUP");
+      const [, pid] = await messages(receiver, (text) => text.startsWith("MAINPID=")).then((all) =>
+        /^MAINPID=(\d+)/.exec(all.at(-1)!)!
+      );
+      // With SO_REUSEPORT its queue is still to settle.
+      program.signal("SIGTERM");
+      await deadline(program.says(/^down: \d+ (?:SIGTERM|upgraded) 0;/m), SOON);
+      process.kill(Number(pid), "SIGTERM");
+      const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
+      assert(all.at(-2)!.startsWith("MAINPID="), JSON.stringify(all));
+      process.kill(Number(pid), "SIGKILL");
+      await deadline(program.exit, SOON);
+    });
+  },
+);
 
-test(`${runtime}: without a watchdog there is nothing to feed`, async () => {
+test(`[${runtime}] watchdog() is undefined without a watchdog`, async () => {
   assertEquals(watchdog(), undefined);
   // The cast: what a caller without a type checker may get wrong.
   const wrong = "check" as unknown as () => void;

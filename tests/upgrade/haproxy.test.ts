@@ -5,10 +5,10 @@
 import { test } from "node:test";
 import { existsSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
-import { RUNTIMES } from "../../bench/runtimes.ts";
+import { RUNTIMES } from "../../support/runtimes.ts";
 import { runtime } from "../support/fixture.ts";
-import { installed } from "../support/installed.ts";
-import { roll, type Rolled } from "../support/rolling.ts";
+import { installed } from "../../support/installed.ts";
+import { roll, type Rolled } from "../../support/rolling/roll.ts";
 
 /** For how long a process serves on after its signal, in ms: a few checks of HAProxy. */
 const DRAIN_DELAY = 500;
@@ -18,7 +18,8 @@ const REQUESTS = 20_000;
 
 const haproxy = installed("haproxy");
 const missing = ["haproxy", ...RUNTIMES].filter((program) => installed(program) === undefined);
-const name = `${runtime}: a rolling restart behind HAProxy loses none of ${REQUESTS} requests`;
+const name =
+  `[${runtime}] serve() behind HAProxy loses none of ${REQUESTS} requests in a rolling restart`;
 
 /** How many processes of each runtime there are. */
 const GENERATIONS = 1 + ROUNDS;

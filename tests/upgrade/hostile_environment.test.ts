@@ -8,7 +8,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { commandOf, Program, run } from "../support/process.ts";
 
@@ -56,7 +56,7 @@ async function ignored(program: Program): Promise<string[]> {
 }
 
 for (const [what, value] of Object.entries(wills)) {
-  test(`${runtime}: GRACEFUL_UPGRADE is ignored: ${what}`, async () => {
+  test(`[${runtime}] serve() ignores GRACEFUL_UPGRADE: ${what}`, async () => {
     const program = run("hostile.ts", ["serve"], undefined, { GRACEFUL_UPGRADE: value });
     await serves(program);
     const lines = await ignored(program);
@@ -69,14 +69,14 @@ for (const [what, value] of Object.entries(wills)) {
 for (
   const [fds, line] of [["20000000", 1], ["-1", 1], ["three", 1], ["1e3", 1], ["0", 0]] as const
 ) {
-  test(`${runtime}: LISTEN_FDS=${fds} does not hold up the start`, async () => {
+  test(`[${runtime}] serve() is not held up by LISTEN_FDS=${fds}`, async () => {
     const program = run("hostile.ts", ["serve"], undefined, { LISTEN_FDS: fds, LISTEN_PID: "own" });
     await serves(program);
     assertEquals((await ignored(program)).length, line, program.output);
   });
 }
 
-test(`${runtime}: importing the module reads, prints and opens nothing`, async () => {
+test(`[${runtime}] import reads, prints and opens nothing`, async () => {
   const program = run("hostile.ts", ["import"], undefined, {
     GRACEFUL_UPGRADE: "yes",
     LISTEN_FDS: "20000000",
@@ -118,7 +118,7 @@ if (runtime === "node") {
   };
 
   for (const [what, open] of Object.entries(sockets)) {
-    test(`node: GRACEFUL_UPGRADE is ignored: ${what}`, async () => {
+    test(`[node] serve() ignores GRACEFUL_UPGRADE: ${what}`, async () => {
       const { fd, close } = await open();
       const [command, ...flags] = commandOf(
         fileURLToPath(new URL("../programs/hostile.ts", import.meta.url)),

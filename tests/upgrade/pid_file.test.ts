@@ -16,7 +16,7 @@ import { assert, assertEquals } from "@std/assert";
 import { draftPidFile, removePidFile } from "../../src/upgrade/pid_file.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 
-test(`${runtime}: a draft cannot be guessed, and follows no link`, () => {
+test(`[${runtime}] PidFile writes a draft that cannot be guessed, and follows no link`, () => {
   const folder = temporaryFolder();
   const path = join(folder, "pid");
   const victim = join(folder, "victim");
@@ -38,7 +38,7 @@ test(`${runtime}: a draft cannot be guessed, and follows no link`, () => {
   assert(!existsSync(path));
 });
 
-test(`${runtime}: two drafts of one process are two files, and a discarded one is gone`, () => {
+test(`[${runtime}] PidFile writes two drafts of one process as two files, and a discarded one is gone`, () => {
   const folder = temporaryFolder();
   const path = join(folder, "pid");
   const drafts = [draftPidFile(path), draftPidFile(path)];
@@ -47,7 +47,7 @@ test(`${runtime}: two drafts of one process are two files, and a discarded one i
   assertEquals(readdirSync(folder), []);
 });
 
-test(`${runtime}: only a file with the number of this process is removed`, () => {
+test(`[${runtime}] PidFile removes only a file with the number of this process`, () => {
   const folder = temporaryFolder();
   const path = join(folder, "pid");
   const own = `${process.pid}\n`;
@@ -67,7 +67,7 @@ test(`${runtime}: only a file with the number of this process is removed`, () =>
 
 if (process.platform !== "win32") {
   // Without a writer, opening it would wait for one.
-  test(`${runtime}: a named pipe in its place holds up nobody`, () => {
+  test(`[${runtime}] PidFile is not held up by a named pipe in its place`, () => {
     const path = join(temporaryFolder(), "pid");
     execFileSync("mkfifo", [path]);
     removePidFile(path);

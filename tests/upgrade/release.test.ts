@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 import { Service, SOON } from "../support/generations.ts";
 import { commandOf, Program } from "../support/process.ts";
@@ -60,7 +60,7 @@ const starts: Record<string, { file: (folder: string) => string; cd: string }> =
 };
 
 for (const [how, { file, cd }] of Object.entries(starts)) {
-  test(`${runtime}: a newer release behind a symlink, started ${how}`, async () => {
+  test(`[${runtime}] Upgrader starts a newer release behind a symlink, started ${how}`, async () => {
     const folder = releases();
     // The shell tells of the path by which it came to a folder.
     const script = 'cd "$1" && shift && exec "$@"';
@@ -92,7 +92,7 @@ const pinned = (name: string) =>
 
 for (const [other, [name, ...flags]] of Object.entries(runtimes)) {
   if (other === runtime) continue;
-  test(`${runtime}: a restart as ${other}, and by that as ${other} again`, async () => {
+  test(`[${runtime}] Upgrader restarts as ${other}, and that as ${other} again`, async () => {
     const program = fileURLToPath(new URL("../programs/upgradable.ts", import.meta.url));
     const servers = [{ port: 0, hostname: "127.0.0.1", handoff: "auto" }] as const;
     const next = JSON.stringify({ servers });

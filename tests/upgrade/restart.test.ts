@@ -6,7 +6,7 @@ import process from "node:process";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Addr, ServeOptions } from "../../mod.ts";
-import { connect, request } from "../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 import { engines, pem, runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 import { Service, SOON } from "../support/generations.ts";
@@ -33,10 +33,11 @@ async function refuses(addr: Addr): Promise<void> {
 }
 
 for (const way of ways) {
-  const name = `${runtime}, engine ${way.engine}, ${way.handoff}`;
+  const name = `[${runtime}, ${way.engine}, ${way.handoff}]`;
 
-  test(`${name}: three restarts in a row, and each generation serves and ends`, async () => {
-    const service = await Service.start({ servers: [{ ...local, ...way }] }, permissions);
+  test(`${name} Upgrader restarts three times in a row, and each generation serves and ends`, async () => {
+    const plan = { servers: [{ ...local, ...way }], graceful: { idleGrace: 100 } };
+    const service = await Service.start(plan, permissions);
     for (let i = 0; i < 3; i++) {
       assertEquals(await service.ask(), String(service.pid));
       const old = service.pid;
@@ -51,10 +52,11 @@ for (const way of ways) {
     await assertRejects(() => connect(addr), Error, "ECONNREFUSED");
   });
 
-  test(`${name}: what the predecessor has begun it ends, while the successor serves`, async () => {
-    const service = await Service.start({ servers: [{ ...local, ...way }] }, permissions);
+  test(`${name} Upgrader lets the predecessor end what it has begun, while the successor serves`, async () => {
+    const plan = { servers: [{ ...local, ...way }], graceful: { idleGrace: 100 } };
+    const service = await Service.start(plan, permissions);
     const old = service.pid;
-    const slow = await service.request("/wait?ms=1500");
+    const slow = await service.request("/wait");
     await service.says(/arrived: \/wait/);
     const upload = await connect(service.addr);
     upload.write(request("POST /upload", "Content-Length: 10") + "half ");
@@ -66,6 +68,7 @@ for (const way of ways) {
     while (await service.ask() === String(old));
     upload.write("other");
     assertEquals((await deadline(upload.response(), SOON)).body, String(old));
+    service.release(old);
     assertEquals((await deadline(slow.response(), SOON)).body, String(old));
     await service.says(new RegExp(`^down: ${old} upgraded 0;`, "m"));
     assertEquals(await service.ask(), String(service.pid));
@@ -83,7 +86,7 @@ for (const way of ways) {
 
 /** Those whose engine keeps idle connections for a while: not Deno.serve. */
 for (const engine of engines.filter((engine) => engine !== "deno-serve")) {
-  test(`${runtime}, engine ${engine}: a kept-alive connection is told to move over`, async () => {
+  test(`[${runtime}, ${engine}] Upgrader tells a kept-alive connection to move over`, async () => {
     const service = await Service.start({ servers: [{ ...local, engine, handoff: "inherit" }] });
     const old = service.pid;
     const client = await connect(service.addr);
@@ -104,7 +107,7 @@ for (const engine of engines.filter((engine) => engine !== "deno-serve")) {
 }
 
 if (runtime !== "node") {
-  test(`${runtime}: a third process shares the port, and gets its connections again`, async () => {
+  test(`[${runtime}] Upgrader leaves a third process that shares the port its connections`, async () => {
     const start = (port: number) =>
       Service.start({ servers: [{ ...local, port, handoff: "reuseport" }] }, permissions);
     const service = await start(0);
@@ -122,7 +125,7 @@ if (runtime !== "node") {
   });
 }
 
-test(`${runtime}: several listeners, IPv6, unix and TLS among them`, async () => {
+test(`[${runtime}] Upgrader hands on several listeners, IPv6, unix and TLS among them`, async () => {
   const path = join(temporaryFolder(), "socket");
   const servers: ServeOptions[] = [
     { ...local, handoff: "auto" },
@@ -149,7 +152,7 @@ test(`${runtime}: several listeners, IPv6, unix and TLS among them`, async () =>
   assert(!existsSync(path), "the last one has not");
 });
 
-test(`${runtime}: several calls of graceful end together`, async () => {
+test(`[${runtime}] Upgrader ends several calls of graceful() together`, async () => {
   const servers = [{ ...local, handoff: "auto" }, { ...local, handoff: "auto" }] as const;
   const service = await Service.start({ servers, apart: true });
   for (let i = 0; i < 2; i++) {
@@ -163,7 +166,7 @@ test(`${runtime}: several calls of graceful end together`, async () => {
   assertEquals(await service.end(), 0);
 });
 
-test(`${runtime}: what the successor does not ask for is closed`, async () => {
+test(`[${runtime}] Upgrader closes what the successor does not ask for`, async () => {
   const path = join(temporaryFolder(), "socket");
   const servers: ServeOptions[] = [local, local, { path }].map((where) => ({
     ...where,
@@ -183,7 +186,7 @@ if (runtime === "deno") {
   const plan = JSON.stringify({ servers: [{ ...local, handoff: "auto" }] });
   const needed = ["--allow-net", "--allow-env", "--allow-ffi", "--allow-run"];
 
-  test("deno: the permissions that a restart asks for", async () => {
+  test("[deno] Upgrader asks for these permissions at a restart", async () => {
     const program = run("upgradable.ts", [plan], needed);
     await deadline(program.says(/^graceful: \d+;/m), SOON);
     program.signal("SIGHUP");
@@ -194,14 +197,14 @@ if (runtime === "deno") {
     assert(new RegExp(`^down: ${pid} SIGTERM 0;`, "m").test(program.output), program.output);
   });
 
-  test("deno: without --allow-ffi a listener cannot be handed on, and says so", async () => {
+  test("[deno] Upgrader cannot hand on a listener without --allow-ffi, and says so", async () => {
     const program = run("upgradable.ts", [plan], needed.filter((flag) => flag !== "--allow-ffi"));
     assertEquals(await deadline(program.exit, SOON), 1);
     await program.says(/UpgradeError: Cannot hand on a listening socket as the permission 'ffi'/);
   });
 }
 
-test(`${runtime}: the command, the arguments and the environment are the same`, async () => {
+test(`[${runtime}] Upgrader starts the same command, with the same arguments and environment`, async () => {
   const service = await Service.start({ servers: [{ ...local, handoff: "auto" }] });
   const [argv, env] = [await service.ask("/argv"), await service.ask("/env")];
   await service.restart();

@@ -46,7 +46,7 @@ const mishaps: Record<string, RegExp> = {
 };
 
 for (const [mishap, message] of Object.entries(mishaps)) {
-  test(`${runtime}: a successor that ${mishap} harms nobody`, async () => {
+  test(`[${runtime}] Upgrader serves on when a successor ${mishap}`, async () => {
     const service = await Service.start({ servers, upgrader: { readyTimeout: 1_500 } });
     await service.ask();
     service.nextMishap = mishap;
@@ -70,7 +70,7 @@ const lines: Record<string, string> = {
 };
 
 for (const [what, command] of Object.entries(lines)) {
-  test(`${runtime}: a successor that writes ${what} is not ready`, async () => {
+  test(`[${runtime}] Upgrader takes a successor that writes ${what} for not ready`, async () => {
     const upgrader = { readyTimeout: 30_000, command: ["sh", "-c", `${command}; sleep 30`] };
     const service = await Service.start({ servers, upgrader });
     await failToRestart(service, /UpgradeError: The new process wrote ".*" to the pipe/);
@@ -79,7 +79,7 @@ for (const [what, command] of Object.entries(lines)) {
   });
 }
 
-test(`${runtime}: a successor that cannot be started harms nobody`, async () => {
+test(`[${runtime}] Upgrader serves on when a successor cannot be started`, async () => {
   const command = ["/nonexistent/program"];
   const service = await Service.start({ servers, upgrader: { command } });
   const message = /UpgradeError: Cannot start the new process with "\/nonexistent\/program"/;
@@ -101,7 +101,7 @@ function wrapped(last: string, mishap: string, separator = ";"): string[] {
 }
 
 if (hasProc) {
-  test(`${runtime}: of a wrapper whose program hangs nothing is left`, async () => {
+  test(`[${runtime}] Upgrader leaves nothing of a wrapper whose program hangs`, async () => {
     const file = join(temporaryFolder(), "wrapped");
     writeFileSync(file, "hangs");
     const readyTimeout = 1_500;
@@ -116,7 +116,7 @@ if (hasProc) {
     assertEquals(await service.end(), 0);
   });
 
-  test(`${runtime}: of a wrapper that has ended before its program nothing is left`, async () => {
+  test(`[${runtime}] Upgrader leaves nothing of a wrapper that has ended before its program`, async () => {
     const folder = temporaryFolder();
     const [file, end] = [join(folder, "wrapped"), join(folder, "end")];
     writeFileSync(file, "hangs");
@@ -132,7 +132,7 @@ if (hasProc) {
     assertEquals(await service.end(), 0);
   });
 
-  test(`${runtime}: SIGTERM during an upgrade ends what a wrapper has started`, async () => {
+  test(`[${runtime}] Upgrader ends what a wrapper has started at SIGTERM during an upgrade`, async () => {
     const file = join(temporaryFolder(), "wrapped");
     writeFileSync(file, "hangs");
     const service = await Service.start({
@@ -148,7 +148,7 @@ if (hasProc) {
   });
 }
 
-test(`${runtime}: a successor that dies when it is ready takes the service with it`, async () => {
+test(`[${runtime}] Upgrader does not bring back a successor that dies when it is ready`, async () => {
   const service = await Service.start({ servers });
   const { pid } = service;
   service.nextMishap = "dies after ready";
@@ -158,7 +158,7 @@ test(`${runtime}: a successor that dies when it is ready takes the service with 
   await service.gone();
 });
 
-test(`${runtime}: when the old process is killed while the new one starts, that one serves`, async () => {
+test(`[${runtime}] Upgrader has the new process serve when the old one is killed meanwhile`, async () => {
   const service = await Service.start({ servers });
   const { pid } = service;
   service.nextMishap = "crashes after serve";
@@ -177,7 +177,7 @@ test(`${runtime}: when the old process is killed while the new one starts, that 
   await service.says(new RegExp(`^down: ${successor} SIGTERM 0;`, "m"));
 });
 
-test(`${runtime}: a successor that closes its servers takes no unix socket away`, async () => {
+test(`[${runtime}] Upgrader keeps a unix socket that a successor closes`, async () => {
   const path = join(temporaryFolder(), "socket");
   const service = await Service.start({ servers: [{ path, handoff: "auto" }] });
   service.nextMishap = "closes and exits";
@@ -188,7 +188,7 @@ test(`${runtime}: a successor that closes its servers takes no unix socket away`
   assert(!existsSync(path));
 });
 
-test(`${runtime}: a successor that was ready in time is no failure of a process held up`, async () => {
+test(`[${runtime}] Upgrader takes a successor that was ready in time, though the process was held up`, async () => {
   const readyTimeout = 1_500;
   const service = await Service.start({ servers, upgrader: { readyTimeout } });
   const { pid } = service;
@@ -204,7 +204,7 @@ test(`${runtime}: a successor that was ready in time is no failure of a process 
   assertEquals(await service.end(), 0);
 });
 
-test(`${runtime}: a process that has set its title`, async () => {
+test(`[${runtime}] Upgrader restarts a process that has set its title, or says why not`, async () => {
   const service = await Service.start({ servers, title: "a-service" });
   if (runtime === "deno") {
     // Deno tells neither its options nor its permissions.
@@ -216,7 +216,7 @@ test(`${runtime}: a process that has set its title`, async () => {
   assertEquals(await service.end(), 0);
 });
 
-test(`${runtime}: SIGTERM during an upgrade ends both`, async () => {
+test(`[${runtime}] Upgrader ends both processes at SIGTERM during an upgrade`, async () => {
   const service = await Service.start({ servers });
   const { pid } = service;
   service.nextMishap = "hangs";
@@ -229,20 +229,23 @@ test(`${runtime}: SIGTERM during an upgrade ends both`, async () => {
   assert(new RegExp(`^down: ${pid} SIGTERM 0;`, "m").test(service.program.output));
 });
 
-test(`${runtime}: SIGTERM during the drain after an upgrade cuts nothing off`, async () => {
+test(`[${runtime}] Upgrader cuts nothing off at SIGTERM during the drain after an upgrade`, async () => {
   const service = await Service.start({ servers });
   const { pid } = service;
-  const slow = await service.request("/wait?ms=1500");
+  const slow = await service.request("/wait");
   await service.says(/arrived: \/wait/);
   service.hup();
   while (await service.ask() === String(pid));
   process.kill(pid, "SIGTERM");
+  // It would cut the request off by then.
+  await sleep(200);
+  service.release(pid);
   assertEquals((await deadline(slow.response(), SOON)).body, String(pid));
   await service.says(new RegExp(`^down: ${pid} upgraded 0;`, "m"));
   assertEquals(await service.end(), 0);
 });
 
-test(`${runtime}: of two signals during an upgrade the second is ignored, and says so`, async () => {
+test(`[${runtime}] Upgrader ignores the second of two signals during an upgrade, and says so`, async () => {
   const service = await Service.start({ servers, upgrader: { readyTimeout: 1_500 } });
   service.nextMishap = "hangs";
   service.hup();
@@ -254,15 +257,18 @@ test(`${runtime}: of two signals during an upgrade the second is ignored, and sa
   assertEquals(await service.end(), 0);
 });
 
-test(`${runtime}: a signal while the predecessor drains waits for its end`, async () => {
+test(`[${runtime}] Upgrader keeps a signal until the predecessor has drained`, async () => {
   const service = await Service.start({ servers });
   const first = service.pid;
-  const slow = await service.request("/wait?ms=1500");
+  const slow = await service.request("/wait");
   await service.says(/arrived: \/wait/);
   service.hup();
   while (await service.ask() === String(first));
   const second = service.pid;
   service.hup();
+  // It would start the third one by then.
+  await sleep(200);
+  service.release(first);
   assertEquals((await deadline(slow.response(), SOON)).body, String(first));
   await service.says(new RegExp(`^down: ${second} upgraded 0;`, "m"));
   const { output } = service.program;
@@ -270,7 +276,7 @@ test(`${runtime}: a signal while the predecessor drains waits for its end`, asyn
   assertEquals(await service.end(), 0);
 });
 
-test(`${runtime}: the PID file is that of the process which serves`, async () => {
+test(`[${runtime}] Upgrader writes the PID file of the process which serves`, async () => {
   const pidFile = join(temporaryFolder(), "pid");
   const service = await Service.start({ servers, upgrader: { pidFile } });
   await service.ask();

@@ -1,6 +1,6 @@
 import { Elysia } from "elysia";
 import { graceful, serve } from "@x/graceful";
-import { announce, cleanup, slow, timeout } from "./support.ts";
+import { announce, cleanup, idleGrace, slow, timeout } from "./support.ts";
 
 const app = new Elysia()
   .get("/", () => "hello")
@@ -8,4 +8,4 @@ const app = new Elysia()
 
 const server = await serve(app.fetch, { port: 0, hostname: "127.0.0.1" });
 announce(server.addr);
-await graceful(server, { timeout, cleanup });
+await graceful(server, { timeout, idleGrace, cleanup });

@@ -1,6 +1,6 @@
 import fastify from "fastify";
 import { graceful } from "@x/graceful";
-import { announce, cleanup, slow, timeout } from "./support.ts";
+import { announce, cleanup, idleGrace, slow, timeout } from "./support.ts";
 
 const app = fastify();
 app.addHook("onClose", cleanup);
@@ -10,4 +10,4 @@ app.get("/slow", () => slow());
 // With a host: for "localhost" Fastify listens with a second server, which is not `app.server`.
 await app.listen({ port: 0, host: "127.0.0.1" });
 announce(app.server.address());
-await graceful(app.server, { timeout, cleanup: () => app.close() });
+await graceful(app.server, { timeout, idleGrace, cleanup: () => app.close() });

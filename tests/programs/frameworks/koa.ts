@@ -1,6 +1,6 @@
 import Koa from "koa";
 import { graceful } from "@x/graceful";
-import { announce, cleanup, slow, timeout } from "./support.ts";
+import { announce, cleanup, idleGrace, slow, timeout } from "./support.ts";
 
 const app = new Koa();
 app.use(async (context) => {
@@ -8,4 +8,4 @@ app.use(async (context) => {
 });
 
 const native = app.listen(0, "127.0.0.1", () => announce(native.address()));
-await graceful(native, { timeout, cleanup });
+await graceful(native, { timeout, idleGrace, cleanup });

@@ -3,7 +3,7 @@ import { Controller, Get, Module, type OnModuleDestroy } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import type { NestExpressApplication } from "@nestjs/platform-express";
 import { graceful } from "@x/graceful";
-import { announce, cleanup, slow, timeout } from "./support.ts";
+import { announce, cleanup, idleGrace, slow, timeout } from "./support.ts";
 
 class AppController implements OnModuleDestroy {
   hello(): string {
@@ -33,4 +33,4 @@ Module({ controllers: [AppController] })(AppModule);
 const app = await NestFactory.create<NestExpressApplication>(AppModule, { logger: ["error"] });
 await app.listen(0, "127.0.0.1");
 announce(app.getHttpServer().address());
-await graceful(app.getHttpServer(), { timeout, cleanup: () => app.close() });
+await graceful(app.getHttpServer(), { timeout, idleGrace, cleanup: () => app.close() });

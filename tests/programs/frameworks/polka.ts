@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import polka from "polka";
 import { graceful } from "@x/graceful";
-import { announce, cleanup, slow, timeout } from "./support.ts";
+import { announce, cleanup, idleGrace, slow, timeout } from "./support.ts";
 
 const native = createServer();
 const app = polka({ server: native });
@@ -9,4 +9,4 @@ app.get("/", (_request, response) => void response.end("hello"));
 app.get("/slow", async (_request, response) => void response.end(await slow()));
 
 app.listen(0, "127.0.0.1", () => announce(native.address()));
-await graceful(native, { timeout, cleanup });
+await graceful(native, { timeout, idleGrace, cleanup });

@@ -1,6 +1,6 @@
 import { H3, serve } from "h3";
 import { graceful } from "@x/graceful";
-import { announce, cleanup, slow, timeout } from "./support.ts";
+import { announce, cleanup, idleGrace, slow, timeout } from "./support.ts";
 
 const app = new H3();
 app.get("/", () => "hello");
@@ -11,4 +11,4 @@ const options = { port: 0, hostname: "127.0.0.1", silent: true, gracefulShutdown
 const server = await serve(app, options).ready();
 const native = server.node!.server!;
 announce(native.address());
-await graceful(native, { timeout, cleanup });
+await graceful(native, { timeout, idleGrace, cleanup });

@@ -4,6 +4,9 @@ import process from "node:process";
 /** How long the program may drain, in ms. */
 export const timeout: number = Number(process.argv[2]);
 
+/** For how long idle connections are kept, in ms: less than by default, for the tests wait for it. */
+export const idleGrace: number = 100;
+
 /** Resolves when the program is told so, with SIGUSR2. */
 export function slow(): Promise<string> {
   return new Promise((resolve) => {

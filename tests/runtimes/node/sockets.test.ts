@@ -58,10 +58,8 @@ for (
   );
 }
 
-// Expected to fail: the table is in capitals, and the prefix is looked for in small letters.
 test(`[${runtime}] NodeSockets addressOf() writes an address of IPv4 in one of IPv6 as Node does`, {
   skip,
-  todo: true,
 }, async () => {
   await withListener({ port: 0, host: "::ffff:127.0.0.1" }, (server, fd) => {
     const { address, port } = server.address() as net.AddressInfo;

@@ -3,10 +3,10 @@
  * retry nothing and check every answer.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { until } from "../../bench/restart/until.ts";
-import { connect, type RawClient, type RawResponse, request } from "./client.ts";
-import { answererOf } from "./rolling_answer.ts";
-import { type FailureKind, RequestFailure, RollingTally } from "./rolling_tally.ts";
+import { until } from "../until.ts";
+import { connect, type RawClient, type RawResponse, request } from "../client.ts";
+import { answererOf } from "./answer.ts";
+import { type FailureKind, RequestFailure, RollingTally } from "./tally.ts";
 
 /** How much load there is to be. */
 export interface LoadOptions {

@@ -14,7 +14,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { deadline } from "@std/async";
 import { notify } from "../../src/systemd/mod.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
-import { installed } from "../support/installed.ts";
+import { installed } from "../../support/installed.ts";
 import { withReceiver } from "../support/notify_receiver.ts";
 import { Program } from "../support/process.ts";
 
@@ -63,7 +63,7 @@ const byProgram: Way = {
 
 /** Under a name that says why, a test that cannot run here is skipped. */
 function testOf(way: Way, what: string, run: () => Promise<void>): void {
-  const name = `${runtime}, ${way.name}: ${what}`;
+  const name = `[${runtime}, ${way.name}] ${what}`;
   if (way.obstacle === undefined) test(name, run);
   else test(`${name} (skipped: ${way.obstacle})`, { skip: true });
 }
@@ -111,24 +111,28 @@ const MESSAGE = "READY=1\nSTATUS=Bereit für 100 % = alles, -f \\ '\"\nX_2=";
 
 for (const way of [byLibC, byProgram]) {
   for (const kind of ["path", "abstract name"]) {
-    testOf(way, `a message is one datagram to the ${kind}, and the address stays`, async () => {
-      const path = newPath();
-      const address = kind === "path" ? path : path.replace("/", "@");
-      await withReceiver(address, async (receiver) => {
-        receiver.read();
-        const program = notifying(way, address, [JSON.stringify(STATE), '{"X_END":2}']);
-        assertEquals(await deadline(program.exit, SOON), 0, program.output);
-        assertStringIncludes(program.output, "called\nsent: true\ncalled\nsent: true\n");
-        // The program asks to be told when its message has been read.
-        const barrier = way === byProgram ? ["BARRIER=1"] : [];
-        for (const [index, text] of [MESSAGE, ...barrier, "X_END=2", ...barrier].entries()) {
-          assertEquals((await receiver.datagram(index + 1)).text, text);
-        }
-      });
-    });
+    testOf(
+      way,
+      `notify() sends a message as one datagram to the ${kind}, and the address stays`,
+      async () => {
+        const path = newPath();
+        const address = kind === "path" ? path : path.replace("/", "@");
+        await withReceiver(address, async (receiver) => {
+          receiver.read();
+          const program = notifying(way, address, [JSON.stringify(STATE), '{"X_END":2}']);
+          assertEquals(await deadline(program.exit, SOON), 0, program.output);
+          assertStringIncludes(program.output, "called\nsent: true\ncalled\nsent: true\n");
+          // The program asks to be told when its message has been read.
+          const barrier = way === byProgram ? ["BARRIER=1"] : [];
+          for (const [index, text] of [MESSAGE, ...barrier, "X_END=2", ...barrier].entries()) {
+            assertEquals((await receiver.datagram(index + 1)).text, text);
+          }
+        });
+      },
+    );
   }
 
-  testOf(way, "a reload comes with the time of CLOCK_MONOTONIC", async () => {
+  testOf(way, "notify() sends a reload with the time of CLOCK_MONOTONIC", async () => {
     const address = newPath();
     await withReceiver(address, async (receiver) => {
       receiver.read();
@@ -142,14 +146,14 @@ for (const way of [byLibC, byProgram]) {
     });
   });
 
-  testOf(way, "without a service manager nothing is sent", async () => {
+  testOf(way, "notify() sends nothing without a service manager", async () => {
     for (const address of [undefined, ""]) {
       assertEquals(await outcome(way, address, '{"READY":1}'), "sent: false");
       assertEquals(await outcome(way, address, "reloading"), "sent: false");
     }
   });
 
-  testOf(way, "an address that nobody receives at is an error", async () => {
+  testOf(way, "notify() fails at an address that nobody receives at", async () => {
     const address = newPath();
     const said = await outcome(way, address, '{"READY":1}');
     assertStringIncludes(
@@ -162,7 +166,7 @@ for (const way of [byLibC, byProgram]) {
   });
 }
 
-testOf(byLibC, "what is no address is an error", async () => {
+testOf(byLibC, "notify() fails at what is no address", async () => {
   for (const address of ["run/notify", `/${"x".repeat(108)}`]) {
     assertEquals(
       await outcome(byLibC, address, '{"READY":1}'),
@@ -172,7 +176,7 @@ testOf(byLibC, "what is no address is an error", async () => {
   }
 });
 
-testOf(byLibC, "a full queue is waited for, and nothing stops meanwhile", async () => {
+testOf(byLibC, "notify() waits for a full queue, and nothing stops meanwhile", async () => {
   const address = newPath();
   const room = 1 + Number(readFileSync("/proc/sys/net/unix/max_dgram_qlen", "utf8"));
   const states = Array.from({ length: room + 1 }, (_, index) => `{"X":${index}}`);
@@ -188,7 +192,7 @@ testOf(byLibC, "a full queue is waited for, and nothing stops meanwhile", async 
 });
 
 if (runtime !== "bun") {
-  test(`${runtime}: without FFI and without ${PROGRAM} the error says so`, async () => {
+  test(`[${runtime}] notify() says so without FFI and without ${PROGRAM}`, async () => {
     const flags = runtime === "deno" ? ["--allow-env", "--allow-run"] : byProgram.flags;
     assertEquals(
       await outcome({ flags, path: "" }, newPath(), '{"READY":1}'),
@@ -199,13 +203,13 @@ if (runtime !== "bun") {
 }
 
 if (runtime === "deno") {
-  test("deno: what it is not permitted to read is not set", async () => {
+  test("[deno] notify() takes what it is not permitted to read for not set", async () => {
     const way = { flags: ["--allow-ffi"], path: "" };
     assertEquals(await outcome(way, newPath(), '{"READY":1}'), "sent: false");
   });
 }
 
-test(`${runtime}: notify refuses bad states at the call`, async () => {
+test(`[${runtime}] notify() refuses bad states at the call`, async () => {
   const refused: [Record<string, unknown>, string][] = [
     [{}, "'state' must be an object with an entry: current value is {}"],
     [{ ready: 1 }, `'key' must be of capitals, digits and underscores`],

@@ -2,16 +2,12 @@
  * A rolling restart: HAProxy, under load, in front of three processes, one a runtime. Each in turn
  * is ended with a signal and started again, and the next only when HAProxy gives it requests.
  */
-import { Processes } from "../../bench/restart/processes.ts";
-import { RUNTIMES } from "../../bench/runtimes.ts";
+import { Processes } from "../processes.ts";
+import { RUNTIMES } from "../runtimes.ts";
 import { type Forgiveness, HAProxy } from "./haproxy.ts";
-import { RollingLoad } from "./rolling_load.ts";
-import {
-  type RollingRestart,
-  RollingService,
-  type RollingServiceOptions,
-} from "./rolling_service.ts";
-import type { Answered, Failed } from "./rolling_tally.ts";
+import { RollingLoad } from "./load.ts";
+import { type RollingRestart, RollingService, type RollingServiceOptions } from "./service.ts";
+import type { Answered, Failed } from "./tally.ts";
 
 /** Options of {@linkcode roll}. */
 export interface RollOptions extends RollingServiceOptions {

@@ -1,4 +1,4 @@
-import type { Answerer } from "./rolling_answer.ts";
+import type { Answerer } from "./answer.ts";
 
 /**
  * How a request fails: the status of a response that is not 200; nobody listened; its connection was

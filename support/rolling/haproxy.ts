@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { freePort } from "../../bench/restart/runtimes.ts";
-import { until } from "../../bench/restart/until.ts";
+import { freePort } from "../ports.ts";
+import { until } from "../until.ts";
 
 /** One of the servers that the load is balanced between. */
 export interface Backend {

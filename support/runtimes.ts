@@ -1,4 +1,4 @@
-/** Where the runtimes are, and how they are started. */
+/** The runtimes, and where they are. */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -9,23 +9,16 @@ export type Runtime = "node" | "deno" | "bun";
 /** All of them. */
 export const RUNTIMES: readonly Runtime[] = ["node", "deno", "bun"];
 
-/** The options that run a file, with a garbage collector that can be called. */
+/** The options that run a file. Deno's SO_REUSEPORT is unstable. */
 const RUN: Readonly<Record<Runtime, readonly string[]>> = {
-  node: ["--expose-gc"],
-  deno: [
-    "run",
-    "--allow-net",
-    "--allow-ffi",
-    "--allow-read",
-    "--allow-env",
-    "--v8-flags=--expose-gc",
-  ],
+  node: [],
+  deno: ["run", "--allow-all", "--no-check", "--unstable-net"],
   bun: ["run"],
 };
 
-/** The command that runs a file of this folder, as a program and its arguments. */
-export function commandOf(runtime: Runtime, file: string): [string, ...string[]] {
-  return [programOf(runtime), ...RUN[runtime], fileURLToPath(new URL(file, import.meta.url))];
+/** The command that runs a file, with all permissions. */
+export function commandOf(runtime: Runtime, file: URL): [string, ...string[]] {
+  return [programOf(runtime), ...RUN[runtime], fileURLToPath(file)];
 }
 
 /** The version of a runtime, such as "node 26.10.0". */
@@ -35,7 +28,7 @@ export function versionOf(runtime: Runtime): string {
 }
 
 /** The one that is installed here, or else the one that the machine has. */
-function programOf(runtime: Runtime): string {
+export function programOf(runtime: Runtime): string {
   const installed = fileURLToPath(new URL(`../node_modules/.bin/${runtime}`, import.meta.url));
   return existsSync(installed) ? installed : runtime;
 }

@@ -4,7 +4,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 /** Where npm puts the programs that package.json pins: before the machine's own. */
-const pinned = fileURLToPath(new URL("../../node_modules/.bin", import.meta.url));
+const pinned = fileURLToPath(new URL("../node_modules/.bin", import.meta.url));
 
 /** Where HAProxy is, as a rule: not in everybody's PATH. */
 const SYSTEM = "/usr/sbin";

@@ -1,9 +1,9 @@
-import { commandOf, freePort, isFree } from "../../bench/restart/runtimes.ts";
-import type { Processes } from "../../bench/restart/processes.ts";
-import { until } from "../../bench/restart/until.ts";
-import type { Runtime } from "../../bench/runtimes.ts";
+import { freePort, isFree } from "../ports.ts";
+import type { Processes } from "../processes.ts";
+import { until } from "../until.ts";
+import { commandOf, type Runtime } from "../runtimes.ts";
 import type { Backend, HAProxy } from "./haproxy.ts";
-import type { RollingLoad } from "./rolling_load.ts";
+import type { RollingLoad } from "./load.ts";
 
 /** What the service is, and what ends it. */
 export interface RollingServiceOptions {
@@ -109,7 +109,7 @@ export class RollingService implements Backend {
 
   async #start(): Promise<void> {
     const { program, args = [] } = this.#options;
-    const command = commandOf(this.#runtime, program.href);
+    const command = commandOf(this.#runtime, program);
     this.pids.push(await this.#processes.start([...command, `${this.port}`, ...args]));
   }
 

@@ -1,7 +1,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import { Buffer } from "node:buffer";
-import type { Addr } from "../../mod.ts";
+import type { Addr } from "../mod.ts";
 
 /** One HTTP/1 response as it was on the wire. */
 export interface RawResponse {
