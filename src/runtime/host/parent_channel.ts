@@ -22,6 +22,21 @@ export function onPrimaryGone(call: () => void): () => void {
     worker.exitedAfterDisconnect = true;
     call();
   };
+  // Told to disconnect, a worker closes its servers, and its channel when their last connection has ended.
+  // Where the runtime does not show the message, the end begins only then.
+  // https://github.com/nodejs/node/blob/v26.x/lib/internal/cluster/child.js (`onmessage`)
+  const onInternalMessage = (message: unknown) => {
+    if (isDisconnect(message)) call();
+  };
   process.prependListener("disconnect", onDisconnect);
-  return () => process.off("disconnect", onDisconnect);
+  process.on("internalMessage", onInternalMessage);
+  return () => {
+    process.off("disconnect", onDisconnect);
+    process.off("internalMessage", onInternalMessage);
+  };
+}
+
+function isDisconnect(message: unknown): boolean {
+  return typeof message === "object" && message !== null && "cmd" in message &&
+    message.cmd === "NODE_CLUSTER" && "act" in message && message.act === "disconnect";
 }
