@@ -9,7 +9,9 @@ import { type ConnectionServing, internals } from "./internals.ts";
 import { isHttp2, isReceivable } from "./upload.ts";
 import { addrOf, type DenoConn, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import { GOING_AWAY } from "../../server/driver.ts";
-import { badRequest, isUpgrade, LINGER, unavailable } from "../../server/last_response.ts";
+import { badRequest } from "../../server/last_response.ts";
+import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
+import { LINGER } from "../../server/linger.ts";
 
 /** What the connections of one server share. */
 export interface Hosting {

@@ -25,7 +25,8 @@ import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
-import { badRequest, isUpgrade, unavailable } from "../../server/last_response.ts";
+import { badRequest } from "../../server/last_response.ts";
+import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
@@ -195,7 +196,7 @@ class CuttableFlight extends Flight<DenoInfo> {
     this.remoteAddr = addrOf(native.remoteAddr);
     this.cut = new Promise((resolve) => {
       this.#cut.signal.addEventListener("abort", () => {
-        resolve(new Response("Service Unavailable", { status: 503 }));
+        resolve(unavailable());
       });
     });
   }

@@ -2,7 +2,7 @@ import type http from "node:http";
 import type net from "node:net";
 import process from "node:process";
 import type { ConnState } from "../../core/conn.ts";
-import { LINGER } from "../../server/last_response.ts";
+import { LINGER } from "../../server/linger.ts";
 import { internals } from "./internals.ts";
 import { sayCloseAtHead, sayCloseInHeldHead } from "./last_response.ts";
 import { lingerOver } from "./linger.ts";

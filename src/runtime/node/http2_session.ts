@@ -1,7 +1,7 @@
 import type http2 from "node:http2";
 import type net from "node:net";
 import type { ConnState } from "../../core/conn.ts";
-import { LINGER } from "../../server/last_response.ts";
+import { LINGER } from "../../server/linger.ts";
 import { GOAWAY_TIMEOUT } from "../../server/conn_table.ts";
 import { sendGoawayNotice } from "./goaway_notice.ts";
 import { isTls } from "./internals.ts";

@@ -1,5 +1,5 @@
 import type net from "node:net";
-import { LINGER } from "../../server/last_response.ts";
+import { LINGER } from "../../server/linger.ts";
 import { type DiscardableRequest, internals } from "./internals.ts";
 
 /** A request whose body may be unread. */
