@@ -27,6 +27,7 @@ export type { Listener, ListenOptions } from "./src/options/listen.ts";
 export { listen } from "./src/listener/listen.ts";
 // A type here: what makes one is `@x/graceful/upgrade`.
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
+export type { ServerOptions } from "./src/options/server.ts";
 export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
 export type { ShutdownOptions } from "./src/options/shutdown.ts";
 export type { ServerWebSocket, WebSocketHandlers } from "./src/options/websocket.ts";

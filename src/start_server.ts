@@ -1,7 +1,7 @@
 import { reportError } from "./core/report_error.ts";
 import type { Addr } from "./core/addr.ts";
 import { DrainNotice } from "./core/drain_notice.ts";
-import type { ServeOptions } from "./options/serve.ts";
+import type { ServerOptions } from "./options/server.ts";
 import { PendingWork } from "./core/pending_work.ts";
 import type { StartedDriver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
@@ -17,12 +17,9 @@ export interface StartContext {
   readonly socket: Addr | undefined;
 }
 
-/** The options that are the same for each kind of server. */
-export type StartOptions = Omit<ServeOptions, "onError">;
-
 /** Starts a server once its options are checked: resolves when it listens, with nothing left open if not. */
 export async function startServer(
-  options: StartOptions,
+  options: ServerOptions,
   startDriver: (context: StartContext) => Promise<StartedDriver>,
 ): Promise<Server> {
   options.signal?.throwIfAborted();

@@ -7,7 +7,7 @@ import {
   type Listener,
   type ListenOptions,
 } from "../options/listen.ts";
-import type { ServeOptions } from "../options/serve.ts";
+import type { ServerOptions } from "../options/server.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Handoff, InheritedSocket } from "./handover.ts";
 import { claim } from "./inheritance.ts";
@@ -54,7 +54,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
  * address, or with `handoff` a new one. Undefined where the server may as well listen for itself.
  */
 export async function listenerFor(
-  { listener, handoff, backlog, reusePort = false, socketName, ...where }: ServeOptions,
+  { listener, handoff, backlog, reusePort = false, socketName, ...where }: ServerOptions,
 ): Promise<SharedListener | undefined> {
   if (listener !== undefined) return freeListener(listener);
   const asked = listenAddress(where);

@@ -1,12 +1,11 @@
-import { attempt } from "../core/attempt.ts";
-import { reportError } from "../core/report_error.ts";
-import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { Addr } from "../core/addr.ts";
-import { checkSignal, checkText, checkType, refuse } from "./checks.ts";
-import { checkAddress, listenAddress, type Listener } from "./listen.ts";
-import type { DrainNotice } from "../core/drain_notice.ts";
+import { attempt } from "../core/attempt.ts";
+import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { PendingWork } from "../core/pending_work.ts";
+import { reportError } from "../core/report_error.ts";
 import type { RequestScope } from "../core/request_scope.ts";
+import { checkText, checkType, refuse } from "./checks.ts";
+import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
 import type { WebSocketHandlers } from "./websocket.ts";
 
 /** What a handler is told beside the request. */
@@ -43,107 +42,36 @@ export type Handler = (request: Request, info: ServeInfo) => Response | Promise<
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /** Options of {@linkcode serve}. */
-export interface ServeOptions {
-  /**
-   * The TCP port, 0 to 65535. 0 lets the system choose one: see `server.addr`.
-   *
-   * @default {8000}
-   */
-  port?: number;
-  /**
-   * The address to listen on, or a name for it.
-   *
-   * @default {"0.0.0.0"}
-   */
-  hostname?: string;
-  /**
-   * Listen on a unix socket at this path instead of on TCP. There must be no file at the path;
-   * the socket's file is removed when the listener closes. Deno asks for `--allow-read` and
-   * `--allow-write` of it.
-   */
-  path?: string;
-  /** The certificate chain in PEM: TLS, with HTTP/2 where the client speaks it. Needs `key`. */
+export interface ServeOptions extends ServerOptions {
+  /** The certificate chain in PEM: turns on TLS, with HTTP/2 for clients that speak it. Needs `key`. */
   cert?: string;
   /** The private key in PEM. Needs `cert`. */
   key?: string;
-  /** How many connections may wait in the accept queue. The default is the runtime's. */
-  backlog?: number;
   /**
-   * Set SO_REUSEPORT, so that several processes can listen on one port. Deno asks for
-   * `--unstable-net`.
-   *
-   * @default {false}
-   */
-  reusePort?: boolean;
-  /**
-   * Makes the listener one that a successor can take over, and says how: `"inherit"` passes it the
-   * descriptor, so that there is one accept queue; with `"reuseport"` both processes bind with
-   * SO_REUSEPORT, and the kernel is told to send every new connection to the newer one. `"auto"` is
-   * `"inherit"`, which has nothing to wait for and is as fast. `"reuseport"` falls back to it, with
-   * a warning, where the kernel cannot be told: on Node, and for unix sockets.
-   *
-   * The default is that the listener is not handed on. An inherited one is taken over all the same.
-   *
-   * @throws {UpgradeError} From `serve`, on Deno without `--allow-ffi`, and on Deno and Bun on
-   * another system than Linux.
-   */
-  handoff?: "auto" | "inherit" | "reuseport";
-  /**
-   * The name of a socket that systemd may have passed (`FileDescriptorName=` of its unit), which is
-   * taken over whatever its address is. The address of the other options is for where there is none.
-   */
-  socketName?: string;
-  /**
-   * What to accept on, instead of `port`, `hostname` or `path`: what {@linkcode listen} returned.
-   */
-  listener?: Listener;
-  /**
-   * When aborted, the server closes at once with all its connections, as in `Deno.serve`. Aborted
-   * before the server listens, `serve` rejects with its reason.
-   */
-  signal?: AbortSignal;
-  /**
-   * What runs the HTTP: `"auto"` is the fastest engine of this runtime that keeps what a shutdown
-   * promises, `"node"` is there on all three, `"deno"` and `"deno-serve"` on Deno, `"bun"` on Bun.
+   * What runs the HTTP. `"auto"` is the fastest engine of this runtime that keeps what a shutdown promises.
+   * `"node"` exists on all three runtimes, `"deno"` and `"deno-serve"` on Deno, `"bun"` on Bun.
    *
    * @default {"auto"}
    */
   engine?: "auto" | Engine;
-  /** Called once the server listens. */
-  onListen?: (addr: Addr) => void;
   /**
-   * Makes the response for what the handler threw, and is told of errors after which there is no
-   * response to make: a body that failed while it was sent (but Bun does not tell of it), a listener
-   * that cannot accept. What it returns is then ignored.
+   * Makes the response for what the handler threw. It is also told of errors after which there is no
+   * response to make: a body that failed while it was sent (Bun does not tell of that), a listener that
+   * cannot accept. What it returns is ignored then.
    *
    * The default writes the error to the console and answers 500.
    */
   onError?: (error: unknown) => Response | Promise<Response>;
   /**
-   * Called when a connection enters a state, as Go's `Server.ConnState` is. Not with the engine
-   * `"bun"`, which does not show its connections: `"auto"` is then `"node"`.
-   */
-  onConnState?: (state: ConnState, conn: ConnInfo) => void;
-  /**
-   * The handlers of WebSockets of the engine `"bun"`, and their options, passed on as they are. Only
-   * with that engine.
+   * The handlers of WebSockets of the engine `"bun"`, with their options, passed on as they are. Other
+   * engines refuse the option.
    */
   websocket?: WebSocketHandlers;
 }
 
-/** {@linkcode ServeOptions}, checked and with their defaults. */
-export interface ServeSettings {
-  /** What was asked for: the port may be 0, and the host a name. */
-  readonly listen: Addr;
-  /**
-   * The socket's address, if the driver is not to listen for itself, but to accept on a socket
-   * that it is given later.
-   */
-  readonly socket: Addr | undefined;
+/** What the driver of an HTTP server needs of checked {@linkcode ServeOptions}. */
+export interface ServeSettings extends ServerSettings {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
-  readonly backlog: number | undefined;
-  readonly reusePort: boolean;
-  readonly drainNotice: DrainNotice;
   readonly pendingWork: PendingWork;
   readonly onError: (error: unknown) => Response | Promise<Response>;
   readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
@@ -152,45 +80,13 @@ export interface ServeSettings {
 
 const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];
 
-const HANDOFFS: readonly string[] = ["auto", "inherit", "reuseport"];
-
-/** What has been settled where a listener is given. */
-const LISTENERS_OWN = [
-  "port",
-  "hostname",
-  "path",
-  "socketName",
-  "reusePort",
-  "backlog",
-  "handoff",
-] as const;
-
-function checkListener(as: (name: string) => string, options: ServeOptions): void {
-  const { listener, handoff } = options;
-  if (handoff !== undefined && !HANDOFFS.includes(handoff)) {
-    refuse(as("handoff"), `one of ${HANDOFFS.join(", ")}`, handoff);
-  }
-  if (handoff === "reuseport" && options.reusePort === false) {
-    refuse(as("reusePort"), "true or absent where 'handoff' is \"reuseport\"", false);
-  }
-  if (listener === undefined) return;
-  for (const name of LISTENERS_OWN) {
-    if (options[name] === undefined) continue;
-    refuse(as(name), "absent where 'listener' is given", options[name]);
-  }
-}
-
-/** Refuses a handler that is no function, and options that are out of range. */
+/** Throws unless the handler is a function, and the options are ones that `serve` takes. */
 export function checkServe(handler: unknown, options: ServeOptions): void {
   if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
   const as = (name: string) => `serve as '${name}'`;
-  checkAddress(as, options);
-  checkListener(as, options);
+  checkServer(as, options);
   for (const name of ["cert", "key"] as const) checkText(as(name), options[name]);
-  for (const name of ["onListen", "onError", "onConnState"] as const) {
-    checkType(as(name), options[name], "function");
-  }
-  checkSignal(as("signal"), options.signal);
+  checkType(as("onError"), options.onError, "function");
   if (options.engine !== undefined && !ENGINES.includes(options.engine)) {
     refuse(as("engine"), `one of ${ENGINES.join(", ")}`, options.engine);
   }
@@ -200,24 +96,17 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
   }
 }
 
-/**
- * {@linkcode ServeOptions} with their defaults, after {@linkcode checkServe}. `socket` is where the
- * driver will be given a socket to accept on, if it will.
- */
+/** Returns checked options with their defaults. `socket` is {@linkcode ServerSettings.socket}. */
 export function serveSettings(
   options: ServeOptions,
   { drainNotice, pendingWork }: RequestScope,
   socket: Addr | undefined,
 ): ServeSettings {
   return {
-    listen: listenAddress(options),
-    socket,
+    ...serverSettings(options, drainNotice, socket),
     tls: options.cert === undefined || options.key === undefined
       ? undefined
       : { cert: options.cert, key: options.key },
-    backlog: options.backlog,
-    reusePort: options.reusePort ?? false,
-    drainNotice,
     pendingWork,
     onError: neverFailing(options.onError ?? answerWith500),
     onConnState: options.onConnState && reported(options.onConnState),

@@ -1,11 +1,11 @@
-import { checkType } from "./checks.ts";
-import { attempt } from "../core/attempt.ts";
-import { reportError } from "../core/report_error.ts";
-import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { Addr } from "../core/addr.ts";
+import { attempt } from "../core/attempt.ts";
+import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
-import { listenAddress } from "./listen.ts";
-import { checkServe, type ServeOptions } from "./serve.ts";
+import { reportError } from "../core/report_error.ts";
+import { checkType, refuse } from "./checks.ts";
+import type { ServeOptions } from "./serve.ts";
+import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
 
 /**
  * A connection of {@linkcode serveTcp}, as its handler has it.
@@ -77,43 +77,22 @@ export interface TcpConn {
  */
 export type TcpHandler = (conn: TcpConn) => void | Promise<void>;
 
-/** Options of {@linkcode serveTcp}: those of `serve` that are not about HTTP. */
-export interface TcpOptions extends
-  Pick<
-    ServeOptions,
-    | "port"
-    | "hostname"
-    | "path"
-    | "backlog"
-    | "reusePort"
-    | "handoff"
-    | "socketName"
-    | "listener"
-    | "signal"
-    | "onListen"
-    | "onConnState"
-  > {
+/** Options of {@linkcode serveTcp}. */
+export interface TcpOptions extends ServerOptions {
   /**
-   * Is told what a handler threw, and that a listener cannot accept. The default writes it to the
-   * console.
+   * Called with what a handler threw, and with errors of a listener that cannot accept. The default writes
+   * the error to the console.
    */
   onError?: (error: unknown) => unknown;
 }
 
-/** {@linkcode TcpOptions}, checked and with their defaults. */
-export interface TcpSettings {
-  /** What was asked for: the port may be 0, and the host a name. */
-  readonly listen: Addr;
-  /** The socket's address, if the driver is to accept on one that it is given later. */
-  readonly socket: Addr | undefined;
-  readonly backlog: number | undefined;
-  readonly reusePort: boolean;
-  readonly drainNotice: DrainNotice;
+/** What the TCP driver needs of checked {@linkcode TcpOptions}. */
+export interface TcpSettings extends ServerSettings {
   readonly onError: (error: unknown) => void;
   readonly onConnState: (state: ConnState, conn: ConnInfo) => void;
 }
 
-/** Refuses a handler that is no function, and options that are out of range. */
+/** Throws unless the handler is a function, and the options are ones that `serveTcp` takes. */
 export function checkServeTcp(
   handler: unknown,
   options: TcpOptions & Pick<ServeOptions, "cert" | "key">,
@@ -124,11 +103,13 @@ export function checkServeTcp(
       throw new TypeError(`Cannot serve as '${name}' must be absent: serveTcp has no TLS`);
     }
   }
-  checkType("serve as 'onError'", options.onError, "function");
-  checkServe(handler, { ...options, onError: undefined });
+  if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
+  const as = (name: string) => `serve as '${name}'`;
+  checkServer(as, options);
+  checkType(as("onError"), options.onError, "function");
 }
 
-/** {@linkcode TcpOptions} with their defaults, after {@linkcode checkServeTcp}. */
+/** Returns checked options with their defaults. `socket` is {@linkcode ServerSettings.socket}. */
 export function tcpSettings(
   options: TcpOptions,
   drainNotice: DrainNotice,
@@ -136,11 +117,7 @@ export function tcpSettings(
 ): TcpSettings {
   const { onError = reportError, onConnState = () => {} } = options;
   return {
-    listen: listenAddress(options),
-    socket,
-    backlog: options.backlog,
-    reusePort: options.reusePort ?? false,
-    drainNotice,
+    ...serverSettings(options, drainNotice, socket),
     onError(error) {
       attempt(() => onError(error));
     },

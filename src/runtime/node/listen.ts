@@ -2,7 +2,7 @@
 import type net from "node:net";
 import process from "node:process";
 import type { Addr } from "../../core/addr.ts";
-import type { ServeSettings } from "../../options/serve.ts";
+import type { ServerSettings } from "../../options/server.ts";
 import { unnamedServeAddress } from "../host/serve_address.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { internals } from "./internals.ts";
@@ -11,7 +11,7 @@ import { takeHandle } from "./sockets.ts";
 /** Has a server of node's listen where the settings say. */
 export async function listen(
   listener: net.Server,
-  { listen, backlog, reusePort }: Pick<ServeSettings, "listen" | "backlog" | "reusePort">,
+  { listen, backlog, reusePort }: ServerSettings,
 ): Promise<void> {
   try {
     await listening(
