@@ -26,31 +26,32 @@ const adopted = () => ofProcess(newAdopted);
 const newAdopted = () => new WeakMap<NativeServer, Server>();
 
 /**
- * Brings a server that exists, so that it shuts down as those of {@linkcode serve} do: of `node:http`
- * or `node:https` (and so of Express, Fastify, Koa …), of `node:http2`, `node:net` or `node:tls`, or
- * what `Deno.serve` or `Bun.serve` has returned. No method of it is replaced. Before or after it
- * listens. Called again for the same server it returns the same.
+ * Adopts an existing server, so that it shuts down like one that {@linkcode serve} started. The server is
+ * one of `node:http` or `node:https` (and so of Express, Fastify, Koa …), of `node:http2`, `node:net` or
+ * `node:tls`, or what `Deno.serve` or `Bun.serve` has returned. It may be adopted before or after it
+ * listens. No method of it is replaced, but `stop` of `Bun.serve`. Adopting a server twice returns the same
+ * {@linkcode Server}.
  *
- * Connections that are open already are found on Node and Deno; on Bun they are known from their
- * next request on. A connection of a server of `node:net` is active from its first byte to its end: what
- * it is about only its handler knows, which can end it when `server.draining` aborts.
+ * Connections that are already open are found on Node and Deno; on Bun they are known from their next
+ * request on. A connection of a `node:net` server is active from its first byte to its end: only its handler
+ * knows what the bytes mean, and can end the connection when `server.draining` aborts.
  *
- * What Deno and Bun return shows less. Its responses do not say `Connection: close`, in the lame duck of
- * `graceful` neither; its own graceful stop decides what becomes of each connection, without
- * `idleGrace`. For one of Deno `connections()` is empty, and `close()` rejects if requests are in flight
- * that do not end by themselves. {@linkcode serve} does all of that.
+ * A server of `Deno.serve` or `Bun.serve` shows less than others. Its responses do not say
+ * `Connection: close`, not even during the lame-duck phase of `graceful`. Its own graceful stop decides what
+ * becomes of each connection, without `idleGrace`. With `Deno.serve`, `connections()` is empty, and `close()`
+ * rejects if requests are in flight that do not end by themselves. {@linkcode serve} does all of that.
  *
- * Of a server of `Deno.serve` three more things hold. Do not abort the `signal` that it was given once a
- * shutdown has begun: Deno throws where nothing can catch it, and the process ends. Its `url` says `http:`
- * with TLS, too, for Deno does not tell. A request that claims a body larger than the memory of the machine
- * ends the process when its handler reads the body; {@linkcode serve} sees to that.
+ * Three more things hold for `Deno.serve`. Do not abort the `signal` that the server was given once a
+ * shutdown has begun: Deno throws where nothing can catch it, and the process ends. The `url` says `http:`
+ * even with TLS, which Deno does not report. A request that claims a body larger than the memory of the
+ * machine ends the process when its handler reads the body; {@linkcode serve} prevents that.
  *
- * If its owner closes it, it has finished when the last of its connections is gone. A server of Bun tells
- * of a call of its `stop()`, and not of the end of a `using` declaration. One of Node's modules can then
- * listen again, and once it does it can be adopted anew. After a
- * shutdown it cannot listen, as Go's cannot: it is closed again, and the console says so.
+ * If the owner closes the server, {@linkcode Server.finished} resolves when its last connection is gone. Bun
+ * reports a call of `stop()`, and not the end of a `using` declaration. A server of Node's modules can
+ * listen again after its owner has closed it, and can then be adopted again. After a shutdown a server
+ * cannot listen again, as in Go: it is closed at once, and the console says so.
  *
- * @throws {TypeError} If it is not such a server, or an option has the wrong type.
+ * @throws {TypeError} If `native` is not such a server, or an option has the wrong type.
  *
  * @example
  * ```ts

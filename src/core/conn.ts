@@ -11,7 +11,7 @@ import type { Addr } from "./addr.ts";
  */
 export type ConnState = "new" | "active" | "idle" | "hijacked" | "closed";
 
-/** One connection as it was when the snapshot was taken, for logs and reports. */
+/** A connection as it was when the snapshot was taken, for logs and reports. */
 export interface ConnInfo {
   /** What it was doing. */
   readonly state: ConnState;

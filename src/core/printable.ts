@@ -35,7 +35,7 @@ export function printableJson(value: unknown): string {
   return printable(JSON.stringify(value));
 }
 
-/** As JSON writes it. */
+/** Returns the escape that JSON writes for a character. */
 function escape(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

@@ -8,7 +8,7 @@ import { ofProcess } from "../core/process_state.ts";
 const calls = (): Set<GracefulCall> => ofProcess(newCalls);
 const newCalls = () => new Set<GracefulCall>();
 
-/** One call of `graceful`, from its start. */
+/** A call of `graceful`, from its start. */
 export class GracefulCall {
   #cause: string | undefined;
   #isDone = false;

@@ -24,7 +24,7 @@ export function logToStderr(event: GracefulEvent): void {
   write(erase + written(line, screen) + (state.hasPassingLine ? "" : "\n"));
 }
 
-/** That nobody reads it any more, or the disk is full, is no reason to crash. */
+/** Writes to stderr. That nobody reads stderr any more, or that the disk is full, is no reason to crash. */
 function write(text: string): void {
   const { stderr } = process;
   if (!stderr.listeners("error").includes(ignore)) stderr.once("error", ignore);

@@ -15,7 +15,7 @@ export interface LogLine {
 
 /** How many connections are named one by one. */
 const MOST_NAMED = 10;
-/** Of a path, in characters. */
+/** The number of characters of a path that are shown. */
 const LONGEST_PATH = 100;
 
 /** What to write of an event; undefined for one that the next one tells of. */
@@ -126,7 +126,7 @@ function oldestRequest(connections: readonly ConnInfo[]): string {
   return `; the oldest request is ${request(oldest)}`;
 }
 
-/** Each of them, but not more than fit a line that somebody reads. */
+/** Names the connections, but no more than fit on a line that somebody reads. */
 function named(connections: readonly ConnInfo[]): string {
   if (connections.length === 0) return "no connection is open";
   const shown = connections.slice(0, MOST_NAMED).map((conn) =>

@@ -159,7 +159,7 @@ const DEFAULT_SIGNALS = ["SIGINT", "SIGTERM", "SIGBREAK"].filter((name) =>
   Object.hasOwn(constants.signals, name)
 );
 
-/** Those that no process can listen to. */
+/** The signals that no process can listen to. */
 const DEAF_TO: readonly string[] = ["SIGKILL", "SIGSTOP"];
 
 const MILLISECONDS = [

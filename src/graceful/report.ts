@@ -8,7 +8,7 @@ export interface GracefulReport {
    * `node:cluster` that has lost its primary, `"uncaughtException"` or `"unhandledRejection"`.
    */
   readonly cause: string;
-  /** One report a server, in the order in which they were given. */
+  /** The report of each server, in the order in which the servers were given. */
   readonly servers: readonly ShutdownReport[];
   /** Whether connections were cut off at the deadline. */
   readonly forced: boolean;

@@ -9,14 +9,14 @@ import { startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgra
 /** What {@linkcode graceful} does about the process before this one and the one after it. */
 export class Succession {
   readonly #upgrader: Upgrader;
-  /** Of several calls of `graceful` in one process, this is the one that upgrades it. */
+  /** Whether this call of `graceful`, among several in one process, is the one that upgrades it. */
   readonly #isInCharge: boolean;
   readonly #signal: NodeJS.Signals | undefined;
   readonly #onFailure: (error: unknown) => void;
   /** Resolves when a successor has taken over. */
   readonly succeeded: Promise<void>;
   readonly #onSuccess: () => void;
-  /** The one under way. */
+  /** The upgrade that is under way. */
   #upgrade: Promise<void> | undefined;
   #isEnding = false;
 

@@ -64,7 +64,7 @@ export class MonitoredCheck {
 /** What a run has found, by its end or by its timeout. */
 type Outcome = Omit<CheckResult, "name">;
 
-/** One run of a check: up to the check's own end, which may be long after its timeout. */
+/** A run of a check, up to the end of the check itself, which may come long after its timeout. */
 class CheckRun {
   /** Resolves when the check has ended. */
   readonly ended: Promise<void>;

@@ -107,7 +107,7 @@ export function checkHealth(options: HealthOptions): void {
   checkType(as("next"), options.next, "function");
 }
 
-/** Refuses what would be taken for no checks at all, and checks that are none. */
+/** Throws unless `checks` is an object whose values are checks: anything else would count as no checks. */
 function checkChecks(option: string, checks: unknown): void {
   if (checks === undefined) return;
   if (!isPlainObject(checks)) refuse(as(option), "an object of checks by name", checks);
@@ -129,7 +129,7 @@ function checkCheck(option: string, check: unknown): void {
   checkMilliseconds(as(`${option}.timeout`), options.timeout, 1);
 }
 
-/** Of an object literal or the namespace of a module: other objects keep things elsewhere. */
+/** Whether a value is an object literal or the namespace of a module: other objects keep things elsewhere. */
 function isPlainObject(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);

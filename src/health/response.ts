@@ -54,7 +54,7 @@ function withHeaders(body: string, status: number, headers?: Record<string, stri
   });
 }
 
-/** As the API server of Kubernetes writes it. */
+/** Writes the report of the checks as the API server of Kubernetes does. */
 function textOf({ endpoint, results }: Report): string {
   const lines = results.map(({ name, error }) =>
     error === undefined

@@ -79,7 +79,7 @@ function freeListener(listener: unknown): SharedListener {
   );
 }
 
-/** One that binds with SO_REUSEPORT, or the next best, and says so. */
+/** Returns a listener that binds with SO_REUSEPORT; where that cannot be had, an inherited one, with a warning. */
 async function sharingListener(
   asked: Addr,
   socket: InheritedSocket | undefined,

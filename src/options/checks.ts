@@ -21,7 +21,7 @@ export function checkPromise(what: string, value: unknown): void {
   if (typeof then !== "function") refuse(what, "a promise", value);
 }
 
-/** Refuses what is no integer within the limits. */
+/** Throws unless `value` is undefined or an integer within the limits. */
 export function checkInteger(
   what: string,
   value: unknown,
@@ -37,7 +37,7 @@ export function checkInteger(
   }
 }
 
-/** Refuses what is no number of milliseconds that a timer can wait. */
+/** Throws unless `value` is undefined or a number of milliseconds that a timer can wait. */
 export function checkMilliseconds(what: string, value: unknown, min: number): void {
   if (value === undefined) return;
   if (typeof value !== "number") refuse(what, "a number of milliseconds", value);
@@ -49,7 +49,7 @@ export function checkMilliseconds(what: string, value: unknown, min: number): vo
   }
 }
 
-/** Refuses what is of another type. */
+/** Throws a TypeError unless `value` is undefined or of the type. */
 export function checkType(
   what: string,
   value: unknown,
@@ -58,12 +58,12 @@ export function checkType(
   if (value !== undefined && typeof value !== type) refuse(what, `a ${type}`, value);
 }
 
-/** Refuses what is no AbortSignal. */
+/** Throws a TypeError unless `value` is undefined or an AbortSignal. */
 export function checkSignal(what: string, value: unknown): void {
   if (value !== undefined && !(value instanceof AbortSignal)) refuse(what, "an AbortSignal", value);
 }
 
-/** Refuses what is no text, or an empty one. */
+/** Throws unless `value` is undefined or a string that is not empty. */
 export function checkText(what: string, value: unknown): void {
   checkType(what, value, "string");
   if (value === "") refuse(what, "a string that is not empty", "");

@@ -136,7 +136,7 @@ function reported(
   };
 }
 
-/** Refuses what no engine can send: what is no Response, a used one, and `Response.error()`. */
+/** Throws unless an engine can send `response`: a Response whose body is unused, and no `Response.error()`. */
 export function refuseUnsendable(response: unknown): asserts response is Response {
   if (!(response instanceof Response)) refuse("answer as the response", "a Response", response);
   // Not its type, which would cost Deno the short way of sending it.

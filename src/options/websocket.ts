@@ -2,7 +2,7 @@
 export interface ServerWebSocket {
   /** What was given to `server.upgrade` as `data`. */
   data: unknown;
-  /** As that of a `WebSocket`. */
+  /** The state, as `readyState` of a `WebSocket` has it. */
   readonly readyState: number;
   /** The client's address. */
   readonly remoteAddress: string;

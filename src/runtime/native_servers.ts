@@ -1,4 +1,4 @@
-/** Which servers that somebody else made can be driven, and by what. */
+/** The door to drivers of existing servers: which servers can be adopted, and by which driver. */
 import { refuse } from "../options/checks.ts";
 import type { ServeSettings } from "../options/serve.ts";
 import { AdoptedBunDriver, type BunNativeServer, isBunServer, whenStopped } from "./bun/adopt.ts";
@@ -17,20 +17,20 @@ export function isNativeServer(value: unknown): value is NativeServer {
   return isNodeServer(value) || isDenoServer(value) || isBunServer(value);
 }
 
-/** Refuses what is none. */
+/** Throws a TypeError unless `native` is a {@linkcode NativeServer}. */
 export function checkNativeServer(native: unknown): asserts native is NativeServer {
   if (isNativeServer(native)) return;
   refuse("adopt as 'native'", "a server of Node's modules, of Deno.serve or of Bun.serve", native);
 }
 
-/** A driver of a server that somebody else made. */
+/** The driver of an existing server. */
 export interface AdoptedDriver {
   readonly driver: Driver;
   /** Leaves the server to its owner, who goes on with it. */
   release(): void;
 }
 
-/** Drives a server that somebody else made. */
+/** Makes the driver of an existing server. */
 export function driverOf(
   native: NativeServer,
   onConnState: ServeSettings["onConnState"],

@@ -5,7 +5,7 @@ import { monotonicMicroseconds } from "../runtime/linux/monotonic_clock.ts";
 import { runSystemdNotify } from "./notify_program.ts";
 import { sendDatagram } from "../runtime/linux/unix_datagram.ts";
 
-/** The one that listens for this process, or undefined if there is none. */
+/** Returns the service manager that listens for this process, or undefined if there is none. */
 export function serviceManager(): ServiceManager | undefined {
   const address = readVariable("NOTIFY_SOCKET");
   if (address === undefined || address === "") return undefined;

@@ -37,7 +37,7 @@ export function removePidFile(path: string): void {
   }
 }
 
-/** As much as is ours, and of a file alone: a link is not followed, a pipe does not hold this up. */
+/** Reads no more than a PID file has, and only of a regular file: links are not followed, pipes not waited for. */
 function read(path: string): string {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);

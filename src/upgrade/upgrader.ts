@@ -313,7 +313,7 @@ function gone(predecessor: number | undefined): Promise<void> {
   });
 }
 
-/** That systemd could not be told is no reason not to serve. */
+/** Sends a notification. That systemd cannot be told is reported, and no reason not to serve. */
 async function tell(notification: () => Promise<boolean>): Promise<void> {
   try {
     await notification();

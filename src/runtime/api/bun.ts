@@ -2,7 +2,7 @@
 
 /** What is used of a server of Bun. */
 export interface BunServer {
-  /** Of a unix socket, its path. */
+  /** The address; for a unix socket, its path. */
   readonly address: { readonly address: string; readonly port: number } | string;
   readonly pendingRequests: number;
   readonly pendingWebSockets: number;

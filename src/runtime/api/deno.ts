@@ -9,7 +9,7 @@ interface NativeAddr {
   readonly hostname?: string;
   readonly port?: number;
   readonly path?: string;
-  /** Of a vsock, which has a port as well. */
+  /** The context id of a vsock address, which has a port as well. */
   readonly cid?: number;
 }
 
@@ -17,7 +17,7 @@ interface NativeAddr {
 export interface DenoConn {
   readonly remoteAddr: NativeAddr;
   close(): void;
-  /** Of TLS only. */
+  /** Completes the handshake; absent without TLS. */
   handshake?(): Promise<{ alpnProtocol: string | null }>;
 }
 

@@ -31,7 +31,7 @@ export abstract class BunServeDriver implements Driver {
   #openAtStart = 0;
   #forced = 0;
   #isGone = false;
-  /** Closes the listener behind Bun's back. */
+  /** Closes the listener without Bun noticing. */
   #closeListener: (() => boolean) | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
   /** When the next silent connection will have been so for too long, on the clock of the polls. */
@@ -132,7 +132,7 @@ export abstract class BunServeDriver implements Driver {
     return this.open().length || this.server.pendingRequests + this.server.pendingWebSockets;
   }
 
-  /** Nothing is connected, as far as that can be seen. */
+  /** Whether nothing is connected, as far as that can be seen. */
   #isEmpty(): boolean {
     return this.sockets !== undefined && this.#isQuiet() && this.open().length === 0;
   }

@@ -55,7 +55,7 @@ export class AdoptedDenoDriver implements Driver {
     this.#onChange = onChange;
   }
 
-  /** Its requests are not within reach either: they are given some turns to begin. */
+  /** The requests of the server are out of reach: they are given some turns of the event loop to begin. */
   waitingToBeAccepted(): number | undefined {
     this.#queue = closingQueue(this.addr, () => 0);
     return this.#queue.waiting() || undefined;

@@ -28,7 +28,7 @@ export interface Hosting {
 
 const nothing = () => {};
 
-/** One connection, served by itself. Its state is read off its newest exchange. */
+/** A connection on which HTTP is served by itself. Its state is read off its newest request. */
 export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly #peer: DenoConn["remoteAddr"];
@@ -43,7 +43,7 @@ export class DenoConnection implements Conn {
   #newest: Exchange | undefined;
   /** Deno is ending it, which nothing can hasten any more. */
   #isEnding = false;
-  /** It is not to be waited for any more. */
+  /** Whether the connection is not waited for any more. */
   #isForced = false;
   /** How many handlers are at work. A client may have left while they are: they are waited for. */
   #handling = 0;

@@ -10,7 +10,7 @@ import { claimedLength, isUnread } from "./upload.ts";
 export class Exchange extends Flight<DenoInfo> {
   /** What it claims of its body. */
   readonly claimed: number | undefined;
-  /** It was answered before all of its body had been received. */
+  /** Whether the request was answered before all of its body had been received. */
   isUnread = false;
   readonly #conn: Conn;
   readonly #delivery: Delivery;

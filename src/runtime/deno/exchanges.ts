@@ -94,6 +94,6 @@ export class Http2Streams implements Exchanges {
     return response;
   }
 
-  /** Nothing: each request is followed anyway. */
+  /** Does nothing: each request is followed anyway. */
   startDrain(): void {}
 }

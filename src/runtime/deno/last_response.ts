@@ -8,7 +8,7 @@ import { sayingClose } from "../../server/last_response.ts";
 /** The statuses of responses that have no body. */
 const BODILESS: readonly number[] = [101, 204, 205, 304];
 
-/** The same response, saying once that it is the last of its connection. */
+/** Returns the response, saying once that it is the last one of its connection. */
 export function lastOf(request: Request, response: Response): Response {
   const connection = request.headers.get("connection")?.toLowerCase() ?? "";
   if (connection.includes("close")) return without("connection", response);

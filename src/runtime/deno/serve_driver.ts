@@ -209,7 +209,7 @@ class CuttableFlight extends Flight<DenoInfo> {
     this.#cut.abort(CUT);
   }
 
-  /** The same response, with a body that `end()` ends if it is a stream. */
+  /** Returns the response with a body that `end()` ends, if the body is a stream. */
   cuttable(response: Response): Response {
     if (this.isCut || response.status === 101 || isBodyAtHand(response)) return response;
     if (response.body === null) return response;

@@ -6,7 +6,7 @@ interface HeapStats {
   readonly protectedObjectTypeCounts: Readonly<Record<string, number>>;
 }
 
-/** Of what Bun counts, what an event loop can wait for. */
+/** The names, among those that Bun counts, of what an event loop can wait for. */
 const WAITED_FOR = /^(Timeout|Immediate|.*(Server|Socket|Subprocess|Worker|Listener|Watcher))$/;
 
 /** The names of what is still active: of timers, sockets, processes, as the runtime calls them. */

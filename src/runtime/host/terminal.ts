@@ -3,7 +3,7 @@ import process from "node:process";
 import { deno } from "../api/deno.ts";
 import { readVariable } from "./variables.ts";
 
-/** One on which a line can be written over. */
+/** A terminal on which a line can be overwritten. */
 export interface Terminal {
   /** How many characters a line has now. */
   readonly columns: number;

@@ -10,7 +10,7 @@ export function isBoundTo(bound: Addr | undefined, addr: Addr): boolean {
     hostOf(bound.hostname) === hostOf(addr.hostname);
 }
 
-/** Of an address of IPv4 in one of IPv6, that of IPv4: the runtimes write one or the other. */
+/** Returns the IPv4 address within an IPv6 one: runtimes write one or the other. */
 function hostOf(hostname: string): string {
   return hostname.replace(/^::ffff:(?=\d+\.)/, "");
 }

@@ -9,7 +9,7 @@ import { descriptors, linesOf } from "./proc_files.ts";
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 
-/** One descriptor in one instance of `epoll`. */
+/** A descriptor that an instance of `epoll` watches. */
 export interface Registration {
   readonly epoll: number;
   /** A `struct epoll_event`: what is waited for, and what its owner knows it by. */

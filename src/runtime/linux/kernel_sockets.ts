@@ -18,7 +18,7 @@ export interface KernelConn {
   /** The label of the listener that it came from, see {@linkcode KernelSockets.label}. */
   readonly label: number | undefined;
   readonly remoteAddr: Addr;
-  /** Nothing has been received on it. Of a unix socket the kernel does not tell. */
+  /** Whether nothing has been received on the connection. For a unix socket the kernel does not tell. */
   readonly silent: boolean;
   /** Milliseconds since something was received, or since it was accepted. */
   readonly silentFor: number;
@@ -291,7 +291,7 @@ export class KernelSockets {
     this.#libc.close(fd);
   }
 
-  /** Of what this process has inherited: what it starts itself does not inherit it in turn. */
+  /** Keeps an inherited descriptor from the programs that this process starts. */
   setCloseOnExec(fd: number): void {
     this.#libc.fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
@@ -388,14 +388,14 @@ function familyOf(name: Uint8Array): number {
   return new DataView(name.buffer).getUint16(0, true);
 }
 
-/** Of a `struct sockaddr_in` or `sockaddr_in6`; 0 for another family. */
+/** Returns the port of a `struct sockaddr_in` or `sockaddr_in6`; 0 for another family. */
 function portOf(name: Uint8Array): number {
   const family = familyOf(name);
   if (family !== AF_INET && family !== AF_INET6) return 0;
   return new DataView(name.buffer).getUint16(2);
 }
 
-/** Of a `struct sockaddr_un`. */
+/** Returns the path of a `struct sockaddr_un`. */
 function pathOf(name: Uint8Array): string {
   return new TextDecoder().decode(name.subarray(2, name.indexOf(0, 2)));
 }

@@ -8,8 +8,8 @@ import { sparePath } from "../../core/spare_path.ts";
 export class CannotReplaceListenerError extends UpgradeError {}
 
 /**
- * A listener of the runtime's own that holds the place of a socket it could not be told to listen
- * on: that of another process. Nobody knows its address.
+ * A throwaway listener of the runtime, at an address that nobody knows. The inherited socket later
+ * replaces it under the same descriptor: the runtime cannot be told to listen on a descriptor.
  */
 export class PlaceholderListener<T> {
   readonly listener: T;
@@ -17,8 +17,8 @@ export class PlaceholderListener<T> {
   readonly #fd: number;
 
   /**
-   * `listen` opens it at an address, `addressOf` tells where it is then, and `close` undoes it where
-   * grafting cannot work.
+   * `listen` opens the listener at an address, `addressOf` tells where the listener is then, and `close`
+   * undoes it where a listener cannot be replaced.
    */
   constructor(
     socket: Addr,
@@ -48,12 +48,12 @@ export class PlaceholderListener<T> {
     this.#fd = fd;
   }
 
-  /** Closes the listener and nothing else, which the runtime itself cannot. False if that fails. */
+  /** Closes the listener and nothing else, which the runtime cannot do. Returns false if that fails. */
   closeListener(): boolean {
     return this.#kernel.closeUnnoticed(this.#fd);
   }
 
-  /** The listener accepts on this socket from now on. Returns the number it has from now on. */
+  /** Has the listener accept on this socket from now on. Returns the socket's new descriptor. */
   replaceListener(fd: number): number {
     if (this.#kernel.replaceListener(fd, this.#fd)) return this.#fd;
     throw new CannotReplaceListenerError(
@@ -70,7 +70,7 @@ function hold<T>(where: Addr, listen: (where: Addr) => T): T {
   }
 }
 
-/** One of the same kind: the addresses of clients are read differently. */
+/** Returns an address of the same transport, on which the addresses of clients depend. */
 function placeFor(socket: Addr): Addr {
   return socket.transport === "unix"
     ? { transport: "unix", path: sparePath(socket.path) }

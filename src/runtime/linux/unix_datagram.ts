@@ -8,7 +8,7 @@ const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
-/** Of an address, in bytes. */
+/** The size of the path in an address, in bytes. */
 const PATH_SIZE = 108;
 
 /** In ms: how long a receiver may leave its queue full. As long as `systemd-notify` waits for it. */

@@ -18,7 +18,7 @@ export type Tracked = net.Socket & { [CONN]?: NodeConn };
 /** A session of HTTP/2 with a connection of ours. */
 export type Session = http2.Http2Session & { [CONN]?: NodeConn };
 
-/** One connection of a Node server, with HTTP/1 until its client chooses HTTP/2. */
+/** A connection of a Node server, with HTTP/1 until its client chooses HTTP/2. */
 export class NodeConn implements Conn {
   /** In whole ms, as each time here: other numbers would be an object each. */
   readonly acceptedAt: number = Math.trunc(performance.now());

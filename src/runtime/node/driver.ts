@@ -125,7 +125,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     return conn;
   }
 
-  /** One function for all, told by the socket: idle connections are many. */
+  /** One shared listener instead of a closure per connection: idle connections are numerous. */
   readonly #onClose = forConn((conn) => {
     if (!conn.isAbandoned || this.#isForced) this.conns.delete(conn);
     conn.announce("closed");
@@ -172,7 +172,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     if (conn !== undefined) this.#follow(conn, stream, method, url);
   }
 
-  /** One that was open before, on Bun, where they are not found. */
+  /** Adds a session that was open before its server was adopted: on Bun such sessions are not found. */
   #addSession(session: http2.ServerHttp2Session): NodeConn | undefined {
     const socket = internals.socketOf(session);
     if (socket === undefined) return undefined;
@@ -252,7 +252,7 @@ function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
   };
 }
 
-/** Its owner may write to it all the same, which is an error that nobody listens to yet. */
+/** Answers an upgrade with 503. The owner of the server may still write to the socket, and cause an error. */
 function refuseUpgrade(socket: net.Socket): void {
   if (socket.writableEnded) return;
   socket.on("error", () => {});

@@ -23,7 +23,7 @@ export interface SessionDrain {
   readonly isEnding: boolean;
 }
 
-/** A session of HTTP/2 over one connection, its streams in flight, and its end in three steps. */
+/** An HTTP/2 session: its streams in flight, and its end in three steps. */
 export class Http2Session implements Protocol {
   readonly #native: http2.ServerHttp2Session;
   readonly #accepted: net.Socket;
@@ -32,7 +32,7 @@ export class Http2Session implements Protocol {
   readonly #streams: Map<Stream, http2.ServerHttp2Stream> = new Map();
   /** When the newest stream began; 0 before the first. */
   #newest = 0;
-  /** Its first stream is on the way, and GOAWAY would turn that away. */
+  /** Whether the first stream may be on its way: GOAWAY would turn it away. */
   #awaitsStream: boolean;
   /** The session is to end. */
   #isEnding: boolean;
@@ -40,7 +40,7 @@ export class Http2Session implements Protocol {
   #isTold = false;
   /** Until the final GOAWAY goes out, whatever else happens. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** When a poll found it idle, and those after that as well. */
+  /** When a poll found the session idle for the first time since its last stream. */
   #idleSince: number | undefined;
 
   constructor(
@@ -103,10 +103,10 @@ export class Http2Session implements Protocol {
     if (this.#isEnding && !this.#isTold) setImmediate(() => this.#endBehindStream());
   }
 
-  /** Nothing: streams end each for itself. */
+  /** Does nothing: each stream ends by itself. */
   sending(): void {}
 
-  /** Nothing: clients are sent GOAWAY when the listener is closed. */
+  /** Does nothing: clients are sent GOAWAY when the listener is closed. */
   startLameDuck(): void {}
 
   /** To be called when the drain starts: one whose first stream may be on the way awaits it. */

@@ -22,7 +22,7 @@ export interface Handle {
   listen?(backlog: number): number;
   /** Fills `out` and returns 0, or returns a negative error number. */
   getsockname?(out: { address?: string; port?: number }): number;
-  /** As `getsockname`: 0 once the socket is connected. */
+  /** Fills `out` and returns 0 once the socket is connected, or returns a negative error number. */
   getpeername?(out: object): number;
 }
 

@@ -57,7 +57,7 @@ function callWith(
   return reason === undefined ? writeHead(status, headers) : writeHead(status, reason, headers);
 }
 
-/** The same headers, with the one that closes the connection. */
+/** Returns the headers together with the one that closes the connection. */
 function lastHeaders(res: http.ServerResponse, given: Headers | undefined): Headers | undefined {
   if (!Array.isArray(given)) {
     res.setHeader("connection", "close");

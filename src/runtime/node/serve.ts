@@ -134,7 +134,7 @@ function responder(
   return onRequest;
 }
 
-/** Refuses what cannot be sent. A FastResponse of srvx can, and a look at it would slow it down. */
+/** Throws unless a response can be sent. A FastResponse of srvx can be, and checking it would slow it down. */
 function refuseUnlessSendable(response: Response): void {
   if (response instanceof Response && "_toNodeResponse" in response) return;
   refuseUnsendable(response);

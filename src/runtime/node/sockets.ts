@@ -42,7 +42,7 @@ const UV_TCP_REUSEPORT = 2;
  */
 export class NodeSockets implements Sockets {
   readonly steering = undefined;
-  /** Those opened here, which node would not know how to close by their numbers. */
+  /** The sockets opened here, by descriptor: Node cannot close a socket by its number. */
   readonly #opened = new Map<number, { handle: BoundHandle; link: string }>();
 
   async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {

@@ -101,7 +101,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   }
 }
 
-/** One connection, and the face of it that its handler has. */
+/** A connection of `serveTcp`, with what its handler gets of it. */
 class TcpConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly remoteAddr: Addr;
@@ -114,7 +114,7 @@ class TcpConnection implements Conn {
   #announced: ConnState = "new";
   /** The handler has settled: to be closed when all is sent. */
   #isDone = false;
-  /** It is being closed. */
+  /** Whether the connection is being closed. */
   #isEnding = false;
   /** What the streams fail with: the socket's error, if it has failed before its end began. */
   #reason: unknown = new DOMException("The connection has ended", "AbortError");
@@ -177,7 +177,7 @@ class TcpConnection implements Conn {
     this.#onChange = onChange;
   }
 
-  /** Nothing: how its protocol says goodbye is for the handler to know. */
+  /** Does nothing: only the handler knows how its protocol says goodbye. */
   startEnding(): void {}
 
   closeIdle(): void {

@@ -62,7 +62,7 @@ export class Outgoing {
   #controller: WritableStreamDefaultController | undefined;
   /** How many chunks have been written that the system has not taken yet. */
   #unsent = 0;
-  /** Nothing can be written any more. */
+  /** Whether nothing can be written any more. */
   #isOver = false;
   /** Ends the call that is under way, for the stream does not fail before that has settled. */
   #cut = (_reason: unknown): void => {};
@@ -98,7 +98,7 @@ export class Outgoing {
     return this.#isOver || this.#unsent === 0;
   }
 
-  /** Refuses what would be written from now on. */
+  /** Fails every write from now on. */
   end(reason: unknown): void {
     this.#isOver = true;
     this.#controller?.error(reason);
