@@ -185,8 +185,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   }
 
   /**
-   * Adds the connection of a session that was open when the server was adopted on Bun, which cannot list
-   * them.
+   * Adds the connection of a session that was open when its server was adopted. Needed on Bun, which cannot
+   * list such sessions.
    */
   #addSession(session: http2.ServerHttp2Session): NodeConn | undefined {
     const socket = internals.socketOf(session);

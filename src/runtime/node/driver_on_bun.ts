@@ -114,8 +114,8 @@ export class BunNodeDriver extends NodeDriver {
   }
 
   /**
-   * Calls `close` of the server, for an owner who waits for the "close" event. No connection is left to cut
-   * off.
+   * Calls `close` of the server, because its owner may wait for the "close" event. Must be called when no
+   * connection is left that `close` could cut off.
    */
   #closeForGood(): void {
     if (this.#isClosed) return;

@@ -19,9 +19,9 @@ export class Http1Exchanges implements Protocol {
   #isHandshaken: boolean;
   readonly #onBegin: ((res: Exchange["res"]) => void) | undefined;
   /**
-   * The newest response. In a pipeline it is the last response to end. The reference is weak: the socket
-   * holds the response until its end, and a strong reference would keep it and its request alive on an idle
-   * connection.
+   * The newest response. In a pipeline it is the last response to end. The reference is weak, except on
+   * Bun: the socket holds the response until its end, and a strong reference would keep the response and
+   * its request alive on an idle connection.
    */
   #response: Held | undefined;
   /** Whether the newest request has a body. The value outlives the request. */
@@ -212,7 +212,7 @@ const EMPTY_LINE = 2;
 const CONTENT_LENGTH = "content-length";
 const TRANSFER_ENCODING = "transfer-encoding";
 
-/** A reference to a response that does not keep the response alive; on Bun it does. */
+/** A reference to a response. Except on Bun, the reference does not keep the response alive. */
 interface Held {
   deref(): Exchange["res"] | undefined;
 }

@@ -318,7 +318,7 @@ export const internals: NodeInternals = {
     if (list === undefined) return undefined;
     const sockets = (some: readonly { readonly socket?: net.Socket }[]) =>
       some.flatMap(({ socket }) => socket ?? []);
-    // Deno has neither function, but a list.
+    // Deno has the list, but neither of the two functions.
     return { all: sockets(list.all?.() ?? []), active: new Set(sockets(list.active?.() ?? [])) };
   },
   sessionsOf: (server) => [...slot<Set<http2.ServerHttp2Session>>(server, "sessions") ?? []],

@@ -38,8 +38,8 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
 
 /**
  * The number of milliseconds that an idle connection stays open. Most load balancers reuse a connection for
- * up to 60 s; if the server closed it earlier, their next request could cross the close. Node's default is
- * 5 s. The other engines let clients close idle connections.
+ * up to 60 s; if the server closed it earlier, the next request of a load balancer could cross the close.
+ * Node's default is 5 s. The other engines let clients close idle connections.
  */
 const KEEP_ALIVE_TIMEOUT = 65_000;
 

@@ -40,7 +40,7 @@ const UV_TCP_REUSEPORT = 2;
 /**
  * The listening sockets of a process on Node. This class binds a socket, and the server that takes the
  * socket makes it listen. Node does not pass inherited descriptors on to programs that it starts, and
- * cannot steer.
+ * cannot choose which of several sockets of a port gets the connections.
  */
 export class NodeSockets implements Sockets {
   readonly steering = undefined;

@@ -110,7 +110,7 @@ class TcpConnection implements Conn {
   readonly #settings: TcpSettings;
   readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
-  /** The state that the handler has set; "active" if bytes have arrived since. */
+  /** The state that the handler has set; "active" if bytes have arrived since, and "new" before both. */
   #said: "new" | "active" | "idle" = "new";
   /** The state that `onConnState` was last called with. */
   #announced: ConnState = "new";
