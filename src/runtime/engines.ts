@@ -6,13 +6,19 @@ import { internals } from "./deno/internals.ts";
 import type { StartedDriver } from "../server/driver.ts";
 import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 
-/** Starts a server on one engine: resolves when it listens, throws or rejects with nothing left open. */
+/**
+ * A function that starts a server on one engine. The result is available when the server listens. If the
+ * function throws or rejects, nothing is left open.
+ */
 export type StartDriver = (
   handler: Handler,
   settings: ServeSettings,
 ) => StartedDriver | Promise<StartedDriver>;
 
-/** How each engine of this runtime is started, the fastest that keeps every promise first. */
+/**
+ * Returns a loader for each engine of the current runtime, in order of preference: the fastest engine that
+ * keeps every promise of this package comes first.
+ */
 function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
   const node = async () => (await import("./node/serve.ts")).startNode;
   if ("deno" in process.versions) {
@@ -30,7 +36,12 @@ function engines(): Partial<Record<Engine, () => Promise<StartDriver>>> {
   return { node };
 }
 
-/** Starts a server on the engine asked for, or on the best one there is. */
+/**
+ * Starts a server on the requested engine, or with "auto" on the best engine that the runtime has for these
+ * settings.
+ *
+ * @throws {TypeError} If the runtime has no such engine, or the engine does not support the settings.
+ */
 export async function startDriver(
   asked: "auto" | Engine,
   handler: Handler,
@@ -41,7 +52,7 @@ export async function startDriver(
   const names = Object.keys(available) as Engine[];
   const engine = asked === "auto" ? names.find((name) => canServe(name, settings)) : asked;
   if (engine === undefined) refuseAllEngines(settings);
-  // A Deno on which connections cannot be served one by one has the next best under this name.
+  // Some versions of Deno cannot serve connections one by one. There "deno" means the next best engine.
   const load = available[engine] ?? (engine === "deno" && available["deno-serve"]);
   if (!load) {
     throw new TypeError(
@@ -60,7 +71,7 @@ export async function startDriver(
   }
 }
 
-/** Starts a server of a protocol that is not HTTP, which runs on `node:net` on every runtime. */
+/** Starts a server of a protocol other than HTTP. The server runs on `node:net` on every runtime. */
 export async function startTcpDriver(
   handler: TcpHandler,
   settings: TcpSettings,
@@ -69,13 +80,16 @@ export async function startTcpDriver(
   return await startTcp(handler, settings);
 }
 
-/** Whether an engine has what these settings ask for. */
+/** Returns whether an engine supports the given settings. */
 function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): boolean {
   if (websocket !== undefined && engine !== "bun") return false;
   return onConnState === undefined || engine === "node" || engine === "deno";
 }
 
-/** Without an engine asked for, there is one for everything but WebSockets. */
+/**
+ * Throws because no engine of the runtime supports the settings. Only `websocket` can cause this, as every
+ * other setting is supported by at least one engine.
+ */
 function refuseAllEngines({ websocket }: ServeSettings): never {
   throw new TypeError(
     `Cannot serve as 'websocket' must be absent where there is no engine "bun": current value is ${
@@ -84,6 +98,7 @@ function refuseAllEngines({ websocket }: ServeSettings): never {
   );
 }
 
+/** Throws because the requested engine does not support the settings. */
 function refuseEngine(engine: Engine, { websocket }: ServeSettings): never {
   const rule = engine !== "bun" && websocket !== undefined
     ? `'websocket' must be absent on every engine but "bun"`

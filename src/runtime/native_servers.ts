@@ -1,4 +1,4 @@
-/** The door to drivers of existing servers: which servers can be adopted, and by which driver. */
+/** The servers created outside this package that it can drive, and the driver for each kind. */
 import { refuse } from "../options/checks.ts";
 import type { ServeSettings } from "../options/serve.ts";
 import { AdoptedBunDriver, type BunNativeServer, isBunServer, whenStopped } from "./bun/adopt.ts";
@@ -7,12 +7,12 @@ import type { Driver } from "../server/driver.ts";
 import { adoptNode, isNodeServer, type NodeNativeServer } from "./node/adopt.ts";
 
 /**
- * A server that somebody else made: of `node:http`, `node:https`, `node:http2`, `node:net` or
- * `node:tls`, what `Deno.serve` returns, or what `Bun.serve` returns.
+ * A server that was created outside this package: by `node:http`, `node:https`, `node:http2`, `node:net`,
+ * `node:tls`, `Deno.serve` or `Bun.serve`.
  */
 export type NativeServer = NodeNativeServer | DenoNativeServer | BunNativeServer;
 
-/** Whether a value looks like a {@linkcode NativeServer}. */
+/** Returns whether a value looks like a {@linkcode NativeServer}. */
 export function isNativeServer(value: unknown): value is NativeServer {
   return isNodeServer(value) || isDenoServer(value) || isBunServer(value);
 }
@@ -23,14 +23,18 @@ export function checkNativeServer(native: unknown): asserts native is NativeServ
   refuse("adopt as 'native'", "a server of Node's modules, of Deno.serve or of Bun.serve", native);
 }
 
-/** The driver of an existing server. */
+/** A driver for a server that was created outside this package. */
 export interface AdoptedDriver {
   readonly driver: Driver;
-  /** Leaves the server to its owner, who goes on with it. */
+  /** Detaches the driver from the server, which its owner continues to use. */
   release(): void;
 }
 
-/** Makes the driver of an existing server. */
+/**
+ * Creates the driver for a server that was created outside this package.
+ *
+ * @throws {TypeError} If `onConnState` is given and the server does not show its connections.
+ */
 export function driverOf(
   native: NativeServer,
   onConnState: ServeSettings["onConnState"],
@@ -48,18 +52,24 @@ export function driverOf(
   const driver = isDenoServer(native)
     ? new AdoptedDenoDriver(native)
     : new AdoptedBunDriver(native);
-  // There are no listeners of ours on such a server.
+  // These drivers add no event listeners to the server, so there is nothing to remove.
   return { driver, release() {} };
 }
 
-/** Calls a function when the server has closed, before those hear of it who listen already. */
+/**
+ * Calls a function when a server has closed. On a server of Node's modules the function is called
+ * before the "close" listeners that are already registered.
+ */
 export function whenClosed(native: NativeServer, then: () => void): void {
   if (isNodeServer(native)) native.prependOnceListener("close", then);
   else if (isDenoServer(native)) native.finished.then(then, then);
   else whenStopped(native, then);
 }
 
-/** Calls a function whenever a server of Node's modules has begun to listen, with what closes it. */
+/**
+ * Calls a function each time a server of Node's modules has started to listen, and passes it a function that
+ * closes the server. Does nothing for other servers.
+ */
 export function whenListening(
   native: NativeServer,
   then: (close: () => void) => void,

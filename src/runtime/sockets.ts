@@ -1,6 +1,6 @@
 /**
- * The listening sockets of this process by their descriptors: what one process hands on to the
- * next. Each runtime has its own way to open one that nothing accepts on yet.
+ * The listening sockets of this process, identified by their descriptors: one process hands them over to the
+ * next. Each runtime has its own way to open a listening socket on which nothing accepts yet.
  */
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
@@ -11,9 +11,9 @@ import { openKernelSockets } from "./linux/kernel_sockets.ts";
 import { NodeSockets } from "./node/sockets.ts";
 
 /**
- * Returns the sockets of the current runtime, opened at first use.
+ * Returns the {@linkcode Sockets} of the current runtime, created on first use.
  *
- * @throws {UpgradeError} Where descriptors are out of reach.
+ * @throws {UpgradeError} If this process has no access to descriptors.
  */
 export function sockets(): Sockets {
   return ofProcess(openSockets);

@@ -1,8 +1,11 @@
-/** What the Bun engine uses of Bun, so that the checkers of the other runtimes can read it. */
+/**
+ * The types of the part of Bun's API that this package uses, written down here so that the type checkers
+ * of the other runtimes can read them.
+ */
 
-/** What is used of a server of Bun. */
+/** The part of a server of `Bun.serve` that this package uses. */
 export interface BunServer {
-  /** The address; for a unix socket, its path. */
+  /** The address of the server; for a unix socket, its path as a string. */
   readonly address: { readonly address: string; readonly port: number } | string;
   readonly pendingRequests: number;
   readonly pendingWebSockets: number;
@@ -12,7 +15,7 @@ export interface BunServer {
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 
-/** A listener of TCP or of a unix socket. */
+/** A listener of `Bun.listen`, on TCP or on a unix socket. */
 export interface BunListener {
   readonly port: number;
   stop(closeActiveConnections: boolean): void;
@@ -23,7 +26,7 @@ interface BunRuntime {
   listen(options: Record<string, unknown>): BunListener;
 }
 
-/** The runtime. Only called on Bun. */
+/** Returns the `Bun` namespace. Must be called on Bun only. */
 export function bun(): BunRuntime {
   // The cast: the types of other runtimes do not know Bun's namespace.
   return (globalThis as unknown as { Bun: BunRuntime }).Bun;

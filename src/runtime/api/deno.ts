@@ -1,10 +1,10 @@
 /**
- * The types of what this package uses of Deno's public API, written down here so that the type checkers
- * of the other runtimes can read them.
+ * The types of the part of Deno's public API that this package uses, written down here so that the type
+ * checkers of the other runtimes can read them.
  */
 import type { Addr } from "../../core/addr.ts";
 
-/** An address in Deno's words. */
+/** A network address as Deno represents it. */
 interface NativeAddr {
   readonly hostname?: string;
   readonly port?: number;
@@ -13,40 +13,43 @@ interface NativeAddr {
   readonly cid?: number;
 }
 
-/** A connection that was accepted, before HTTP takes it over. */
+/** An accepted connection, before HTTP takes it over. */
 export interface DenoConn {
   readonly remoteAddr: NativeAddr;
   close(): void;
-  /** Completes the handshake; absent without TLS. */
+  /** Completes the TLS handshake. Absent on a connection without TLS. */
   handshake?(): Promise<{ alpnProtocol: string | null }>;
 }
 
-/** A listener. */
+/** A listener of `Deno.listen` or `Deno.listenTls`. */
 export interface DenoListener {
   readonly addr: NativeAddr;
   accept(): Promise<DenoConn>;
   close(): void;
 }
 
-/** What a handler of Deno's is told. */
+/** The second argument of a handler of `Deno.serve`: information about the request. */
 export interface DenoInfo {
-  /** Throws once the response has been handed over or the request is gone. */
+  /**
+   * The address of the client. Reading this property throws once the response has been handed over or the
+   * request is gone.
+   */
   readonly remoteAddr: NativeAddr;
-  /** Settles when the response has been delivered, if its body is a stream. */
+  /** A promise that settles when the response has been delivered, if the response body is a stream. */
   readonly completed: Promise<void>;
 }
 
-/** A handler of Deno's. */
+/** A handler of `Deno.serve`. */
 export type DenoHandler = (request: Request, info: DenoInfo) => Response | Promise<Response>;
 
-/** What serves HTTP. */
+/** A server that `Deno.serve` returns. */
 export interface DenoHttpServer {
   readonly addr: NativeAddr;
   readonly finished: Promise<void>;
   shutdown(): Promise<void>;
 }
 
-/** The options of listening. */
+/** The options of `Deno.listen` and `Deno.listenTls`. */
 export type DenoListenOptions =
   | { transport: "unix"; path: string }
   | { transport: "vsock"; cid: number; port: number }
@@ -84,15 +87,15 @@ interface DenoRuntime {
 }
 
 /**
- * An address as Deno has it: its objects have no prototype. One of a vsock stands as the path of a unix
- * socket, as it does in `node:http` of Deno.
+ * Converts an address of Deno to an {@linkcode Addr}; Deno's own address objects have no prototype. A vsock
+ * address becomes the path of a unix socket, as in Deno's `node:http`.
  */
 export function addrOf({ hostname, port, path, cid }: NativeAddr): Addr {
   if (hostname !== undefined && port !== undefined) return { transport: "tcp", hostname, port };
   return { transport: "unix", path: cid === undefined ? path ?? "" : `vsock:${cid}:${port}` };
 }
 
-/** The runtime. Only called on Deno. */
+/** Returns the `Deno` namespace. Must be called on Deno only. */
 export function deno(): DenoRuntime {
   // The cast: the types of other runtimes do not know Deno's namespace.
   return (globalThis as unknown as { Deno: DenoRuntime }).Deno;

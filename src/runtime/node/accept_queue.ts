@@ -1,4 +1,4 @@
-/** The accept queue of a server of `node:net`, or of one that is built on it. */
+/** The accept queue of a server of `node:net`, or of a server that is built on `node:net`. */
 import cluster from "node:cluster";
 import net from "node:net";
 import process from "node:process";
@@ -9,30 +9,37 @@ import { listeningRows, TCP_TABLES } from "../linux/proc_net.ts";
 import { inodeOf, linesOf } from "./proc_files.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 
-/** Node's own backlog. */
+/** The backlog that Node uses if none is given. */
 const DEFAULT_BACKLOG = 511;
 
-/** What is asked of a driver: its server, and how many connections that has accepted. */
+/** The properties of a driver that its accept queue needs. */
 export interface Accepting {
   readonly server: net.Server;
-  /** Where it listens, which may be asked only while it does. */
+  /** Returns the address that the server listens on. Must be called only while the server listens. */
   readonly addr: () => Addr;
   readonly backlog: number | undefined;
+  /** Returns the number of connections that the server has accepted. */
   readonly accepted: () => number;
-  /** Whether its owner may have given the socket to other processes, as `ChildProcess.send` does. */
+  /**
+   * Whether the owner of the server may have shared its socket with other processes, as `ChildProcess.send`
+   * does.
+   */
   readonly isWithinReach: boolean;
 }
 
 /** The accept queue of a server that is about to close. */
 export interface ClosingQueue extends AcceptQueue {
   /**
-   * Undoes what keeps new connections back, if the socket may be open in another process as well. To be
-   * called right before the listener closes.
+   * Admits new connections again, if the socket may be open in another process as well. Must be called
+   * right before the listener closes. Absent if no other process can have the socket.
    */
   letIn?(): void;
 }
 
-/** Returns the accept queue of a server that is about to close. New connections are kept out of it. */
+/**
+ * Returns the accept queue of a server that is about to close. From this call on, new connections are kept
+ * out of the queue where the runtime allows it.
+ */
 export function nodeAcceptQueue(accepting: Accepting): ClosingQueue {
   const queue = { ...queueOf(accepting), accepted: accepting.accepted };
   queue.holdBack?.();
@@ -49,20 +56,20 @@ function queueOf(accepting: Accepting): Queue {
   const { server } = accepting;
   if (!server.listening) return EMPTY;
   const addr = accepting.addr();
-  // Of a unix socket the length is not told, and clients that were kept out of its queue would fail.
+  // The kernel does not report the queue length of a unix socket, and clients kept out of it would fail.
   if (addr.transport === "unix") return UNKNOWN;
   const handle = internals.handleOf(server);
   const isNode = !("bun" in process.versions) && !("deno" in process.versions);
   const queue = isNode ? nodeQueue(handle, addr, accepting) : kernelQueue(handle?.fd, addr);
-  // What another process may listen on as well is left as it is, so that its clients do not wait.
+  // Another process may accept on the same socket. Clients would then wait for no reason, so admit them.
   return internals.boundKeyOf(server) !== undefined && !cluster.isWorker
     ? queue
     : { waiting: queue.waiting };
 }
 
 /**
- * On Node the kernel's table shows the length. A backlog of 0 leaves one place in the queue, and the
- * kernel ignores the handshakes for which there is none.
+ * Returns the accept queue of a server on Node, where the socket table of the kernel shows its length. A
+ * backlog of 0 leaves one place in the queue; the kernel ignores handshakes when that place is taken.
  */
 function nodeQueue(
   handle: Handle | undefined,
@@ -81,8 +88,8 @@ function nodeQueue(
 }
 
 /**
- * Connects to a listener of this process, and at once no more. Returns whether the connection has come
- * into its accept queue, which on the loopback interface happens within the call.
+ * Connects to a listener of this process and disconnects at once. Returns whether the connection has
+ * entered the accept queue, which on the loopback interface happens within the call.
  */
 async function connects({ hostname, port }: TcpAddr): Promise<boolean> {
   const loopback = hostname === "::" ? "::1" : "127.0.0.1";
@@ -95,13 +102,13 @@ async function connects({ hostname, port }: TcpAddr): Promise<boolean> {
   return isConnected;
 }
 
-/** On Deno and Bun the C library shows the length. */
+/** Returns the accept queue of a server on Deno or Bun, whose length comes from the C library. */
 function kernelQueue(fd: number | undefined, addr: Addr): Queue {
   const sockets = openKernelSockets();
   if (sockets === undefined) return UNKNOWN;
   const own = fd !== undefined && fd >= 0 ? [fd] : sockets.listeningAt(addr);
   const [listener] = own;
-  // Among several at one address, nobody knows which is this server's.
+  // If several sockets listen at the address, nothing tells which of them is the server's.
   if (listener === undefined || own.length > 1) return UNKNOWN;
   return {
     waiting: () => sockets.waitingToBeAccepted(listener),
@@ -109,7 +116,7 @@ function kernelQueue(fd: number | undefined, addr: Addr): Queue {
   };
 }
 
-/** Returns the length of the accept queue of the socket with this number. */
+/** Returns the length of the accept queue of the TCP socket with this inode. */
 function queueLength(inode: string): number | undefined {
   for (const table of TCP_TABLES) {
     for (const row of listeningRows(linesOf(table))) if (row.inode === inode) return row.waiting;

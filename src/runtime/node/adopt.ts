@@ -1,4 +1,7 @@
-/** Servers that somebody else made: of `node:http`, `node:https`, `node:http2`, `node:net`, `node:tls`. */
+/**
+ * Adoption of servers that were created outside this package, by `node:http`, `node:https`, `node:http2`,
+ * `node:net` or `node:tls`.
+ */
 import type http from "node:http";
 import type http2 from "node:http2";
 import https from "node:https";
@@ -8,16 +11,19 @@ import { BunNodeDriver, runsOnBunServe } from "./driver_on_bun.ts";
 import { NodeDriver } from "./driver.ts";
 import { openConnections } from "./open_connections.ts";
 
-/** A server of Node's own modules, of any of the three runtimes. */
+/** A server of a `node:` module, on any of the three runtimes. */
 export type NodeNativeServer = net.Server;
 
-/** Whether a value looks like a {@linkcode NodeNativeServer}. */
+/** Returns whether a value looks like a {@linkcode NodeNativeServer}. */
 export function isNodeServer(value: unknown): value is NodeNativeServer {
   return typeof value === "object" && value !== null && "listen" in value && "address" in value &&
     "getConnections" in value && "on" in value;
 }
 
-/** Drives a server that somebody else made. Connections are known from here on. */
+/**
+ * Creates the driver of a server that was created outside this package. The driver knows the connections
+ * that the server accepts from now on, and the open ones that can be found.
+ */
 export function adoptNode(
   server: NodeNativeServer,
   onConnState: ServeSettings["onConnState"],
@@ -25,7 +31,7 @@ export function adoptNode(
   const isHttp2 = speaksHttp2(server);
   const Driver = runsOnBunServe(server, isHttp2) ? BunNodeDriver : NodeDriver;
   const driver = new Driver(server, {
-    // A server of node:tls can be given more certificates; on Bun one of node:https is none.
+    // Only TLS servers have `addContext`. On Bun a server of node:https lacks it.
     secure: "addContext" in server || server instanceof https.Server,
     onConnState,
     addr: undefined,
@@ -51,7 +57,7 @@ export function adoptNode(
     hooks.inFrontOfOthers(
       event,
       (_req: unknown, socket: net.Socket | http2.Http2ServerResponse) => {
-        // A tunnel over HTTP/2 is one of its streams.
+        // With HTTP/2 a tunnel is a stream of a session, not a connection.
         if (!("stream" in socket)) driver.hijack(socket);
       },
     );

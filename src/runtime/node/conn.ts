@@ -9,27 +9,32 @@ import { Http2Session, type SessionDrain } from "./http2_session.ts";
 import { peerAddr } from "./listen.ts";
 import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
-/** The key under which a socket has its connection, on the path of every request. */
+/**
+ * The key of the property with which a socket refers to its {@linkcode NodeConn}. Every request reads it.
+ */
 export const CONN: unique symbol = Symbol("graceful connection");
 
-/** A socket with a connection of ours. */
+/** A socket that refers to its {@linkcode NodeConn}. */
 export type Tracked = net.Socket & { [CONN]?: NodeConn };
 
-/** A session of HTTP/2 with a connection of ours. */
+/** An HTTP/2 session that refers to its {@linkcode NodeConn}. */
 export type Session = http2.Http2Session & { [CONN]?: NodeConn };
 
-/** A connection of a Node server, with HTTP/1 until its client chooses HTTP/2. */
+/** A connection of a Node server. The connection speaks HTTP/1 until its client chooses HTTP/2. */
 export class NodeConn implements Conn {
-  /** In whole ms, as each time here: other numbers would be an object each. */
+  /**
+   * The time at which the connection was accepted, in whole milliseconds. Fractional numbers would need a
+   * heap object each.
+   */
   readonly acceptedAt: number = Math.trunc(performance.now());
   readonly #accepted: net.Socket;
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #http1: Http1Exchanges;
   #http2: Http2Session | undefined;
-  /** With TLS, not the one that was accepted. */
+  /** The socket that requests come over. With TLS this is not the accepted socket. */
   #socket: net.Socket;
   #remoteAddr: Addr | undefined;
-  /** How many handlers have not settled. */
+  /** The number of handlers that have not settled. */
   #handlers = 0;
   #hijacked = false;
 
@@ -38,7 +43,7 @@ export class NodeConn implements Conn {
     this.#onConnState = onConnState;
     const onBegin = onConnState && ((res: Exchange["res"]) => this.#announceExchange(res));
     this.#http1 = new Http1Exchanges(socket, isSecure, onBegin);
-    // A socket that is closed does not know its peer any more.
+    // A closed socket no longer knows its peer, so read the address now.
     if (onConnState !== undefined) void this.remoteAddr;
   }
 
@@ -48,8 +53,8 @@ export class NodeConn implements Conn {
   }
 
   /**
-   * The socket that requests come over. A request whose body was cancelled does not have it any more, and
-   * neither does a response that is over.
+   * The socket that requests come over. A request with a cancelled body and a completed response no longer
+   * refer to the socket.
    */
   get socket(): net.Socket {
     return this.#socket;
@@ -71,29 +76,29 @@ export class NodeConn implements Conn {
     return { method, path: pathOf(url), since };
   }
 
-  /** To be called when the handshake of TLS is done, with the socket that requests come over. */
+  /** Records that the TLS handshake is done, and over which socket the requests come. */
   handshaken(socket: net.Socket): void {
     this.#socket = socket;
     this.#http1.handshaken(socket);
   }
 
-  /** To be called when the client has chosen HTTP/2, maybe during a drain. */
+  /** Switches the connection to HTTP/2 when the client has chosen it, which can happen while draining. */
   startSession(session: http2.ServerHttp2Session & Session, drain: SessionDrain): void {
     session[CONN] = this;
     this.#http2 = new Http2Session(session, this.#accepted, this.#socket, drain);
   }
 
-  /** To be called when the connection is found with this response in flight. */
+  /** Records that the connection had this response in flight when its server was adopted. */
   foundActive(res: Exchange["res"]): void {
     this.#http1.foundActive(res, this.acceptedAt);
   }
 
-  /** To be called when the connection is found between two requests. */
+  /** Records that the connection was between two requests when its server was adopted. */
   foundIdle(): void {
     this.#http1.foundIdle();
   }
 
-  /** To be called when a stream of the session has begun. */
+  /** Records that a stream of the HTTP/2 session has begun. `onChange` is called when the stream closes. */
   beginStream(
     stream: Stream,
     native: http2.ServerHttp2Stream,
@@ -103,8 +108,8 @@ export class NodeConn implements Conn {
   }
 
   /**
-   * To be called when a request has come, which with `isLast` is the last one. With `onChange` the server
-   * is draining. Returns false if the request must not be processed.
+   * Records that a request has arrived. With `isLast` it is the last request of the connection. `onChange`
+   * is given while the server is draining. Returns false if the request must not be processed.
    */
   begin(
     req: Exchange["req"],
@@ -115,12 +120,12 @@ export class NodeConn implements Conn {
     return this.#protocol.begin(req, res, isLast, onChange);
   }
 
-  /** To be called when the handler has made a response, before that is sent. */
+  /** Must be called when the handler has returned a response, before the response is sent. */
   sending(res: Exchange["res"]): void {
     this.#protocol.sending(res);
   }
 
-  /** Whether the client has gone, and a handler still works for it. */
+  /** Whether the client has disconnected while a handler is still working for it. */
   get isAbandoned(): boolean {
     return this.#accepted.destroyed && this.#handlers > 0;
   }

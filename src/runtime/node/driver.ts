@@ -18,32 +18,35 @@ import type { SessionDrain } from "./http2_session.ts";
 import { ServerHooks } from "./server_hooks.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
-/** A server of `node:http`, or of `node:http2` that speaks HTTP/1 as well. */
+/** A server of `node:http`, or a server of `node:http2` that speaks HTTP/1 as well. */
 export type NodeServer = http.Server | http2.Http2SecureServer;
 
-/** What an upgrade is answered with that comes during a drain. */
+/** The response to an upgrade request that arrives while the server is draining. */
 const UPGRADE_REFUSED =
   "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/** What the driver has to know of the server it drives. */
+/** The properties of a server that its {@linkcode NodeDriver} needs to know. */
 export interface NodeServerTraits {
-  /** Whether it speaks TLS. */
+  /** Whether the server speaks TLS. */
   readonly secure: boolean;
   readonly onConnState: ServeSettings["onConnState"];
-  /** Where it listens, if the server itself cannot tell. */
+  /** The address that the server listens on, if the server itself cannot report the address. */
   readonly addr: Addr | undefined;
   readonly backlog: number | undefined;
-  /** Whether streams of HTTP/2 are announced by {@linkcode NodeDriver.beginStream}. */
+  /** Whether HTTP/2 streams are announced by {@linkcode NodeDriver.beginStream}. */
   readonly seesStreams: boolean;
-  /** Whether somebody else made it, and may do with it what we do not know. */
+  /**
+   * Whether the server was created outside this package, and its owner may use the server without our
+   * knowledge.
+   */
   readonly isAdopted: boolean;
 }
 
-/** The connections of a node server, and their end. */
+/** The driver of a Node server: tracks the connections of the server and ends them. */
 export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly engine: Engine = "node";
   readonly scheme: "http" | "https";
-  /** What announces its connections, and to be used for what announces their requests. */
+  /** The event listeners of the driver on its server. Listeners for requests are added by the caller. */
   readonly hooks: ServerHooks;
   readonly #listener: net.Server;
   readonly #onConnState: ServeSettings["onConnState"];
@@ -52,14 +55,17 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly #isAdopted: boolean;
   #addr: Addr | undefined;
   #isEnding = false;
-  /** No handler is waited for any more. */
+  /** Whether {@linkcode NodeDriver.closeAll} was called, which no longer waits for handlers. */
   #isForced = false;
-  /** How many connections the server has accepted. */
+  /** The number of connections that the server has accepted. */
   #accepted = 0;
-  /** The accept queue, once the listener is about to close. */
+  /** The accept queue of the server; undefined until the listener is about to close. */
   #queue: ClosingQueue | undefined;
 
-  /** `listener` accepts; requests are announced by {@linkcode NodeDriver.begin}. */
+  /**
+   * Creates the driver of the server that `listener` accepts for. The caller announces each request with
+   * {@linkcode NodeDriver.begin}.
+   */
   constructor(listener: net.Server, traits: NodeServerTraits) {
     super();
     this.#listener = listener;
@@ -70,16 +76,16 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     this.#backlog = traits.backlog;
     this.#seesStreams = traits.seesStreams;
     this.#isAdopted = traits.isAdopted;
-    // A server that has closed does not know where it has listened.
+    // A closed server no longer knows its address, so record it when the server listens.
     if (traits.addr === undefined) {
       const learn = () => {
-        // Of an inherited descriptor the runtime may not know it.
+        // The runtime may not know the address of an inherited socket.
         if (listener.address() !== null) this.#addr = localAddr(listener);
       };
       if (listener.listening) learn();
       this.hooks.on("listening", learn);
     }
-    // Before the server's own listeners, which announce a session of HTTP/2 in the same turn.
+    // These hooks run before the server's own listeners, which announce an HTTP/2 session in the same turn.
     let newest: NodeConn | undefined;
     this.hooks.on("connection", (socket: net.Socket) => {
       this.#accepted++;
@@ -93,7 +99,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     });
   }
 
-  /** To be called for each connection that was open before. */
+  /** Adds a connection that was open when the server was adopted. */
   addOpen({ accepted, socket, response, session, streams, state }: OpenConnection): void {
     const conn = this.#onConnection(accepted);
     if (socket !== undefined && socket !== accepted) this.#onHandshake(socket);
@@ -111,7 +117,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   }
 
   async acceptOn(fd: number): Promise<number> {
-    // Beside a descriptor node reads the backlog from there alone.
+    // Together with `fd`, Node ignores `backlog` among the options and reads the second argument.
     await listening(this.#listener, { fd }, this.#backlog);
     return fd;
   }
@@ -125,13 +131,19 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     return conn;
   }
 
-  /** One shared listener instead of a closure per connection: idle connections are numerous. */
+  /**
+   * The "close" listener that all sockets share. A closure per connection would cost memory: idle
+   * connections are numerous.
+   */
   readonly #onClose = forConn((conn) => {
     if (!conn.isAbandoned || this.#isForced) this.conns.delete(conn);
     conn.announce("closed");
   });
 
-  /** With TLS the requests come over another socket than the one that was accepted. */
+  /**
+   * Assigns a TLS socket to the connection of its accepted socket, and returns that connection. With TLS
+   * the requests come over a different socket than the accepted one.
+   */
   #onHandshake(socket: Tracked): NodeConn | undefined {
     const accepted: Tracked = internals.acceptedSocketOf(socket) ?? socket;
     const conn = accepted[CONN];
@@ -142,9 +154,9 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   }
 
   /**
-   * To be called for each request, whose connection it returns. Undefined for one that came behind the
-   * response which said that it is the last of its connection: it must not be processed (RFC 9112,
-   * section 9.6).
+   * Records a request and returns its connection. Returns undefined for a request that must not be recorded
+   * or processed here: a request that follows the last response of its connection (RFC 9112, section 9.6),
+   * or a request that {@linkcode NodeDriver.beginStream} has recorded.
    */
   begin(req: Exchange["req"], res: Exchange["res"]): NodeConn | undefined {
     if (this.#seesStreams && "stream" in req) return undefined;
@@ -154,8 +166,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   }
 
   /**
-   * To be called when a handler that took its time has settled. Its connection has been kept until now,
-   * although the client may have gone.
+   * Records that an asynchronous handler has settled. The driver has kept the connection until now, even if
+   * the client has disconnected.
    */
   endHandler(conn: NodeConn): void {
     const wasAbandoned = conn.isAbandoned;
@@ -163,16 +175,19 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     if (wasAbandoned && !conn.isAbandoned) this.conns.delete(conn);
   }
 
-  /** To be called for each stream of HTTP/2, before anybody else sees it. */
+  /** Records an HTTP/2 stream. Must be called before any other listener sees the stream. */
   beginStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
     const { ":method": method, ":path": url } = headers;
-    // The cast: the stream is one of a server's.
+    // The cast: the stream belongs to a server, and so does its session.
     const session = stream.session as Session & http2.ServerHttp2Session | undefined;
     const conn = session?.[CONN] ?? (session && this.#addSession(session));
     if (conn !== undefined) this.#follow(conn, stream, method, url);
   }
 
-  /** Adds a session that was open before its server was adopted: on Bun such sessions are not found. */
+  /**
+   * Adds the connection of a session that was open when its server was adopted. Needed on Bun, which cannot
+   * list such sessions.
+   */
   #addSession(session: http2.ServerHttp2Session): NodeConn | undefined {
     const socket = internals.socketOf(session);
     if (socket === undefined) return undefined;
@@ -212,8 +227,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   }
 
   /**
-   * To be called for a connection that HTTP has let go: upgraded, or a tunnel. During a drain it is
-   * refused; its owner gets a socket that has ended.
+   * Records that HTTP has released a connection to an upgrade or a tunnel. While the server is draining the
+   * upgrade is refused, and the owner gets a socket that has ended.
    */
   hijack(socket: Tracked): void {
     const conn = socket[CONN] ?? this.#onConnection(socket);
@@ -245,41 +260,42 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   }
 }
 
-/** A listener of a socket's, for what wants its connection. */
+/** Returns a listener for an event of a socket that calls a function with the connection of the socket. */
 function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
   return function (this: Tracked) {
     if (this[CONN] !== undefined) gone(this[CONN]);
   };
 }
 
-/** Answers an upgrade with 503. The owner of the server may still write to the socket, and cause an error. */
+/** Answers an upgrade request with status 503 and ends the connection. */
 function refuseUpgrade(socket: net.Socket): void {
   if (socket.writableEnded) return;
+  // The owner of the socket may still write to it, and that error would have no listener.
   socket.on("error", () => {});
   socket.write(UPGRADE_REFUSED);
-  // Nobody else may read on to see its end.
+  // The end of the socket is seen only if someone reads, and the owner may not.
   socket.resume();
   endAndLinger(socket);
 }
 
 /**
- * Stops accepting, and that alone: `close` of `node:http` would end idle connections as well, on
- * Node 26 even new ones, and when those end is for the poll to say.
+ * Closes the listener without ending any connection. The `close` method of `node:http` would also end idle
+ * connections, and on Node 26 even new ones; here the poll decides when those connections end.
  */
 function closeListener(listener: net.Server, queue: ClosingQueue | undefined): Promise<void> {
-  // Its owner would hear "close" once more.
+  // Otherwise the owner would receive a second "close" event.
   if (!listener.listening) return Promise.resolve();
   return new Promise((resolve, reject) => {
     listener.once("close", () => internals.stopConnectionChecks(listener));
-    // On Bun a server of node:http is none of node:net.
+    // On Bun a server of node:http is not an instance of net.Server.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
     queue?.letIn?.();
     close.call(listener, (error) => {
       if (error !== undefined) reject(error);
     });
     internals.seemToListen(listener);
-    // Where closing fails it does in the turn after the call; the callback of one that does not
-    // comes only with the end of the last connection.
+    // If closing fails, the callback runs in the turn after the call. If closing succeeds, the callback
+    // runs only when the last connection has ended, which is too late to wait for.
     setImmediate(resolve);
   });
 }

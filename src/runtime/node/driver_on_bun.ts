@@ -1,4 +1,7 @@
-/** Servers of `node:http` and `node:https` on Bun, which run on its own server and not on sockets. */
+/**
+ * The driver of servers of `node:http` and `node:https` on Bun, which run on Bun's own server instead of
+ * sockets.
+ */
 import type net from "node:net";
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
@@ -9,21 +12,29 @@ import { keyOf } from "../../core/addr.ts";
 import { NodeDriver, type NodeServerTraits } from "./driver.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 
-/** Whether it is such a server: those of `node:http2` run on `node:net`, as on Node. */
+/**
+ * Returns whether a server runs on Bun's own server. Servers of `node:http2` run on `node:net`, as on Node.
+ */
 export function runsOnBunServe(server: net.Server, isHttp2: boolean): boolean {
   return "bun" in process.versions && "closeIdleConnections" in server && !isHttp2;
 }
 
 /**
- * The same as on Node, with the kernel's help: Bun keeps a new connection back until it sends something,
- * and its `close` ends new and idle ones together with the listener.
+ * The driver of a server that runs on Bun's own server. It extends the driver for Node with help of the
+ * kernel: Bun withholds a new connection until its first bytes, and Bun's `close` ends new and idle
+ * connections together with the listener.
  */
 export class BunNodeDriver extends NodeDriver {
   readonly #server: net.Server;
   readonly #kernel: KernelSockets | undefined = openKernelSockets();
-  /** From when it has listened, where the kernel helps. */
+  /**
+   * The kernel sockets of the server; undefined until the server listens, or if the kernel is out of reach.
+   */
   #sockets: ServerSockets | undefined;
-  /** Closes the listener behind its owner's back. */
+  /**
+   * Closes the listener without Bun's knowledge, and returns whether that succeeded; undefined if the
+   * kernel cannot help.
+   */
   #closeListener: (() => boolean) | undefined;
   #isClosed = false;
 
@@ -83,7 +94,7 @@ export class BunNodeDriver extends NodeDriver {
     return [...super.connections(now), ...unseen];
   }
 
-  /** Closes the connections whose handshake takes too long, and reports whether none is left. */
+  /** Closes the connections whose TLS handshake takes too long. Returns whether no handshake is pending. */
   #closeUnseen(): boolean {
     const unseen = this.#unseen();
     for (const { fd, silentFor } of unseen) {
@@ -92,14 +103,20 @@ export class BunNodeDriver extends NodeDriver {
     return unseen.length === 0;
   }
 
-  /** With TLS Bun shows a connection when its handshake is done. */
+  /**
+   * Returns the connections whose TLS handshake is not done. Bun shows a TLS connection only after its
+   * handshake.
+   */
   #unseen(): KernelConn[] {
     if (this.scheme !== "https" || this.#sockets === undefined) return [];
     const seen = new Set([...this.conns].map(({ remoteAddr }) => keyOf(remoteAddr)));
     return this.#sockets.connections().filter(({ remoteAddr }) => !seen.has(keyOf(remoteAddr)));
   }
 
-  /** For its owner, who may wait for its end: nothing is left that this could cut off. */
+  /**
+   * Calls `close` of the server, because its owner may wait for the "close" event. Must be called when no
+   * connection is left that `close` could cut off.
+   */
   #closeForGood(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -1,7 +1,7 @@
 /**
- * The first of the two GOAWAY frames that end a session of HTTP/2 without losing a stream (RFC 9113,
- * section 6.8): it names the largest stream id there is, so that a client which is yet to receive it may go
- * on. No runtime has this in its API.
+ * The first of the two GOAWAY frames that end an HTTP/2 session without losing a stream (RFC 9113, section
+ * 6.8). The frame names the largest possible stream id, so that streams which the client begins before it
+ * receives the frame are still accepted. No runtime has this in its API.
  */
 import { Buffer } from "node:buffer";
 import { writeSync } from "node:fs";
@@ -12,36 +12,39 @@ import { internals } from "./internals.ts";
 
 const LARGEST_STREAM = 2 ** 31 - 1;
 
-/** A whole frame: 8 bytes of payload, type GOAWAY, no flags, stream 0; then the stream id and NO_ERROR. */
+/**
+ * The first GOAWAY frame: 8 bytes of payload, type GOAWAY, no flags, stream 0; then the stream id and
+ * NO_ERROR.
+ */
 const NOTICE = Buffer.from("00000807000000000000000000000000".padEnd(34, "0"), "hex");
 NOTICE.writeUInt32BE(LARGEST_STREAM, 9);
 
 /**
- * Tells the client to begin no more streams, and goes on to accept those that it has begun. Returns false
- * where the runtime cannot.
+ * Sends a GOAWAY frame that tells the client to begin no more streams, while streams that the client has
+ * begun are still accepted. Returns false if the frame cannot be sent on this runtime or at this time.
  */
 export function sendGoawayNotice(session: http2.ServerHttp2Session, socket: net.Socket): boolean {
   if ("bun" in process.versions) {
     session.goaway(0, LARGEST_STREAM);
     return true;
   }
-  // With nghttp2, on Node and Deno, `goaway` would have the session ignore each new stream, whatever id it
-  // names: https://github.com/nghttp2/nghttp2/blob/v1.68.0/lib/nghttp2_session.c (GOAWAY_SENT). Deno has
-  // nghttp2's own function for this behind a session, but then a GOAWAY of the client's ends the process.
+  // With nghttp2, on Node and Deno, `goaway` makes the session ignore every new stream, whatever id is
+  // named: https://github.com/nghttp2/nghttp2/blob/v1.68.0/lib/nghttp2_session.c (GOAWAY_SENT). Deno
+  // exposes nghttp2's own function for this, but after it a GOAWAY from the client ends the process.
   return session.encrypted === false && !("deno" in process.versions) && writeNotice(socket);
 }
 
 /**
- * Writes the frame between two frames of node's, where that is possible: when all that node has written is
- * with the kernel. Not over TLS, whose state belongs to node, which ends the process when a session did not
- * write for itself.
+ * Writes the GOAWAY frame directly to the descriptor of a socket. This is possible only between two frames
+ * of Node, when the kernel has all bytes that Node has written. It is impossible over TLS, whose state
+ * belongs to Node: Node ends the process if a session did not do the write itself.
  */
 function writeNotice(socket: net.Socket): boolean {
   const handle = internals.handleOf(socket);
   const fd = handle?.fd ?? -1;
   if (fd < 0 || handle?.writeQueueSize !== 0) return false;
   try {
-    // Half a frame cannot be taken back.
+    // A partly written frame corrupts the session.
     if (writeSync(fd, NOTICE) < NOTICE.length) socket.destroy();
     return true;
   } catch {

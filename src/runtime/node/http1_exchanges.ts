@@ -8,35 +8,40 @@ import { sayCloseAtHead, sayCloseInHeldHead } from "./last_response.ts";
 import { lingerOver } from "./linger.ts";
 import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
-/** The requests and responses of a connection with HTTP/1. Its state is read off the newest of them. */
+/**
+ * The requests and responses of an HTTP/1 connection. The newest exchange determines the connection's
+ * state.
+ */
 export class Http1Exchanges implements Protocol {
   /** The socket that requests come over. */
   #socket: net.Socket;
-  /** Whether what is read of the socket is HTTP: with TLS, from the end of the handshake. */
+  /** Whether the bytes read from the socket are HTTP. With TLS this is true once the handshake is done. */
   #isHandshaken: boolean;
   readonly #onBegin: ((res: Exchange["res"]) => void) | undefined;
   /**
-   * The newest response, which of a pipeline is the last to end. The socket holds it until then: held here,
-   * an idle connection would keep it, and its request, for nothing.
+   * The newest response. In a pipeline it is the last response to end. The reference is weak, except on
+   * Bun: the socket holds the response until its end, and a strong reference would keep the response and
+   * its request alive on an idle connection.
    */
   #response: Held | undefined;
-  /** Whether the newest request has a body, for when nobody holds the request any more. */
+  /** Whether the newest request has a body. The value outlives the request. */
   #hasBody = false;
-  /** When the newest request came. */
+  /** The time at which the newest request arrived, on the clock of `performance.now()`. */
   #since = 0;
-  /** `bytesRead` of the socket when the newest request was announced. */
+  /** The value of the socket's `bytesRead` when the newest request was announced. */
   #headEnd = 0;
-  /** Whether a response has said that it is the last one. */
+  /** Whether a response has announced that it is the last response of the connection. */
   #closing = false;
-  /** Whether another request has come behind that of the last response. */
+  /** Whether another request has arrived after the request of the last response. */
   #isFollowed = false;
+  /** Whether the connection has been told to end after its request in flight. */
   #isEnding = false;
-  /** When a drain first found an upload that was answered unread. */
+  /** The time at which draining first found an upload that was answered before it was read. */
   #lingerStart: number | undefined;
-  /** Whether the connection was between two requests when it was found. */
+  /** Whether the connection was between two requests when its server was adopted. */
   #isResting = false;
 
-  /** `onBegin` is called for each request. */
+  /** Creates the exchanges of a connection that has had none yet. `onBegin` is called for each request. */
   constructor(
     socket: net.Socket,
     isSecure: boolean,
@@ -47,7 +52,7 @@ export class Http1Exchanges implements Protocol {
     this.#onBegin = onBegin;
   }
 
-  /** Takes the socket that speaks TLS over the accepted one. */
+  /** Records that the TLS handshake is done, and over which socket the requests come. */
   handshaken(socket: net.Socket): void {
     this.#socket = socket;
     this.#isHandshaken = true;
@@ -62,17 +67,24 @@ export class Http1Exchanges implements Protocol {
     if (this.#closing || res?.writableFinished === false) return "active";
     const req = res?.req ?? internals.newestRequest(this.#socket);
     if (req?.complete === false) return this.#isLingerOver ? "idle" : "active";
-    // The bytes after a request without a body are the next one. After a body it is not known
-    // whose they are, and the connection counts as idle, as any between two requests does in Go.
+    // Bytes after a request without a body belong to the next request. After a body it is unknown to which
+    // request the bytes belong. The connection then counts as idle, like every connection between two
+    // requests in Go.
     return this.#hasReadOn && !this.#hasBody ? "active" : "idle";
   }
 
-  /** Whether something has come since the newest head: more than the empty line that some send behind it. */
+  /**
+   * Whether bytes have arrived since the newest head, beyond the empty line that some clients send after a
+   * request.
+   */
   get #hasReadOn(): boolean {
     return this.#socket.bytesRead > this.#headEnd + EMPTY_LINE;
   }
 
-  /** Whether a client that was answered before its upload was read has had its time, in a drain. */
+  /**
+   * Whether LINGER has passed for a client that was answered before its upload was read. Always false
+   * before connections are told to end.
+   */
   get #isLingerOver(): boolean {
     if (!this.#isEnding) return false;
     const now = performance.now();
@@ -83,23 +95,24 @@ export class Http1Exchanges implements Protocol {
   oldest(): Stream | undefined {
     const res = this.#response?.deref();
     if (res === undefined || res.writableFinished) return undefined;
-    // The cast: routers of the kind of Express shorten `url` to what is left below them, and keep this.
+    // The cast: routers like Express shorten `url` to the part below their mount path and keep
+    // `originalUrl`.
     const { method, url, originalUrl = url } = res.req as typeof res.req & { originalUrl?: string };
     return { method, url: originalUrl, since: this.#since };
   }
 
-  /** Whether a response is the newest one, and a next one can follow. */
+  /** Returns whether a response is the newest response, and another response can follow. */
   isNewest(res: Exchange["res"]): boolean {
     return this.#response?.deref() === res && !this.#socket.destroyed &&
       !this.#socket.writableEnded;
   }
 
-  /** To be called when the connection is found with this response in flight. */
+  /** Records that the connection had this response in flight when its server was adopted. */
   foundActive(res: Exchange["res"], since: number): void {
     this.#hold(res, since);
   }
 
-  /** To be called when the connection is found between two requests. */
+  /** Records that the connection was between two requests when its server was adopted. */
   foundIdle(): void {
     this.#isResting = true;
     this.#headEnd = this.#socket.bytesRead;
@@ -111,7 +124,7 @@ export class Http1Exchanges implements Protocol {
     isLast: boolean,
     onChange: (() => void) | undefined,
   ): boolean {
-    // The owner of the server announces a request again after "checkContinue".
+    // After "checkContinue" the owner of the server emits the same request a second time.
     if (this.#response?.deref() === res) return true;
     if (this.#closing) {
       this.#isFollowed = true;
@@ -150,16 +163,22 @@ export class Http1Exchanges implements Protocol {
     return res?.writableFinished === false ? res : undefined;
   }
 
-  /** To be called when a response is sent: it is the last one if its handler has cancelled the upload. */
+  /**
+   * Must be called before a response is sent. Makes the response the last response of the connection if its
+   * handler has cancelled the upload.
+   */
   sending(res: Exchange["res"]): void {
     const { destroyed, complete } = res.req;
     if (destroyed && !complete) this.#endAfter(res);
   }
 
-  /** Makes this response the last one of its connection, if its head does not say otherwise yet. */
+  /**
+   * Makes a response the last response of its connection, unless its head has already been sent without
+   * saying so.
+   */
   #endAfter(res: Exchange["res"]): void {
     if (this.#closing) return;
-    // The cast: of both kinds of response, one without a session is of HTTP/1.
+    // The cast: a connection without a session has HTTP/1 responses only.
     const response = res as http.ServerResponse;
     if (!res.headersSent) sayCloseAtHead(response);
     else if (!sayCloseInHeldHead(response)) return;
@@ -167,7 +186,10 @@ export class Http1Exchanges implements Protocol {
     lingerOver(this.#socket, response, () => this.#discardRest());
   }
 
-  /** Has what the client sends behind its last request be read and dropped. False if nothing came. */
+  /**
+   * Reads and discards the bytes that the client sends after its last request. Returns false, and does
+   * nothing, if no such bytes have arrived.
+   */
   #discardRest(): boolean {
     if (!this.#isFollowed && (this.#hasBody || !this.#hasReadOn)) return false;
     internals.newestRequest(this.#socket)?.resume();
@@ -177,30 +199,36 @@ export class Http1Exchanges implements Protocol {
 
   closeIdle(): boolean {
     const isLeftToBun = this.state() === "idle" && internals.closeIfIdleOnBun(this.#socket);
-    // Bun does not count a connection as idle if a part of the body came behind the answer.
+    // Bun does not count a connection as idle if a part of the request body arrived after the response.
     return !isLeftToBun || (this.#hasBody && this.#isLingerOver);
   }
 
   destroy(): void {}
 }
 
-/** The length in bytes of what is to be ignored before a request (RFC 9112, section 2.2). */
+/** The length in bytes of the empty line that a server ignores before a request (RFC 9112, section 2.2). */
 const EMPTY_LINE = 2;
 
 const CONTENT_LENGTH = "content-length";
 const TRANSFER_ENCODING = "transfer-encoding";
 
-/** A reference that does not keep a response which nobody else needs. */
+/** A reference to a response. Except on Bun, the reference does not keep the response alive. */
 interface Held {
   deref(): Exchange["res"] | undefined;
 }
 
-/** Holds a response weakly; strongly on Bun, whose sockets do not hold it. */
+/**
+ * Returns a weak reference to a response; on Bun, whose sockets do not hold their response, a strong
+ * reference.
+ */
 const hold: (res: Exchange["res"]) => Held = "bun" in process.versions
   ? (res) => ({ deref: () => res })
   : (res) => new WeakRef(res);
 
-/** Reads the raw headers: Node makes an object of headers only for those who ask. */
+/**
+ * Returns whether a request has a body. The function reads the raw headers, because Node builds the
+ * `headers` object only on access.
+ */
 function hasBody({ rawHeaders }: Exchange["req"]): boolean {
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;

@@ -7,40 +7,45 @@ import { sendGoawayNotice } from "./goaway_notice.ts";
 import { isTls } from "./internals.ts";
 import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
-/** How long a client may take to answer a PING before the final GOAWAY goes out without it, in ms. */
+/**
+ * The number of milliseconds that a client has to answer a PING before the final GOAWAY is sent without the
+ * answer.
+ */
 const ROUND_TRIP_TIMEOUT = 1_000;
 
 /**
- * Where the runtime sends no first GOAWAY: how long a client has to have begun no stream for the only one
- * to be sent, in ms. One that begins a stream is sent it at once: its next stream is the furthest away then.
+ * The number of milliseconds without a new stream after which the only GOAWAY is sent on a runtime that
+ * cannot send the first of two. A client that begins a stream is sent GOAWAY at once, because its next
+ * stream is then least likely to be on the way.
  */
 const LULL = 20;
 
-/** How far the drain has come when a session begins. */
+/** The phase of the drain at the time when a session begins. */
 export interface SessionDrain {
+  /** Whether the server is draining. */
   readonly isDraining: boolean;
-  /** Connections are told to end. */
+  /** Whether connections have been told to end. */
   readonly isEnding: boolean;
 }
 
-/** An HTTP/2 session: its streams in flight, and its end in three steps. */
+/** An HTTP/2 session on a connection. Tracks the streams in flight and ends the session in three steps. */
 export class Http2Session implements Protocol {
   readonly #native: http2.ServerHttp2Session;
   readonly #accepted: net.Socket;
-  /** The socket that the session reads and writes: with TLS not the accepted one. */
+  /** The socket that the session reads and writes. With TLS this is not the accepted socket. */
   readonly #socket: net.Socket;
   readonly #streams: Map<Stream, http2.ServerHttp2Stream> = new Map();
-  /** When the newest stream began; 0 before the first. */
+  /** The time at which the newest stream began; 0 before the first stream. */
   #newest = 0;
-  /** Whether the first stream may be on its way: GOAWAY would turn it away. */
+  /** Whether the first stream may be on the way, which GOAWAY would reject. */
   #awaitsStream: boolean;
-  /** The session is to end. */
+  /** Whether the session has been told to end. */
   #isEnding: boolean;
-  /** The client has been told to begin no more streams. */
+  /** Whether the client has been told to begin no more streams. */
   #isTold = false;
-  /** Until the final GOAWAY goes out, whatever else happens. */
+  /** The timer after which the final GOAWAY is sent in any case. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** When a poll found the session idle for the first time since its last stream. */
+  /** The time of the first poll since which every poll has found the session idle. */
   #idleSince: number | undefined;
 
   constructor(
@@ -59,9 +64,9 @@ export class Http2Session implements Protocol {
   state(): ConnState {
     if (this.#streams.size > 0) return "active";
     if (this.#awaitsStream) return "new";
-    // Without TLS there is a session before the client has said anything.
+    // Without TLS the session exists before the client has sent anything.
     if (this.#newest === 0 && isSilent(this.#accepted)) return "new";
-    // On Deno a stream is over once it is written, whenever that is sent.
+    // On Deno a stream closes once its data is written, even if the data is not sent yet.
     return this.#accepted.writableLength + this.#socket.writableLength > 0 ? "active" : "idle";
   }
 
@@ -77,7 +82,7 @@ export class Http2Session implements Protocol {
     onChange: (() => void) | undefined,
   ): boolean {
     const since = Math.trunc(performance.now());
-    // The cast: of both kinds of response, one with a session is of HTTP/2.
+    // The cast: a connection with a session has HTTP/2 responses only.
     const { stream } = res as http2.Http2ServerResponse;
     this.beginStream({ method, url, since }, stream, onChange);
     return true;
@@ -99,24 +104,26 @@ export class Http2Session implements Protocol {
     native.once("finish", () => {
       if (this.#isEnding) lingerOverStream(native);
     });
-    // Once the others are known that have come with it.
+    // Wait until the streams that arrived together with this stream are known.
     if (this.#isEnding && !this.#isTold) setImmediate(() => this.#endBehindStream());
   }
 
-  /** Does nothing: each stream ends by itself. */
+  /** Does nothing: each stream ends on its own. */
   sending(): void {}
 
   /** Does nothing: clients are sent GOAWAY when the listener is closed. */
   startLameDuck(): void {}
 
-  /** To be called when the drain starts: one whose first stream may be on the way awaits it. */
+  /**
+   * Prepares the session for draining. A session whose first stream may be on the way waits for the stream.
+   */
   startDrain(): void {
     if (this.state() === "new") this.#awaitsStream = true;
   }
 
   /**
-   * Starts to end the session: GOAWAY that refuses nothing, a round trip, GOAWAY that names the last stream
-   * to be processed. The session closes behind its last stream.
+   * Starts to end the session in three steps: a GOAWAY that rejects no stream, a round trip, and a GOAWAY
+   * that names the last stream to be processed. The session closes after its last stream.
    */
   startEnding(): void {
     this.#isEnding = true;
@@ -124,39 +131,51 @@ export class Http2Session implements Protocol {
       if (native.writableFinished) lingerOverStream(native);
     }
     if (this.state() === "new" || this.#tell()) return;
-    // One that is idle is for the poll to close, which may have to leave it a while.
+    // The poll closes an idle session, and may have to leave the session open for a while.
     if (this.#streams.size > 0) this.#closeIn(LULL);
   }
 
+  /**
+   * Sends GOAWAY after a stream has begun: the first of two if the runtime can, otherwise the final GOAWAY.
+   */
   #endBehindStream(): void {
     if (!this.#tell()) this.#close();
   }
 
-  /** Sends the first GOAWAY and a PING, whose answer comes behind all that crossed that GOAWAY. */
+  /**
+   * Sends the first GOAWAY and a PING, unless that was done before or the session is closed. The answer to
+   * the PING arrives after every stream that crossed the GOAWAY. Returns false if the GOAWAY cannot be
+   * sent.
+   */
   #tell(): boolean {
     if (this.#isTold || this.#native.closed) return true;
     if (!sendGoawayNotice(this.#native, this.#socket)) return false;
     this.#isTold = true;
     this.#closeIn(ROUND_TRIP_TIMEOUT);
-    // Clients send the answer before streams that they have ready, and what came with it is not read yet.
+    // Clients answer a PING before they send the streams that they have ready. Streams that arrived
+    // together with the answer are not read yet, so wait one turn.
     this.#native.ping(() => setImmediate(() => this.#close()));
     return true;
   }
 
+  /** Sends the final GOAWAY after a number of milliseconds, unless that is scheduled already. */
   #closeIn(ms: number): void {
     if (this.#timer !== undefined) return;
     this.#timer = setTimeout(() => this.#close(), ms);
     this.#native.once("close", () => clearTimeout(this.#timer));
   }
 
-  /** Sends the final GOAWAY: no stream begins any more. */
+  /** Sends the final GOAWAY, after which no stream begins. */
   #close(): void {
     clearTimeout(this.#timer);
     this.#isTold = true;
     this.#native.close();
   }
 
-  /** Ends an idle session, and tells whether its client has had its time to end its side. */
+  /**
+   * Sends GOAWAY to an idle session. Returns whether the session has been idle for GOAWAY_TIMEOUT, and is
+   * to be destroyed.
+   */
   closeIdle(now: number): boolean {
     if (!this.#isTold) {
       const quiet = now - this.#newest;
@@ -173,20 +192,23 @@ export class Http2Session implements Protocol {
 }
 
 /**
- * Gives the client of an upload that is answered some time to end its side, and then tells it that the rest
- * is not wanted (RFC 9113, section 8.1), as Go does at once.
+ * Gives the client of an answered upload LINGER milliseconds to end its side of the stream, and then resets
+ * the stream because the rest is not wanted (RFC 9113, section 8.1). Go resets such a stream at once.
  */
 function lingerOverStream(stream: http2.ServerHttp2Stream): void {
   if (stream.endAfterHeaders || stream.readableEnded) return;
   const timer = setTimeout(() => {
     stream.close();
-    // What has come of the upload and nobody reads would keep a stream of Node from closing.
+    // In Node, received data that nobody reads would keep the stream from closing.
     stream.resume();
   }, LINGER);
   stream.once("close", () => clearTimeout(timer));
 }
 
-/** Whether nothing has been read from a socket without TLS. On Bun it is not told of HTTP/2. */
+/**
+ * Returns whether nothing has been read from a socket without TLS. On Bun `bytesRead` does not count
+ * HTTP/2.
+ */
 function isSilent(socket: net.Socket): boolean {
   return socket.bytesRead === 0 && !isTls(socket);
 }

@@ -2,34 +2,38 @@
  * Everything that this package uses of `node:http`, `node:http2` and `node:net` beyond their public API,
  * on Node and in the `node:` modules of Deno and Bun.
  *
- * Each member is asked for what it reads when it is needed. Where a runtime does not have it, or has
- * something else in its place, the member returns what its comment names under "Without it", and never
- * throws. `tests/runtimes/internals.test.ts` shows on which runtimes each one is there, and takes each
- * away to see what happens then.
+ * Each member reads an internal of the runtime at the time of the call. If the runtime lacks the internal,
+ * or has something else in its place, the member does not throw but has the effect that its comment names
+ * under "Without it". `tests/runtimes/internals.test.ts` shows which runtimes have which member, and
+ * removes each member to see the effect.
  */
 import http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
 
-/** A socket of the kernel, as Node keeps it behind a `net.Server` or a `net.Socket`. */
+/** The object with which Node represents a kernel socket, behind a `net.Server` or a `net.Socket`. */
 export interface Handle {
+  /** The descriptor of the socket. */
   readonly fd?: number;
   /** The number of bytes that Node has yet to give to the kernel. */
   readonly writeQueueSize?: number;
   close(): void;
-  /** Calls listen(2), again where the socket already listens. */
+  /** Calls listen(2), also on a socket that already listens. Returns 0 or a negative error number. */
   listen?(backlog: number): number;
-  /** Fills `out` and returns 0, or returns a negative error number. */
+  /** Writes the local address to `out` and returns 0, or returns a negative error number. */
   getsockname?(out: { address?: string; port?: number }): number;
-  /** Fills `out` and returns 0 once the socket is connected, or returns a negative error number. */
+  /**
+   * Writes the address of the peer to `out` and returns 0 if the socket is connected, or returns a negative
+   * error number.
+   */
   getpeername?(out: object): number;
 }
 
-/** A handle that has a descriptor: a bound one has. */
+/** A handle with a descriptor, which every bound handle has. */
 export type BoundHandle = Handle & { readonly fd: number };
 
-/** A response that waits behind another one in a pipeline. */
+/** The fields of a response that waits in a pipeline for an earlier response to end. */
 export interface HeldResponse {
   readonly outputData: { data: unknown }[];
   outputSize: number;
@@ -43,27 +47,28 @@ export interface DiscardableRequest {
   resume(): unknown;
 }
 
-/** The connections of a server that speak HTTP/1. */
+/** The HTTP/1 connections of a server. */
 export interface HttpConnections {
+  /** The sockets of all HTTP/1 connections. */
   readonly all: readonly net.Socket[];
-  /** The connections with a request that is not complete yet. */
+  /** The sockets of the connections with a request that is not complete yet. */
   readonly active: ReadonlySet<net.Socket>;
 }
 
-/** The internals of the `node:` modules. Tests replace single members. */
+/** The internals of the `node:` modules that this package uses. Tests replace single members. */
 export interface NodeInternals {
   /**
    * Returns the kernel socket behind a server or a socket.
    *
-   * Without it: the length of the accept queue is unknown, and three quiet turns of the event loop stand
-   * for an empty one; sessions of HTTP/2 get one GOAWAY instead of two.
+   * Without it: the length of the accept queue is unknown, and three quiet turns of the event loop count as
+   * an empty queue; HTTP/2 sessions get one GOAWAY instead of two.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/net.js (`_handle`)
    */
   handleOf(owner: net.Server | net.Socket): Handle | undefined;
   /**
-   * Returns the text in which Node keeps the address that a server has bound itself; there is none for an
-   * inherited descriptor.
+   * Returns the text with which Node records the address that a server has bound itself. Returns undefined
+   * for an inherited socket.
    *
    * Without it: handshakes are not held back while the accept queue is emptied.
    *
@@ -71,7 +76,8 @@ export interface NodeInternals {
    */
   boundKeyOf(server: net.Server): string | undefined;
   /**
-   * Binds a socket that does not listen yet. Throws if the runtime has no such function.
+   * Creates and binds a socket that does not listen yet. Returns the handle of the socket, or a negative
+   * error number. Throws if the runtime has no such function.
    *
    * Without it: `listen()` and `handoff` fail with an error that names the function.
    *
@@ -84,27 +90,28 @@ export interface NodeInternals {
     flags: number,
   ): BoundHandle | number;
   /**
-   * Has a server listen with a handle, and returns whether it could. The public `listen` takes handles of
-   * TCP only, and makes a second handle of the number of a unix socket.
+   * Makes a server listen with a handle, and returns whether that is possible. The public `listen` accepts
+   * TCP handles only, and creates a second handle from the descriptor of a unix socket.
    *
-   * Without it: the server listens on the number of the descriptor.
+   * Without it: the server listens with the number of the descriptor.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/net.js (`setupListenHandle`, kept as `_listen2`)
    */
   listenOnHandle(server: net.Server, handle: Handle, backlog: number | undefined): boolean;
   /**
-   * Returns the newest request that was parsed on a socket, as long as Node keeps it.
+   * Returns the newest request that was parsed on a socket, for as long as Node keeps the request.
    *
-   * Without it: an upload that goes on behind its response is not seen; the connection counts as idle.
+   * Without it: an upload that continues after its response is not noticed, and the connection counts as
+   * idle.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_server.js (`parser.incoming`)
    */
   newestRequest(socket: net.Socket): http.IncomingMessage | undefined;
   /**
-   * Has what is left of the body of a request be read and dropped, also when the handler has cancelled the
-   * body: the request is destroyed then, and nothing else makes its connection read on.
+   * Reads and discards the rest of a request body. This works even after the handler has cancelled the
+   * body: the request is then destroyed, and nothing else makes its connection continue to read.
    *
-   * Without it: a client that goes on sending a cancelled upload gets a reset after half a second.
+   * Without it: a client that continues to send a cancelled upload gets a reset after half a second.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_incoming.js (`_dump`)
    */
@@ -114,13 +121,14 @@ export interface NodeInternals {
   /**
    * Returns the response that is being sent on a socket.
    *
-   * Without it: a request in flight when its server is adopted is found with the next one.
+   * Without it: a request that is in flight when its server is adopted stays unknown until the next request
+   * of its connection.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_outgoing.js (`_httpMessage`)
    */
   responseOf(socket: net.Socket): http.ServerResponse | undefined;
   /**
-   * Returns the sockets that a server has accepted and that are open.
+   * Returns the open sockets among the sockets that a server has accepted.
    *
    * Without it: connections that are open when a server is adopted are unknown until their next request.
    *
@@ -128,14 +136,14 @@ export interface NodeInternals {
    */
   acceptedBy(server: net.Server): net.Socket[];
   /**
-   * Returns the open sockets that speak TLS.
+   * Returns the open TLS sockets of this process.
    *
-   * Without it: as `acceptedBy`.
+   * Without it: the same as for `acceptedBy`.
    */
   openTlsSockets(): net.Socket[];
   /**
-   * Returns the socket that was accepted, of one that speaks TLS over it. Undefined on Bun, which has one
-   * socket for both.
+   * Returns the accepted socket under a TLS socket. Returns undefined on Bun, which has a single socket for
+   * both.
    *
    * Without it: the handshake of a TLS connection is not seen before its first request.
    *
@@ -143,53 +151,53 @@ export interface NodeInternals {
    */
   acceptedSocketOf(tlsSocket: net.Socket): net.Socket | undefined;
   /**
-   * Returns the connections of a server that speak HTTP/1.
+   * Returns the HTTP/1 connections of a server.
    *
-   * Without it: as `acceptedBy`.
+   * Without it: the same as for `acceptedBy`.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_server.js (`kConnections`)
    */
   httpConnectionsOf(server: net.Server): HttpConnections | undefined;
   /**
-   * Returns the sessions of a server of HTTP/2.
+   * Returns the open sessions of an HTTP/2 server.
    *
-   * Without it: sessions that are open when a server is adopted are found with their next stream.
+   * Without it: sessions that are open when a server is adopted are unknown until their next stream.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/internal/http2/core.js (`kSessions`)
    */
   sessionsOf(server: net.Server): http2.ServerHttp2Session[];
-  /** Returns the streams of a session in flight. Without it: as `sessionsOf`. */
+  /** Returns the streams in flight of a session. Without it: the same as for `sessionsOf`. */
   streamsOf(session: http2.ServerHttp2Session): http2.ServerHttp2Stream[];
-  /** Returns the request that belongs to a stream, if its server listens to "request". */
+  /** Returns the request that belongs to a stream, if the server has a "request" listener. */
   requestOf(stream: http2.ServerHttp2Stream): http2.Http2ServerRequest | undefined;
   /**
-   * Returns the socket of a session. The public `session.socket` is a proxy that can neither be ended nor
+   * Returns the socket of a session. The public `session.socket` is a proxy, which can neither be ended nor
    * kept.
    *
-   * Without it: as `sessionsOf`.
+   * Without it: the same as for `sessionsOf`.
    */
   socketOf(session: http2.Http2Session): net.Socket | undefined;
   /**
-   * Returns what a response has written, while the one before it in a pipeline is not over.
+   * Returns the unsent data of a response that waits in a pipeline for an earlier response to end.
    *
-   * Without it: the last response of a pipeline may not say `Connection: close`; the connection ends all
-   * the same.
+   * Without it: the last response of a pipeline may lack `Connection: close`, but the connection still
+   * ends.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_outgoing.js (`outputData`)
    */
   heldResponse(response: http.ServerResponse): HeldResponse | undefined;
   /**
-   * Returns a socket's `destroySoon`, which Node calls behind the last response of a connection.
+   * Returns the `destroySoon` method of a socket, which Node calls after the last response of a connection.
    *
-   * Without it: the client of an unread upload may get a reset before it has read its answer.
+   * Without it: the client of an unread upload may get a reset before it has read the response.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_server.js (`resOnFinish`)
    */
   destroySoonOf(socket: net.Socket): (() => void) | undefined;
   /**
-   * Has a server whose listener is closed say that it listens, until its last connection has ended. Deno
-   * ends a connection behind each response of a server that does not listen, although the response did
-   * not say so, and a request may have crossed that.
+   * Makes a server with a closed listener report that it still listens, until its last connection has
+   * ended. If a server does not listen, Deno ends a connection after each response without announcing that
+   * in the response, while the next request may be on the way.
    *
    * Without it: such a request is lost on Deno.
    *
@@ -197,24 +205,25 @@ export interface NodeInternals {
    */
   seemToListen(server: net.Server): void;
   /**
-   * Stops the timer with which a closed server of `node:http` looks after its connections, which only its
-   * own `close` does, without a second "close" event.
+   * Stops the timer with which a server of `node:http` checks its connections for timeouts. Only the
+   * server's own `close` stops the timer; this member does so without emitting a second "close" event.
    *
-   * Without it: the timer keeps nothing alive.
+   * Without it: the timer continues to run, but does not keep the process alive.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_server.js (`setupConnectionsTracking`)
    */
   stopConnectionChecks(server: net.Server): void;
   /**
-   * Has Bun close a connection of its own `node:http` if it is idle: nothing else knows whether a part of
-   * the next request has come. Returns false where the socket is not such a connection.
+   * Makes Bun close a connection of its `node:http` if the connection is idle. Only Bun knows whether a
+   * part of the next request has arrived. Returns false if the socket is not such a connection.
    *
-   * Without it: the connection is destroyed when no request is in flight, with a head received in part.
+   * Without it: the connection is destroyed when no request is in flight, even if a part of a head has
+   * arrived.
    */
   closeIfIdleOnBun(socket: net.Socket): boolean;
 }
 
-/** What is read of sockets that is not in their types. */
+/** The properties of sockets that this package reads and that the public types lack. */
 interface SocketInternals {
   readonly _server?: unknown;
   readonly _parent?: net.Socket;
@@ -222,19 +231,19 @@ interface SocketInternals {
   readonly parser?: { readonly incoming?: http.IncomingMessage | null } | null;
 }
 
-/** Node's list of the connections of a server. */
+/** The object in which Node lists the HTTP/1 connections of a server. */
 interface ConnectionsList {
   all?(): readonly { readonly socket?: net.Socket }[];
   active?(): readonly { readonly socket?: net.Socket }[];
 }
 
-/** Returns a socket with what is not in its types. */
+/** Returns the same socket, typed with its internal properties. */
 function withInternals(socket: net.Socket): SocketInternals {
   // The cast: each of the properties may be absent.
   return socket as unknown as SocketInternals;
 }
 
-/** Returns what a runtime keeps of an object under a symbol with this description. */
+/** Returns the property of an object whose key is a symbol with the given description. */
 function slot<T>(owner: object, description: string): T | undefined {
   const symbol = Object.getOwnPropertySymbols(owner).find((one) => one.description === description);
   // The cast: slots have no types.
@@ -249,12 +258,12 @@ function activeHandles(): net.Socket[] {
   return handles?.call(process) ?? [];
 }
 
-/** Reports whether a socket speaks TLS. */
+/** Returns whether a socket speaks TLS. */
 export function isTls(socket: net.Socket): boolean {
   return "getPeerCertificate" in socket;
 }
 
-/** The internals of this runtime. */
+/** The internals of the current runtime. */
 export const internals: NodeInternals = {
   handleOf(owner) {
     // The cast: the handle is not in the types.
@@ -309,7 +318,7 @@ export const internals: NodeInternals = {
     if (list === undefined) return undefined;
     const sockets = (some: readonly { readonly socket?: net.Socket }[]) =>
       some.flatMap(({ socket }) => socket ?? []);
-    // Deno has neither function, but a list.
+    // Deno has the list, but neither of the two functions.
     return { all: sockets(list.all?.() ?? []), active: new Set(sockets(list.active?.() ?? [])) };
   },
   sessionsOf: (server) => [...slot<Set<http2.ServerHttp2Session>>(server, "sessions") ?? []],
@@ -338,7 +347,7 @@ export const internals: NodeInternals = {
   },
   stopConnectionChecks(server) {
     if (!("closeIdleConnections" in server)) return;
-    // The owner of the server may have it listen again by now.
+    // The owner may have made the server listen again by now, so hide its handle from `close`.
     const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
     http.Server.prototype.close.call(Object.create(server, hidden));
   },

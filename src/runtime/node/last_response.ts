@@ -1,4 +1,7 @@
-/** The last HTTP/1 response of a connection, which says so whatever its handler wants it to say. */
+/**
+ * The `Connection: close` header of the last HTTP/1 response of a connection, whatever headers its handler
+ * sets.
+ */
 import type http from "node:http";
 import { internals } from "./internals.ts";
 
@@ -7,17 +10,17 @@ type Pair = [name: string, value: http.OutgoingHttpHeader];
 type WriteHead = (status: number, reason?: string | Headers, headers?: Headers) => unknown;
 
 /**
- * Has a response whose head is not written yet say `Connection: close`. A header that was set by then,
- * or is given to `writeHead`, or is removed, counts for nothing: its connection ends.
+ * Makes a response whose head is not written yet say `Connection: close`. The handler cannot override this:
+ * a `Connection` header that it sets, passes to `writeHead` or removes has no effect.
  */
 export function sayCloseAtHead(res: http.ServerResponse): void {
-  // The cast: what there is of overloads comes to this.
+  // The cast: this signature covers all overloads.
   const writeHead = res.writeHead.bind(res) as WriteHead;
-  // What node calls as well when the head is written without it.
+  // Node calls `writeHead` too when the handler writes a body without calling it.
   const sayingClose: WriteHead = (status, reason, headers) => {
     const text = typeof reason === "string" ? reason : undefined;
     const given = headers ?? (typeof reason === "string" ? undefined : reason);
-    // Not one of those that come before the response.
+    // Informational responses (1xx) keep their headers.
     if (status < 200) return callWith(writeHead, status, text, given);
     return callWith(writeHead, status, text, lastHeaders(res, given));
   };
@@ -25,13 +28,14 @@ export function sayCloseAtHead(res: http.ServerResponse): void {
   res.writeHead = sayingClose as typeof res.writeHead;
 }
 
-/** The head of a response, and not of one that comes before it. */
+/** Matches the head of a final response, and not that of an informational (1xx) response. */
 const HEAD = /^HTTP\/1\.1 [2-9][^]*?\r\n\r\n/;
+/** Matches the header lines that say whether the connection is kept alive. */
 const KEPT_ALIVE = /^(?:connection|keep-alive):.*\r\n/gim;
 
 /**
- * The same for a response whose head is written, but not sent, because the one before it in a pipeline
- * is not over. False if it is on its way, or out of reach.
+ * Makes a response say `Connection: close` whose head is written but not sent, because an earlier response
+ * in the pipeline has not ended. Returns false if the head is already being sent, or is out of reach.
  */
 export function sayCloseInHeldHead(res: http.ServerResponse): boolean {
   const held = internals.heldResponse(res);
@@ -39,10 +43,10 @@ export function sayCloseInHeldHead(res: http.ServerResponse): boolean {
   const head = typeof first?.data === "string" ? HEAD.exec(first.data)?.[0] : undefined;
   if (held === undefined || first === undefined || head === undefined) return false;
   const last = head.replace(KEPT_ALIVE, "").replace("\r\n", "\r\nConnection: close\r\n");
-  // The cast: it is a string, as was seen above.
+  // The cast: `head` was matched in it, so the data is a string.
   first.data = last + (first.data as string).slice(head.length);
   held.outputSize += last.length - head.length;
-  // Node closes the connection behind it.
+  // With these fields Node closes the connection after the response.
   held.shouldKeepAlive = false;
   held._last = true;
   return true;
@@ -57,14 +61,17 @@ function callWith(
   return reason === undefined ? writeHead(status, headers) : writeHead(status, reason, headers);
 }
 
-/** Returns the headers together with the one that closes the connection. */
+/**
+ * Returns the given headers without their `Connection` header, and makes the response say `Connection:
+ * close`.
+ */
 function lastHeaders(res: http.ServerResponse, given: Headers | undefined): Headers | undefined {
   if (!Array.isArray(given)) {
     res.setHeader("connection", "close");
     return given &&
       Object.fromEntries(Object.entries(given).filter(([name]) => !isConnection(name)));
   }
-  // A header that was set before would have node take the array for another kind.
+  // If a header was set before, Node would interpret the array differently.
   const isFresh = res.getHeaderNames().every(isConnection);
   if (isFresh) res.removeHeader("connection");
   else res.setHeader("connection", "close");

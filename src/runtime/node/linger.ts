@@ -8,11 +8,11 @@ interface Upload extends DiscardableRequest {
 }
 
 /**
- * Ends the server's side of a connection, and destroys the socket when the client has had its time to end
- * the other side.
+ * Ends the server's side of a connection, and destroys the socket if the client has not ended its side
+ * after LINGER milliseconds.
  *
- * Closing a socket on which bytes are yet to be read resets the connection, and the reset takes with it
- * what the client has not read of its answer.
+ * Closing a socket with unread bytes resets the connection. The reset would discard the part of the
+ * response that the client has not read yet.
  */
 export function endAndLinger(socket: net.Socket): void {
   socket.end();
@@ -21,9 +21,9 @@ export function endAndLinger(socket: net.Socket): void {
 }
 
 /**
- * Lets the client of an upload that was answered unread go on sending for a while behind the last response
- * of its connection, as Go's `closeWriteAndWait` does. `discardRest` has what came behind the request be
- * read and dropped, and returns whether something did.
+ * Lets a client continue its upload for a while after the last response of its connection, if the response
+ * was sent before the upload was read. Go's `closeWriteAndWait` does the same. `discardRest` must read and
+ * discard the bytes that arrived after the request, and return whether there were any.
  */
 export function lingerOver(
   socket: net.Socket,
@@ -33,11 +33,12 @@ export function lingerOver(
   const { req } = res;
   const destroySoon = internals.destroySoonOf(socket);
   if (destroySoon === undefined) {
-    // Deno itself ends its side of the sockets of DENO_SERVE_ADDRESS, and waits for the client's.
+    // On sockets of DENO_SERVE_ADDRESS, Deno itself ends its side and waits for the client to end the
+    // other.
     res.once("close", () => endAndLinger(socket));
     return;
   }
-  // Node calls it when the last response of a connection has been written.
+  // Node calls `destroySoon` when the last response of a connection has been written.
   socket.destroySoon = () => {
     const isFollowed = discardRest();
     if (req.complete && !isFollowed) return destroySoon();

@@ -1,4 +1,4 @@
-/** How a server of Node's modules comes to listen. */
+/** Functions that make a server of Node's modules listen, and that return the addresses of its sockets. */
 import type net from "node:net";
 import process from "node:process";
 import type { Addr } from "../../core/addr.ts";
@@ -8,7 +8,10 @@ import { listenError } from "../../core/listen_error.ts";
 import { internals } from "./internals.ts";
 import { takeHandle } from "./sockets.ts";
 
-/** Has a server of node's listen where the settings say. */
+/**
+ * Makes a server of Node's modules listen on the address of the settings. Rejects with an error that names
+ * the address if that fails.
+ */
 export async function listen(
   listener: net.Server,
   { listen, backlog, reusePort }: ServerSettings,
@@ -25,7 +28,7 @@ export async function listen(
   }
 }
 
-/** Resolves when the server listens, rejects if it cannot. */
+/** Makes a server of Node's modules listen. Resolves when the server listens, and rejects if that fails. */
 export function listening(
   listener: net.Server,
   where: net.ListenOptions & { fd?: number },
@@ -39,12 +42,16 @@ export function listening(
     });
     const handle = where.fd === undefined ? undefined : takeHandle(where.fd);
     if (handle !== undefined && internals.listenOnHandle(listener, handle, backlog)) return;
-    // The cast: the types leave `fd` out.
+    // The cast: the types lack `fd`.
     listener.listen(where as net.ListenOptions & number, backlog as number);
   });
 }
 
-/** Where it listens. */
+/**
+ * Returns the address that a server listens on.
+ *
+ * @throws {Error} If the server has not listened yet.
+ */
 export function localAddr(listener: net.Server): Addr {
   const address = listener.address();
   if (address === null) {
@@ -56,7 +63,7 @@ export function localAddr(listener: net.Server): Addr {
     : { transport: "tcp", hostname: address.address, port: address.port };
 }
 
-/** Returns the client's address. */
+/** Returns the address of the client of a socket. */
 export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
   return remoteAddress === undefined || remotePort === undefined
     ? { transport: "unix", path: "" }

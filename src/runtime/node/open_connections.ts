@@ -4,21 +4,25 @@ import type http2 from "node:http2";
 import type net from "node:net";
 import { internals, isTls } from "./internals.ts";
 
-/** An open connection, and what it was doing when it was found. */
+/** An open connection, and its state when its server was adopted. */
 export interface OpenConnection {
-  /** The socket that was accepted. */
+  /** The accepted socket. */
   readonly accepted: net.Socket;
-  /** The socket that requests come over: with TLS another socket, after the handshake. */
+  /**
+   * The socket that requests come over. With TLS it differs from the accepted socket and exists after the
+   * handshake.
+   */
   readonly socket: net.Socket | undefined;
   /** The response that is not complete yet. */
   readonly response: http.ServerResponse | undefined;
+  /** The HTTP/2 session of the connection, if it has one. */
   readonly session: http2.ServerHttp2Session | undefined;
-  /** The streams of the session that are in flight. */
+  /** The streams in flight of the HTTP/2 session. */
   readonly streams: readonly OpenStream[];
   readonly state: "unknown" | "idle" | "hijacked";
 }
 
-/** An HTTP/2 stream, with the request on it if that is known. */
+/** An HTTP/2 stream in flight, with the method and URL of its request if they are known. */
 export interface OpenStream {
   readonly stream: http2.ServerHttp2Stream;
   readonly method: string | undefined;
@@ -26,7 +30,8 @@ export interface OpenStream {
 }
 
 /**
- * Returns the open connections of a server that can be found: none on Bun, which has no list of them.
+ * Returns the open connections of a server, as far as they can be found. On Bun, which has no list of open
+ * connections, the result is empty.
  */
 export function openConnections(server: net.Server): OpenConnection[] {
   const list = internals.httpConnectionsOf(server);

@@ -1,10 +1,10 @@
-/** Linux's `/proc`, read with `node:fs`. */
+/** Functions that read Linux's `/proc` with `node:fs`. */
 import { closeSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
 
-/** The number of bytes that are read at once: what the kernel writes at once. */
+/** The number of bytes per read. The kernel produces `/proc` files in chunks of this size. */
 const PAGE = 4_096;
 
-/** Returns the text of a file; an empty one if this kernel does not have the file. */
+/** Returns the text of a file, or an empty string if the file cannot be read. */
 export function textOf(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -13,7 +13,10 @@ export function textOf(path: string): string {
   }
 }
 
-/** Yields the lines of a file, read no further than they are asked for; none if the file is not there. */
+/**
+ * Yields the lines of a file, and reads the file only as far as needed. Yields nothing if the file cannot
+ * be opened.
+ */
 export function* linesOf(path: string): Generator<string> {
   const file = openedOrNot(path);
   if (file === undefined) return;
@@ -38,7 +41,7 @@ function openedOrNot(path: string): number | undefined {
   }
 }
 
-/** Returns what a descriptor of this process leads to; an empty text if it is not open. */
+/** Returns the target of a descriptor of this process, or an empty string if the descriptor is not open. */
 export function linkOf(fd: number): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
@@ -47,7 +50,9 @@ export function linkOf(fd: number): string {
   }
 }
 
-/** Returns the number that the tables of the kernel have for the socket of a descriptor. */
+/**
+ * Returns the inode of the socket of a descriptor, which identifies the socket in the tables of the kernel.
+ */
 export function inodeOf(fd: number): string | undefined {
   return /^socket:\[(\d+)\]$/.exec(linkOf(fd))?.[1];
 }

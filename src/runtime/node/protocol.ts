@@ -2,29 +2,30 @@ import type http from "node:http";
 import type http2 from "node:http2";
 import type { ConnState } from "../../core/conn.ts";
 
-/** A request and its response, as Node has them. */
+/** A request and its response, as objects of Node's modules. */
 export interface Exchange {
   req: http.IncomingMessage | http2.Http2ServerRequest;
   res: http.ServerResponse | http2.Http2ServerResponse;
 }
 
-/** A request in flight: what was asked for, and when. */
+/** A request in flight. */
 export interface Stream {
   readonly method: string | undefined;
   readonly url: string | undefined;
-  /** On the clock of `performance.now()`. */
+  /** The time at which the request arrived, on the clock of `performance.now()`. */
   readonly since: number;
 }
 
-/** What a connection speaks: `Http1Exchanges`, or `Http2Session` once the client has chosen HTTP/2. */
+/** The protocol of a connection: `Http1Exchanges`, or `Http2Session` once the client has chosen HTTP/2. */
 export interface Protocol {
+  /** Returns the state of the connection. */
   state(): ConnState;
-  /** Returns the oldest request in flight. */
+  /** Returns the oldest request in flight, or undefined if there is none. */
   oldest(): Stream | undefined;
   /**
-   * Begins a request, which with `isLast` is the last one of its connection. `onChange` is called when its
-   * response is over, if the server is draining. Returns false if the request came behind the last one, and
-   * must not be processed.
+   * Records that a request has arrived. With `isLast` it is the last request of its connection. `onChange`
+   * is given while the server is draining, and is called when the response has ended. Returns false if the
+   * request follows the last request and must not be processed.
    */
   begin(
     req: Exchange["req"],
@@ -32,13 +33,20 @@ export interface Protocol {
     isLast: boolean,
     onChange: (() => void) | undefined,
   ): boolean;
-  /** To be called when the handler has made a response, before that is sent. */
+  /** Must be called when the handler has returned a response, before the response is sent. */
   sending(res: Exchange["res"]): void;
+  /**
+   * Prepares the connection for the lame duck: with HTTP/1, the request in flight becomes its last request.
+   */
   startLameDuck(): void;
+  /**
+   * Prepares the connection for draining. `onChange` is called when an HTTP/1 response in flight has ended.
+   */
   startDrain(onChange: () => void): void;
+  /** Starts to end the connection after its requests in flight. */
   startEnding(): void;
-  /** Starts to end an idle connection, and returns whether it is to be destroyed now. */
+  /** Starts to end an idle connection, and returns whether the connection must be destroyed now. */
   closeIdle(now: number): boolean;
-  /** Ends what the protocol keeps beside the socket. */
+  /** Releases the resources that the protocol holds in addition to the socket. */
   destroy(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The Node engine: `node:http`, or `node:http2` with TLS, and a table of its connections. It runs
- * on Node, and on Deno and Bun through their own `node:` modules.
+ * The Node engine: a server of `node:http`, or of `node:http2` with TLS, and a table of its connections.
+ * The engine runs on Node, and on Deno and Bun through their `node:` modules.
  */
 import http from "node:http";
 import net from "node:net";
@@ -17,7 +17,7 @@ import type { Exchange } from "./protocol.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
 import { listen, peerAddr } from "./listen.ts";
 
-/** Starts a server on `node:http`. */
+/** Starts a server on `node:http`, or on `node:http2` with TLS. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
   const server = await createServer(settings.tls);
   const listener = settings.tls === undefined ? plainListener(server) : server;
@@ -31,20 +31,21 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
   });
   server.on("request", responder(handler, settings, driver));
   if (settings.socket === undefined) await listen(listener, settings);
-  // From here on an error of the listener is not one of starting it.
+  // Errors of the listener from here on are not errors of starting the server.
   listener.on("error", (error) => void settings.onError(error));
   return driver;
 }
 
 /**
- * How long an idle connection stays open, in ms: longer than the 60 s of most load balancers, whose next
- * request would cross the close. The default of node is 5 s. The other engines leave it to clients.
+ * The number of milliseconds that an idle connection stays open. Most load balancers reuse a connection for
+ * up to 60 s; if the server closed it earlier, the next request of a load balancer could cross the close.
+ * Node's default is 5 s. The other engines let clients close idle connections.
  */
 const KEEP_ALIVE_TIMEOUT = 65_000;
 
 async function createServer(tls: ServeSettings["tls"]): Promise<NodeServer> {
   const server = await createNodeServer(tls);
-  // Of both kinds of server: that of HTTP/2 has it for its connections of HTTP/1.
+  // Both kinds of server have this option; an HTTP/2 server uses it for its HTTP/1 connections.
   return Object.assign(server, { keepAliveTimeout: KEEP_ALIVE_TIMEOUT });
 }
 
@@ -55,8 +56,9 @@ async function createNodeServer(tls: ServeSettings["tls"]): Promise<NodeServer> 
 }
 
 /**
- * What accepts for an `http.Server` without TLS: the server itself, but on Bun, whose `node:http`
- * shows a connection only with its first bytes, a server of `node:net` that hands each one over.
+ * Returns the listener of an `http.Server` without TLS. On Node and Deno the listener is the server itself.
+ * On Bun it is a server of `node:net` that passes each connection to the HTTP server, because Bun's
+ * `node:http` shows a connection only with its first bytes.
  */
 function plainListener(server: NodeServer): net.Server {
   if (!("bun" in process.versions)) return server;
@@ -66,7 +68,7 @@ function plainListener(server: NodeServer): net.Server {
   );
 }
 
-/** Turns the requests of `node:http` into those of a fetch handler. */
+/** Returns a "request" listener for a Node server that answers each request with a fetch handler. */
 function responder(
   handler: Handler,
   settings: ServeSettings,
@@ -108,14 +110,20 @@ function responder(
     }
   }
 
-  /** What could not be sent is an error of the handler, unless its beginning was. */
+  /**
+   * Handles a response that could not be sent. If its head is not sent, the error counts as an error of the
+   * handler; otherwise the error is reported and the response is destroyed.
+   */
   function failSending(conn: NodeConn, res: Exchange["res"], error: unknown): void {
     if (!res.headersSent) return void fail(conn, res, error);
     void onError(error);
     res.destroy();
   }
 
-  /** An error that is nothing but the end of the connection has nobody to be answered or told. */
+  /**
+   * Answers a request with the result of `onError`. Ignores an error that only says that the connection has
+   * ended.
+   */
   async function fail(conn: NodeConn, res: Exchange["res"], error: unknown): Promise<void> {
     if (conn.socket.destroyed && isEndOfConnection(error)) return;
     send(conn, res, await onError(error));
@@ -123,9 +131,9 @@ function responder(
 
   function send(conn: NodeConn, res: Exchange["res"], response: Response): void {
     conn.sending(res);
-    // The cast: of both kinds of response srvx uses what they have in common.
+    // The cast: srvx uses only members that both kinds of response have.
     sendNodeResponse(res as http.ServerResponse, response).then(() => {
-      // A body that failed has taken the socket with it; Deno tells it of that one alone.
+      // When a body fails, the socket is destroyed too. Deno sets `errored` on the socket only.
       const errored = res.errored ?? conn.socket.errored;
       if (errored && !isEndOfConnection(errored)) onError(errored);
     }, (error) => failSending(conn, res, error));
@@ -134,13 +142,16 @@ function responder(
   return onRequest;
 }
 
-/** Throws unless a response can be sent. A FastResponse of srvx can be, and checking it would slow it down. */
+/**
+ * Throws unless a value is a response that can be sent. A FastResponse of srvx is accepted unchecked,
+ * because reading its properties would slow it down.
+ */
 function refuseUnlessSendable(response: Response): void {
   if (response instanceof Response && "_toNodeResponse" in response) return;
   refuseUnsendable(response);
 }
 
-/** Whether an error says that the connection has ended, by the client or by close(). */
+/** Returns whether an error only says that the connection was ended by the client or by `close()`. */
 function isEndOfConnection(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error.name === "AbortError") return true;

@@ -1,10 +1,10 @@
-/** Listeners of ours among those of a server that somebody else made. */
+/** Event listeners that this package adds to a server that was created outside it. */
 import type net from "node:net";
 
-// deno-lint-ignore no-explicit-any -- what an emitter calls it with is for each event to say.
+// deno-lint-ignore no-explicit-any -- the arguments differ from event to event.
 type Listener = (...args: any[]) => void;
 
-/** All that we have put on one server, which can be taken off it again. */
+/** The event listeners that this package has added to a server. They can be removed together. */
 export class ServerHooks {
   readonly #server: net.Server;
   readonly #release: (() => void)[] = [];
@@ -14,16 +14,17 @@ export class ServerHooks {
     this.#server = server;
   }
 
-  /** Listens to an event, before those who do already. */
+  /** Adds a listener in front of the existing listeners of an event. */
   on(event: string, listener: Listener): void {
     this.#server.prependListener(event, listener);
     this.#release.push(() => this.#server.off(event, listener));
   }
 
   /**
-   * Hears of an event before everybody else, whoever comes later, and only beside somebody else: a
-   * server answers by itself what nobody listens to. Some replace all listeners by one of theirs
-   * that calls those it found, so a listener may be called twice for the same.
+   * Keeps a listener in front of all other listeners of an event, including listeners that are added later.
+   * The listener is present only while the event has other listeners, because a server handles an event
+   * without listeners itself. Some libraries replace all listeners with a single listener that calls the
+   * replaced ones, so a listener may be called twice for the same event.
    */
   inFrontOfOthers(event: string, listener: Listener): void {
     if (this.#places.size === 0) this.#watch();
@@ -34,7 +35,7 @@ export class ServerHooks {
   }
 
   #watch(): void {
-    // Both events come while the listeners are being changed.
+    // Both events are emitted during the change, so react in a microtask after it.
     const onChange = (event: string | symbol) => {
       const place = this.#places.get(event);
       if (place?.isChanging === false) queueMicrotask(() => place.settle());
@@ -43,23 +44,30 @@ export class ServerHooks {
     this.on("removeListener", onChange);
   }
 
-  /** Takes all of them off. */
+  /** Removes all listeners that this object has added. */
   release(): void {
     for (const release of this.#release.splice(0)) release();
   }
 }
 
-/** The place of one listener in front of the others of its event. */
+/** The place of a listener in front of the other listeners of its event. */
 class FrontPlace {
-  /** Whether the change that is being announced is one of ours. */
+  /**
+   * Whether this object is changing the listeners right now, so that "newListener" and "removeListener" are
+   * its own.
+   */
   isChanging = false;
   readonly #server: net.Server;
   readonly #event: string;
   readonly #listener: Listener;
-  /** What is on the list for ours: there are those who wrap each listener that is added. */
+  /**
+   * The function that the server lists for our listener. It can be a wrapper, as some libraries wrap each
+   * listener.
+   */
   #listed: unknown;
-  /** Who else was there when ours was put in front. */
+  /** The other listeners of the event at the time when our listener was put in front. */
   #others: unknown[] = [];
+  /** Whether our listener has been removed for good. */
   #isLeft = false;
 
   constructor(server: net.Server, event: string, listener: Listener) {
@@ -68,6 +76,7 @@ class FrontPlace {
     this.#listener = listener;
   }
 
+  /** Puts our listener in front if the event has other listeners, and removes it otherwise. */
   settle(): void {
     const listeners: unknown[] = this.#server.listeners(this.#event);
     const others = listeners.filter((one) => one !== this.#listed);
@@ -76,13 +85,17 @@ class FrontPlace {
     this.#change(others.length > 0);
   }
 
-  /** Somebody else may insist on the front as well: then it is theirs until others come. */
+  /**
+   * Returns whether our listener can stay where it is. If another library keeps its own listener in front
+   * too, ours stays behind that listener until the other listeners change.
+   */
   #isSettled(listeners: unknown[], others: unknown[]): boolean {
     if (!listeners.includes(this.#listed)) return others.length === 0;
     if (others.length === 0) return false;
     return listeners[0] === this.#listed || isSame(others, this.#others);
   }
 
+  /** Removes our listener for good. */
   leave(): void {
     this.#isLeft = true;
     this.#change(false);

@@ -15,34 +15,38 @@ import type { ListeningSocket, OpenOptions, Sockets } from "../../core/sockets.t
 import { type BoundHandle, internals } from "./internals.ts";
 import { atSparePath } from "../../core/spare_path.ts";
 
-/** The handles that no server has, by their descriptors. */
+/** Returns the handles that no server uses yet, by their descriptors. */
 const freeHandles = () => ofProcess(newHandles);
 const newHandles = () => new Map<number, BoundHandle>();
 
 /**
- * Takes the handle of a descriptor that was opened here, for a server to listen with. With the number
- * alone the server would make a second handle, and each of the two would close the number: the other
- * one when its thread ends, which may be a Worker, and the number that of something else by then.
+ * Returns the handle of a descriptor that {@linkcode NodeSockets} has opened, for a server to listen with,
+ * and forgets the handle. Given only the number of the descriptor, the server would create a second handle,
+ * and both handles would close that number. The second close happens when the thread ends, which may be a
+ * Worker, and the number may belong to something else by then.
  */
 export function takeHandle(fd: number): BoundHandle | undefined {
   const handle = freeHandles().get(fd);
   freeHandles().delete(fd);
-  // One that was closed has no descriptor.
+  // A closed handle has no descriptor.
   return handle?.fd === fd ? handle : undefined;
 }
 
-/** The part of a descriptor's flags that says what it is opened for. */
+/** The mask for the access mode in the flags of a descriptor: read, write or both. */
 const O_ACCMODE = 3;
-/** The flag of libuv's `uv_tcp_bind`. */
+/** The flag of libuv's `uv_tcp_bind` that sets SO_REUSEPORT. */
 const UV_TCP_REUSEPORT = 2;
 
 /**
- * Sockets of Node: bound here, and made to listen by the server that takes one. Node keeps
- * inherited descriptors from programs that it starts, and cannot steer.
+ * The listening sockets of a process on Node. This class binds a socket, and the server that takes the
+ * socket makes it listen. Node does not pass inherited descriptors on to programs that it starts, and
+ * cannot choose which of several sockets of a port gets the connections.
  */
 export class NodeSockets implements Sockets {
   readonly steering = undefined;
-  /** The sockets opened here, by descriptor: Node cannot close a socket by its number. */
+  /**
+   * The sockets that {@linkcode NodeSockets.open} has opened. They are closed by handle, not by descriptor.
+   */
   readonly #opened = new Map<number, { handle: BoundHandle; link: string }>();
 
   async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {
@@ -71,7 +75,7 @@ export class NodeSockets implements Sockets {
   }
 
   listensAt(fd: number, addr: Addr): boolean {
-    // Another system does not tell where.
+    // Other systems do not report the address of a descriptor.
     if (process.platform !== "linux") return statOf(fd)?.isSocket() === true;
     return isBoundTo(this.addressOf(fd), addr);
   }
@@ -90,7 +94,10 @@ export class NodeSockets implements Sockets {
     return opened === undefined ? this.addressOf(fd) !== undefined : linkOf(fd) === opened.link;
   }
 
-  /** The end of a Worker closes its handles, also one whose descriptor a server has closed before. */
+  /**
+   * Returns the descriptor to lend. Throws for a socket that a Worker has opened: the end of a Worker
+   * closes its handles, even a handle whose descriptor a server has closed before.
+   */
   lend(fd: number): number {
     if (isMainThread || !freeHandles().has(fd)) return fd;
     throw new UpgradeError(
@@ -104,8 +111,8 @@ export class NodeSockets implements Sockets {
     this.#opened.delete(fd);
     freeHandles().delete(fd);
     if (opened === undefined) return closeSync(fd);
-    // A server that had its number may have closed it, and something else have it by now; one that
-    // listens has a server.
+    // A server may have closed the descriptor, and something else may have the number by now: compare the
+    // link. If the socket listens, a server uses it and closes it.
     if (linkOf(fd) === opened.link && this.addressOf(fd) === undefined) opened.handle.close();
   }
 
@@ -137,7 +144,10 @@ function bind(address: string, port: number, type: 4 | 6 | -1, flags: number): B
   return handle;
 }
 
-/** libuv tells only here that an address is in use. */
+/**
+ * Returns the local address of a bound handle. Closes the handle and throws if binding has failed: libuv
+ * reports an address that is in use only at this call.
+ */
 function nameOf(handle: BoundHandle): Addr {
   const name: { address?: string; port?: number } = {};
   const status = handle.getsockname?.(name) ?? 0;

@@ -1,7 +1,7 @@
 /**
- * Servers of a protocol of one's own, on `node:net`: of what each runtime has, the one that is there
- * on all three, shows a connection when it is accepted, lets each side end for itself, and can
- * accept on an inherited descriptor.
+ * Servers of custom TCP protocols, on `node:net`. Of the APIs of the three runtimes, `node:net` is the one
+ * that exists on all of them, shows a connection when it is accepted, lets each side of a connection end
+ * separately, and can accept on an inherited socket.
  */
 import net from "node:net";
 import { refuse } from "../../options/checks.ts";
@@ -18,16 +18,17 @@ import { listen, listening, localAddr, peerAddr } from "./listen.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
-/** Starts a server on `node:net`. */
+/** Starts a TCP server on `node:net`. */
 export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<StartedDriver> {
   const listener = net.createServer({ allowHalfOpen: true, noDelay: true });
   const driver = new TcpDriver(listener, handler, settings);
   if (settings.socket === undefined) await listen(listener, settings);
-  // From here on an error of the listener is not one of starting it.
+  // Errors of the listener from here on are not errors of starting the server.
   listener.on("error", settings.onError);
   return driver;
 }
 
+/** The driver of a TCP server: tracks the connections of the server and ends them. */
 class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   readonly engine: Engine = "node";
   readonly scheme = "tcp";
@@ -35,9 +36,9 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   readonly #handler: TcpHandler;
   readonly #settings: TcpSettings;
   #addr: Addr | undefined;
-  /** How many connections the listener has accepted. */
+  /** The number of connections that the listener has accepted. */
   #accepted = 0;
-  /** The accept queue, once the listener is about to close. */
+  /** The accept queue of the listener; undefined until the listener is about to close. */
   #queue: AcceptQueue | undefined;
 
   constructor(listener: net.Server, handler: TcpHandler, settings: TcpSettings) {
@@ -46,7 +47,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
     this.#handler = handler;
     this.#settings = settings;
     this.#addr = settings.socket;
-    // A server that has closed does not know where it has listened.
+    // A closed server no longer knows its address, so record it when the server listens.
     if (settings.socket === undefined) {
       listener.on("listening", () => this.#addr = localAddr(listener));
     }
@@ -59,7 +60,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   }
 
   async acceptOn(fd: number): Promise<number> {
-    // Beside a descriptor node reads the backlog from there alone.
+    // Together with `fd`, Node ignores `backlog` among the options and reads the second argument.
     await listening(this.#listener, { fd }, this.#settings.backlog);
     return fd;
   }
@@ -91,17 +92,17 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   closeListeners(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#listener.close((error?: NodeJS.ErrnoException) => {
-        // One that is closed already is closed.
+        // A listener that is not running is already closed.
         if (error !== undefined && error.code !== "ERR_SERVER_NOT_RUNNING") reject(error);
       });
-      // Where closing fails it does in the turn after the call; the callback of one that does not
-      // comes only with the end of the last connection.
+      // If closing fails, the callback runs in the turn after the call. If closing succeeds, the callback
+      // runs only when the last connection has ended, which is too late to wait for.
       setImmediate(resolve);
     });
   }
 }
 
-/** A connection of `serveTcp`, with what its handler gets of it. */
+/** A connection of a TCP server, which also creates the {@linkcode TcpConn} for its handler. */
 class TcpConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly remoteAddr: Addr;
@@ -109,14 +110,18 @@ class TcpConnection implements Conn {
   readonly #settings: TcpSettings;
   readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
-  /** What the handler has said, unless bytes have come since. */
+  /** The state that the handler has set; "active" if bytes have arrived since, and "new" before both. */
   #said: "new" | "active" | "idle" = "new";
+  /** The state that `onConnState` was last called with. */
   #announced: ConnState = "new";
-  /** The handler has settled: to be closed when all is sent. */
+  /** Whether the handler has settled, so that the connection closes when all data is sent. */
   #isDone = false;
   /** Whether the connection is being closed. */
   #isEnding = false;
-  /** What the streams fail with: the socket's error, if it has failed before its end began. */
+  /**
+   * The reason with which the streams fail: the error of the socket if the socket failed before the
+   * connection was being closed, otherwise an AbortError.
+   */
   #reason: unknown = new DOMException("The connection has ended", "AbortError");
   #onChange = (): void => {};
 
@@ -137,7 +142,7 @@ class TcpConnection implements Conn {
     this.#announce("new");
   }
 
-  /** Resolves when the handler has settled. Never rejects. */
+  /** Runs the handler, and resolves when the handler has settled. Never rejects. */
   async run(handler: TcpHandler): Promise<void> {
     const conn: TcpConn = {
       readable: this.#incoming.stream,
@@ -156,7 +161,7 @@ class TcpConnection implements Conn {
     try {
       await handler(conn);
     } catch (error) {
-      // That the connection has ended nobody has to be told.
+      // The end of the connection is not an error to report.
       if (error !== this.#reason) this.#settings.onError(error);
     }
     this.#isDone = true;
@@ -165,7 +170,7 @@ class TcpConnection implements Conn {
 
   state(): ConnState {
     if (this.#socket.destroyed) return "closed";
-    // What was written is the answer: until it is sent the connection is not idle.
+    // Written data belongs to a response, so the connection is not idle until the data is sent.
     return this.#said === "idle" && !this.#outgoing.isSent ? "active" : this.#said;
   }
 
@@ -177,7 +182,7 @@ class TcpConnection implements Conn {
     this.#onChange = onChange;
   }
 
-  /** Does nothing: only the handler knows how its protocol says goodbye. */
+  /** Does nothing: only the handler knows how its protocol announces the end of a connection. */
   startEnding(): void {}
 
   closeIdle(): void {
@@ -188,6 +193,7 @@ class TcpConnection implements Conn {
     this.#socket.destroy();
   }
 
+  /** Records and announces a state, unless the connection is being closed. */
   #say(state: "active" | "idle"): void {
     if (this.#isEnding) return;
     this.#said = state;
@@ -199,7 +205,7 @@ class TcpConnection implements Conn {
     else this.#announceChange();
   }
 
-  /** Closes the connection behind what was written. */
+  /** Closes the connection after the written data is sent. */
   #end(): void {
     if (this.#isEnding || this.#socket.destroyed) return;
     this.#isEnding = true;
@@ -208,6 +214,7 @@ class TcpConnection implements Conn {
     endAndLinger(this.#socket);
   }
 
+  /** Announces the state if it has changed, and reports an idle connection to the drain. */
   #announceChange(): void {
     const state = this.state();
     if (state !== this.#announced) this.#announce(state);
