@@ -30,7 +30,7 @@ function deadlineIn(ms: number): { passed: Promise<void>; cancel: () => void } {
   return { passed: promise, cancel: () => clearTimeout(timer) };
 }
 
-/** Past the deadline one that waits for nothing gets done all the same. */
+/** Starts a function past the deadline: one that waits for nothing gets done all the same. */
 async function isOver(): Promise<false> {
   await setImmediate();
   return false;

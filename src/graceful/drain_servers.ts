@@ -7,12 +7,12 @@ import { FORCE_WAIT, within } from "../core/within.ts";
 import type { Failures } from "./failures.ts";
 import type { EventSink } from "./events.ts";
 
-/** How often it is told what is being waited for, in ms. */
+/** The number of ms between two "waiting" events. */
 const PROGRESS_INTERVAL = 1_000;
-/** How many ms a close by force is waited for: longer than a server waits itself, so that it says more. */
+/** The number of ms for which a close by force is waited for: longer than a server waits itself, whose error says more. */
 const CLOSE_WAIT = FORCE_WAIT + 100;
 
-/** The connections that are open: of the servers that are not closed. */
+/** Returns the open connections of the servers that are not closed. */
 export function connectionsOf(servers: readonly DrivenServer[]): ConnInfo[] {
   return servers.flatMap((server) => server.state === "closed" ? [] : server.connections());
 }
@@ -34,7 +34,7 @@ export async function lameDuck(servers: readonly DrivenServer[], ms: number): Pr
   clearTimeout(timer);
 }
 
-/** Shuts the servers down under one deadline, closes by force what is left at it, and reports. */
+/** Shuts the servers down under one deadline, closes by force what is left at the deadline, and reports. */
 export async function drainAll(
   servers: readonly DrivenServer[],
   options: ShutdownOptions & { readonly timeout: number },
@@ -55,7 +55,7 @@ export async function drainAll(
   return { reports, forced };
 }
 
-/** What was handed out does not change any more. */
+/** Freezes a report: what was handed out does not change any more. */
 function frozen(report: ShutdownReport): ShutdownReport {
   Object.freeze(report.connections);
   return Object.freeze(report);
@@ -94,7 +94,7 @@ async function closeAll(
   await within(Promise.all(closing), CLOSE_WAIT);
 }
 
-/** Tells what is being waited for, until the function that it returns is called. */
+/** Emits "waiting" events until the returned function is called. */
 function tellProgress(
   servers: readonly DrivenServer[],
   timeout: number,

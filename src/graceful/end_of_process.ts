@@ -17,7 +17,7 @@ export class GracefulCall {
     calls().add(this);
   }
 
-  /** Why it ends; undefined until that is decided. */
+  /** Why the call ends; undefined until the end is decided. */
   get cause(): string | undefined {
     return this.#cause;
   }
@@ -31,20 +31,20 @@ export class GracefulCall {
     this.#cause = cause;
   }
 
-  /** To be called when it is over. If the process `livesOn`, it counts no more. */
+  /** To be called when the call is over. If the process `livesOn`, the call no longer counts. */
   done(livesOn: boolean): void {
     this.#isDone = true;
     if (livesOn) calls().delete(this);
   }
 }
 
-/** Why this process ends, from when that is decided by each call; undefined before. */
+/** Returns why this process ends, once each call has decided to end; undefined before. */
 export function endOfProcess(): string | undefined {
   const causes = [...calls()].map(({ cause }) => cause);
   return causes.includes(undefined) ? undefined : causes[0];
 }
 
-/** Whether no call has anything left to do. */
+/** Reports whether no call has anything left to do. */
 export function areAllDone(): boolean {
   return [...calls()].every(({ isDone }) => isDone);
 }

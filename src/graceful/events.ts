@@ -70,12 +70,12 @@ export type GracefulEvent =
     }
   );
 
-/** An event without its time. */
+/** A {@linkcode GracefulEvent} without its time. */
 type EventBody = GracefulEvent extends infer Event
   ? Event extends GracefulEvent ? Omit<Event, "elapsed"> : never
   : never;
 
-/** Tells a log what happens, and when. */
+/** Passes events to a log, with the time at which they happen. */
 export class EventSink {
   readonly #log: (event: GracefulEvent) => unknown;
   #start: number | undefined;

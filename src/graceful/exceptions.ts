@@ -2,10 +2,10 @@ import process from "node:process";
 import type { Failures } from "./failures.ts";
 import { setExitCode } from "./exit.ts";
 
-/** The events of a process that tell of an exception. */
+/** The events of a process that report an exception. */
 const EXCEPTIONS = ["uncaughtException", "unhandledRejection"] as const;
 
-/** The exceptions that nobody catches, for a process that ends in order because of one. */
+/** Waits for exceptions that nobody catches, for a process that ends in order because of one. */
 export class Exceptions {
   /** Resolves with the name of the event that starts the end. */
   readonly first: Promise<string>;

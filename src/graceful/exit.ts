@@ -4,7 +4,7 @@ import { onIdleInWatchMode } from "../runtime/host/watch_mode.ts";
 import { areAllDone } from "./end_of_process.ts";
 import type { EventSink } from "./events.ts";
 
-/** Sets the exit code of the process, unless it says already that something has failed. */
+/** Sets the exit code of the process, unless the code already says that something has failed. */
 export function setExitCode(exitCode: number): void {
   if (!process.exitCode) process.exitCode = exitCode;
 }

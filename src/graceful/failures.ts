@@ -1,6 +1,6 @@
 import type { EventSink } from "./events.ts";
 
-/** What has failed at the end of a process, and stops nothing. */
+/** The failures at the end of a process, which stop nothing. */
 export class Failures {
   readonly #teller: EventSink;
   readonly #errors: unknown[] = [];
@@ -9,12 +9,12 @@ export class Failures {
     this.#teller = teller;
   }
 
-  /** The errors so far. */
+  /** Returns the errors so far. */
   get errors(): readonly unknown[] {
     return Object.freeze([...this.#errors]);
   }
 
-  /** Reports an error, once: closing by force tells again of a listener that could not be closed. */
+  /** Reports an error once: closing by force fails again for a listener that could not be closed. */
   add(what: string, error: unknown): void {
     if (this.#errors.includes(error)) return;
     this.#errors.push(error);

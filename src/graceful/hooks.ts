@@ -2,11 +2,11 @@ import { within } from "../core/within.ts";
 import type { Failures } from "./failures.ts";
 import type { Cleanup } from "./options.ts";
 
-/** How hooks of one kind are called in what is reported of them. */
+/** The names that reports use for hooks of one kind. */
 export interface HookKind {
-  /** The option that they are given by. */
+  /** The option that gives the hooks. */
   readonly option: "beforeShutdown" | "onDrain" | "cleanup";
-  /** The option that says how much time they have. */
+  /** The option that limits their time. */
   readonly limit: "beforeShutdownTimeout" | "timeout" | "cleanupTimeout";
 }
 
@@ -27,12 +27,12 @@ export async function runTogether(
   }));
 }
 
-/** Runs a hook. What it throws is a rejection, too. */
+/** Runs a hook. What the hook throws becomes a rejection. */
 export async function startHook(hook: Cleanup): Promise<void> {
   await hook();
 }
 
-/** What a hook is called: by the name of its function, or else by its place. */
+/** Returns the name of a hook in reports: the name of its function, or else its place. */
 export function hookName(
   { option }: HookKind,
   { name }: Cleanup,
@@ -44,7 +44,7 @@ export function hookName(
   return count === 1 ? option : `${option} ${index + 1} of ${count}`;
 }
 
-/** The error of a hook that is not done when its time is up. */
+/** Makes the error of a hook that is not done when its time is up. */
 export function overdue({ limit }: HookKind, timeout: number): DOMException {
   return new DOMException(`It is not done after the ${timeout} ms of ${limit}`, "TimeoutError");
 }

@@ -7,13 +7,13 @@ import type { GracefulEvent } from "./events.ts";
 import { lineOf, type LogLine } from "./log_lines.ts";
 
 const PREFIX = "graceful: ";
-/** Back to the start of the line, which is erased (ECMA-48: CR, EL 2). */
+/** The escape sequence that erases the line and goes back to its start (ECMA-48: CR, EL 2). */
 const ERASE_LINE = "\r\x1b[2K";
 
-/** Whether the last line on the terminal is one that the next may take the place of. */
+/** Whether the next line may take the place of the last one on the terminal. */
 const newScreenState = () => ({ hasPassingLine: false });
 
-/** Writes it to stderr: on a terminal, lines that pass are redrawn in place. */
+/** Writes an event to stderr. On a terminal, passing lines are redrawn in place. */
 export function logToStderr(event: GracefulEvent): void {
   const line = lineOf(event);
   if (line === undefined) return;

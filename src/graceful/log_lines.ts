@@ -5,20 +5,20 @@ import { printable, printableError } from "../core/printable.ts";
 import type { GracefulEvent } from "./events.ts";
 import type { GracefulReport } from "./report.ts";
 
-/** How an event is written. */
+/** A line of the log. */
 export interface LogLine {
   readonly text: string;
   readonly colour: "green" | "yellow" | "red";
-  /** Whether the next line may take its place. */
+  /** Whether the next line may take the place of this one on a terminal. */
   readonly isPassing: boolean;
 }
 
-/** How many connections are named one by one. */
+/** The number of connections that are named one by one. */
 const MOST_NAMED = 10;
 /** The number of characters of a path that are shown. */
 const LONGEST_PATH = 100;
 
-/** What to write of an event; undefined for one that the next one tells of. */
+/** Returns the line for an event; undefined for an event that the next event reports too. */
 export function lineOf(event: GracefulEvent): LogLine | undefined {
   const line = (text: string, colour: LogLine["colour"], isPassing = false) => ({
     text,
@@ -106,7 +106,7 @@ function outcome({ forced, errors }: GracefulReport): string {
   return errors.length === 0 ? how : `${how}, with ${amount(errors.length, "error")},`;
 }
 
-/** "3 connections (1 active, 2 idle)". */
+/** Returns a text such as "3 connections (1 active, 2 idle)". */
 function counted(connections: readonly ConnInfo[]): string {
   if (connections.length === 0) return "no connection";
   const counts = new Map<ConnState, number>();
@@ -138,7 +138,7 @@ function named(connections: readonly ConnInfo[]): string {
   return shown.join("; ") + (rest === 0 ? "" : `; and ${rest} more`);
 }
 
-/** "GET /report for 4.2 s from 127.0.0.1". */
+/** Returns a text such as "GET /report for 4.2 s from 127.0.0.1". */
 function request({ method, path = "", requestAge = 0, remoteAddr }: ConnInfo): string {
   return `${method} ${short(path)} for ${duration(requestAge)}${from(remoteAddr)}`;
 }
@@ -147,13 +147,13 @@ function from(addr: Addr): string {
   return addr.transport === "tcp" && addr.hostname !== "" ? ` from ${addr.hostname}` : "";
 }
 
-/** What a client has sent must not move the cursor, nor fill the line. */
+/** Shortens a path, which a client has sent: it must not move the cursor, nor fill the line. */
 function short(path: string): string {
   const cut = path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}…` : path;
   return printable(cut);
 }
 
-/** "Timeout, 2 TCPSocketWrap". */
+/** Returns a text such as "Timeout, 2 TCPSocketWrap". */
 function together(names: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);

@@ -40,7 +40,7 @@ export interface GracefulOptions {
    * @default {["SIGINT", "SIGTERM"]}
    */
   signals?: readonly string[];
-  /** Starts it as well, when it aborts. */
+  /** Starts the end when it aborts, as a signal of the process does. */
   signal?: AbortSignal;
   /**
    * A message of the parent process that starts it as well: pm2 sends `"shutdown"` on Windows, which has
@@ -86,7 +86,7 @@ export interface GracefulOptions {
    * the process before this one is still draining waits for its end.
    */
   upgradeOn?: string;
-  /** What starts the new process, if its defaults do not fit: another command, a PID file. */
+  /** Starts the successor, where the defaults do not fit: with another command, or a PID file. */
   upgrader?: Upgrader;
   /**
    * For how many milliseconds idle connections stay open when the drain starts, so that a request
@@ -132,7 +132,7 @@ export interface GracefulOptions {
   log?: false | ((event: GracefulEvent) => unknown);
 }
 
-/** {@linkcode GracefulOptions}, checked and with their defaults. */
+/** Checked {@linkcode GracefulOptions} with their defaults. */
 export interface GracefulSettings {
   readonly drainDelay: number;
   readonly timeout: number;
@@ -145,7 +145,7 @@ export interface GracefulSettings {
   readonly onDrain: readonly Cleanup[];
   readonly upgradeOn: NodeJS.Signals | undefined;
   readonly upgrader: Upgrader | undefined;
-  /** Undefined where it depends on what starts the end. */
+  /** The grace of idle connections in ms; undefined where it depends on what starts the end. */
   readonly idleGrace: number | undefined;
   readonly hijacked: "wait" | "ignore";
   readonly cleanups: readonly Cleanup[];
@@ -154,7 +154,7 @@ export interface GracefulSettings {
   readonly log: GracefulOptions["log"];
 }
 
-/** What a terminal, a service manager or an orchestrator sends, as far as this system has it. */
+/** The signals that a terminal, a service manager or an orchestrator sends to end a process. */
 const DEFAULT_SIGNALS = ["SIGINT", "SIGTERM", "SIGBREAK"].filter((name) =>
   Object.hasOwn(constants.signals, name)
 );
@@ -170,7 +170,7 @@ const MILLISECONDS = [
   "beforeShutdownTimeout",
 ] as const;
 
-/** Refuses options that are out of range, and fills in the defaults. */
+/** Throws for options of the wrong type or out of range, and returns the others with their defaults. */
 export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   const as = (name: string) => `be graceful as '${name}'`;
   for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);

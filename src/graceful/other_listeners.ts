@@ -6,7 +6,7 @@ import { isOwnListener } from "./signals.ts";
 /** The listeners that have been reported. */
 const newReported = () => new WeakSet<object>();
 
-/** In characters: enough of a nameless function to recognize it by. */
+/** The number of characters of a nameless function that are shown: enough to recognize it. */
 const EXCERPT = 60;
 
 /**
@@ -28,7 +28,7 @@ export function tellOfOtherListeners(signals: readonly NodeJS.Signals[], teller:
   });
 }
 
-/** The name of a function, or how it begins. */
+/** Returns the name of a function, or the beginning of its source. */
 function nameOf(listener: object): string {
   const { name } = listener as { name?: unknown };
   if (typeof name === "string" && name !== "") return name;

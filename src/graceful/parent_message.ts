@@ -1,6 +1,6 @@
 import process from "node:process";
 
-/** Waits for a message of the parent that asks for the end: pm2 sends one on Windows, instead of a signal. */
+/** Waits for the message with which the parent asks for the end: pm2 sends one on Windows, instead of a signal. */
 export class ParentMessage {
   /** Resolves with the cause of the end. */
   readonly first: Promise<string>;

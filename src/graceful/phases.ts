@@ -22,11 +22,11 @@ const ON_DRAIN: HookKind = { option: "onDrain", limit: "timeout" };
 /** What has started the end. */
 export interface EndCause {
   readonly cause: string;
-  /** Whether a successor serves by then, where this process did. */
+  /** Whether a successor serves by then in place of this process. */
   readonly isSucceeded: boolean;
 }
 
-/** What happens between the decision to end and the exit code. */
+/** Runs the phases between the decision to end and the exit code. */
 export async function endPhases(
   servers: readonly DrivenServer[],
   end: EndCause,
@@ -83,7 +83,7 @@ function areClosed(servers: readonly DrivenServer[]): boolean {
   return servers.length > 0 && servers.every(({ state }) => state === "closed");
 }
 
-/** A person who has pressed Ctrl-C waits. */
+/** Returns the grace of idle connections: none after Ctrl-C, for a person waits. */
 function defaultIdleGrace({ cause }: EndCause, timeout: number): number {
   const isPressed = cause === "SIGINT" && isOnTerminal();
   return isPressed ? 0 : Math.min(IDLE_GRACE, timeout / 2);

@@ -4,7 +4,7 @@ import { onPrimaryGone } from "../runtime/host/parent_channel.ts";
 export class Primary {
   /** Resolves with the cause of the end. */
   readonly first: Promise<string>;
-  /** Leaves it to the runtime again what becomes of a worker without a primary. */
+  /** Leaves a worker without a primary to the runtime again. */
   readonly release: () => void;
 
   constructor() {

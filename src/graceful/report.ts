@@ -1,6 +1,6 @@
 import type { ShutdownReport } from "../core/report.ts";
 
-/** What became of a process's servers. */
+/** The report of `graceful`: what became of the servers of the process. */
 export interface GracefulReport {
   /**
    * What started it: a signal's name, `"aborted"`, `"upgraded"` by a successor that has taken over,

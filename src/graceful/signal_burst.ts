@@ -1,4 +1,4 @@
-/** How often the time is counted, in ms. */
+/** The length of a tick in ms. */
 const TICK = 50;
 /**
  * How long signals belong together, in ticks: 500 ms. Measured from the first copy to the last, on an idle
@@ -22,7 +22,7 @@ export class SignalBurst {
     return this.#ticksLeft > 0;
   }
 
-  /** Starts the time, or starts it anew. */
+  /** Starts the time in which signals count as copies, or starts it again. */
   begin(): void {
     this.#ticksLeft = TICKS;
     this.#timer ??= setInterval(() => {

@@ -21,9 +21,9 @@ const newSignalState = (): SignalState => ({
   stopWatching: undefined,
 });
 
-/** What one call of `graceful` has to do with the signals of the process. */
+/** The signal handling of one call of `graceful`. */
 export class GracefulSignals {
-  /** Resolves with the name of the signal that starts its end. */
+  /** Resolves with the name of the signal that starts the end of the call. */
   readonly first: Promise<NodeJS.Signals>;
   readonly #names: readonly NodeJS.Signals[];
   readonly #interrupt: (name: NodeJS.Signals, exitCode: number) => void;
@@ -70,7 +70,7 @@ export class GracefulSignals {
     return this.#names.some((own) => own === name);
   }
 
-  /** Whatever it was that started the end: from now on a signal forces. */
+  /** To be called when the end has started, whatever started it: from now on a signal forces. */
   expectForce(): void {
     this.#isEnding = true;
     signalState().stopWatching ??= watchOwnSignals(onOwnSignal);
@@ -104,12 +104,12 @@ export class GracefulSignals {
   }
 }
 
-/** Whether a listener of a signal is the one of this module. */
+/** Reports whether a listener of a signal is the one of this module. */
 export function isOwnListener(listener: unknown): boolean {
   return listener === onSignal;
 }
 
-/** The listener of all calls: a signal that starts the end of one must not force another. */
+/** Handles a signal for all calls: a signal that starts the end of one call must not force another. */
 function onSignal(name: NodeJS.Signals): void {
   const { listening, burst } = signalState();
   const calls = [...listening];
@@ -121,7 +121,7 @@ function onSignal(name: NodeJS.Signals): void {
   else burst.begin();
 }
 
-/** What follows is the signal that this process has sent itself: it says that its sender is done. */
+/** Handles a signal that this process sends itself: a library says with it that it is done. */
 function onOwnSignal(name: string): void {
   const { listening, burst } = signalState();
   if ([...listening].some((call) => call.listensTo(name))) burst.begin();

@@ -3,10 +3,10 @@ import { endOfProcess } from "./end_of_process.ts";
 import type { EventSink } from "./events.ts";
 import { notify } from "../systemd/notify.ts";
 
-/** In ms: what a phase may take beyond its deadline before the service manager steps in. */
+/** The number of ms that a phase may take beyond its deadline before the service manager steps in. */
 const MARGIN = 5_000;
 
-/** Until when nothing is overdue, whichever call of `graceful` it is for. */
+/** The time until which nothing is overdue, for all calls of `graceful`. */
 const newExtension = () => ({ end: 0 });
 
 /** Tells the service manager that this process stops, and how long it has to wait for that. */
@@ -17,7 +17,7 @@ export class StopNotice {
     this.#teller = teller;
   }
 
-  /** The end has begun, and takes so many ms at most up to the cleanup. */
+  /** Says that the end has begun, and takes at most so many ms up to the cleanup. */
   stopping(ms: number): void {
     // While another call of `graceful` serves, a service that is said to stop would be killed.
     const isLast = endOfProcess() !== undefined;
@@ -25,18 +25,18 @@ export class StopNotice {
     this.#send(isLast ? { STOPPING: 1, ...state } : state);
   }
 
-  /** The servers are closed, and the rest takes so many ms at most. */
+  /** Says that the servers are closed, and that the rest takes at most so many ms. */
   cleaningUp(ms: number): void {
     this.#send({ EXTEND_TIMEOUT_USEC: extension(ms) });
   }
 
-  /** Not waited for: the end is in a hurry. */
+  /** Sends a message without waiting for it: the end is in a hurry. */
   #send(state: Record<string, number>): void {
     notify(state).catch((error: unknown) => this.#teller.failed("telling systemd", error));
   }
 }
 
-/** In µs from now. */
+/** Returns the extended time in µs from now. */
 function extension(ms: number): number {
   const now = performance.now();
   const extended = ofProcess(newExtension);

@@ -6,7 +6,7 @@ import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/shared_listener.ts";
 import { startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
 
-/** What {@linkcode graceful} does about the process before this one and the one after it. */
+/** What {@linkcode graceful} does about the predecessor and the successor of this process. */
 export class Succession {
   readonly #upgrader: Upgrader;
   /** Whether this call of `graceful`, among several in one process, is the one that upgrades it. */
@@ -41,13 +41,13 @@ export class Succession {
     waitersOf(this.#upgrader).add(resolve);
   }
 
-  /** Starts to serve in place of the process before this one, and to listen to the signal. */
+  /** Starts to serve in place of the predecessor, and to listen to the signal. */
   async begin(): Promise<void> {
     if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
     await startServing(this.#upgrader);
   }
 
-  /** Whether one has, or will have when what waits here to be accepted is. */
+  /** Whether a successor has taken over, or will when the connections that wait here are accepted. */
   get isSucceeded(): boolean {
     return this.#upgrader.hasSuccessor;
   }

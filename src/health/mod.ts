@@ -118,7 +118,7 @@ function notFound(): Response {
   return new Response("Not Found", { status: 404 });
 }
 
-/** The checks of one kind, from which the options can be changed no more. */
+/** Copies the checks of one kind: later changes of the options have no effect. */
 function monitored(kind: "liveness" | "readiness", options: HealthOptions): MonitoredCheck[] {
   const { timeout = 750, onCheckChange = logChange } = options;
   return Object.entries(options[kind] ?? {}).map(([name, check]) => {
@@ -134,7 +134,7 @@ function logChange(name: string, error: Error | undefined, kind: string): void {
   reportError(`The ${kind} check '${name}' ${change}`);
 }
 
-/** Not by parsing the URL, which would cost each of the requests that are for `next`. */
+/** Returns the path and the query without parsing the URL, which every request for `next` would pay for. */
 function pathOf(url: string): string | undefined {
   // On Bun the URL of a request of HTTP/1.0 without a host is its path.
   return /^(?:\w+:\/\/[^/?#]*)?([^?#]*)/.exec(url)?.[1];
@@ -156,7 +156,7 @@ async function readyReport(
   return { endpoint: "readyz", results: all };
 }
 
-/** Why no more requests should be sent here; undefined while they should. */
+/** Returns why no more requests should be sent here; undefined while they should. */
 function whyEnding(draining: AbortSignal | undefined): Error | undefined {
   const cause = endOfProcess();
   // Its successor serves where it did.
@@ -169,7 +169,7 @@ function resultsOf(checks: readonly MonitoredCheck[]): Promise<CheckResult[]> {
   return Promise.all(checks.map((check) => check.result()));
 }
 
-/** The results of the checks, or none as soon as the drain has made them pointless. */
+/** Returns the results of the checks, or none once the drain has made them pointless. */
 async function resultsUntilDrain(
   checks: readonly MonitoredCheck[],
   draining: AbortSignal | undefined,

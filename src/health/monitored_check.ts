@@ -5,13 +5,13 @@ import type { Check } from "./options.ts";
 /** Whether a check has failed. */
 export interface CheckResult {
   readonly name: string;
-  /** Why it has failed; undefined if it has not. */
+  /** Why the check has failed; undefined if it has not. */
   readonly error: Error | undefined;
-  /** Milliseconds that it took, or has taken so far. */
+  /** The number of ms that the run took, or has taken so far. */
   readonly duration: number;
 }
 
-/** A check and what is known of it: the run under way, and whether the last one failed. */
+/** A check, the run under way, and whether the last run failed. */
 export class MonitoredCheck {
   readonly #name: string;
   readonly #check: Check;
@@ -61,14 +61,14 @@ export class MonitoredCheck {
   }
 }
 
-/** What a run has found, by its end or by its timeout. */
+/** The result of a run, by its end or by its timeout. */
 type Outcome = Omit<CheckResult, "name">;
 
 /** A run of a check, up to the end of the check itself, which may come long after its timeout. */
 class CheckRun {
   /** Resolves when the check has ended. */
   readonly ended: Promise<void>;
-  /** Whether its result says nothing about what it checks. */
+  /** Whether the run was stopped, so that its result must not be recorded. */
   isStopped = false;
   readonly #outcome = Promise.withResolvers<Outcome>();
   readonly #start = performance.now();
@@ -86,20 +86,20 @@ class CheckRun {
     });
   }
 
-  /** What it finds; of one that was aborted and has not ended, that it goes on regardless. */
+  /** The result. For a run that was aborted and has not ended: that it goes on regardless. */
   async result(): Promise<Outcome> {
     if (!this.#isAborted) return await this.#outcome.promise;
     const duration = performance.now() - this.#start;
     return { error: new Error(`still running after ${Math.round(duration)} ms`), duration };
   }
 
-  /** Ends it at once, because the process does. */
+  /** Ends the run at once, because the process ends. */
   stop(): void {
     this.isStopped = true;
     this.#abort(new DOMException("the process ends", "AbortError"));
   }
 
-  /** Has failed with the reason, which the check is told as well. */
+  /** Makes the run fail with the reason, which the check is told too. */
   #abort(reason: Error): void {
     this.#isAborted = true;
     // Before the check can say that it has failed because of that.
@@ -107,13 +107,13 @@ class CheckRun {
     this.#controller.abort(reason);
   }
 
-  /** The first one counts. */
+  /** Records a result, if there is none yet. */
   #settle(error: Error | undefined): void {
     this.#outcome.resolve({ error, duration: performance.now() - this.#start });
   }
 }
 
-/** Runs a check, and resolves with why it has failed, if it has. Never rejects. */
+/** Runs a check, and resolves with the reason of its failure, if it fails. Never rejects. */
 async function failureOf(check: Check, signal: AbortSignal): Promise<Error | undefined> {
   try {
     return await check(signal) === false ? new Error("returned false") : undefined;

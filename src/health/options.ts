@@ -89,10 +89,10 @@ export const LIVE_PATH = "/livez";
 /** The default of `readyPath`. */
 export const READY_PATH = "/readyz";
 
-/** The name of what makes readiness fail at the end of the process. */
+/** The name under which readiness fails at the end of the process. */
 export const SHUTDOWN = "shutdown";
 
-/** Refuses options that have the wrong type or are out of range. */
+/** Throws for options that have the wrong type or are out of range. */
 export function checkHealth(options: HealthOptions): void {
   checkChecks("liveness", options.liveness);
   checkChecks("readiness", options.readiness);
@@ -136,7 +136,7 @@ function isPlainObject(value: unknown): value is object {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Refuses paths that the URL of no request has, and two that are one. */
+/** Throws for paths that no URL of a request can have, and for two equal paths. */
 function checkPaths({ livePath = LIVE_PATH, readyPath = READY_PATH }: HealthOptions): void {
   for (const [option, path] of Object.entries({ livePath, readyPath })) {
     if (typeof path === "string" && isPathOfUrl(path)) continue;

@@ -1,14 +1,14 @@
 import { printable, printableJson } from "../core/printable.ts";
 import type { CheckResult } from "./monitored_check.ts";
 
-/** What has become of the checks behind a path. */
+/** The results of the checks behind a path. */
 export interface Report {
-  /** By the name that Kubernetes has for it, whatever its path. */
+  /** The name that Kubernetes has for the endpoint, whatever its path. */
   readonly endpoint: "livez" | "readyz";
   readonly results: readonly CheckResult[];
 }
 
-/** The response for a report, with what the request's query asks for if `details` are given. */
+/** Makes the response for a report, with what the query asks for if `details` are given. */
 export function respond(request: Request, report: Report, details: boolean): Response {
   const status = report.results.every(isOk) ? 200 : 503;
   const query = new URLSearchParams(details ? queryOf(request.url) : "");
@@ -19,12 +19,12 @@ export function respond(request: Request, report: Report, details: boolean): Res
   return withHeaders(status === 200 ? "ok" : "not ok", status);
 }
 
-/** The response for what is neither GET nor HEAD. */
+/** Makes the response for a request that is neither GET nor HEAD. */
 export function methodNotAllowed(): Response {
   return withHeaders("method not allowed", 405, { allow: "GET, HEAD" });
 }
 
-/** What an error says, on one line. */
+/** Returns the text of an error on one line. */
 export function reasonOf(error: Error): string {
   // Of a connection that was tried at several addresses the message is empty.
   const text = error instanceof AggregateError && error.message === ""
