@@ -8,7 +8,7 @@ import { DrivenServer, type Server } from "./server/server.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
 
-/** What a driver is started with, beside the options of its kind of server. */
+/** The arguments of starting a driver, beside the options of its kind of server. */
 export interface StartContext {
   readonly backlog: number | undefined;
   readonly drainNotice: DrainNotice;

@@ -13,7 +13,7 @@ export type ConnState = "new" | "active" | "idle" | "hijacked" | "closed";
 
 /** A connection as it was when the snapshot was taken, for logs and reports. */
 export interface ConnInfo {
-  /** What it was doing. */
+  /** What the connection was doing. */
   readonly state: ConnState;
   /**
    * Milliseconds since it was accepted. `Bun.serve` does not tell when that was: with the engine
@@ -30,15 +30,15 @@ export interface ConnInfo {
   readonly requestAge?: number;
 }
 
-/** What a connection is busy with. */
+/** A request that a connection is busy with. */
 export interface RequestInFlight {
   readonly method: string;
   readonly path: string;
-  /** When it came, on the clock of `performance.now()`. */
+  /** When the request came, on the clock of `performance.now()`. */
   readonly since: number;
 }
 
-/** What a {@linkcode ConnInfo} says of it at `now`. */
+/** Returns what a {@linkcode ConnInfo} says of a request at `now`. */
 export function inFlight(
   request: RequestInFlight | undefined,
   now: number,

@@ -1,6 +1,6 @@
 import { attempt } from "./attempt.ts";
 
-/** Tells the code of a server's user that its drain has started. */
+/** Tells the code of a server's user that the drain has started. */
 export class DrainNotice {
   readonly #server: AbortController = guardedController();
   readonly #requests = new Set<AbortController>();
@@ -72,7 +72,7 @@ function guardOf(listener: Listener): EventListener {
   };
 }
 
-/** Guards what is assigned to `onabort` as well. */
+/** Guards a listener that is assigned to `onabort`. */
 function guardHandlerProperty(signal: AbortSignal): void {
   const native = Object.getOwnPropertyDescriptor(AbortSignal.prototype, "onabort");
   // A runtime that keeps the handler in another way is left as it is.

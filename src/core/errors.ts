@@ -68,10 +68,10 @@ export class UpgradeError extends Error {
 export class ShutdownIncompleteError extends Error {
   /** Always `"ShutdownIncompleteError"`. */
   override readonly name: string = "ShutdownIncompleteError";
-  /** What had been closed by then, and each connection still open. */
+  /** The report: what had been closed by then, and each connection that is still open. */
   readonly report: ShutdownReport;
 
-  /** Made by a shutdown; `cause` is why it stopped waiting. */
+  /** Makes the error of a shutdown; `cause` is why the shutdown stopped waiting. */
   constructor(report: ShutdownReport, cause: unknown) {
     const open = report.connections.map((conn) =>
       `${conn.state} for ${Math.round(conn.requestAge ?? conn.age)} ms` +

@@ -2,14 +2,14 @@ import { reportError } from "./report_error.ts";
 import { type ConnInfo, inFlight, type RequestInFlight } from "./conn.ts";
 import type { Addr } from "./addr.ts";
 
-/** What a piece of work is listed by. */
+/** The origin by which a piece of work is listed. */
 export interface WorkOrigin {
   readonly remoteAddr: Addr;
   /** The request it belongs to, if it belongs to one. */
   readonly request: RequestInFlight | undefined;
 }
 
-/** Work that goes on behind a response, and that a drain waits for: the promises of `waitUntil`. */
+/** The promises of `waitUntil`: work that goes on behind a response, and that a drain waits for. */
 export class PendingWork {
   readonly #open = new Map<object, WorkOrigin & { readonly since: number }>();
   #onChange = (): void => {};
@@ -34,7 +34,7 @@ export class PendingWork {
     return this.#open.size === 0;
   }
 
-  /** Forgets the work that is not done: the server is closed by force. */
+  /** Forgets the work that is not done, because the server is closed by force. */
   abandon(): void {
     this.#open.clear();
   }

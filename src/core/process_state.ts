@@ -1,4 +1,4 @@
-/** What a process has one of: each piece by the function that makes it. */
+/** The state of the process, each piece under the function that makes it. */
 const state = new Map<() => unknown, unknown>();
 
 /**

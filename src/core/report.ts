@@ -18,9 +18,9 @@ export interface ShutdownReport {
    * `"aborted"` (the caller's signal) or `"closed"` (`close()` was called).
    */
   readonly reason: "drained" | "timeout" | "aborted" | "closed";
-  /** Milliseconds from the call to its end. */
+  /** Milliseconds from the call of `shutdown` to its end. */
   readonly duration: number;
-  /** How many times this call has looked for idle connections. */
+  /** The number of times that the call looked for idle connections. */
   readonly polls: number;
   /** Connections closed because they were idle, or new for more than 5 s. */
   readonly idle: number;

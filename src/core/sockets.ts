@@ -7,17 +7,17 @@ export interface ListeningSocket {
   readonly addr: Addr;
 }
 
-/** How one is opened, beside its address. */
+/** The options of opening a listening socket, beside its address. */
 export interface OpenOptions {
   readonly backlog: number | undefined;
   readonly reusePort: boolean;
 }
 
-/** What a runtime can do with the descriptors of listening sockets. */
+/** The operations of a runtime on the descriptors of listening sockets. */
 export interface Sockets {
   /** Throws or rejects as `listen` does, with nothing left open. */
   open(listen: Addr, options: OpenOptions): ListeningSocket | Promise<ListeningSocket>;
-  /** Where the socket of a descriptor is bound, or undefined if it is no socket that listens. */
+  /** Returns the address that a listening socket is bound to; undefined for another descriptor. */
   addressOf(fd: number): Addr | undefined;
   /** Whether the descriptor is a socket of streams that listens at the address. */
   listensAt(fd: number, addr: Addr): boolean;
@@ -45,16 +45,18 @@ export interface Sockets {
    * passed as whatever numbers there are.
    */
   withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
-  /** Where the kernel can be told which of several sockets of a port gets the connections. */
+  /** The steering of connections, where the kernel can be told which socket of a port gets them. */
   readonly steering: Steering | undefined;
 }
 
-/** Which socket of those that share a port with SO_REUSEPORT gets the new connections. */
+/** Steering: which of the sockets that share a port with SO_REUSEPORT gets the new connections. */
 export interface Steering {
-  /** Gives them to the one that has been the last to join. False if the kernel refuses. */
+  /**
+   * Steers new connections to the socket that joined the port last. Returns false if the kernel refuses.
+   */
   steerTo(socket: ListeningSocket): boolean;
-  /** Leaves it to the kernel again. */
+  /** Leaves the choice to the kernel again. */
   stop(fd: number): void;
-  /** How many connections a socket still has to accept. */
+  /** Returns the number of connections in the accept queue of a socket. */
   acceptQueue(fd: number): number;
 }

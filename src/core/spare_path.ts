@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 
 const DIGITS = 6;
 
-/** How long the name of a spare path is, in bytes. */
+/** The length in bytes of the name of a spare path. */
 export const SPARE_NAME_LENGTH: number = 1 + DIGITS;
 
 /** A path beside another that nobody else uses or can guess. Short, for the kernel takes no long ones. */

@@ -1,4 +1,4 @@
-/** How many ms a close by force waits for what the runtime cannot end, or does not tell the end of. */
+/** The number of ms that a close by force waits for what the runtime cannot end, or does not report. */
 export const FORCE_WAIT = 300;
 
 /**

@@ -7,24 +7,26 @@ import process from "node:process";
 import type { Addr } from "../core/addr.ts";
 import { ignoreVariable, readVariable } from "../runtime/host/variables.ts";
 
-/** How a listener gets to the next process: its descriptor does, or SO_REUSEPORT lets both listen. */
+/**
+ * The way a listener gets to the successor: by its descriptor, or by SO_REUSEPORT, with which both listen.
+ */
 export type Handoff = "inherit" | "reuseport";
 
 /** A listening socket on its way from one process to the next. */
 export interface InheritedSocket {
   readonly fd: number;
-  /** Where it is bound. */
+  /** The address that the socket is bound to. */
   readonly addr: Addr;
-  /** What was asked for when it was opened: the port may be 0, and the host a name. */
+  /** The address that was asked for when the socket was opened: the port may be 0, and the host a name. */
   readonly asked: Addr;
   readonly handoff: Handoff;
-  /** What systemd calls it: `FileDescriptorName=`. */
+  /** The name that systemd has for the socket: `FileDescriptorName=`. */
   readonly name?: string | undefined;
   /** Whether the file of a unix socket goes when its last owner closes it. */
   readonly unlink: boolean;
 }
 
-/** What a process that is to replace another is told. */
+/** The message of a predecessor to its successor. */
 export interface Handover {
   /** The process before it. */
   readonly pid: number;
@@ -38,7 +40,7 @@ export const HANDOVER = "GRACEFUL_UPGRADE";
 /** The first descriptor behind those of the console, which is also the first that systemd passes. */
 const FIRST_FD = 3;
 const MAX_FD = 2_147_483_647;
-/** More listeners than this nobody passes: Linux takes no variable that would name them. */
+/** The highest number of listeners: Linux takes no variable that would name more. */
 const MAX_LISTENERS = 1_024;
 
 /** The variable that tells the next process. */
@@ -46,7 +48,9 @@ export function writeHandover(handover: Handover): Record<string, string> {
   return { [HANDOVER]: JSON.stringify(handover) };
 }
 
-/** Reads the variable. Undefined if it is not set, or says nothing that {@linkcode writeHandover} says. */
+/**
+ * Reads the variable. Returns undefined if it is not set, or is not what {@linkcode writeHandover} writes.
+ */
 export function readHandover(): Handover | undefined {
   const text = readVariable(HANDOVER);
   if (text === undefined) return undefined;
@@ -57,7 +61,7 @@ export function readHandover(): Handover | undefined {
   return undefined;
 }
 
-/** Removes the variable once it is read: it is not meant for what this process starts. */
+/** Removes the variable once it is read: it is not meant for the programs that this process starts. */
 export function removeHandover(): void {
   delete process.env[HANDOVER];
 }
@@ -70,7 +74,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Each part is taken by its name, and nothing else that the value has. */
+/** Checks a value part by part, and takes over nothing else. */
 function handoverOf(value: unknown): Handover | undefined {
   if (!isRecord(value)) return undefined;
   const { pid, ready, listeners } = value;

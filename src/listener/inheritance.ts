@@ -18,9 +18,9 @@ import {
   removeHandover,
 } from "./handover.ts";
 
-/** What a process has inherited. */
+/** The sockets that a process has inherited, and from whom. */
 interface Inheritance {
-  /** What its predecessor says; undefined if it has none. */
+  /** The handover of the predecessor; undefined if there is no predecessor. */
   readonly handover: Handover | undefined;
   /** The sockets that nothing has asked for yet. */
   readonly unclaimed: Set<InheritedSocket>;
@@ -59,7 +59,7 @@ function isParent(pid: number): boolean {
   return process.ppid === pid || !isRunning(pid);
 }
 
-/** Why the variable is not meant for this process, or no longer true. */
+/** Returns why the handover is not meant for this process, or no longer true. */
 function obstacleTo({ pid, ready, listeners }: Handover, own: Sockets): string | undefined {
   if (!isParent(pid)) return `is of process ${pid}, which has not started this one`;
   if (!own.isPipe(ready)) return `names ${ready} for a pipe, which it is not`;
@@ -89,7 +89,7 @@ function activated(): InheritedSocket[] {
   return listeners;
 }
 
-/** Whom this process is to replace, and how it says that it can. */
+/** Returns the predecessor, and the pipe on which this process says that it is ready. */
 export function predecessor(): Pick<Handover, "pid" | "ready"> | undefined {
   return inherited().handover;
 }

@@ -5,27 +5,27 @@
 import { ofProcess } from "../core/process_state.ts";
 import { predecessor } from "./inheritance.ts";
 
-/** Whether this process has said that it is ready, and what waits for that. */
+/** Returns whether this process has said that it is ready, and the functions that wait for that. */
 const readiness = () => ofProcess(newReadiness);
 const newReadiness = () => ({ isReady: false, waiting: new Set<() => Promise<void>>() });
 
-/** Whether this process is to replace another, and has not yet. */
+/** Reports whether this process has a predecessor, and is not ready yet. */
 export function isPending(): boolean {
   return !readiness().isReady && predecessor() !== undefined;
 }
 
-/** Runs it when this process is ready: at once, unless it is to replace another. */
+/** Runs a function when this process is ready: at once, unless it has a predecessor. */
 export async function whenReady(start: () => Promise<void>): Promise<void> {
   if (isPending()) readiness().waiting.add(start);
   else await start();
 }
 
-/** Forgets what was to run. */
+/** Forgets a function that was to run. */
 export function cancel(start: () => Promise<void>): void {
   readiness().waiting.delete(start);
 }
 
-/** Runs all that waits. */
+/** Runs the functions that wait. */
 export async function startWaiting(): Promise<void> {
   readiness().isReady = true;
   const { waiting } = readiness();

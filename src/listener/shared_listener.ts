@@ -22,10 +22,10 @@ const newListeners = () => ({
 /** A {@linkcode Listener} whose server may be one of ours. */
 export class SharedListener implements Listener {
   readonly inherited: boolean;
-  /** What a server has to say when it has the socket listen, where that is not done yet. */
+  /** The backlog that the server has to set, where the socket does not listen yet. */
   backlog: number | undefined;
   readonly #socket: InheritedSocket;
-  /** How to open a socket beside that of the predecessor, instead of accepting on its own. */
+  /** The options of a socket beside the predecessor's, instead of accepting on the predecessor's. */
   readonly #beside: OpenOptions | undefined;
   #fd: number;
   #state: "open" | "served" | "closed" = "open";
@@ -80,17 +80,17 @@ export class SharedListener implements Listener {
     throw new UpgradeError("Cannot have the kernel steer connections to the new socket");
   }
 
-  /** Leaves it to the kernel again who gets the connections. */
+  /** Leaves the choice among the sockets of the port to the kernel again. */
   stopSteering(): void {
     if (this.#beside !== undefined && this.#state === "served") sockets().steering?.stop(this.#fd);
   }
 
-  /** Whether its descriptor is still that of the socket: a server of somebody else's may close it. */
+  /** Whether the descriptor is still that of the socket: a server of another owner may close it. */
   get isListening(): boolean {
     return sockets().isOpen(this.#fd);
   }
 
-  /** What a successor has to know of it. */
+  /** The description of the socket for a successor. */
   get inheritedSocket(): InheritedSocket {
     return { ...this.#socket, fd: this.#fd };
   }
@@ -121,7 +121,7 @@ export function openListeners(): readonly SharedListener[] {
   return [...listeners().open].filter((listener) => listener.isListening);
 }
 
-/** From now on a successor listens: the files of unix sockets are its own. */
+/** Says that a successor listens from now on: the files of unix sockets are the successor's. */
 export function leaveToSuccessor(): void {
   listeners().succeeded = true;
 }

@@ -5,7 +5,7 @@ import { printable } from "../core/printable.ts";
 /** The longest time a timer of any runtime can wait, in ms. */
 export const MAX_TIMER = 2_147_483_647;
 
-/** What a caller without a type checker may have got wrong. */
+/** Throws a TypeError that names the option, the rule and the value. */
 export function refuse(what: string, rule: string, value: unknown): never {
   throw new TypeError(`Cannot ${what} must be ${rule}: current value is ${show(value)}`);
 }

@@ -26,7 +26,7 @@ const MAX_PATH = process.platform === "win32" ? 256 : process.platform === "linu
  * ```
  */
 export interface Listener {
-  /** Where it listens. For a TCP port 0, the port that the system chose. */
+  /** The address of the listener. For TCP port 0, with the port that the system chose. */
   readonly addr: Addr;
   /**
    * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net` (on Bun of
@@ -35,7 +35,7 @@ export interface Listener {
    * `serve` can have it.
    */
   readonly fd: number;
-  /** Whether it was inherited: from the process before this one, or from systemd. */
+  /** Whether the listener was inherited: from the predecessor, or from systemd. */
   readonly inherited: boolean;
   /**
    * Closes it, if no server of ours has it: one that does closes it itself. Not to be called while a
@@ -71,9 +71,9 @@ export interface ListenOptions {
   socketName?: string;
   /** The descriptor of a socket that listens already, instead of an address. */
   fd?: number;
-  /** Set SO_REUSEPORT. Deno asks for `--unstable-net`. */
+  /** Whether to set SO_REUSEPORT. Deno asks for `--unstable-net`. */
   reusePort?: boolean;
-  /** How many connections may wait in the accept queue. The default is the runtime's. */
+  /** The number of connections that may wait in the accept queue. The default is the runtime's. */
   backlog?: number;
 }
 
@@ -113,7 +113,7 @@ function checkPath(what: string, path: string): void {
   }
 }
 
-/** Refuses a path beside which there is no room for the one that a listener is first bound at. */
+/** Throws for a path in whose folder there is no room for the path that a listener is first bound at. */
 export function checkSparePath(as: string, path: string): void {
   const folder = Buffer.byteLength(join(dirname(path), "/"));
   if (folder + SPARE_NAME_LENGTH <= MAX_PATH) return;
@@ -125,7 +125,7 @@ export function checkSparePath(as: string, path: string): void {
   );
 }
 
-/** Refuses options of `listen` that are out of range. */
+/** Throws for options of `listen` that have the wrong type, are out of range or contradict. */
 export function checkListen(options: ListenOptions): void {
   const as = (name: string) => `listen as '${name}'`;
   checkAddress(as, options);
@@ -137,7 +137,7 @@ export function checkListen(options: ListenOptions): void {
   }
 }
 
-/** What is asked for. */
+/** Returns the address that options ask for. */
 export function listenAddress(
   { path, hostname = "0.0.0.0", port = 8_000 }: Pick<ListenOptions, "port" | "hostname" | "path">,
 ): Addr {

@@ -8,7 +8,7 @@ import { checkText, checkType, refuse } from "./checks.ts";
 import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
 import type { WebSocketHandlers } from "./websocket.ts";
 
-/** What a handler is told beside the request. */
+/** The second argument of a handler: what belongs to the request beside the request itself. */
 export interface ServeInfo {
   /** The client's address. */
   readonly remoteAddr: Addr;
@@ -38,7 +38,7 @@ export interface ServeInfo {
  */
 export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
 
-/** What runs the HTTP of a server. */
+/** The name of an engine, which runs the HTTP of a server. */
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /** Options of {@linkcode serve}. */

@@ -2,7 +2,7 @@ import { checkMilliseconds, checkSignal, refuse } from "./checks.ts";
 
 /** Options of `server.shutdown()`. */
 export interface ShutdownOptions {
-  /** Stops waiting when it aborts. */
+  /** Ends the wait when it aborts. */
   signal?: AbortSignal;
   /**
    * Stops waiting after so many milliseconds, 0 to 2 147 483 647. There is no default: without
@@ -31,7 +31,7 @@ export interface ShutdownOptions {
   hijacked?: "wait" | "ignore";
 }
 
-/** Refuses options of a shutdown that are out of range. */
+/** Throws for options of a shutdown that have the wrong type or are out of range. */
 export function checkShutdown(options: ShutdownOptions): void {
   const as = (name: string) => `shut down as '${name}'`;
   checkSignal(as("signal"), options.signal);

@@ -1,6 +1,6 @@
 /** A WebSocket as `Bun.serve` has it, of which more is in Bun's own types. */
 export interface ServerWebSocket {
-  /** What was given to `server.upgrade` as `data`. */
+  /** The `data` that was given to `server.upgrade`. */
   data: unknown;
   /** The state, as `readyState` of a `WebSocket` has it. */
   readonly readyState: number;
@@ -10,11 +10,11 @@ export interface ServerWebSocket {
   send(message: string | ArrayBuffer | ArrayBufferView, compress?: boolean): number;
   /** Closes it with a code and a reason. */
   close(code?: number, reason?: string): void;
-  /** Cuts it off. */
+  /** Cuts the connection off. */
   terminate(): void;
-  /** Gets what is published to a topic from now on. */
+  /** Subscribes to what is published to a topic. */
   subscribe(topic: string): unknown;
-  /** No longer gets it. */
+  /** Ends the subscription to a topic. */
   unsubscribe(topic: string): unknown;
   /** Sends a message to all others that have subscribed to a topic. */
   publish(
@@ -31,11 +31,11 @@ export interface ServerWebSocket {
 export interface WebSocketHandlers {
   /** Called for each message. */
   message(socket: ServerWebSocket, message: string | Uint8Array): unknown;
-  /** Called when one is open. */
+  /** Called when a WebSocket is open. */
   open?(socket: ServerWebSocket): unknown;
-  /** Called when one that could not take more can. */
+  /** Called when a WebSocket that could take no more can take more again. */
   drain?(socket: ServerWebSocket): unknown;
-  /** Called when one is closed: at the start of a drain all are, with 1001. */
+  /** Called when a WebSocket is closed. At the start of a drain all are closed, with 1001. */
   close?(socket: ServerWebSocket, code: number, reason: string): unknown;
   /** Called when a ping has come. */
   ping?(socket: ServerWebSocket, data: Uint8Array): unknown;
@@ -43,16 +43,16 @@ export interface WebSocketHandlers {
   pong?(socket: ServerWebSocket, data: Uint8Array): unknown;
   /** The largest message, in bytes. */
   maxPayloadLength?: number;
-  /** How many bytes may wait for a client to read. */
+  /** The number of bytes that may wait for a client to read. */
   backpressureLimit?: number;
-  /** Whether one is closed whose client does not read. */
+  /** Whether to close a WebSocket whose client does not read. */
   closeOnBackpressureLimit?: boolean;
-  /** After how many seconds of silence one is closed. */
+  /** The number of seconds of silence after which a WebSocket is closed. */
   idleTimeout?: number;
-  /** Whether Bun sends pings. */
+  /** Whether Bun sends pings by itself. */
   sendPings?: boolean;
-  /** Whether one gets what it publishes itself. */
+  /** Whether a WebSocket gets what it publishes itself. */
   publishToSelf?: boolean;
-  /** Compression (RFC 7692). */
+  /** The compression of messages (RFC 7692). */
   perMessageDeflate?: boolean | object;
 }

@@ -3,7 +3,7 @@ import { attempt } from "../core/attempt.ts";
 import { type ConnInfo, type ConnState, inFlight, type RequestInFlight } from "../core/conn.ts";
 import { reportError } from "../core/report_error.ts";
 
-/** How long a connection on which nothing was received is kept during a drain: Go's figure, in ms. */
+/** The number of ms that a connection without a byte received is kept during a drain: Go's figure. */
 export const NEW_CONN_LIFETIME = 5_000;
 
 /**
@@ -12,17 +12,17 @@ export const NEW_CONN_LIFETIME = 5_000;
  */
 export const GOAWAY_TIMEOUT = 1_000;
 
-/** What a poll may close and what it has to wait for. */
+/** The policy of a poll: what it may close, and what it has to wait for. */
 export interface PollPolicy {
-  /** Leave idle connections open, for their next request may be on the wire (`idleGrace`). */
+  /** Whether to leave idle connections open, whose next request may be on the wire (`idleGrace`). */
   readonly spareIdle: boolean;
-  /** Do not wait for hijacked connections (Go's way). */
+  /** Whether not to wait for hijacked connections, as Go does not. */
   readonly ignoreHijacked: boolean;
 }
 
 /** A connection as the table sees it. Its state is derived when it is asked for, never kept. */
 export interface Conn {
-  /** When it was accepted, on the clock of `performance.now()`. */
+  /** When the connection was accepted, on the clock of `performance.now()`. */
   readonly acceptedAt: number;
   readonly remoteAddr: Addr;
   state(): ConnState;
@@ -37,7 +37,7 @@ export interface Conn {
   destroy(): void;
 }
 
-/** How the connections that a drain found have ended. */
+/** The number of connections that a drain found, by how they have ended. */
 export interface Tally {
   idle: number;
   drained: number;
@@ -58,7 +58,7 @@ export class ConnTable<C extends Conn> {
   #onChange = (): void => {};
   #empty = Promise.withResolvers<void>();
 
-  /** From now on ends are counted, and `onChange` is called at each. */
+  /** Counts the ends of connections from now on, and calls `onChange` at each. */
   startDrain(onChange: () => void): void {
     this.#draining = true;
     this.#onChange = onChange;

@@ -5,7 +5,7 @@ const FIRST_POLL = 1;
 const LONGEST_POLL = 500;
 const JITTER = 0.1;
 
-/** How one call of shutdown has ended. */
+/** The result of the drain of one call of `shutdown`. */
 export interface DrainResult {
   readonly drained: boolean;
   readonly polls: number;
@@ -41,7 +41,7 @@ export async function drain(
   }
 }
 
-/** Go's `pollIntervalBase`: 1 ms, doubled up to 500 ms, each with up to 10 % of random jitter. */
+/** Returns Go's poll intervals: 1 ms, doubled up to 500 ms, each with up to 10 % of random jitter. */
 function pollIntervals(fixed: number | undefined): () => number {
   if (fixed !== undefined) return () => fixed;
   let base = FIRST_POLL;
@@ -66,7 +66,7 @@ function firstOf(change: Promise<void>, pause: number, context: AbortSignal): Pr
   });
 }
 
-/** Tells everyone who waits that connections have changed. */
+/** Wakes everyone who waits for a change of the connections. */
 export class Changes {
   #next = Promise.withResolvers<void>();
 

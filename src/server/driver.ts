@@ -3,7 +3,7 @@ import type { Addr } from "../core/addr.ts";
 import type { PollPolicy, Tally } from "./conn_table.ts";
 import type { Engine } from "../options/serve.ts";
 
-/** What a WebSocket is told at a drain: its end of the connection goes away (RFC 6455, 7.4.1). */
+/** The close code of a WebSocket at a drain: the server goes away (RFC 6455, 7.4.1). */
 export const GOING_AWAY = 1001;
 
 /**
@@ -13,11 +13,11 @@ export const GOING_AWAY = 1001;
  */
 export interface Driver {
   readonly engine: Engine;
-  /** Where it listens. For a TCP port 0, the port that the system chose. */
+  /** The address of the listener. For TCP port 0, with the port that the system chose. */
   readonly addr: Addr;
-  /** What the URL of the server begins with. */
+  /** The scheme of the server's URL. */
   readonly scheme: "http" | "https" | "tcp";
-  /** How connections have ended since {@linkcode Driver.startDrain}. */
+  /** The number of connections by how they have ended since {@linkcode Driver.startDrain}. */
   readonly tally: Tally;
 
   /**

@@ -27,18 +27,18 @@ import { Changes, drain } from "./drain.ts";
  * ```
  */
 export interface Server extends AsyncDisposable {
-  /** Where it listens. */
+  /** The address of the listener. */
   readonly addr: Addr;
   /**
    * A URL that reaches it from this machine. For a unix socket, `http+unix:` and its path. Of a server
    * of `serveTcp`, `tcp:` and `tcp+unix:`.
    */
   readonly url: string;
-  /** What runs its HTTP. `"node"` for a server of `serveTcp`, which runs on `node:net`. */
+  /** The engine that runs the server's HTTP; `"node"` for `serveTcp`, which runs on `node:net`. */
   readonly engine: Engine;
-  /** How a successor gets its listener; undefined if that is not one that can be handed on. */
+  /** How a successor gets the listener; undefined if the listener cannot be handed on. */
   readonly handoff: "inherit" | "reuseport" | undefined;
-  /** `"serving"`, then `"draining"` once and for good, then `"closed"`. */
+  /** The state: `"serving"`, then `"draining"` once and for good, then `"closed"`. */
   readonly state: "serving" | "draining" | "closed";
   /**
    * Aborts when the drain starts, or when the server is closed without one. A listener that throws is
@@ -89,7 +89,7 @@ export interface Server extends AsyncDisposable {
    * @throws The error of closing a listener.
    */
   close(): Promise<void>;
-  /** Shuts down without a deadline, and so waits for as long as the last request takes. */
+  /** Shuts down without a deadline: waits for as long as the last request takes. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -118,7 +118,7 @@ export class DrivenServer implements Server {
   #listenersClosed: Promise<void> | undefined;
   #isListening = true;
   #closed: Promise<void> | undefined;
-  /** How many calls of shutdown are still waiting. */
+  /** The number of calls of `shutdown` that still wait. */
   #waiting = 0;
 
   /** `scope` is what the driver tells the requests of this server. */
@@ -290,7 +290,7 @@ export class DrivenServer implements Server {
     }
   }
 
-  /** Whatever becomes of those that wait, the listeners have to close. */
+  /** Empties the accept queue. The listeners have to close even if that fails. */
   async #emptyAcceptQueue(): Promise<void> {
     try {
       await this.#driver.emptyAcceptQueue(this.#force.signal);
@@ -299,7 +299,7 @@ export class DrivenServer implements Server {
     }
   }
 
-  /** What a driver throws is a rejection, too. */
+  /** Closes the listeners. What the driver throws becomes a rejection. */
   async #closeListeners(spareIdle: boolean): Promise<void> {
     await this.#driver.closeListeners(spareIdle);
   }
@@ -314,7 +314,7 @@ export class DrivenServer implements Server {
     await listenersClosed;
   }
 
-  /** Wakes who waits. When nobody does, all deadlines having passed, the drain still goes on. */
+  /** Wakes the calls that wait. When none does, all deadlines having passed, the drain still goes on. */
   #onChange(): void {
     this.#changes.announce();
     if (this.#waiting > 0 || this.#state === "closed") return;
@@ -322,7 +322,7 @@ export class DrivenServer implements Server {
     if (this.closeIdleConns(performance.now(), policy)) this.#finished();
   }
 
-  /** For the drain: closes what is idle at `now`, and reports whether nothing is left to wait for. */
+  /** Closes the connections that are idle at `now`, and reports whether nothing is left to wait for. */
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (this.#isListening) return false;
     const isQuiescent = this.#driver.closeIdleConns(now, policy);
@@ -387,7 +387,7 @@ async function settledOrAborted(promise: Promise<void>, context: AbortSignal): P
   context.removeEventListener("abort", onAbort);
 }
 
-/** Runs in its own turn, so that neither a throw nor a long function holds up the drain. */
+/** Starts a hook in a turn of its own, so that neither a throw nor a long function holds up the drain. */
 function startHook(hook: () => unknown): void {
   Promise.resolve().then(hook).catch(reportError);
 }

@@ -4,18 +4,18 @@ import { type Conn, ConnTable, type PollPolicy, type Tally } from "./conn_table.
 
 /** A connection that has to do something at a drain. */
 interface DrainableConn extends Conn {
-  /** From now on `onChange` is to be called when the connection may have become idle. */
+  /** Has `onChange` called from now on when the connection may have become idle. */
   startDrain(onChange: () => void): void;
   /** To be called when the listeners are closed: the connection ends with its current request. */
   startEnding(): void;
 }
 
-/** What the drivers have in common whose engine shows them its connections one by one. */
+/** The base of the drivers whose engine shows them its connections one by one. */
 export abstract class TableDriver<C extends DrainableConn> {
   protected readonly conns: ConnTable<C> = new ConnTable();
-  /** Whether each response is the last of its connection. */
+  /** Whether each response is the last one of its connection. */
   protected endsConnections = false;
-  /** What to call when a connection may have become idle: undefined until the drain starts. */
+  /** The function to call when a connection may have become idle; undefined until the drain starts. */
   protected onChange: (() => void) | undefined;
 
   get tally(): Tally {

@@ -38,7 +38,10 @@ export function readActivation(): ActivatedSocket[] {
   }));
 }
 
-/** Removes systemd's variables once they are read, as the variable of a handover is does. */
+/**
+ * Removes systemd's variables once they are read: they are not meant for programs that this process
+ * starts.
+ */
 export function removeActivation(): void {
   for (const name of ACTIVATION) delete process.env[name];
 }

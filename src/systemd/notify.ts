@@ -91,7 +91,7 @@ function isSendable(value: unknown): boolean {
   return typeof value === "string" ? !/[\n\0]/.test(value) : Number.isFinite(value);
 }
 
-/** On one line, whatever is in it. */
+/** Returns a value on one line, whatever is in it. */
 function quoted(value: unknown): string {
   return typeof value === "string" ? printableJson(value) : printable(String(value));
 }

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
 
-/** How long the service manager may leave its queue full, in ms. */
+/** The number of ms that the service manager may leave its queue full. */
 const PATIENCE = 5_000;
 
 /**

@@ -12,7 +12,7 @@ export function serviceManager(): ServiceManager | undefined {
   return new ServiceManager(address, openLibC());
 }
 
-/** Takes messages, by the way that this runtime has. */
+/** A service manager that takes messages, in the way that this runtime has. */
 export class ServiceManager {
   readonly #address: string;
   readonly #libc: LibC | undefined;

@@ -5,10 +5,10 @@ import { reportError } from "../core/report_error.ts";
 import { readVariable } from "../runtime/host/variables.ts";
 import { notify } from "./notify.ts";
 
-/** In ms: what is more often would be all that the process does. */
+/** The shortest interval in ms: a shorter one would keep the process busy with nothing else. */
 const LEAST_INTERVAL = 20;
 
-/** How many calls of `watchdog` feed it now. */
+/** The number of calls of `watchdog` that feed systemd's watchdog now. */
 const newFeeders = () => ({ count: 0 });
 
 /**
@@ -58,12 +58,12 @@ export function watchdog(check: () => unknown = () => {}): Disposable | undefine
   };
 }
 
-/** For `graceful`: until the process is gone, as its end is watched too. */
+/** Feeds the watchdog for `graceful` until the process is gone, since its end is watched too. */
 export function feedWatchdog(): void {
   if (ofProcess(newFeeders).count === 0) watchdog();
 }
 
-/** In ms; undefined if the watchdog is not for this process. */
+/** Returns the interval of the watchdog in ms; undefined if the watchdog is not for this process. */
 function watchdogInterval(): number | undefined {
   const microseconds = Number(readVariable("WATCHDOG_USEC") ?? 0);
   const pid = readVariable("WATCHDOG_PID");
@@ -72,7 +72,7 @@ function watchdogInterval(): number | undefined {
   return Math.min(Math.max(microseconds / 1_000, LEAST_INTERVAL), MAX_TIMER);
 }
 
-/** What is to be done at each interval: one run of the check at a time. */
+/** Returns the function to call at each interval: it runs the check once at a time. */
 function feeder(check: () => unknown): () => Promise<void> {
   let isBusy = false;
   let hasFailed = false;

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import process from "node:process";
 
-/** What is in the file. */
+/** Returns the content of the file. */
 const text = () => `${process.pid}\n`;
 
 /**
@@ -28,7 +28,7 @@ export function draftPidFile(path: string): { publish(): void; discard(): void }
   };
 }
 
-/** Removes the file, unless a successor has put its own number there, or it is no file of ours. */
+/** Removes the file, unless it has the number of a successor, or is no PID file. */
 export function removePidFile(path: string): void {
   try {
     if (read(path) === text()) rmSync(path);

@@ -8,7 +8,7 @@ import type { SharedListener } from "../listener/shared_listener.ts";
  * handshake had begun when the kernel was told of the newer one.
  */
 const SETTLING_TIME = 1_000;
-/** Between two looks at an accept queue, in ms. */
+/** The number of ms between two looks at an accept queue. */
 const LOOK_INTERVAL = 10;
 
 /** Resolves when no connection waits, or will, at the listeners that a successor has beside its own. */

@@ -9,21 +9,21 @@ import { sockets } from "../runtime/sockets.ts";
 import { writeHandover } from "../listener/handover.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";
 
-/** What a successor writes when it is ready: one line, with which its writing begins. */
+/** The line that a successor writes when it is ready; nothing else may come before it. */
 export const READY = "ready\n";
 
 /** The descriptors of a new process behind those of its console: where it says that it is ready … */
 const READY_FD = 3;
-/** … and the listeners. */
+/** The first of the descriptors of the listeners. */
 const FIRST_LISTENER_FD = 4;
 
-/** How a successor is started, and how long it may take. */
+/** The options of starting a successor. */
 export interface SuccessorOptions {
   readonly command: readonly string[];
   readonly cwd: string | undefined;
-  /** In ms. */
+  /** The number of ms that the successor may take to be ready. */
   readonly readyTimeout: number;
-  /** Gives up when it aborts. */
+  /** Gives the successor up when it aborts. */
   readonly signal: AbortSignal;
 }
 
@@ -96,7 +96,10 @@ function spawnWith(
   }
 }
 
-/** Without what says that systemd's watchdog is for this process alone: the next one is to feed it. */
+/**
+ * Returns the environment without WATCHDOG_PID, which names this process: the successor feeds the watchdog
+ * next.
+ */
 function inheritedEnvironment(): NodeJS.ProcessEnv {
   const { WATCHDOG_PID: _ours, ...inherited } = process.env;
   return inherited;

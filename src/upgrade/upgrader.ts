@@ -44,7 +44,7 @@ export interface UpgraderOptions {
   pidFile?: string;
 }
 
-/** How often to look whether the predecessor is gone, in ms. Its end makes no event here. */
+/** The number of ms between two looks whether the predecessor is gone, whose end makes no event here. */
 const PREDECESSOR_INTERVAL = 50;
 
 /**
@@ -53,7 +53,7 @@ const PREDECESSOR_INTERVAL = 50;
  */
 export let startServing: (upgrader: Upgrader) => Promise<void>;
 
-/** Where the Upgrader of this process is kept. */
+/** Returns the place where the Upgrader of this process is kept. */
 const slot = () => ofProcess(newSlot);
 const newSlot = (): { upgrader?: Upgrader } => ({});
 
@@ -99,14 +99,14 @@ export class Upgrader {
    */
   readonly exit: Promise<number>;
   readonly #options: UpgraderOptions;
-  /** Where this process was started. */
+  /** The folder in which this process was started. */
   readonly #folder: string | undefined = startFolder();
   readonly #exit: (pid: number) => void;
   readonly #stopped = new AbortController();
   #state: "starting" | "ready" | "upgrading" | "succeeded" = "starting";
   #serving: Promise<void> | undefined;
   #ready: Promise<void> | undefined;
-  /** What systemd has been told so far: one message after another. */
+  /** Resolves when systemd has been told everything so far, one message after another. */
   #told: Promise<void> = Promise.resolve();
   #predecessorGone: Promise<void> | undefined;
 
@@ -163,7 +163,7 @@ export class Upgrader {
     return this.#ready;
   }
 
-  /** Serves; does not wait until systemd has been told. */
+  /** Starts to serve, and does not wait until systemd has been told. */
   #serve(): Promise<void> {
     this.#serving ??= this.#startServing();
     return this.#serving;
@@ -189,7 +189,7 @@ export class Upgrader {
     this.#state = "ready";
   }
 
-  /** Takes over from the process before this one. */
+  /** Takes over from the predecessor. */
   async #succeed({ pid, ready: readyPipe }: Pick<Handover, "pid" | "ready">): Promise<void> {
     if (!sockets().writeAndClose(readyPipe, READY)) {
       // One that ends closes its pipes a moment before it is gone.
@@ -291,7 +291,7 @@ function checkUpgrader({ command, cwd, pidFile, readyTimeout }: UpgraderOptions)
   );
 }
 
-/** On one line, whatever is in it. */
+/** Returns a value on one line, whatever is in it. */
 function shown(value: unknown): string {
   return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
