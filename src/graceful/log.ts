@@ -47,8 +47,8 @@ function written(line: LogLine, screen: Terminal | undefined): string {
   const shown = line.isPassing
     ? text.slice(0, Math.max(0, screen.columns - PREFIX.length - 1))
     : text;
-  // Whether there are to be colours is asked in `terminal`, where Deno can tell without permission.
-  return screen.hasColours
-    ? PREFIX + styleText(line.colour, shown, { validateStream: false })
+  // Whether there are to be colors is asked in `terminal`, where Deno can tell without permission.
+  return screen.hasColors
+    ? PREFIX + styleText(line.color, shown, { validateStream: false })
     : PREFIX + shown;
 }

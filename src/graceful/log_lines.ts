@@ -8,7 +8,7 @@ import type { GracefulReport } from "./report.ts";
 /** A line of the log. */
 export interface LogLine {
   readonly text: string;
-  readonly colour: "green" | "yellow" | "red";
+  readonly color: "green" | "yellow" | "red";
   /** Whether the next line may take the place of this one on a terminal. */
   readonly isPassing: boolean;
 }
@@ -20,9 +20,9 @@ const LONGEST_PATH = 100;
 
 /** Returns the line for an event; undefined for an event that the next event reports too. */
 export function lineOf(event: GracefulEvent): LogLine | undefined {
-  const line = (text: string, colour: LogLine["colour"], isPassing = false) => ({
+  const line = (text: string, color: LogLine["color"], isPassing = false) => ({
     text,
-    colour,
+    color,
     isPassing,
   });
   switch (event.type) {

@@ -124,7 +124,7 @@ export interface GracefulOptions {
   /**
    * What is told of all this as it goes. The default writes lines to stderr: one at the start with
    * the number of connections, one a second that names the oldest request, one at the end; on a
-   * terminal those in between are redrawn in place, in colours unless `NO_COLOR` is set. False
+   * terminal those in between are redrawn in place, in colors unless `NO_COLOR` is set. False
    * writes none of this, not even of what fails.
    *
    * A function is not waited for; what it throws is reported on the console and stops nothing.

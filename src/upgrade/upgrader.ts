@@ -66,7 +66,7 @@ export function upgraderOfProcess(): Upgrader {
  * Replaces this process by a new one that takes over its listeners, as Cloudflare's tableflip does:
  *
  * - no old code serves on after an upgrade that succeeded, but what it has begun;
- * - the new process has time to initialise: it accepts nothing until it is ready;
+ * - the new process has time to initialize: it accepts nothing until it is ready;
  * - if it crashes, hangs or exits before it is ready, this one serves on as if nothing had been;
  * - one upgrade at a time: not while another is under way, nor while the process before this one
  *   is still draining.

@@ -1,4 +1,4 @@
-/** Servers of `Bun.serve` that somebody else made. */
+/** Existing servers of `Bun.serve`. */
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import { BunServeDriver } from "./serve_driver.ts";
@@ -7,15 +7,17 @@ import { ServerSockets } from "../linux/server_sockets.ts";
 
 /** A server of `Bun.serve`, which is what `Bun.Server` describes. */
 export interface BunNativeServer {
-  /** Where it listens; without a port on a unix socket. */
+  /** The port of the listener; undefined on a unix socket. */
   readonly port?: number | undefined;
-  /** Where it can be reached. */
+  /** The URL of the server. */
   readonly url: URL;
-  /** How many requests have no response yet. */
+  /** The number of requests that have no response yet. */
   readonly pendingRequests: number;
-  /** How many WebSockets are open. */
+  /** The number of WebSockets that are open. */
   readonly pendingWebSockets: number;
-  /** Stops accepting, and resolves when the last connection is closed; with true it closes them. */
+  /**
+   * Stops accepting, and resolves when the last connection is closed. With true it closes the connections.
+   */
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 
@@ -39,7 +41,10 @@ export function whenStopped(native: BunNativeServer, then: () => void): void {
   };
 }
 
-/** Drives what shows how many requests it has and, with the kernel's help, its connections. */
+/**
+ * The driver of an adopted `Bun.serve`, which shows the number of its requests, and the kernel its
+ * connections.
+ */
 export class AdoptedBunDriver extends BunServeDriver {
   readonly scheme: "http" | "https";
   readonly addr: Addr;
@@ -59,7 +64,7 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.sockets?.disableDeferAccept();
   }
 
-  /** What is known of them: those with a request in flight are not told from the others. */
+  /** Lists the connections. Which of them have a request in flight is not known. */
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";

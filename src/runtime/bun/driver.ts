@@ -80,7 +80,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     ) ?? { made: open(), fd: undefined };
   }
 
-  /** What is there before a server listens is not its own. */
+  /** Returns the connections at an address before the server listens: they are not its own. */
   #connectionsAt(listen: Addr): Set<bigint> {
     const hasPort = listen.transport === "unix" || listen.port !== 0;
     const conns = hasPort ? this.kernel?.connections(listen) : undefined;
@@ -284,7 +284,7 @@ async function discard(body: ReadableStream): Promise<void> {
   }
 }
 
-/** Connections with no request in flight, less one from the same host for each WebSocket. */
+/** Returns the connections without a request in flight, less one from the same host for each WebSocket. */
 function withoutWebSockets(
   conns: readonly KernelConn[],
   webSockets: readonly { remoteAddr: { hostname: string } }[],

@@ -3,7 +3,7 @@ import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { BunServer } from "../api/bun.ts";
 
-/** How many requests are remembered before those that are over are forgotten. */
+/** The number of remembered requests at which those that are over are forgotten. */
 const SWEEP_AT = 256;
 
 /** A request of `Bun.serve`, and what its handler is told. */

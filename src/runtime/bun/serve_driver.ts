@@ -9,13 +9,13 @@ import { FORCE_WAIT, within } from "../../core/within.ts";
 import { type KernelConn, type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import type { ServerSockets } from "../linux/server_sockets.ts";
 
-/** In ms. */
+/** The number of ms between two looks at the connections. */
 const WATCH_INTERVAL = 5;
 
-/** How many times as long as a look at the connections takes there is none. */
+/** The pause between two looks, as a multiple of the time that a look takes. */
 const WATCH_SHARE = 20;
 
-/** What the drivers of `Bun.serve` have in common, with the kernel's help for what Bun does not show. */
+/** The base of the drivers of `Bun.serve`, with the kernel's help for what Bun does not show. */
 export abstract class BunServeDriver implements Driver {
   readonly engine: Engine = "bun";
   abstract readonly scheme: "http" | "https";
@@ -34,13 +34,13 @@ export abstract class BunServeDriver implements Driver {
   /** Closes the listener without Bun noticing. */
   #closeListener: (() => boolean) | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
-  /** When the next silent connection will have been so for too long, on the clock of the polls. */
+  /** When the next silent connection will have been silent for too long, on the clock of the polls. */
   #nextExpiry = 0;
 
   protected abstract readonly server: BunServer;
   /** Whether the listener may be another process's as well. */
   protected abstract readonly isHandedOn: boolean;
-  /** Undefined where the kernel does not help. */
+  /** The sockets of the server; undefined where the kernel does not help. */
   protected abstract readonly sockets: ServerSockets | undefined;
 
   abstract connections(now: number): ConnInfo[];
@@ -103,14 +103,17 @@ export abstract class BunServeDriver implements Driver {
     this.#isGone = true;
   }
 
-  /** Bun counts no connections: those that the drain found and nothing else has ended are drained. */
+  /**
+   * The tally. Bun counts no connections: those that the drain found and nothing else has ended are
+   * drained.
+   */
   get tally(): Tally {
     const [idle, forced] = [this.#closedIdle, this.#forced];
     const left = this.#isGone ? 0 : this.count();
     return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
   }
 
-  /** Bun's graceful stop: idle connections close, the others after their response. */
+  /** Starts Bun's graceful stop: idle connections close, the others after their response. */
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -127,7 +130,7 @@ export abstract class BunServeDriver implements Driver {
     return this.sockets?.connections() ?? [];
   }
 
-  /** How many connections are open: without the kernel's help, those that Bun counts. */
+  /** Returns the number of open connections: without the kernel's help, of those that Bun counts. */
   protected count(): number {
     return this.open().length || this.server.pendingRequests + this.server.pendingWebSockets;
   }
@@ -137,7 +140,7 @@ export abstract class BunServeDriver implements Driver {
     return this.sockets !== undefined && this.#isQuiet() && this.open().length === 0;
   }
 
-  /** Bun may tell of the end later than the kernel, or has not been told to stop. */
+  /** Reports whether the drain is over, of which Bun may tell later than the kernel, or not at all. */
   #isDrained(): boolean {
     return this.#isGone || (this.#isStopped && this.#isEmpty());
   }

@@ -2,7 +2,7 @@ import type { BunFlight } from "./flights.ts";
 import type { KernelConn } from "../linux/kernel_sockets.ts";
 import { keyOf } from "../../core/addr.ts";
 
-/** How many connections are remembered before those that are gone are forgotten. */
+/** The number of remembered connections at which those that are gone are forgotten. */
 const SWEEP_AT = 1_024;
 
 /**

@@ -1,16 +1,20 @@
 import type { DenoConn, DenoListener } from "../api/deno.ts";
 
-/** How long to wait when the process is out of descriptors or memory, in ms: Go's figures. */
+/**
+ * The shortest and the longest wait in ms when the process is out of descriptors or memory: Go's figures.
+ */
 const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 1_000;
 
-/** How often a shortage is reported, in ms: as a rule it fails every accept while it lasts. */
+/**
+ * The number of ms between two reports of a shortage, which as a rule fails every accept while it lasts.
+ */
 const REPORT_INTERVAL = 10_000;
 
-/** What `accept` fails with for want of something, which its next call would want as well. */
+/** The codes of errors that the next `accept` would meet as well. */
 const SHORTAGES: readonly unknown[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
-/** What an {@linkcode Acceptor} tells. */
+/** The events of an {@linkcode Acceptor}. */
 export interface AcceptorEvents {
   /** A connection has been accepted. It may come after the listener was closed. */
   onConn(conn: DenoConn): void;
@@ -21,7 +25,7 @@ export interface AcceptorEvents {
 /** A listener, and the loop that accepts on it. */
 export class Acceptor {
   readonly listener: DenoListener;
-  /** How many connections it has accepted. */
+  /** The number of connections that have been accepted. */
   accepted = 0;
   readonly #events: AcceptorEvents;
   #isClosed = false;

@@ -1,4 +1,4 @@
-/** Servers of `Deno.serve` that somebody else made. */
+/** Existing servers of `Deno.serve`. */
 import { attempt } from "../../core/attempt.ts";
 import { reportError } from "../../core/report_error.ts";
 import type { ConnInfo } from "../../core/conn.ts";
@@ -12,9 +12,9 @@ import { FORCE_WAIT, within } from "../../core/within.ts";
 
 /** A server of `Deno.serve`, which is what `Deno.HttpServer` describes. */
 export interface DenoNativeServer {
-  /** Where it listens. */
+  /** The address of the listener. */
   readonly addr: object;
-  /** Settles when it is closed. */
+  /** Settles when the server is closed. */
   readonly finished: Promise<void>;
   /** Stops accepting, and resolves when the last connection is closed. */
   shutdown(): Promise<void>;
@@ -74,7 +74,7 @@ export class AdoptedDenoDriver implements Driver {
     return this.#gone;
   }
 
-  /** Deno ends nothing by force but by the signal that its owner gave it, and not after `shutdown()`. */
+  /** Waits for the server's own shutdown: Deno ends nothing by force but by the signal of its owner. */
   async closeAll(): Promise<void> {
     this.closeListeners();
     if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);

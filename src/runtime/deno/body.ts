@@ -6,10 +6,12 @@
 import { Buffer } from "node:buffer";
 import { internals, type StaticBody } from "./internals.ts";
 
-/** In bytes: below what a socket takes at once (Linux begins with about 87 000). */
+/**
+ * The largest size in bytes of a small body: a socket takes more at once (Linux begins with about 87 000).
+ */
 const SMALL = 65_536;
 
-/** Whether Deno will be given the body whole. */
+/** Reports whether Deno will be given the body whole. */
 export function isBodyAtHand(response: Response): boolean {
   return internals.bodyAtHand(response) !== undefined;
 }

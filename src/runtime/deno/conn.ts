@@ -13,7 +13,7 @@ import { badRequest } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
 
-/** What the connections of one server share. */
+/** The objects that the connections of one server share. */
 export interface Hosting {
   readonly serving: ConnectionServing;
   readonly handler: Handler;
@@ -22,7 +22,9 @@ export interface Hosting {
   onGone(conn: DenoConnection): void;
   /** Whether each response is the last of its connection. */
   endsConnections(): boolean;
-  /** What to call when a connection may have become idle: undefined until the drain starts. */
+  /**
+   * Returns the function to call when a connection may have become idle; undefined until the drain starts.
+   */
   draining(): (() => void) | undefined;
 }
 
@@ -33,7 +35,7 @@ export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly #peer: DenoConn["remoteAddr"];
   readonly #hosting: Hosting;
-  /** Until its handshake is done. */
+  /** The accepted connection, until its handshake is done. */
   #handshaking: DenoConn | undefined;
   #serving: DenoHttpServer | undefined;
   /** The number of the resource behind `#serving`; -1, which is nobody's, if it is not known. */
@@ -41,11 +43,11 @@ export class DenoConnection implements Conn {
   #exchanges: Exchanges = new Http1Exchanges();
   /** The newest request; undefined before the first one. */
   #newest: Exchange | undefined;
-  /** Deno is ending it, which nothing can hasten any more. */
+  /** Whether Deno is ending the connection, which nothing can hasten any more. */
   #isEnding = false;
   /** Whether the connection is not waited for any more. */
   #isForced = false;
-  /** How many handlers are at work. A client may have left while they are: they are waited for. */
+  /** The number of handlers at work. They are waited for, also when the client has left. */
   #handling = 0;
   #hasEnded = false;
   #isGone = false;
@@ -143,7 +145,7 @@ export class DenoConnection implements Conn {
     return new Promise(() => {});
   }
 
-  /** What is to be done with each response. */
+  /** Prepares a response to be sent. */
   #finish = (response: Response): Response => {
     // Deno refuses it too, but where nothing catches that if it came as a promise.
     refuseUnsendable(response);

@@ -8,7 +8,7 @@ import { claimedLength, isUnread } from "./upload.ts";
 
 /** A request on a connection of the engine `"deno"`, and what its handler is told. */
 export class Exchange extends Flight<DenoInfo> {
-  /** What it claims of its body. */
+  /** The number of bytes that the request claims of its body. */
   readonly claimed: number | undefined;
   /** Whether the request was answered before all of its body had been received. */
   isUnread = false;

@@ -17,7 +17,7 @@ import {
   type DenoInfo,
 } from "../api/deno.ts";
 
-/** HTTP on one connection, and the resource behind it. */
+/** The internals of Deno that serve HTTP on one connection. */
 export interface ConnectionServing {
   serveHttpOnConnection(
     conn: DenoConn,
@@ -132,13 +132,13 @@ export interface DenoInternals {
   bodyAtHand(response: Response): StaticBody | undefined;
 }
 
-/** What Deno keeps behind a `Request` of its server. */
+/** The object that Deno keeps behind a `Request` of its server. */
 interface InnerRequest {
   header?(name: string): string | null;
   readonly body?: { streamOrStatic?: object } | null;
 }
 
-/** What Deno keeps behind a `Response`. */
+/** The object that Deno keeps behind a `Response`. */
 interface InnerResponse {
   readonly body?: { readonly streamOrStatic?: { readonly body?: StaticBody } } | null;
 }

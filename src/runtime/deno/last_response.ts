@@ -17,11 +17,11 @@ export function lastOf(request: Request, response: Response): Response {
   return connection.includes("keep-alive") ? ofUnknownLength(request, last) : last;
 }
 
-/** There is none to a HEAD, nor with a status without a body. */
+/** Removes the length of a body. A response to HEAD, or with a status without a body, has none. */
 function ofUnknownLength(request: Request, response: Response): Response {
   if (request.method === "HEAD" || BODILESS.includes(response.status)) return response;
   const { status, statusText, headers, body } = without("content-length", response);
-  // Deno recognises the stream of a body that was at hand whole, and its length.
+  // Deno recognizes the stream of a body that was at hand whole, and its length.
   const stream = body?.pipeThrough(new TransformStream()) ?? emptyStream();
   return new Response(stream, { status, statusText, headers });
 }

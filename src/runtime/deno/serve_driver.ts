@@ -35,7 +35,7 @@ export function startDenoServe(handler: Handler, settings: ServeSettings): Start
   return new DenoServeDriver(handler, settings);
 }
 
-/** What a body ends with that is cut off. */
+/** The error with which a body ends that is cut off. */
 const CUT = new DOMException("The server has been closed", "AbortError");
 
 type OnError = ServeSettings["onError"];
@@ -54,7 +54,7 @@ class DenoServeDriver implements StartedDriver {
   #gone = false;
   /** The number of the socket that took the stand-in's place. */
   #fd: number | undefined;
-  /** How many requests have begun. */
+  /** The number of requests that have begun. */
   #begun = 0;
   #queue: ClosingQueue | undefined;
 
@@ -157,7 +157,9 @@ class DenoServeDriver implements StartedDriver {
     if (this.#placeholder === undefined && path !== undefined) rmSync(path, { force: true });
   }
 
-  /** Deno's own way closes the listener together with the idle connections, and with new ones. */
+  /**
+   * Stops the server in Deno's own way, which closes the listener together with idle and new connections.
+   */
   #stop(): void {
     this.#stopped ??= this.#server.shutdown().catch(reportError).finally(() => {
       this.#gone = true;
@@ -170,7 +172,10 @@ class DenoServeDriver implements StartedDriver {
     return this.#gone;
   }
 
-  /** Aborting the signal of `Deno.serve` after `shutdown()` would bring the process down. */
+  /**
+   * Ends everything but uploads: aborting the signal of `Deno.serve` after `shutdown()` would end the
+   * process.
+   */
   async closeAll(): Promise<void> {
     this.#stop();
     for (const flight of this.#flights) flight.end();

@@ -8,7 +8,7 @@
 
 import { internals } from "./internals.ts";
 
-/** In bytes: a body up to this size is read as Deno reads it. */
+/** The size in bytes up to which a body is read as Deno reads it. */
 const LARGE = 128 * 1024 * 1024;
 
 /**

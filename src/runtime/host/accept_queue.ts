@@ -5,7 +5,7 @@
 
 import process from "node:process";
 
-/** What a driver knows of the accept queue of its listener. */
+/** The knowledge that a driver has of the accept queue of its listener. */
 export interface AcceptQueue {
   /** Returns how many connections wait in the queue, or undefined if that is not known. */
   waiting(): number | undefined;
@@ -27,9 +27,12 @@ export interface AcceptQueue {
 /** A queue of which nothing is known. */
 export const UNKNOWN_QUEUE: AcceptQueue = { waiting: () => undefined, accepted: () => 0 };
 
-/** For how many ms connections are taken in that come while the queue is emptied. */
+/** The number of ms for which connections are taken in that come while the queue is emptied. */
 const LONGEST = 1_000;
-/** After how many turns of the event loop without a connection a queue of unknown length is empty. */
+/**
+ * The number of turns of the event loop without a connection after which a queue of unknown length is
+ * empty.
+ */
 const QUIET_TURNS = 3;
 
 /**
@@ -54,17 +57,20 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
   letIn?.();
 }
 
-/** On Deno some sixty calls of setImmediate pass before the sockets are looked at once; a timer waits. */
+/**
+ * Resolves when the event loop has turned. On Deno that takes a timer: sixty turns of setImmediate look at
+ * no socket.
+ */
 const turnOfLoop: () => Promise<void> = "deno" in process.versions
   ? () => new Promise((resolve) => setTimeout(resolve, 0))
   : () => new Promise((resolve) => setImmediate(resolve));
 
-/** How far the queue has been emptied. */
+/** The progress of emptying the queue. */
 class Progress {
-  /** How many turns in a row have brought no connection. */
+  /** The number of turns in a row that have brought no connection. */
   quietTurns = 0;
   readonly #start = performance.now();
-  /** How many connections have been accepted when those are that waited at the beginning. */
+  /** The number of accepted connections once those that waited at the beginning are in. */
   readonly #goal: number;
   #accepted: number;
   #lastAccept = this.#start;
@@ -84,7 +90,9 @@ class Progress {
     this.quietTurns = 0;
   }
 
-  /** Whether those that waited at the beginning are in, or nothing comes in any more, after a long time. */
+  /**
+   * Reports whether the connections that waited at the beginning are in, or none comes any more for long.
+   */
   isTooLong(): boolean {
     const since = this.#accepted < this.#goal ? this.#lastAccept : this.#start;
     return performance.now() - since >= LONGEST;

@@ -1,7 +1,7 @@
-/** What keeps a process alive, as far as a runtime can tell. */
+/** The resources that keep a process alive, as far as a runtime reports them. */
 import process from "node:process";
 
-/** What Bun counts of its own that a process has not ended yet. */
+/** The objects that Bun has not collected, by their type. */
 interface HeapStats {
   readonly protectedObjectTypeCounts: Readonly<Record<string, number>>;
 }
@@ -23,7 +23,7 @@ function forget(names: string[], name: string | undefined): void {
   if (index >= 0) names.splice(index, 1);
 }
 
-/** What node calls the resource behind a stream, if it has one. */
+/** Returns the name that Node has for the resource behind a stream, if there is one. */
 function handleOf(stream: object): string | undefined {
   // The cast: `_handle` is not in the types, and absent where the stream is a file.
   const { _handle: handle } = stream as { _handle?: object };

@@ -31,7 +31,7 @@ function isPathOf(folder: string, path: string): boolean {
   }
 }
 
-/** Asked without asking the user. */
+/** Reports whether a folder may be read, without asking the user. */
 function mayRead(): boolean {
   if (!("deno" in process.versions)) return true;
   return deno().permissions.querySync({ name: "read", path: "." }).state === "granted";

@@ -9,10 +9,10 @@ import { readVariable } from "./variables.ts";
 
 const NAME = "DENO_SERVE_ADDRESS";
 
-/** Where a server is to listen because its platform says so. */
+/** An address at which a server is to listen because its platform says so. */
 export interface ServeAddress {
   readonly where: DenoListenOptions;
-  /** Beside its own address, and without TLS. */
+  /** Whether to listen there beside the server's own address, and without TLS. */
   readonly isDuplicate: boolean;
 }
 
@@ -45,7 +45,7 @@ export function unnamedServeAddress(): Addr {
   return addrOf(where.transport === "tunnel" ? { path: "tunnel:" } : where);
 }
 
-/** Has no server listen there: one that is given its socket is where that is. */
+/** Takes the address away: a server that is given its socket listens there and nowhere else. */
 export function disregardServeAddress(): void {
   firstLook();
 }
@@ -78,7 +78,7 @@ function isHidden(): boolean {
   return deno().permissions.querySync({ name: "env", variable: NAME }).state !== "granted";
 }
 
-/** Deno has seen that it is a valid one. Without a variable it is the tunnel of `deno --tunnel`. */
+/** Parses a value that Deno has found valid. Without a variable it is the tunnel of `deno --tunnel`. */
 function parse(value = "tunnel:"): DenoListenOptions {
   const [, kind, rest = ""] = /^(?:duplicate,)?(\w+):(.*)$/s.exec(value) ?? [];
   if (kind === "unix") return { transport: "unix", path: rest };

@@ -5,25 +5,27 @@ import { readVariable } from "./variables.ts";
 
 /** A terminal on which a line can be overwritten. */
 export interface Terminal {
-  /** How many characters a line has now. */
+  /** The number of characters of a line now. */
   readonly columns: number;
-  /** Whether its user wants colours: https://no-color.org. */
-  readonly hasColours: boolean;
+  /** Whether the user wants colors: https://no-color.org. */
+  readonly hasColors: boolean;
 }
 
-/** Whether what it writes goes to one: then it is one's Ctrl-C that sends SIGINT. */
+/** Reports whether this process writes to a terminal: then a person's Ctrl-C sends SIGINT. */
 export function isOnTerminal(): boolean {
   return process.stdout.isTTY || process.stderr.isTTY;
 }
 
-/** Undefined if stderr goes elsewhere, or to a terminal that only goes forward or has no size. */
+/**
+ * Returns the terminal; undefined if stderr goes elsewhere, or to a terminal without a cursor or a size.
+ */
 export function terminal(): Terminal | undefined {
   const { isTTY, columns } = process.stderr;
   if (!isTTY || !columns || readVariable("TERM") === "dumb") return undefined;
-  return { columns, hasColours: !noColour() };
+  return { columns, hasColors: !hasNoColor() };
 }
 
-/** Deno tells it without the permission to read the environment. */
-function noColour(): boolean {
+/** Reports whether colors are off. Deno tells it without the permission to read the environment. */
+function hasNoColor(): boolean {
   return "deno" in process.versions ? deno().noColor : Boolean(readVariable("NO_COLOR"));
 }

@@ -39,7 +39,10 @@ export function register(libc: LibC, fd: number, registrations: readonly Registr
   return added.includes(0);
 }
 
-/** Has the event loops forget the descriptor: while another process has it, closing it does not. */
+/**
+ * Has the event loops forget the descriptor: closing it does not do so while another process has the
+ * socket.
+ */
 export function unregister(
   libc: LibC,
   fd: number,

@@ -13,14 +13,14 @@ import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steeri
 /** A connection as the kernel has it. */
 export interface KernelConn {
   readonly fd: number;
-  /** Tells the socket from every other one of the machine, for as long as that runs. */
+  /** The cookie, which tells the socket from every other one for as long as the machine runs. */
   readonly cookie: bigint;
   /** The label of the listener that it came from, see {@linkcode KernelSockets.label}. */
   readonly label: number | undefined;
   readonly remoteAddr: Addr;
   /** Whether nothing has been received on the connection. For a unix socket the kernel does not tell. */
   readonly silent: boolean;
-  /** Milliseconds since something was received, or since it was accepted. */
+  /** Milliseconds since something was received, or since the connection was accepted. */
   readonly silentFor: number;
 }
 
@@ -50,13 +50,13 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
-/** Where `struct tcp_info` has its fields. */
+/** The offsets of fields in `struct tcp_info`. */
 const INFO_STATE = 0;
 const INFO_LAST_DATA_RECV = 52;
 const INFO_BYTES_RECEIVED = 128;
 const INFO_SIZE = 136;
 
-/** How often a listener is opened that another thread has opened one beside. */
+/** The number of attempts to open a listener while another thread opens one beside it. */
 const OPEN_ATTEMPTS = 10;
 
 /** The size of the largest address, that of a unix socket. */
@@ -74,7 +74,7 @@ export function openKernelSockets(): KernelSockets | undefined {
 export class KernelSockets {
   readonly steering: Steering;
   readonly #libc: LibC;
-  #unlabelled: number | undefined;
+  #unlabeled: number | undefined;
 
   constructor(libc: LibC) {
     this.#libc = libc;
@@ -135,7 +135,7 @@ export class KernelSockets {
     return found;
   }
 
-  /** What tells a socket from every other one; 0 of what is none. */
+  /** Returns the cookie of a socket, which no other socket has; 0 for anything else. */
   cookieOf(fd: number): bigint {
     const value = new Uint8Array(8);
     if (this.#libc.getsockopt(fd, SOL_SOCKET, SO_COOKIE, value, size(8)) !== 0) return 0n;
@@ -165,14 +165,14 @@ export class KernelSockets {
     return value === this.#keepIdle() ? undefined : value;
   }
 
-  /** What a socket of TCP has that nobody has labelled. */
+  /** The value of the option on a TCP socket that nobody has labeled. */
   #keepIdle(): number {
-    if (this.#unlabelled === undefined) {
+    if (this.#unlabeled === undefined) {
       const fd = this.#libc.socket(AF_INET, SOCK_STREAM | O_CLOEXEC, 0);
-      this.#unlabelled = this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE) ?? MAX_TCP_KEEPIDLE;
+      this.#unlabeled = this.#option(fd, IPPROTO_TCP, TCP_KEEPIDLE) ?? MAX_TCP_KEEPIDLE;
       this.#libc.close(fd);
     }
-    return this.#unlabelled;
+    return this.#unlabeled;
   }
 
   #option(fd: number, level: number, name: number): number | undefined {
@@ -209,7 +209,7 @@ export class KernelSockets {
     return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
   }
 
-  /** Whether {@linkcode KernelSockets.replaceListener} can work on the listener of a runtime. */
+  /** Reports whether {@linkcode KernelSockets.replaceListener} can work on a listener of the runtime. */
   canReplaceListener(listener: number): boolean {
     return registrationsOf(this.#libc, listener).length > 0;
   }
@@ -248,7 +248,7 @@ export class KernelSockets {
     };
   }
 
-  /** On an address that the kernel makes up, which is no file. */
+  /** Returns a socket that listens at an address which the kernel makes up, without a file. */
   #listenForNobody(): number {
     const fd = this.#libc.socket(AF_UNIX, SOCK_STREAM | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd < 0) return fd;
@@ -281,7 +281,7 @@ export class KernelSockets {
     return this.#libc.fcntl(fd, F_DUPFD_CLOEXEC, least);
   }
 
-  /** False if the other end is gone. */
+  /** Writes to a descriptor. Returns false if the other end is gone. */
   send(fd: number, text: string): boolean {
     const bytes = new TextEncoder().encode(text);
     return this.#libc.send(fd, bytes, bytes.length, MSG_NOSIGNAL) === bytes.length;
@@ -347,7 +347,9 @@ export class KernelSockets {
     };
   }
 
-  /** What was accepted has the name of its listener. So has the listener, which has no peer. */
+  /**
+   * Returns a connection of a unix listener: an accepted socket has the name of its listener, and a peer.
+   */
   #unixConnection(fd: number, { path }: Addr & { transport: "unix" }): KernelConn | undefined {
     const name = new Uint8Array(NAME_SIZE);
     if (this.#libc.getsockname(fd, name, size(NAME_SIZE)) !== 0) return undefined;

@@ -31,7 +31,7 @@ interface Functions {
 
 /** The library, and what it takes to pass it a structure with a pointer in it. */
 export interface LibC extends Functions {
-  /** Where the buffer is, for as long as the caller keeps it. */
+  /** Returns the address of a buffer, valid for as long as the caller keeps the buffer. */
   pointer(buffer: Uint8Array): bigint;
 }
 
@@ -61,7 +61,7 @@ const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = 
 /** The first is glibc's, the others are musl's. */
 const NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
 
-/** What is used of `bun:ffi`. */
+/** The functions used of `bun:ffi`. */
 interface BunFFI {
   dlopen(
     library: string,
@@ -70,7 +70,7 @@ interface BunFFI {
   ptr(buffer: Uint8Array): number;
 }
 
-/** What is used of `node:ffi`. */
+/** The functions used of `node:ffi`. */
 interface NodeFFI {
   dlopen(
     library: string,
@@ -88,7 +88,7 @@ export function openLibC(): LibC | undefined {
   return libraries.open();
 }
 
-/** How the C library is come by. Tests take it away. */
+/** The access to the C library, which tests take away. */
 export const libraries: { open(): LibC | undefined } = { open: () => ofProcess(open) };
 
 function open(): LibC | undefined {
@@ -135,7 +135,7 @@ function openOnNode(ffi: NodeFFI, name: string): LibC {
   return { ...functions, pointer: (buffer) => ffi.getRawPointer(buffer) };
 }
 
-/** Asked without asking the user, whose answer would come too late. */
+/** Reports whether FFI is permitted, without asking the user, whose answer would come too late. */
 function mayUseFFI(): boolean {
   return deno().permissions.querySync({ name: "ffi" }).state === "granted";
 }

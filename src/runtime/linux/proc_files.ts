@@ -21,7 +21,7 @@ export function contentOf(libc: LibC, path: string): string {
   return [...linesOf(libc, path)].join("\n");
 }
 
-/** Where a symbolic link leads; an empty text if it cannot be read. */
+/** Returns where a symbolic link leads; an empty text if the link cannot be read. */
 export function targetOf(libc: LibC, path: string): string {
   const target = new Uint8Array(256);
   const size = libc.readlink(cString(path), target, target.length);

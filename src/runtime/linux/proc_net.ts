@@ -92,7 +92,7 @@ function hex(value: number, digits: number): string {
 export interface UnixRow {
   readonly isListening: boolean;
   readonly isConnected: boolean;
-  /** Empty if the socket has no name. */
+  /** The path of the socket; empty if the socket has no name. */
   readonly path: string;
 }
 

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openLibC } from "./libc.ts";
 import { contentOf, namesIn, targetOf } from "./proc_files.ts";
 
-/** How to read `/proc`. Each function throws, or returns nothing, for what is not there any more. */
+/** The access to `/proc`. Each function throws, or returns nothing, for what is not there any more. */
 interface Proc {
   namesIn(path: string): readonly string[];
   contentOf(path: string): string;
@@ -20,13 +20,13 @@ interface Proc {
 interface Process {
   readonly pid: number;
   readonly parent: number;
-  /** In ticks of the kernel's clock. */
+  /** The time of the start in ticks of the kernel's clock. */
   readonly start: number;
 }
 
-/** How long to wait between two looks, in ms. */
+/** The number of ms between two looks. */
 const INTERVAL = 5;
-/** How often to look: what cannot be killed, or is not gone by then, is left. */
+/** The number of looks: what cannot be killed, or is not gone by then, is left. */
 const LOOKS = 200;
 
 /**
@@ -123,7 +123,7 @@ function isMarked(
     attempted(() => proc.targetOf(`/proc/${pid}/ns/pid`)) === namespace;
 }
 
-/** Undefined if there is none. One that has ended, and is not reaped yet, is none. */
+/** Returns a process; undefined if there is none, or it has ended and is not reaped yet. */
 function processOf(proc: Proc, name: string): Process | undefined {
   const stat = attempted(() => proc.contentOf(`/proc/${name}/stat`)) ?? "";
   // The name of the program is in parentheses, and may have some itself.
@@ -133,7 +133,7 @@ function processOf(proc: Proc, name: string): Process | undefined {
   return { pid: Number(found[1]), parent: Number(fields[0]), start: Number(fields[18]) };
 }
 
-/** Most processes of a system are of other users, and any of them may have ended since. */
+/** Calls a function that may fail: most processes are of other users, and any may have ended since. */
 function attempted<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -16,13 +16,13 @@ export class ServerSockets {
   /** The connections that were at the address before the listener was. */
   readonly #strangers: ReadonlySet<bigint>;
   /** Whether connections without a label can be this server's. */
-  readonly #mayBeUnlabelled: boolean = true;
+  readonly #mayBeUnlabeled: boolean = true;
   /** The cookie of the listener, once it is known which one it is. */
   #listener: bigint | undefined;
-  /** Once the listener is closed: the connections that it has accepted. */
+  /** The connections that the listener has accepted, once the listener is closed. */
   #accepted: ReadonlySet<bigint> | undefined;
 
-  /** At least one listener. `strangers` are cookies of connections. */
+  /** Takes at least one listener. `strangers` are cookies of connections. */
   constructor(
     kernel: KernelSockets,
     listeners: ReadonlyMap<bigint, number>,
@@ -35,12 +35,12 @@ export class ServerSockets {
     // Where it is bound: the file of a unix socket may have another name by now.
     this.#addr = kernel.addressOf(fds[0]!)!;
     if (fds.length === 1) this.#listener = [...listeners.keys()][0];
-    const isLabelled = fds.every((fd) => kernel.labelOf(fd) !== undefined);
+    const isLabeled = fds.every((fd) => kernel.labelOf(fd) !== undefined);
     for (const fd of fds) kernel.label(fd);
     this.#labels = uniqueLabels(kernel, kernel.listenersAt(this.#addr));
     // From here on each connection inherits the label.
-    const isNew = !isLabelled && this.waiting === 0 && this.#own().length === 0;
-    this.#mayBeUnlabelled = this.#label === undefined || !(isLabelled || isNew);
+    const isNew = !isLabeled && this.waiting === 0 && this.#own().length === 0;
+    this.#mayBeUnlabeled = this.#label === undefined || !(isLabeled || isNew);
   }
 
   /** Finds the sockets of a server of which nothing but the address is known. */
@@ -58,13 +58,13 @@ export class ServerSockets {
     return fd !== undefined && this.#kernel.cookieOf(fd) === this.#listener ? fd : undefined;
   }
 
-  /** How many connections wait in the accept queue. Undefined if that is not known. */
+  /** The number of connections in the accept queue; undefined if that is not known. */
   get waiting(): number | undefined {
     const { listener } = this;
     return listener === undefined ? undefined : this.#kernel.waitingToBeAccepted(listener);
   }
 
-  /** Has Bun accept what waits in the accept queue, which takes it one turn of its event loop. */
+  /** Has Bun accept the connections in the accept queue, which takes one turn of its event loop. */
   emptyAcceptQueue(force: AbortSignal): Promise<void> {
     return takeInAcceptQueue({ waiting: () => this.waiting, accepted: () => 0 }, force);
   }
@@ -124,8 +124,8 @@ export class ServerSockets {
   #own(): KernelConn[] {
     const all = this.#kernel.connections(this.#addr)
       .filter(({ cookie }) => !this.#strangers.has(cookie));
-    const hasUnlabelled = all.some(({ label }) => label === undefined);
-    const isSure = hasUnlabelled && this.#mayBeUnlabelled && !this.#isShared();
+    const hasUnlabeled = all.some(({ label }) => label === undefined);
+    const isSure = hasUnlabeled && this.#mayBeUnlabeled && !this.#isShared();
     const own = this.#label;
     return all.filter(({ label }) => label === undefined ? isSure : label === own);
   }

@@ -9,7 +9,7 @@ import { listenError } from "../../core/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets, Steering } from "../../core/sockets.ts";
 import { atSparePath } from "../../core/spare_path.ts";
 
-/** How many descriptors of a console come before the others, which begin with a pipe. */
+/** The number of descriptors of a console, which come before the others. */
 const STDIO = 3;
 
 /**
@@ -113,7 +113,7 @@ function closeDuplicate(fd: number): void {
 
 /** A listener of the runtime's own. */
 interface NativeListener {
-  /** Where it is bound: of a unix socket, the spare path. */
+  /** The address that the socket is bound to: for a unix socket, the spare path. */
   readonly addr: Addr;
   close(): void;
 }

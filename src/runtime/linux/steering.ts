@@ -19,11 +19,11 @@ const BPF_LD_B_ABS = 0x30;
 const BPF_AND_K = 0x54;
 const BPF_JEQ_K = 0x15;
 const BPF_RET_K = 0x06;
-/** Where a TCP header has its flags. */
+/** The offset of the flags in a TCP header. */
 const TCP_FLAGS = 13;
 const TCP_SYN = 0x02;
 const TCP_ACK = 0x10;
-/** In `struct tcp_info`, of a listening socket: how many connections wait to be accepted. */
+/** The offset in `struct tcp_info` of a listener of the number of connections that wait to be accepted. */
 const INFO_UNACKED = 24;
 const INFO_SIZE = 28;
 /**
@@ -40,7 +40,7 @@ export function steerTo(libc: LibC, fd: number, addr: Addr): boolean {
 /** An instruction of classic BPF: its code, how far to jump if true and if false, its constant. */
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, constant: number];
 
-/** Has the kernel run a program for a socket. False if it refuses. */
+/** Has the kernel run a program for a socket. Returns false if the kernel refuses. */
 function attach(
   libc: LibC,
   fd: number,
@@ -63,7 +63,7 @@ function attach(
   return libc.setsockopt(fd, SOL_SOCKET, option, value, value.length) === 0;
 }
 
-/** Lets everything pass but the first segment of a handshake: SYN without ACK. */
+/** A program that lets everything pass but the first segment of a handshake: SYN without ACK. */
 const NO_NEW_HANDSHAKES: readonly Instruction[] = [
   [BPF_LD_B_ABS, 0, 0, TCP_FLAGS],
   [BPF_AND_K, 0, 0, TCP_SYN | TCP_ACK],

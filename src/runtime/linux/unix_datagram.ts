@@ -11,9 +11,9 @@ const SOCK_CLOEXEC = 0o2000000;
 /** The size of the path in an address, in bytes. */
 const PATH_SIZE = 108;
 
-/** In ms: how long a receiver may leave its queue full. As long as `systemd-notify` waits for it. */
+/** The number of ms that a receiver may leave its queue full, as `systemd-notify` waits for it. */
 const PATIENCE = 5_000;
-/** In ms, between two attempts. */
+/** The number of ms between two attempts to send. */
 const PAUSE = 10;
 
 /**
@@ -37,7 +37,7 @@ export async function sendDatagram(libc: LibC, address: string, text: string): P
   }
 }
 
-/** False if the receiver's queue stays full. Waiting for it in the kernel would stop all else. */
+/** Returns false if the receiver's queue stays full. Waiting for it in the kernel would stop all else. */
 async function sent(libc: LibC, fd: number, bytes: Uint8Array): Promise<boolean> {
   for (let waited = 0; libc.send(fd, bytes, bytes.length, 0) < 0; waited += PAUSE) {
     if (waited >= PATIENCE) return false;
