@@ -26,7 +26,7 @@ function openSockets(): Sockets {
   if (kernel !== undefined) return new FfiSockets(kernel);
   throw new UpgradeError(
     process.platform !== "linux"
-      ? `Cannot hand on a listening socket as 'platform' must be linux on this runtime: current value is "${process.platform}"`
-      : "Cannot hand on a listening socket as the permission 'ffi' must be granted (--allow-ffi): current value is \"denied\"",
+      ? `Cannot hand over a listener: on this runtime that needs Linux, and the platform is "${process.platform}"`
+      : "Cannot hand over a listener: that needs the permission 'ffi', so run Deno with --allow-ffi",
   );
 }

@@ -24,7 +24,7 @@ if (process.platform === "linux") {
       if (runtime !== "node") return;
       assertStringIncludes(
         program.output,
-        "refused: UpgradeError: Cannot lend a listening socket as",
+        "refused: UpgradeError: Cannot give a descriptor to another server in the Worker",
       );
     });
   }

@@ -200,7 +200,9 @@ if (runtime === "deno") {
   test("[deno] Upgrader cannot hand on a listener without --allow-ffi, and says so", async () => {
     const program = run("upgradable.ts", [plan], needed.filter((flag) => flag !== "--allow-ffi"));
     assertEquals(await deadline(program.exit, SOON), 1);
-    await program.says(/UpgradeError: Cannot hand on a listening socket as the permission 'ffi'/);
+    await program.says(
+      /UpgradeError: Cannot hand over a listener: that needs the permission 'ffi'/,
+    );
   });
 }
 

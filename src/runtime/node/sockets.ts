@@ -52,8 +52,8 @@ export class NodeSockets implements Sockets {
   async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {
     if (cluster.isWorker) {
       throw new UpgradeError(
-        "Cannot hand on a listening socket as the process must be no worker of node:cluster, where " +
-          `the primary process has the sockets: current worker is ${cluster.worker?.id}`,
+        `Cannot hand over a listener from worker ${cluster.worker?.id} of node:cluster: the primary owns its ` +
+          "sockets",
       );
     }
     try {
@@ -101,8 +101,8 @@ export class NodeSockets implements Sockets {
   lend(fd: number): number {
     if (isMainThread || !freeHandles().has(fd)) return fd;
     throw new UpgradeError(
-      "Cannot lend a listening socket as the thread must be the main one on Node, for a Worker closes its " +
-        `descriptors once more when it ends: current thread is ${threadId}`,
+      `Cannot give a descriptor to another server in the Worker ${threadId}: on Node a Worker closes its ` +
+        "descriptors once more when it ends, so do that in the main thread, or use serve()",
     );
   }
 
