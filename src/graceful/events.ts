@@ -3,13 +3,13 @@ import type { ConnInfo } from "../core/conn.ts";
 import type { GracefulReport } from "./report.ts";
 
 /**
- * What happens at the end of a process, as `graceful` tells its `log`: for a log of one's own, for
- * metrics, for the spans of a trace. `elapsed` is in ms since the end was decided.
+ * An event at the end of a process, as `graceful` passes it to `log`: for a log of your own, for metrics, or
+ * for the spans of a trace. `elapsed` is in ms since the end was decided.
  *
- * - `"ending"`: the end is decided, and readiness fails. For `drainDelay` ms the servers serve on as
- *   a lame duck; 0 where that phase is left out.
+ * - `"ending"`: the end is decided, and readiness fails. For `drainDelay` ms the servers go on serving as
+ *   a lame duck; 0 means that there is no such phase.
  * - `"draining"`: the servers shut down, within `timeout` ms.
- * - `"waiting"`: once a second while they do; `left` ms are left.
+ * - `"waiting"`: the servers still shut down, and `left` ms are left. Emitted once a second.
  * - `"forced"`: the deadline has passed, and these connections are closed by force.
  * - `"drained"`: the servers are closed, by force or not.
  * - `"failed"`: something has failed that stops nothing, and `what` says what: a hook or a cleanup
@@ -17,7 +17,8 @@ import type { GracefulReport } from "./report.ts";
  *   `exceptions: "drain"` `"uncaughtException"` or `"unhandledRejection"`.
  * - `"ended"`: all is done, the cleanup too.
  * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
- *   drain is done. `name` is that of its function, or how a nameless one begins. Told once of each.
+ *   drain is done. `name` is the name of the function, or the beginning of a nameless one. Each listener is
+ *   reported once.
  * - `"interrupted"`: a second signal has come. The process ends right after.
  * - `"kept-alive"`: the process should be gone and is not. It ends right after. `by` is what the
  *   runtime says of the reason, and empty if it cannot tell.

@@ -21,35 +21,35 @@ import { Succession } from "./succession.ts";
 import { feedWatchdog } from "../systemd/watchdog.ts";
 
 /**
- * The end of a process. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
- * over, for a server that finishes on its own, or for what `shutdownOnMessage` and `exceptions` name;
- * then, in this order:
+ * Ends the process in order. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
+ * over, for a server that finishes on its own, for a worker of `node:cluster` to lose its primary, or for
+ * what `shutdownOnMessage` and `exceptions` name. Then, in this order:
  *
  * 1. readiness fails, for `drainDelay` the servers serve on as a lame duck, and the functions of
  *    `beforeShutdown` run;
- * 2. all servers shut down, under the one deadline of `timeout`, which those of `onDrain` have as well;
- * 3. at the deadline what is left is closed by force;
+ * 2. all servers shut down, under the one deadline of `timeout`, which also holds for the functions of `onDrain`;
+ * 3. connections that are left at the deadline are closed by force;
  * 4. the `cleanup` functions run, the last one first, under `cleanupTimeout`;
  * 5. `process.exitCode` is set: 0 when drained, 1 when forced or when something has failed.
  *
  * The process then ends by itself, or 1 s later by force (`exit`), and so within `drainDelay` (or a
- * longer `beforeShutdownTimeout`) `+ timeout + cleanupTimeout + 1.5 s` as long as its event loop turns. A second signal during any of
- * this closes everything and ends it at once, with 128 and the signal's number as its exit code: the
- * cleanup is then left out. Signals that come within 500 ms of the first are the same one, whatever
- * their names: runners send one end as several. So is one that the process sends itself meanwhile with
- * `process.kill`, as libraries do when they have stopped.
+ * longer `beforeShutdownTimeout`) `+ timeout + cleanupTimeout + 1.5 s`, as long as the event loop turns.
  *
- * Under systemd it sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
+ * A second signal closes everything and ends the process at once, without the cleanup; the exit code is 128
+ * plus the number of the signal. Signals that come within 500 ms of the first one are copies of it, whatever
+ * their names: runners send one end as several signals. A signal that the process sends itself meanwhile
+ * with `process.kill`, as libraries do when they have stopped, is a copy too.
+ *
+ * Under systemd `graceful` sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
  * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`.
  *
- * May be called several times, for other servers or the same ones: each call ends what it was given,
- * with its own cleanup. The process ends when all are done; and readiness fails, and systemd is told,
- * when all have decided it. A server that is closed already is one that has finished: the end begins
- * at once.
+ * `graceful` may be called several times, for different servers or the same ones: each call ends the servers
+ * it was given, with its own cleanup. The process ends when all calls are done. Readiness fails, and systemd
+ * is told, when all calls have decided to end. For a server that is already closed the end begins at once.
  *
- * In a worker thread, which no signal reaches, it needs `signal`.
+ * In a worker thread, which no signal reaches, `graceful` needs `signal`.
  *
- * @throws {TypeError} If an option has the wrong type, a server is none, or there is no `signal` in a
+ * @throws {TypeError} If an option has the wrong type, a value is no server, or there is no `signal` in a
  * worker thread.
  * @throws {RangeError} If an option is out of range.
  * @throws {UpgradeError} If `upgradeOn` is given and a server cannot be handed on.

@@ -13,29 +13,30 @@ export type Cleanup = () => unknown;
 /** Options of {@linkcode graceful}. */
 export interface GracefulOptions {
   /**
-   * For how many milliseconds, 0 to 2 147 483 647, the servers serve on as a lame duck before they
-   * drain: readiness (`@x/graceful/health`) fails already, and each HTTP/1 response says
-   * `Connection: close`, so that load balancers and clients move away before anything is refused.
-   * Not after an upgrade, where the address is served on.
+   * The number of milliseconds, 0 to 2 147 483 647, for which the servers go on serving as a lame duck
+   * before they drain. Readiness (`@x/graceful/health`) already fails, and each HTTP/1 response says
+   * `Connection: close`, so that load balancers and clients move away before anything is refused. There is
+   * no lame-duck phase after an upgrade, since the successor serves the address.
    *
    * @default {0}
    */
   drainDelay?: number;
   /**
-   * For how many milliseconds the servers may drain, 0 to 2 147 483 647, before they are closed by
-   * force. One deadline for all of them, counted from the end of `drainDelay`.
+   * The number of milliseconds, 0 to 2 147 483 647, for which the servers may drain before they are closed
+   * by force. All servers have the one deadline, counted from the end of `drainDelay`.
    *
    * @default {15_000}
    */
   timeout?: number;
   /**
-   * The signals that start it. A second one, of the same or another name, forces; but those that come
-   * within 500 ms of the first are copies of it: `deno task`, `bun run`, `node --watch`, `concurrently`,
-   * nodemon and process managers send one end several times, also under two names. The time does not
-   * pass while the event loop is busy. On Windows the default has SIGBREAK too, and SIGTERM never comes.
+   * The signals that start the end. A second signal, of the same or another name, forces it. Signals that
+   * come within 500 ms of the first one are copies of it: `deno task`, `bun run`, `node --watch`,
+   * `concurrently`, nodemon and process managers send one end several times, also under two names. The
+   * 500 ms do not pass while the event loop is busy. On Windows the default includes SIGBREAK, and SIGTERM
+   * never comes.
    *
-   * A signal that this process sends itself with `process.kill`, while it ends, is a copy as well.
-   * Worker threads get no signals, and in them none is listened to.
+   * A signal that this process sends itself with `process.kill` while it ends is a copy too. Worker threads
+   * get no signals, and `graceful` listens to none in them.
    *
    * @default {["SIGINT", "SIGTERM"]}
    */
@@ -43,91 +44,95 @@ export interface GracefulOptions {
   /** Starts the end when it aborts, as a signal of the process does. */
   signal?: AbortSignal;
   /**
-   * A message of the parent process that starts it as well: pm2 sends `"shutdown"` on Windows, which has
-   * no signals (`shutdown_with_message`). The default is that messages are none of its business.
+   * A message of the parent process that starts the end as a signal does: pm2 sends `"shutdown"` on
+   * Windows, which has no signals (`shutdown_with_message`). Without the option messages have no effect.
    */
   shutdownOnMessage?: string;
   /**
-   * With `"drain"` an exception that nobody catches, or a rejection that nobody handles, starts it as
-   * well: the error is reported through `log` and in the report, and the exit code is 1. Another one
-   * during the end is reported and ends nothing. The default leaves both to the runtime, which ends the
-   * process with all requests in flight.
+   * With `"drain"`, an exception that nobody catches, or a rejection that nobody handles, starts the end.
+   * The error is reported through `log` and in the report, and the exit code is 1. Further exceptions during
+   * the end are reported and end nothing. Without the option the runtime ends the process at once, with all
+   * requests in flight.
    *
-   * Code that has thrown may have left the process in any state: this is for requests that have nothing
-   * to do with it, and for the cleanup.
+   * Code that has thrown may have left the process in any state. The drain is for requests that have
+   * nothing to do with that code, and for the cleanup.
    */
   exceptions?: "drain";
   /**
-   * Runs when the end is decided and readiness fails, while the servers serve on: to deregister, to tell
-   * peers. The drain starts when all of them are done and `drainDelay` is over. One that fails is
-   * reported, and the exit code is 1. Not after an upgrade, where the address is served on.
+   * Functions that run when the end is decided and readiness fails, while the servers go on serving: to
+   * deregister the service, or to tell peers. The drain starts when all functions are done and `drainDelay`
+   * is over. A function that fails is reported, and the exit code is 1. The functions do not run after an
+   * upgrade, since the successor serves the address.
    */
   beforeShutdown?: Cleanup | readonly Cleanup[];
   /**
-   * How many milliseconds `beforeShutdown` may take, 0 to 2 147 483 647. Then the drain starts, and what
-   * is not done is reported.
+   * The number of milliseconds, 0 to 2 147 483 647, that `beforeShutdown` may take. When they have passed
+   * the drain starts, and a function that is not done is reported.
    *
    * @default {5_000}
    */
   beforeShutdownTimeout?: number;
   /**
-   * Runs when the drain starts, beside it, and is waited for like a request until the deadline of
-   * `timeout`: to finish a job from a queue, to close subscriptions. What fails or is not done by then is
-   * reported, and the exit code is 1. `server.onShutdown` is for what need not be waited for.
+   * Functions that run beside the drain, and that it waits for like a request until the deadline of
+   * `timeout`: to finish a job from a queue, or to close subscriptions. A function that fails or is not done
+   * by then is reported, and the exit code is 1. Use `server.onShutdown` for what need not be waited for.
    */
   onDrain?: Cleanup | readonly Cleanup[];
   /**
-   * The signal at which a new process takes over, `"SIGHUP"` by custom: the same program is started
-   * again and inherits the listeners, and when its own `graceful` is reached this process drains
-   * and exits. If it never is, this process serves on and says so. The servers have to be made with
-   * `handoff`, or to listen on what `listen` returned.
+   * The signal that starts an upgrade, by custom `"SIGHUP"`. The same program is started again and inherits
+   * the listeners. When this successor reaches its own `graceful`, this process drains and exits. If the
+   * successor never does, this process goes on serving, and the log says so. The servers must be started
+   * with `handoff`, or listen on what `listen` returned.
    *
-   * A signal that comes while an upgrade is under way is ignored, and says so; one that comes while
-   * the process before this one is still draining waits for its end.
+   * A signal that comes while an upgrade is under way is ignored, and the log says so. A signal that comes
+   * while the predecessor is still draining waits for the predecessor's end.
    */
   upgradeOn?: string;
   /** Starts the successor, where the defaults do not fit: with another command, or a PID file. */
   upgrader?: Upgrader;
   /**
-   * For how many milliseconds idle connections stay open when the drain starts, so that a request
-   * that is already on the wire does not find its connection closed; less than `timeout`. The default is
-   * 1 000, or half of a `timeout` shorter than 2 s, and 0 for a Ctrl-C on a terminal, where somebody waits.
+   * The number of milliseconds, less than `timeout`, for which idle connections stay open when the drain
+   * starts, so that a request that is already on the wire does not find its connection closed. The default
+   * is 1 000, or half of a `timeout` shorter than 2 s, and 0 after a Ctrl-C on a terminal, where a person
+   * waits.
    */
   idleGrace?: number;
   /**
-   * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded ones). Those
-   * that are ignored end with the drain, which does not count as forced.
+   * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded connections). Ignored
+   * connections end with the drain, which does not count as forced.
    *
    * @default {"wait"}
    */
   hijacked?: "wait" | "ignore";
   /**
-   * Runs after the servers are closed; of several the last one first. One that fails is reported
-   * and does not stop the next.
+   * Functions that run after the servers are closed, the last one first. A function that fails is reported
+   * and does not stop the next one.
    */
   cleanup?: Cleanup | readonly Cleanup[];
   /**
-   * How many milliseconds all of `cleanup` may take, 0 to 2 147 483 647. Then the one that is not
-   * done is reported and left behind, and those after it are started, but not waited for.
+   * The number of milliseconds, 0 to 2 147 483 647, that all of `cleanup` may take together. When they have
+   * passed, the function that is not done is reported and left behind. The remaining functions are started
+   * all the same, and not waited for.
    *
    * @default {5_000}
    */
   cleanupTimeout?: number;
   /**
-   * How many milliseconds after all that the process is ended if something still keeps it alive,
-   * 0 to 2 147 483 647: a timer that was forgotten, a connection that nothing can cut off. It says
-   * so first, and by what, where the runtime can tell. False leaves the process alone.
+   * The number of milliseconds, 0 to 2 147 483 647, after which the process is ended if something still
+   * keeps it alive: a forgotten timer, or a connection that nothing can cut off. The log says so first, and
+   * names what it is where the runtime can tell. `false` leaves the process alone.
    *
    * @default {1_000}
    */
   exit?: number | false;
   /**
-   * What is told of all this as it goes. The default writes lines to stderr: one at the start with
-   * the number of connections, one a second that names the oldest request, one at the end; on a
-   * terminal those in between are redrawn in place, in colors unless `NO_COLOR` is set. False
-   * writes none of this, not even of what fails.
+   * The log of the end. The default writes lines to stderr: one at the start with the number of
+   * connections, one a second that names the oldest request, and one at the end. On a terminal the lines in
+   * between are redrawn in place, in color unless `NO_COLOR` is set. `false` writes nothing, not even
+   * failures.
    *
-   * A function is not waited for; what it throws is reported on the console and stops nothing.
+   * A function gets each event, and is not waited for. What it throws is reported on the console and stops
+   * nothing.
    */
   log?: false | ((event: GracefulEvent) => unknown);
 }
