@@ -1,8 +1,8 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 
 /**
- * Refuses a certificate or a key that is none, and a pair that does not belong together: not every
- * runtime does so before the first handshake.
+ * Throws a TypeError unless `cert` and `key` can be read and belong together. Not every runtime checks this
+ * before the first handshake.
  */
 export function checkCertificate({ cert, key }: { cert: string; key: string }): void {
   const certificate = parse("cert", "a certificate in PEM", () => new X509Certificate(cert));
@@ -13,7 +13,10 @@ export function checkCertificate({ cert, key }: { cert: string; key: string }): 
   );
 }
 
-/** The value itself stays out of the message: it may be a secret. */
+/**
+ * Returns what `read` returns. If `read` throws, throws a TypeError without the value of the option, which
+ * may be a secret.
+ */
 function parse<T>(option: string, rule: string, read: () => T): T {
   try {
     return read();

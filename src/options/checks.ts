@@ -1,8 +1,8 @@
 import { printable } from "../core/printable.ts";
 
-/** The checks of options: each refuses what breaks its rule, and names the option and the value. */
+/** The checks of options. Each check throws an error that names the option, the rule and the value. */
 
-/** The longest time a timer of any runtime can wait, in ms. */
+/** The longest time, in milliseconds, that a timer of any runtime can wait. */
 export const MAX_TIMER = 2_147_483_647;
 
 /** Throws a TypeError that names the option, the rule and the value. */
@@ -14,14 +14,14 @@ function show(value: unknown): string {
   return typeof value === "string" ? `"${printable(value)}"` : printable(String(value));
 }
 
-/** Throws a TypeError unless `value` is a promise, or looks like one. */
+/** Throws a TypeError unless `value` has a `then` method, as a promise has. */
 export function checkPromise(what: string, value: unknown): void {
   // The cast: anything but null and undefined has properties.
   const { then } = (value ?? {}) as { then?: unknown };
   if (typeof then !== "function") refuse(what, "a promise", value);
 }
 
-/** Throws unless `value` is undefined or an integer within the limits. */
+/** Throws unless `value` is undefined or an integer from `min` to `max`. */
 export function checkInteger(
   what: string,
   value: unknown,
@@ -37,11 +37,11 @@ export function checkInteger(
   }
 }
 
-/** Throws unless `value` is undefined or a number of milliseconds that a timer can wait. */
+/** Throws unless `value` is undefined or a number of milliseconds from `min` to `MAX_TIMER`. */
 export function checkMilliseconds(what: string, value: unknown, min: number): void {
   if (value === undefined) return;
   if (typeof value !== "number") refuse(what, "a number of milliseconds", value);
-  // Written so that NaN is refused as well.
+  // This form of the condition refuses NaN as well.
   if (!(value >= min && value <= MAX_TIMER)) {
     throw new RangeError(
       `Cannot ${what} must be from ${min} to ${MAX_TIMER} ms: current value is ${show(value)}`,
@@ -49,7 +49,7 @@ export function checkMilliseconds(what: string, value: unknown, min: number): vo
   }
 }
 
-/** Throws a TypeError unless `value` is undefined or of the type. */
+/** Throws a TypeError unless `value` is undefined or has the type `type`. */
 export function checkType(
   what: string,
   value: unknown,

@@ -7,13 +7,14 @@ import type { Addr } from "../core/addr.ts";
 import { SPARE_NAME_LENGTH } from "../core/spare_path.ts";
 
 /**
- * How long the path of a unix socket may be, in bytes, with which each runtime can listen: the structure
- * has 108 on Linux, and less elsewhere. Windows has names of pipes.
+ * The number of bytes that the path of a unix socket may have on every runtime. The address structure of
+ * the kernel has room for 108 bytes on Linux, and for fewer on other systems. On Windows the path is the
+ * name of a pipe.
  */
 const MAX_PATH = process.platform === "win32" ? 256 : process.platform === "linux" ? 107 : 103;
 
 /**
- * A listening socket that can be handed on to the next process, and a server made to accept on it.
+ * A listening socket that a server can accept on, and that a successor can take over.
  *
  * @example
  * ```ts
@@ -26,21 +27,21 @@ const MAX_PATH = process.platform === "win32" ? 256 : process.platform === "linu
  * ```
  */
 export interface Listener {
-  /** The address of the listener. For TCP port 0, with the port that the system chose. */
+  /** The address of the listener. If port 0 was asked for, the address has the port that the system chose. */
   readonly addr: Addr;
   /**
-   * Its descriptor: for `listen({ fd })` of a server of `node:http` or `node:net` (on Bun of
-   * `node:net` alone). The server owns it from then on, and accepts from then on: call its `listen`
-   * last, when the program can serve. In a Worker of Node it throws an `UpgradeError`, for there only
-   * `serve` can have it.
+   * The descriptor of the listening socket, for `listen({ fd })` of a `node:http` or `node:net` server (on
+   * Bun, only of a `node:net` server). That server then owns the descriptor and accepts at once: call its
+   * `listen` last, when the program is ready to serve. In a Worker of Node this property throws an
+   * `UpgradeError`, because there only `serve` can use the listener.
    */
   readonly fd: number;
-  /** Whether the listener was inherited: from the predecessor, or from systemd. */
+  /** Whether the listener was inherited, from the predecessor or from systemd. */
   readonly inherited: boolean;
   /**
-   * Closes it, if no server of ours has it: one that does closes it itself. Not to be called while a
-   * server of somebody else's listens on `fd`; after that server's end it removes the file of a unix
-   * socket. May be called many times.
+   * Closes the listener, unless a server of this package accepts on it: such a server closes the listener
+   * itself. Do not call this method while a server of another library listens on `fd`. After that server
+   * has closed, this method removes the file of a unix socket. The method may be called many times.
    */
   close(): void;
 }
@@ -48,28 +49,29 @@ export interface Listener {
 /** Options of {@linkcode listen}. */
 export interface ListenOptions {
   /**
-   * The TCP port, 0 to 65535. 0 lets the system choose one: see `listener.addr`.
+   * The TCP port, 0 to 65535. With 0 the system chooses a free port: see `listener.addr`.
    *
    * @default {8000}
    */
   port?: number;
   /**
-   * The address to listen on, or a name for it.
+   * The address to listen on, or a name that resolves to it.
    *
    * @default {"0.0.0.0"}
    */
   hostname?: string;
   /**
-   * Listen on a unix socket at this path instead of on TCP. There must be no file at the path. Deno
-   * asks for `--allow-read` and `--allow-write` of it.
+   * The path of a unix socket to listen on instead of TCP. There must be no file at the path. Deno asks for
+   * `--allow-read` and `--allow-write` of the path.
    */
   path?: string;
   /**
-   * The name of a socket that systemd may have passed (`FileDescriptorName=` of its unit), which is
-   * taken over whatever its address is. The address of the other options is for where there is none.
+   * The name of a socket that systemd may have passed (`FileDescriptorName=` of its unit). The socket is
+   * taken over whatever its address is. If systemd has passed no socket of that name, the other options say
+   * where to listen.
    */
   socketName?: string;
-  /** The descriptor of a socket that listens already, instead of an address. */
+  /** The descriptor of a socket that already listens, to use instead of an address. */
   fd?: number;
   /** Whether to set SO_REUSEPORT. Deno asks for `--unstable-net`. */
   reusePort?: boolean;
@@ -77,7 +79,7 @@ export interface ListenOptions {
   backlog?: number;
 }
 
-/** The options that say where to listen, in both of `listen` and `serve`. */
+/** Checks the options that say where to listen, which `listen` and `serve` have in common. */
 export function checkAddress(
   as: (name: string) => string,
   options: Pick<
@@ -100,8 +102,8 @@ export function checkAddress(
 }
 
 /**
- * Refuses a path that the address of a unix socket has no room for: the kernel, or the runtime, would
- * cut it off, and nobody could connect to it.
+ * Throws a RangeError for a path that does not fit in the address of a unix socket. The kernel or the
+ * runtime would cut the path off, and no client could connect to the socket.
  */
 function checkPath(what: string, path: string): void {
   const length = Buffer.byteLength(path);
@@ -113,7 +115,10 @@ function checkPath(what: string, path: string): void {
   }
 }
 
-/** Throws for a path in whose folder there is no room for the path that a listener is first bound at. */
+/**
+ * Throws a RangeError if the folder of `path` leaves no room for the spare path at which a listener is
+ * first bound.
+ */
 export function checkSparePath(as: string, path: string): void {
   const folder = Buffer.byteLength(join(dirname(path), "/"));
   if (folder + SPARE_NAME_LENGTH <= MAX_PATH) return;
@@ -125,7 +130,7 @@ export function checkSparePath(as: string, path: string): void {
   );
 }
 
-/** Throws for options of `listen` that have the wrong type, are out of range or contradict. */
+/** Throws for options of `listen` that have the wrong type, are out of range or contradict each other. */
 export function checkListen(options: ListenOptions): void {
   const as = (name: string) => `listen as '${name}'`;
   checkAddress(as, options);
@@ -137,7 +142,7 @@ export function checkListen(options: ListenOptions): void {
   }
 }
 
-/** Returns the address that options ask for. */
+/** Returns the address that the options ask for. */
 export function listenAddress(
   { path, hostname = "0.0.0.0", port = 8_000 }: Pick<ListenOptions, "port" | "hostname" | "path">,
 ): Addr {

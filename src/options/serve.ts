@@ -8,33 +8,33 @@ import { checkText, checkType, refuse } from "./checks.ts";
 import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
 import type { WebSocketHandlers } from "./websocket.ts";
 
-/** The second argument of a handler: what belongs to the request beside the request itself. */
+/** The second argument of a {@linkcode Handler}: what a handler can use in addition to the request. */
 export interface ServeInfo {
   /** The client's address. */
   readonly remoteAddr: Addr;
   /**
-   * Aborts when the server starts to drain: end what would go on for ever. The signal belongs to this
-   * request, and its listeners are forgotten when the request is over. A listener that throws is
-   * reported on the console and stops nothing.
+   * A signal that aborts when the server starts to drain. A handler should then end a response that would
+   * otherwise go on for ever. The signal belongs to this request, and its listeners are dropped when the
+   * request is over. An error that a listener throws is reported on the console, and stops nothing.
    */
   readonly draining: AbortSignal;
   /**
-   * Has a shutdown wait for work that goes on behind the response, until the promise settles. Like the
-   * request, the work is listed in `connections()` and in reports as active. A rejection is reported on
-   * the console. `close()` does not wait for it. The function needs no `this`, and throws a TypeError for
-   * what is no promise.
+   * Makes a shutdown wait for work that continues after the response, until the promise settles. Like the
+   * request, the work is listed as active in `connections()` and in reports. A rejection is reported on the
+   * console. `close()` does not wait for the work. The function needs no `this`, and throws a TypeError if
+   * its argument is not a promise.
    */
   readonly waitUntil: (promise: PromiseLike<unknown>) => void;
   /**
-   * What the engine gives its own handlers: `{ req, res }` of `node:http` with `"node"`, the
-   * `Deno.ServeHandlerInfo` with `"deno"` and `"deno-serve"`, the `Bun.Server` with `"bun"`.
+   * The objects that the engine passes to its own handlers: `{ req, res }` of `node:http` with `"node"`,
+   * the `Deno.ServeHandlerInfo` with `"deno"` and `"deno-serve"`, the `Bun.Server` with `"bun"`.
    */
   readonly native: unknown;
 }
 
 /**
- * Answers a request. What it throws, or rejects with, is answered by
- * {@linkcode ServeOptions.onError}.
+ * A function that answers a request. If the function throws or rejects, {@linkcode ServeOptions.onError}
+ * makes the response.
  */
 export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
 
@@ -43,33 +43,37 @@ export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions extends ServerOptions {
-  /** The certificate chain in PEM: turns on TLS, with HTTP/2 for clients that speak it. Needs `key`. */
+  /**
+   * The certificate chain in PEM. This option turns on TLS, with HTTP/2 for clients that support HTTP/2,
+   * and needs `key`.
+   */
   cert?: string;
-  /** The private key in PEM. Needs `cert`. */
+  /** The private key in PEM. This option needs `cert`. */
   key?: string;
   /**
-   * What runs the HTTP. `"auto"` is the fastest engine of this runtime that keeps what a shutdown promises.
-   * `"node"` exists on all three runtimes, `"deno"` and `"deno-serve"` on Deno, `"bun"` on Bun.
+   * The engine that runs the HTTP. `"auto"` is the fastest engine of this runtime that keeps all promises
+   * of a shutdown. `"node"` exists on all three runtimes, `"deno"` and `"deno-serve"` on Deno, `"bun"` on
+   * Bun.
    *
    * @default {"auto"}
    */
   engine?: "auto" | Engine;
   /**
-   * Makes the response for what the handler threw. It is also told of errors after which there is no
-   * response to make: a body that failed while it was sent (Bun does not tell of that), a listener that
-   * cannot accept. What it returns is ignored then.
+   * A function that is called with what the handler threw, and that makes the response. The function is
+   * also called with errors for which no response can be made: a body that failed while it was sent (Bun
+   * does not report this), or a listener that cannot accept. The return value is then ignored.
    *
-   * The default writes the error to the console and answers 500.
+   * The default function writes the error to the console and answers 500.
    */
   onError?: (error: unknown) => Response | Promise<Response>;
   /**
-   * The handlers of WebSockets of the engine `"bun"`, with their options, passed on as they are. Other
-   * engines refuse the option.
+   * The WebSocket handlers and options of the engine `"bun"`, passed on as they are. Other engines refuse
+   * this option.
    */
   websocket?: WebSocketHandlers;
 }
 
-/** What the driver of an HTTP server needs of checked {@linkcode ServeOptions}. */
+/** The settings that the driver of an HTTP server gets from checked {@linkcode ServeOptions}. */
 export interface ServeSettings extends ServerSettings {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly pendingWork: PendingWork;
@@ -80,7 +84,7 @@ export interface ServeSettings extends ServerSettings {
 
 const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];
 
-/** Throws unless the handler is a function, and the options are ones that `serve` takes. */
+/** Throws unless the handler is a function and the options are valid for `serve`. */
 export function checkServe(handler: unknown, options: ServeOptions): void {
   if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
   const as = (name: string) => `serve as '${name}'`;
@@ -96,7 +100,7 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
   }
 }
 
-/** Returns checked options with their defaults. `socket` is {@linkcode ServerSettings.socket}. */
+/** Returns the settings for checked options, with all defaults. `socket` becomes the setting of that name. */
 export function serveSettings(
   options: ServeOptions,
   { drainNotice, pendingWork }: RequestScope,
@@ -114,7 +118,10 @@ export function serveSettings(
   };
 }
 
-/** A handler of errors that failed itself would leave its client waiting, or end the process. */
+/**
+ * Returns an error handler that answers 500 if `onError` itself fails. Without this, the client would be
+ * left waiting, or the process would end.
+ */
 function neverFailing(onError: NonNullable<ServeOptions["onError"]>): ServeSettings["onError"] {
   return async (error) => {
     try {
@@ -127,7 +134,10 @@ function neverFailing(onError: NonNullable<ServeOptions["onError"]>): ServeSetti
   };
 }
 
-/** Reports what a callback throws or rejects with, for it is no part of what it is told of. */
+/**
+ * Returns a callback that reports on the console what `onConnState` throws or rejects with, so that such an
+ * error does not affect the connection.
+ */
 function reported(
   onConnState: NonNullable<ServeOptions["onConnState"]>,
 ): NonNullable<ServeOptions["onConnState"]> {
@@ -136,10 +146,13 @@ function reported(
   };
 }
 
-/** Throws unless an engine can send `response`: a Response whose body is unused, and no `Response.error()`. */
+/**
+ * Throws a TypeError unless an engine can send `response`: it must be a Response other than
+ * `Response.error()`, and its body must be unused.
+ */
 export function refuseUnsendable(response: unknown): asserts response is Response {
   if (!(response instanceof Response)) refuse("answer as the response", "a Response", response);
-  // Not its type, which would cost Deno the short way of sending it.
+  // Reading `type` instead of `status` would keep Deno from sending the response by its fast path.
   if (response.status === 0) refuse("answer as the response", "no network error", "error");
   if (response.bodyUsed) refuse("answer as the response", "one whose body is unused", "used");
 }

@@ -4,7 +4,7 @@ import type { DrainNotice } from "../core/drain_notice.ts";
 import { checkSignal, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen.ts";
 
-/** Options of every server that this package starts: of {@linkcode serve} and of {@linkcode serveTcp}. */
+/** The options that {@linkcode serve} and {@linkcode serveTcp} have in common. */
 export interface ServerOptions {
   /**
    * The TCP port, 0 to 65535. With 0 the system chooses a free port: see `server.addr`.
@@ -19,9 +19,9 @@ export interface ServerOptions {
    */
   hostname?: string;
   /**
-   * The path of a unix socket to listen on instead of TCP. There must be no file at the path; the
-   * socket's file is removed when the listener closes. Deno asks for `--allow-read` and `--allow-write`
-   * of the path.
+   * The path of a unix socket to listen on instead of TCP. There must be no file at the path. The file of
+   * the socket is removed when the listener closes. Deno asks for `--allow-read` and `--allow-write` of the
+   * path.
    */
   path?: string;
   /** The number of connections that may wait in the accept queue. The default is the runtime's. */
@@ -34,12 +34,14 @@ export interface ServerOptions {
    */
   reusePort?: boolean;
   /**
-   * How a successor takes over the listener. With `"inherit"` it gets the descriptor, so that there is one
-   * accept queue. With `"reuseport"` both processes bind with SO_REUSEPORT, and the kernel is told to send
-   * every new connection to the newer one; where the kernel cannot be told (on Node, and for unix sockets)
-   * the descriptor is passed instead, with a warning. `"auto"` is `"inherit"`.
+   * How a successor takes over the listener. With `"inherit"` the successor gets the descriptor, so that
+   * both processes have one accept queue. With `"reuseport"` both processes bind with SO_REUSEPORT, and the
+   * kernel is told to send every new connection to the newer process. Where the kernel cannot be told (on
+   * Node, and for unix sockets), the descriptor is passed instead, with a warning. `"auto"` means
+   * `"inherit"`.
    *
-   * Without the option the listener is not handed on. An inherited listener is taken over all the same.
+   * Without this option, no successor can take over the listener. An inherited listener is taken over even
+   * without this option.
    *
    * @throws {UpgradeError} From `serve`, on Deno without `--allow-ffi`, and on Deno and Bun on another
    * system than Linux.
@@ -47,33 +49,33 @@ export interface ServerOptions {
   handoff?: "auto" | "inherit" | "reuseport";
   /**
    * The name of a socket that systemd may have passed (`FileDescriptorName=` of its unit). The socket is
-   * taken over whatever its address is. Where systemd has passed none, the address of the other options
-   * counts.
+   * taken over whatever its address is. If systemd has passed no socket of that name, the other options say
+   * where to listen.
    */
   socketName?: string;
   /** A listener that {@linkcode listen} returned, to accept on instead of `port`, `hostname` or `path`. */
   listener?: Listener;
   /**
-   * Closes the server at once with all its connections when it aborts, as in `Deno.serve`. If it has
-   * aborted before the server listens, the call rejects with its reason.
+   * A signal that, when it aborts, closes the server at once with all its connections, as in `Deno.serve`.
+   * If the signal aborts before the server listens, the call rejects with the reason of the signal.
    */
   signal?: AbortSignal;
-  /** Called with the address when the server listens. */
+  /** A function that is called with the address when the server listens. */
   onListen?: (addr: Addr) => void;
   /**
-   * Called when a connection enters a state, as Go's `Server.ConnState` is. The engine `"bun"` does not
-   * show its connections: with this option `"auto"` is `"node"` there.
+   * A function that is called when a connection enters a state, like Go's `Server.ConnState`. The engine
+   * `"bun"` does not show its connections: with this option, `"auto"` chooses `"node"` on Bun.
    */
   onConnState?: (state: ConnState, conn: ConnInfo) => void;
 }
 
-/** What every driver needs of checked {@linkcode ServerOptions}. */
+/** The settings that every driver gets from checked {@linkcode ServerOptions}. */
 export interface ServerSettings {
   /** The address that was asked for: the port may be 0, and the host a name. */
   readonly listen: Addr;
   /**
-   * The address of the socket that the driver will be given through `acceptOn`. Undefined if the driver is
-   * to listen for itself.
+   * The address of the socket that the driver will be given through `acceptOn`. Undefined if the driver
+   * opens its own listening socket.
    */
   readonly socket: Addr | undefined;
   readonly backlog: number | undefined;
@@ -83,7 +85,7 @@ export interface ServerSettings {
 
 const HANDOFFS: readonly string[] = ["auto", "inherit", "reuseport"];
 
-/** The options that `listen` has settled where a listener is given. */
+/** The options that must be absent if `listener` is given, because `listen` has already settled them. */
 const SETTLED_BY_LISTENER = [
   "port",
   "hostname",
@@ -94,7 +96,10 @@ const SETTLED_BY_LISTENER = [
   "handoff",
 ] as const;
 
-/** Throws unless the options of a server have the right types, are in range and do not contradict. */
+/**
+ * Throws unless the options of a server have the right types, are in range and do not contradict each
+ * other.
+ */
 export function checkServer(as: (name: string) => string, options: ServerOptions): void {
   checkAddress(as, options);
   checkListener(as, options);
@@ -118,7 +123,7 @@ function checkListener(as: (name: string) => string, options: ServerOptions): vo
   }
 }
 
-/** Returns checked options with their defaults. `socket` is {@linkcode ServerSettings.socket}. */
+/** Returns the settings for checked options, with all defaults. `socket` becomes the setting of that name. */
 export function serverSettings(
   options: ServerOptions,
   drainNotice: DrainNotice,

@@ -2,29 +2,30 @@ import { checkMilliseconds, checkSignal, refuse } from "./checks.ts";
 
 /** Options of `server.shutdown()`. */
 export interface ShutdownOptions {
-  /** Ends the wait when it aborts. */
+  /** A signal that ends the wait when it aborts. */
   signal?: AbortSignal;
   /**
-   * Stops waiting after so many milliseconds, 0 to 2 147 483 647. There is no default: without
-   * `timeout` and `signal` it waits for as long as it takes.
+   * The number of milliseconds after which the shutdown stops waiting, 0 to 2 147 483 647. There is no
+   * default: without `timeout` and `signal` the shutdown waits for as long as it takes.
    */
   timeout?: number;
   /**
-   * Milliseconds between two looks for idle connections, 1 to 2 147 483 647. The default is Go's:
-   * 1 ms at first, twice as long each time, 500 ms at most, with up to 10 % of random jitter. A
-   * connection that becomes idle is seen at once all the same.
+   * The number of milliseconds between two checks for idle connections, 1 to 2 147 483 647. The default is
+   * Go's: 1 ms at first, twice as long each time, 500 ms at most, with up to 10 % of random jitter. A
+   * connection that becomes idle between two checks is noticed at once.
    */
   pollInterval?: number;
   /**
-   * For how many milliseconds from the start an idle connection is left open, 0 to 2 147 483 647,
-   * so that a request which is already on the wire does not find it closed. Such a request is
-   * answered with `Connection: close`.
+   * The number of milliseconds, from the start of the shutdown, for which idle connections are left open, 0
+   * to 2 147 483 647. A request that is already on the wire then does not find its connection closed. Such
+   * a request is answered with `Connection: close`.
    *
    * @default {0}
    */
   idleGrace?: number;
   /**
-   * Whether to wait for hijacked connections (WebSockets, CONNECT, upgraded ones). Go ignores them.
+   * Whether to wait for hijacked connections (WebSockets, CONNECT tunnels, upgraded connections). Go
+   * ignores such connections.
    *
    * @default {"wait"}
    */

@@ -8,18 +8,19 @@ import type { ServeOptions } from "./serve.ts";
 import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
 
 /**
- * A connection of {@linkcode serveTcp}, as its handler has it.
+ * A connection that {@linkcode serveTcp} passes to its handler.
  *
- * What a shutdown does with it is decided by its state. It is `"new"` until the first byte comes or
- * the handler sets a state; each byte that comes makes it `"active"`; only the handler makes it
- * `"idle"`, and it counts as idle once all that was written has been sent. So a request that has
- * been received, if only in part, is waited for, and so is the answer to it.
+ * The state of the connection decides what a shutdown does with the connection. The state is `"new"` until
+ * the first byte arrives or the handler sets a state. Each byte that arrives makes the connection
+ * `"active"`. Only the handler makes it `"idle"`, and the connection counts as idle once everything written
+ * has been sent. A shutdown therefore waits for a request that has been received, even in part, and for the
+ * response.
  *
  * @example
  * ```ts
  * import { serveTcp, type TcpConn } from "@x/graceful";
  *
- * // Sends back what comes, and is idle in between.
+ * // Sends back what arrives, and is idle in between.
  * async function echo({ readable, writable, setState }: TcpConn): Promise<void> {
  *   const writer = writable.getWriter();
  *   for await (const chunk of readable) {
@@ -34,71 +35,72 @@ import { checkServer, type ServerOptions, type ServerSettings, serverSettings } 
  */
 export interface TcpConn {
   /**
-   * What the client sends. It ends when the client ends its side, and when the server closes the
-   * connection as an idle one; it fails when the connection is cut: by the client, or by
-   * `server.close()`. Cancelled, which is what leaving a `for await` loop does, it drops what comes,
-   * and the handler can still write.
+   * The stream of what the client sends. The stream ends when the client ends its side, and when the server
+   * closes the connection as idle. The stream fails when the client or `server.close()` cuts the
+   * connection. After the stream is canceled, for example by leaving a `for await` loop, received data is
+   * discarded, and the handler can still write.
    *
-   * At most 64 KiB and a chunk are read ahead of the handler. More than that stays with the client.
+   * At most 64 KiB and one chunk are read ahead of the handler. All further data stays with the client.
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /**
-   * What the client gets. A write is done when the system has taken it, and so no sooner than the
-   * client makes room. It fails when the connection has ended: a handler that does not wait for one
-   * has to catch that, or it is an unhandled rejection. Closing it ends this side alone: the client
-   * may go on sending. Aborting it cuts the connection.
+   * The stream of what is sent to the client. A write resolves when the system has taken the data, which
+   * happens only when the client makes room for the data. A write fails when the connection has ended: a
+   * handler that does not await a write must catch the error, or the error becomes an unhandled rejection.
+   * Closing the stream ends only this side of the connection: the client may go on sending. Aborting the
+   * stream cuts the connection.
    */
   readonly writable: WritableStream<Uint8Array>;
   /** The client's address. */
   readonly remoteAddr: Addr;
   /**
-   * Aborts when the server starts to drain: end what would go on for ever, or say goodbye. What is
-   * written in its listeners is sent before the connection is closed as an idle one. The signal belongs
-   * to this connection, and its listeners are forgotten when the connection has ended. A listener that
-   * throws is reported on the console and stops nothing.
+   * A signal that aborts when the server starts to drain. A handler should then end what would otherwise go
+   * on for ever, or say goodbye. Data that a listener of the signal writes is sent before the connection is
+   * closed as idle. The signal belongs to this connection, and its listeners are dropped when the
+   * connection has ended. An error that a listener throws is reported on the console, and stops nothing.
    */
   readonly draining: AbortSignal;
   /**
-   * Says what the connection is doing: `"active"` while it is owed something, `"idle"` between two
-   * requests. During a shutdown an idle one is closed at once, or at the end of `idleGrace`. It needs
-   * no `this`, and does nothing once the connection is gone.
+   * Sets the state of the connection: `"active"` while the client is owed a response, `"idle"` between two
+   * requests. During a shutdown an idle connection is closed at once, or at the end of `idleGrace`. The
+   * function needs no `this`, and does nothing once the connection has ended.
    *
-   * @throws {TypeError} If it is neither of the two.
+   * @throws {TypeError} If the state is neither of the two.
    */
   readonly setState: (state: "active" | "idle") => void;
 }
 
 /**
- * Speaks a protocol over one connection, which is closed, behind all that was written, when the
- * promise that it returns settles.
+ * A function that speaks a protocol over one connection. When the promise that the function returns
+ * settles, the connection is closed, after everything written has been sent.
  *
- * What it throws, or rejects with, is given to {@linkcode TcpOptions.onError}, unless it is no more
- * than that the connection has ended: the error that its streams failed with.
+ * If the function throws or rejects, {@linkcode TcpOptions.onError} gets the error. An error with which the
+ * streams failed because the connection has ended is not passed to `onError`.
  */
 export type TcpHandler = (conn: TcpConn) => void | Promise<void>;
 
 /** Options of {@linkcode serveTcp}. */
 export interface TcpOptions extends ServerOptions {
   /**
-   * Called with what a handler threw, and with errors of a listener that cannot accept. The default writes
-   * the error to the console.
+   * A function that is called with what a handler threw, and with the error of a listener that cannot
+   * accept. The default function writes the error to the console.
    */
   onError?: (error: unknown) => unknown;
 }
 
-/** What the TCP driver needs of checked {@linkcode TcpOptions}. */
+/** The settings that the TCP driver gets from checked {@linkcode TcpOptions}. */
 export interface TcpSettings extends ServerSettings {
   readonly onError: (error: unknown) => void;
   readonly onConnState: (state: ConnState, conn: ConnInfo) => void;
 }
 
-/** Throws unless the handler is a function, and the options are ones that `serveTcp` takes. */
+/** Throws unless the handler is a function and the options are valid for `serveTcp`. */
 export function checkServeTcp(
   handler: unknown,
   options: TcpOptions & Pick<ServeOptions, "cert" | "key">,
 ): void {
   for (const name of ["cert", "key"] as const) {
-    // Left out of account they would have secrets go over the wire as they are.
+    // If these options were ignored, secrets would be sent unencrypted.
     if (options[name] !== undefined) {
       throw new TypeError(`Cannot serve as '${name}' must be absent: serveTcp has no TLS`);
     }
@@ -109,7 +111,7 @@ export function checkServeTcp(
   checkType(as("onError"), options.onError, "function");
 }
 
-/** Returns checked options with their defaults. `socket` is {@linkcode ServerSettings.socket}. */
+/** Returns the settings for checked options, with all defaults. `socket` becomes the setting of that name. */
 export function tcpSettings(
   options: TcpOptions,
   drainNotice: DrainNotice,

@@ -1,22 +1,24 @@
-/** A WebSocket as `Bun.serve` has it, of which more is in Bun's own types. */
+/** A WebSocket of `Bun.serve`, with some of its members. Bun's own types have more. */
 export interface ServerWebSocket {
   /** The `data` that was given to `server.upgrade`. */
   data: unknown;
-  /** The state, as `readyState` of a `WebSocket` has it. */
+  /** The state of the connection, with the values of `WebSocket.readyState`. */
   readonly readyState: number;
   /** The client's address. */
   readonly remoteAddress: string;
-  /** Sends a message; -1 if it waits for the client to read, 0 if it was dropped. */
+  /**
+   * Sends a message. Returns -1 if the message waits for the client to read, 0 if the message was dropped.
+   */
   send(message: string | ArrayBuffer | ArrayBufferView, compress?: boolean): number;
-  /** Closes it with a code and a reason. */
+  /** Closes the connection with a code and a reason. */
   close(code?: number, reason?: string): void;
   /** Cuts the connection off. */
   terminate(): void;
-  /** Subscribes to what is published to a topic. */
+  /** Subscribes this WebSocket to a topic. */
   subscribe(topic: string): unknown;
-  /** Ends the subscription to a topic. */
+  /** Ends the subscription of this WebSocket to a topic. */
   unsubscribe(topic: string): unknown;
-  /** Sends a message to all others that have subscribed to a topic. */
+  /** Sends a message to all other subscribers of a topic. */
   publish(
     topic: string,
     message: string | ArrayBuffer | ArrayBufferView,
@@ -25,23 +27,25 @@ export interface ServerWebSocket {
 }
 
 /**
- * What `Bun.serve` takes as its `websocket`: the handlers of all WebSockets of a server, and options.
- * The defaults are Bun's.
+ * The `websocket` option of `Bun.serve`: the handlers of all WebSockets of a server, and their options. The
+ * defaults are Bun's.
  */
 export interface WebSocketHandlers {
-  /** Called for each message. */
+  /** Called when a message has arrived. */
   message(socket: ServerWebSocket, message: string | Uint8Array): unknown;
   /** Called when a WebSocket is open. */
   open?(socket: ServerWebSocket): unknown;
-  /** Called when a WebSocket that could take no more can take more again. */
+  /** Called when a WebSocket that could take no more messages can take more again. */
   drain?(socket: ServerWebSocket): unknown;
-  /** Called when a WebSocket is closed. At the start of a drain all are closed, with 1001. */
+  /**
+   * Called when a WebSocket has closed. At the start of a drain every WebSocket is closed, with code 1001.
+   */
   close?(socket: ServerWebSocket, code: number, reason: string): unknown;
-  /** Called when a ping has come. */
+  /** Called when a ping has arrived. */
   ping?(socket: ServerWebSocket, data: Uint8Array): unknown;
-  /** Called when a pong has come. */
+  /** Called when a pong has arrived. */
   pong?(socket: ServerWebSocket, data: Uint8Array): unknown;
-  /** The largest message, in bytes. */
+  /** The size of the largest message, in bytes. */
   maxPayloadLength?: number;
   /** The number of bytes that may wait for a client to read. */
   backpressureLimit?: number;
@@ -49,9 +53,9 @@ export interface WebSocketHandlers {
   closeOnBackpressureLimit?: boolean;
   /** The number of seconds of silence after which a WebSocket is closed. */
   idleTimeout?: number;
-  /** Whether Bun sends pings by itself. */
+  /** Whether Bun sends pings on its own. */
   sendPings?: boolean;
-  /** Whether a WebSocket gets what it publishes itself. */
+  /** Whether a WebSocket also receives the messages that the WebSocket itself publishes. */
   publishToSelf?: boolean;
   /** The compression of messages (RFC 7692). */
   perMessageDeflate?: boolean | object;
