@@ -1,5 +1,6 @@
 /**
- * An address as `Deno.Addr` has it. A unix socket's client has an empty path, for it has no name.
+ * An address, in the form of `Deno.Addr`. The client of a unix socket has no name, so that its path is
+ * empty.
  */
 export type Addr =
   | {
@@ -22,7 +23,7 @@ export function sameAddr(a: Addr, b: Addr): boolean {
   return a.transport === b.transport && keyOf(a) === keyOf(b);
 }
 
-/** Returns a text that tells an address from the others of its transport: a key for maps and sets. */
+/** Returns a string that is unique among the addresses of one transport, as a key for maps and sets. */
 export function keyOf(addr: Addr): string {
   return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
 }
@@ -32,7 +33,7 @@ export function isUnspecified(hostname: string): boolean {
   return hostname === "0.0.0.0" || hostname === "::";
 }
 
-/** Reports whether a socket bound to one address also serves another: `::` takes IPv4 as well. */
+/** Reports whether a socket that is bound to one address also serves another: `::` accepts IPv4 as well. */
 export function covers(bound: Addr, asked: Addr): boolean {
   if (sameAddr(bound, asked)) return true;
   return bound.transport === "tcp" && asked.transport === "tcp" && bound.port === asked.port &&

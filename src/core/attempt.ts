@@ -1,8 +1,8 @@
 import { reportError } from "./report_error.ts";
 
 /**
- * Runs a function that must stop nothing: what it throws, or rejects with, is reported. Returns whether
- * it has not thrown.
+ * Runs a function whose failure must not stop anything else. What the function throws or rejects with is
+ * reported on the console. Returns whether the function returned without throwing.
  */
 export function attempt(run: () => unknown): boolean {
   try {

@@ -1,7 +1,7 @@
 import type { Addr } from "./addr.ts";
 
 /**
- * The state of a connection. The words and their meaning are those of Go's `http.ConnState`:
+ * The state of a connection. The names and their meanings are from Go's `http.ConnState`:
  *
  * - `"new"`: accepted, nothing received yet.
  * - `"active"`: a request has been received at least in part, and is not yet answered in full.
@@ -11,22 +11,23 @@ import type { Addr } from "./addr.ts";
  */
 export type ConnState = "new" | "active" | "idle" | "hijacked" | "closed";
 
-/** A connection as it was when the snapshot was taken, for logs and reports. */
+/** A snapshot of a connection, for logs and reports. */
 export interface ConnInfo {
-  /** What the connection was doing. */
+  /** The state of the connection when the snapshot was taken. */
   readonly state: ConnState;
   /**
-   * Milliseconds since it was accepted. `Bun.serve` does not tell when that was: with the engine
-   * `"bun"` it is the time since the request in flight came, or else since the last byte did.
+   * The number of milliseconds since the connection was accepted. `Bun.serve` does not report that time:
+   * with the engine `"bun"` the age counts from the arrival of the request in flight, or, if there is none,
+   * from the last byte received.
    */
   readonly age: number;
   /** The client's address. */
   readonly remoteAddr: Addr;
   /** The method of the request in flight, once its head has been received in full. */
   readonly method?: string;
-  /** The path of the request in flight, without its query. */
+  /** The path of the request in flight, without the query. */
   readonly path?: string;
-  /** Milliseconds since the head of the request in flight was received. */
+  /** The number of milliseconds since the head of the request in flight was received. */
   readonly requestAge?: number;
 }
 
@@ -34,11 +35,11 @@ export interface ConnInfo {
 export interface RequestInFlight {
   readonly method: string;
   readonly path: string;
-  /** When the request came, on the clock of `performance.now()`. */
+  /** The time at which the request arrived, on the clock of `performance.now()`. */
   readonly since: number;
 }
 
-/** Returns what a {@linkcode ConnInfo} says of a request at `now`. */
+/** Returns the fields of a {@linkcode ConnInfo} that describe the request in flight at the time `now`. */
 export function inFlight(
   request: RequestInFlight | undefined,
   now: number,
@@ -48,7 +49,7 @@ export function inFlight(
   return { method, path, requestAge: now - since };
 }
 
-/** The path of a request's target or URL, which need not be one that parses; without its query. */
+/** Returns the path of a request target or URL, without the query. The URL does not have to be valid. */
 export function pathOf(url: string): string {
   return url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/[?#].*/s, "") || "/";
 }

@@ -1,18 +1,18 @@
 import { attempt } from "./attempt.ts";
 
-/** Tells the code of a server's user that the drain has started. */
+/** The signals that tell the application code of a server that the drain has started. */
 export class DrainNotice {
   readonly #server: AbortController = guardedController();
   readonly #requests = new Set<AbortController>();
 
-  /** The signal of the server itself, which lives as long as the server does. */
+  /** The signal of the server itself, which lives as long as the server. */
   get signal(): AbortSignal {
     return this.#server.signal;
   }
 
   /**
-   * Returns a signal for one request, which is forgotten with its listeners when the request is over.
-   * `onEnd` registers the function that it is given to be called then.
+   * Returns a signal for one request. The signal and its listeners are dropped when the request is over:
+   * `onEnd` must arrange that the function it is given is called then.
    */
   signalFor(onEnd: (release: () => void) => void): AbortSignal {
     if (this.signal.aborted) return AbortSignal.abort(this.signal.reason);
@@ -22,7 +22,10 @@ export class DrainNotice {
     return controller.signal;
   }
 
-  /** Aborts the signals. A listener that throws is reported, and stops nothing. */
+  /**
+   * Aborts the signal of the server and the signals of all open requests. An error that a listener throws
+   * is reported, and stops nothing.
+   */
   start(reason: unknown): void {
     this.#server.abort(reason);
     for (const controller of this.#requests) controller.abort(reason);
@@ -33,9 +36,9 @@ export class DrainNotice {
 type Listener = EventListener | EventListenerObject;
 
 /**
- * Makes a controller whose signal reports what a listener of it throws or rejects with. A runtime would
- * end the process for that, with every request in flight. Listeners of a signal that was derived from
- * this one, by `AbortSignal.any` for example, are out of reach.
+ * Returns a controller whose signal reports what a listener throws or rejects with. Without this, the
+ * runtime would end the process, with every request in flight. Listeners of a derived signal, for example
+ * of `AbortSignal.any`, cannot be guarded.
  */
 function guardedController(): AbortController {
   const controller = new AbortController();
@@ -72,10 +75,10 @@ function guardOf(listener: Listener): EventListener {
   };
 }
 
-/** Guards a listener that is assigned to `onabort`. */
+/** Guards a handler that is assigned to `onabort`. */
 function guardHandlerProperty(signal: AbortSignal): void {
   const native = Object.getOwnPropertyDescriptor(AbortSignal.prototype, "onabort");
-  // A runtime that keeps the handler in another way is left as it is.
+  // A runtime without this setter stores the handler in another way, which cannot be guarded.
   if (native?.set === undefined) return;
   let current: unknown = null;
   Object.defineProperty(signal, "onabort", {

@@ -2,9 +2,9 @@ import { printable } from "./printable.ts";
 import type { ShutdownReport } from "./report.ts";
 
 /**
- * Thrown when something is asked of a server that has been shut down or closed.
+ * The error of an operation on a server that has been shut down or closed.
  *
- * The name and the meaning are those of Go's `http.ErrServerClosed`.
+ * The name and the meaning are from Go's `http.ErrServerClosed`.
  *
  * @example
  * ```ts
@@ -25,7 +25,7 @@ export class ServerClosedError extends Error {
 }
 
 /**
- * Thrown when a process cannot hand its listeners on to a successor, or the successor did not
+ * The error of a process that cannot hand over its listeners to a successor, or whose successor did not
  * become ready. The process goes on serving.
  *
  * @example
@@ -46,11 +46,12 @@ export class UpgradeError extends Error {
 }
 
 /**
- * Thrown by a shutdown whose context was done before the last connection was.
+ * The error of a shutdown whose `timeout` passed, or whose `signal` aborted, before the last connection was
+ * closed.
  *
- * Nothing has been closed by that: the connections in {@linkcode ShutdownIncompleteError.report}
- * are still served, and the caller decides whether to wait again or to `close()`.
- * `cause` is the reason of the signal, a `TimeoutError` where the `timeout` has passed.
+ * The error closes nothing: the connections in {@linkcode ShutdownIncompleteError.report} are still served,
+ * and the caller decides whether to wait again or to call `close()`. `cause` is the reason of the signal,
+ * or a `TimeoutError` if the `timeout` has passed.
  *
  * @example
  * ```ts
@@ -68,10 +69,10 @@ export class UpgradeError extends Error {
 export class ShutdownIncompleteError extends Error {
   /** Always `"ShutdownIncompleteError"`. */
   override readonly name: string = "ShutdownIncompleteError";
-  /** The report: what had been closed by then, and each connection that is still open. */
+  /** The report of the shutdown: what had been closed by then, and each connection that is still open. */
   readonly report: ShutdownReport;
 
-  /** Makes the error of a shutdown; `cause` is why the shutdown stopped waiting. */
+  /** Creates the error of a shutdown. `cause` is why the shutdown stopped waiting. */
   constructor(report: ShutdownReport, cause: unknown) {
     const open = report.connections.map((conn) =>
       `${conn.state} for ${Math.round(conn.requestAge ?? conn.age)} ms` +

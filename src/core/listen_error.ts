@@ -2,8 +2,9 @@ import type { Addr } from "./addr.ts";
 import { printable } from "./printable.ts";
 
 /**
- * The error of a `listen` that failed, the same on every runtime: it names the address and the
- * rule. `code` is the system's (`EADDRINUSE` …) where the runtime tells it, `cause` its own error.
+ * Returns the error of a failed `listen`. The error is the same on every runtime: its message names the
+ * address and the rule, `code` is the error code of the system (`EADDRINUSE` …) where the runtime reports
+ * one, and `cause` is the error of the runtime.
  */
 export function listenError(listen: Addr, cause: unknown): Error {
   const where = listen.transport === "unix"

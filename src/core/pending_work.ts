@@ -2,10 +2,10 @@ import { reportError } from "./report_error.ts";
 import { type ConnInfo, inFlight, type RequestInFlight } from "./conn.ts";
 import type { Addr } from "./addr.ts";
 
-/** The origin by which a piece of work is listed. */
+/** The client and the request by which a piece of work is listed. */
 export interface WorkOrigin {
   readonly remoteAddr: Addr;
-  /** The request it belongs to, if it belongs to one. */
+  /** The request that the work belongs to, if there is one. */
   readonly request: RequestInFlight | undefined;
 }
 
@@ -14,12 +14,12 @@ export class PendingWork {
   readonly #open = new Map<object, WorkOrigin & { readonly since: number }>();
   #onChange = (): void => {};
 
-  /** Has `onChange` called whenever a piece of work is done. */
+  /** Sets the function that is called whenever a piece of work is done. */
   startDrain(onChange: () => void): void {
     this.#onChange = onChange;
   }
 
-  /** Keeps a promise until it settles. A rejection is reported. */
+  /** Keeps a promise until the promise settles. A rejection is reported. */
   add(promise: PromiseLike<unknown>, origin: WorkOrigin): void {
     const key = {};
     this.#open.set(key, { ...origin, since: performance.now() });
@@ -39,7 +39,7 @@ export class PendingWork {
     this.#open.clear();
   }
 
-  /** Lists each piece of work like an active connection, since a drain waits for both. */
+  /** Returns each piece of work in the form of an active connection, because a drain waits for both. */
   snapshot(now: number): ConnInfo[] {
     return [...this.#open.values()].map(({ remoteAddr, request, since }) => ({
       state: "active" as const,

@@ -2,10 +2,12 @@
 const state = new Map<() => unknown, unknown>();
 
 /**
- * Returns what this process has one of, made by `make` at the first call. All state that belongs to the
- * process and not to an object is kept here: importing a module of this package does nothing.
+ * Returns the one value that this process has from `make`, which is called the first time. All state that
+ * belongs to the process and not to an object is kept here, so that importing a module of this package has
+ * no effect.
  *
- * `undefined` is not kept, so that `make` is asked again. What `make` throws is thrown.
+ * A value of `undefined` is not kept: the next call runs `make` again. An error of `make` is passed on to
+ * the caller.
  */
 export function ofProcess<T>(make: () => T): T {
   // The cast: `make` is the key of what it has made.

@@ -1,7 +1,7 @@
 import type { ConnInfo } from "./conn.ts";
 
 /**
- * What a shutdown did.
+ * A report of what a shutdown did.
  *
  * @example
  * ```ts
@@ -14,20 +14,23 @@ import type { ConnInfo } from "./conn.ts";
  */
 export interface ShutdownReport {
   /**
-   * Why the shutdown ended: `"drained"` (no connection is left), `"timeout"` (its own deadline),
+   * Why the shutdown ended: `"drained"` (no connection is left), `"timeout"` (the deadline has passed),
    * `"aborted"` (the caller's signal) or `"closed"` (`close()` was called).
    */
   readonly reason: "drained" | "timeout" | "aborted" | "closed";
-  /** Milliseconds from the call of `shutdown` to its end. */
+  /** The number of milliseconds from the call of `shutdown` to its end. */
   readonly duration: number;
-  /** The number of times that the call looked for idle connections. */
+  /** The number of times that the call of `shutdown` looked for idle connections. */
   readonly polls: number;
-  /** Connections closed because they were idle, or new for more than 5 s. */
+  /** The number of connections that were closed because they were idle, or new for more than 5 s. */
   readonly idle: number;
-  /** Connections that ended by themselves during the drain: after their last response, or by the client. */
+  /**
+   * The number of connections that ended by themselves during the drain, after their last response or
+   * because the client closed them.
+   */
   readonly drained: number;
-  /** Connections closed by `close()`, whatever they were doing. */
+  /** The number of connections that `close()` closed, whatever their state. */
   readonly forced: number;
-  /** The connections still open when the report was made. Empty for `"drained"`. */
+  /** The connections that were still open when the report was made. The list is empty for `"drained"`. */
   readonly connections: readonly ConnInfo[];
 }

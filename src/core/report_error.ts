@@ -1,13 +1,13 @@
 import { isPrintable, printableError } from "./printable.ts";
 
 /**
- * Writes to the console what has failed. That the console fails as well, as Deno's does on a full disk
- * or a terminal that is gone, stops nothing.
+ * Writes an error to the console. If the console fails as well, as the console of Deno does on a full disk
+ * or a closed terminal, that failure is ignored.
  */
 export function reportError(about: unknown): void {
   try {
     console.error(isPrintable(about) ? about : printableError(about));
   } catch {
-    // There is nowhere left to say it.
+    // There is no other place to report to.
   }
 }

@@ -1,13 +1,13 @@
-/** What the listening sockets of a process are to who hands them on, on every runtime. */
+/** The operations on listening sockets that a handover needs, the same on every runtime. */
 import type { Addr } from "./addr.ts";
 
-/** A listening socket that nothing accepts on. */
+/** A listening socket on which no server accepts. */
 export interface ListeningSocket {
   readonly fd: number;
   readonly addr: Addr;
 }
 
-/** The options of opening a listening socket, beside its address. */
+/** The options of opening a listening socket, in addition to its address. */
 export interface OpenOptions {
   readonly backlog: number | undefined;
   readonly reusePort: boolean;
@@ -15,47 +15,51 @@ export interface OpenOptions {
 
 /** The operations of a runtime on the descriptors of listening sockets. */
 export interface Sockets {
-  /** Throws or rejects as `listen` does, with nothing left open. */
+  /** Opens a listening socket. If that fails, throws or rejects as `listen` does, and leaves nothing open. */
   open(listen: Addr, options: OpenOptions): ListeningSocket | Promise<ListeningSocket>;
-  /** Returns the address that a listening socket is bound to; undefined for another descriptor. */
+  /** Returns the address that a listening socket is bound to. Returns undefined for any other descriptor. */
   addressOf(fd: number): Addr | undefined;
-  /** Whether the descriptor is a socket of streams that listens at the address. */
+  /** Returns whether the descriptor is a stream socket that listens at the address. */
   listensAt(fd: number, addr: Addr): boolean;
-  /** Whether the descriptor is one end of a pipe, and can be written to. */
+  /** Returns whether the descriptor is one end of a pipe that can be written to. */
   isPipe(fd: number): boolean;
-  /** Whether the descriptor is still that of a socket which was opened or inherited. */
+  /** Returns whether the descriptor still belongs to a socket that was opened or inherited. */
   isOpen(fd: number): boolean;
   /**
-   * To be called before a server that somebody else made gets a descriptor that was opened here. Returns it.
+   * Returns the descriptor, for a server of another library. Call this method before such a server gets a
+   * descriptor that was opened here.
    *
    * @throws {UpgradeError} If the descriptor would be closed twice.
    */
   lend(fd: number): number;
-  /** Closes one that no server accepts on. */
+  /** Closes a descriptor on which no server accepts. */
   close(fd: number): void;
   /**
-   * To be called for each inherited descriptor: it is this process's alone from now on, and not that
-   * of programs which this one starts for other reasons.
+   * Keeps an inherited descriptor from programs that this process starts for other reasons than a handover.
+   * Call this method for each inherited descriptor.
    */
   closeOnExec(fd: number): void;
-  /** Writes to an inherited pipe, and closes it. False if its other end is gone. */
+  /** Writes to an inherited pipe, and closes the pipe. Returns false if the other end of the pipe is gone. */
   writeAndClose(pipe: number, text: string): boolean;
   /**
-   * Calls the function, which starts a program, with descriptors of the same sockets that can be
-   * passed as whatever numbers there are.
+   * Calls `spawn`, which starts a program, with descriptors of the same sockets that can be passed to the
+   * program under any number.
    */
   withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
-  /** The steering of connections, where the kernel can be told which socket of a port gets them. */
+  /**
+   * The steering of new connections. Undefined where the kernel cannot be told which socket of a port gets
+   * them.
+   */
   readonly steering: Steering | undefined;
 }
 
-/** Steering: which of the sockets that share a port with SO_REUSEPORT gets the new connections. */
+/** The choice of which socket gets new connections, among the sockets that share a port with SO_REUSEPORT. */
 export interface Steering {
   /**
    * Steers new connections to the socket that joined the port last. Returns false if the kernel refuses.
    */
   steerTo(socket: ListeningSocket): boolean;
-  /** Leaves the choice to the kernel again. */
+  /** Leaves the choice of the socket to the kernel again. */
   stop(fd: number): void;
   /** Returns the number of connections in the accept queue of a socket. */
   acceptQueue(fd: number): number;

@@ -7,22 +7,25 @@ const DIGITS = 6;
 /** The length in bytes of the name of a spare path. */
 export const SPARE_NAME_LENGTH: number = 1 + DIGITS;
 
-/** A path beside another that nobody else uses or can guess. Short, for the kernel takes no long ones. */
+/**
+ * Returns a path in the same folder that nobody else uses or can guess. The name is short, because the
+ * kernel limits the length of a path.
+ */
 export function sparePath(path: string): string {
   const name = randomInt(36 ** DIGITS).toString(36).padStart(DIGITS, "0");
   return join(dirname(path), `.${name}`);
 }
 
-/** Whether a path can be the spare path of another. */
+/** Returns whether `spare` can be a spare path of `path`. */
 export function isSparePathOf(spare: string, path: string): boolean {
   const name = basename(spare);
   return /^\.[0-9a-z]{6}$/.test(name) && spare === join(dirname(path), name);
 }
 
 /**
- * Has a unix socket bound at a path that nobody knows, and then gives it the one that it is meant
- * to have. Runtimes remove the file of a socket that they close from where they have bound it,
- * and there a successor's clients would look for it.
+ * Binds a unix socket at a spare path, and then links the file of the socket to `path`. When a runtime
+ * closes a socket, the runtime removes the file at the path where the socket was bound. Without a spare
+ * path, that would be the file that the clients of a successor look for.
  */
 export function atSparePath<T>(
   path: string,

@@ -1,9 +1,12 @@
-/** The number of ms that a close by force waits for what the runtime cannot end, or does not report. */
+/**
+ * The number of milliseconds that a forced close waits for what the runtime cannot end, or whose end the
+ * runtime does not report.
+ */
 export const FORCE_WAIT = 300;
 
 /**
- * Waits for a promise for at most so many ms. Returns whether it has resolved by then; rejects if the
- * promise has rejected by then.
+ * Waits at most `ms` milliseconds for a promise. Returns whether the promise has resolved by then. Rejects
+ * if the promise has rejected by then.
  */
 export async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
   const { promise: passed, resolve } = Promise.withResolvers<false>();
