@@ -15,13 +15,16 @@ import { DrivenServer, type Server } from "./server/server.ts";
 /** Options of {@linkcode adopt}. */
 export interface AdoptOptions {
   /**
-   * Called when a connection enters a state, as Go's `Server.ConnState` is. Only for the servers of
-   * Node's own modules.
+   * A function that is called when a connection enters a state, like Go's `Server.ConnState`. Only servers
+   * of Node's own modules support this option.
    */
   onConnState?: (state: ConnState, conn: ConnInfo) => void;
 }
 
-/** The servers that are adopted. Two tables of the same connections would each miss what the other ends. */
+/**
+ * The servers that have been adopted, each with its one {@linkcode Server}. Two tables of the same
+ * connections would each miss the connections that the other ends.
+ */
 const adopted = () => ofProcess(newAdopted);
 const newAdopted = () => new WeakMap<NativeServer, Server>();
 
@@ -29,17 +32,17 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  * Adopts an existing server, so that it shuts down like one that {@linkcode serve} started. The server is
  * one of `node:http` or `node:https` (and so of Express, Fastify, Koa …), of `node:http2`, `node:net` or
  * `node:tls`, or what `Deno.serve` or `Bun.serve` has returned. It may be adopted before or after it
- * listens. No method of it is replaced, but `stop` of `Bun.serve`. Adopting a server twice returns the same
- * {@linkcode Server}.
+ * listens. No method of the server is replaced, except `stop` of `Bun.serve`. Adopting a server twice
+ * returns the same {@linkcode Server}.
  *
  * Connections that are already open are found on Node and Deno; on Bun they are known from their next
- * request on. A connection of a `node:net` server is active from its first byte to its end: only its handler
- * knows what the bytes mean, and can end the connection when `server.draining` aborts.
+ * request on. A connection of a `node:net` server is active from its first byte to its end: only the handler
+ * knows what the bytes mean. The handler can end the connection when `server.draining` aborts.
  *
  * A server of `Deno.serve` or `Bun.serve` shows less than others. Its responses do not say
  * `Connection: close`, not even during the lame-duck phase of `graceful`. Its own graceful stop decides what
  * becomes of each connection, without `idleGrace`. With `Deno.serve`, `connections()` is empty, and `close()`
- * rejects if requests are in flight that do not end by themselves. {@linkcode serve} does all of that.
+ * rejects if requests are in flight that do not end by themselves. {@linkcode serve} supports all of this.
  *
  * Three more things hold for `Deno.serve`. Do not abort the `signal` that the server was given once a
  * shutdown has begun: Deno throws where nothing can catch it, and the process ends. The `url` says `http:`
@@ -49,7 +52,7 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  * If the owner closes the server, {@linkcode Server.finished} resolves when its last connection is gone. Bun
  * reports a call of `stop()`, and not the end of a `using` declaration. A server of Node's modules can
  * listen again after its owner has closed it, and can then be adopted again. After a shutdown a server
- * cannot listen again, as in Go: it is closed at once, and the console says so.
+ * cannot listen again, as in Go: a server that tries is closed at once, and the console says so.
  *
  * @throws {TypeError} If `native` is not such a server, or an option has the wrong type.
  *

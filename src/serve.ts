@@ -4,18 +4,18 @@ import type { Server } from "./server/server.ts";
 import { startServer } from "./start_server.ts";
 
 /**
- * Serves HTTP with a fetch handler, on this runtime's fastest engine that can be shut down as Go's
- * `http.Server` can.
+ * Serves HTTP with a fetch handler, on the fastest engine of this runtime that can be shut down like Go's
+ * `http.Server`.
  *
- * Resolves once the server listens. Deno asks for `--allow-net` and nothing else; for a unix
- * socket, for `--allow-read` and `--allow-write` too.
+ * The promise resolves once the server listens. Deno asks only for `--allow-net`, and for a unix socket
+ * also for `--allow-read` and `--allow-write`.
  *
- * @throws {TypeError} If `handler` is no function, an option has the wrong type or contradicts
+ * @throws {TypeError} If `handler` is not a function, an option has the wrong type or contradicts
  * another, or the engine is not one of this runtime.
  * @throws {RangeError} If an option is out of range.
- * @throws {Error} If it cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
+ * @throws {Error} If the server cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
  * open.
- * @throws The reason of `signal`, if that has aborted before the server listens.
+ * @throws The reason of `signal`, if the signal has aborted before the server listens.
  *
  * @example
  * ```ts

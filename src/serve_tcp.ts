@@ -4,24 +4,25 @@ import { startServer } from "./start_server.ts";
 import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./options/tcp.ts";
 
 /**
- * Serves a protocol of one's own over TCP, or over a unix socket, with the shutdown of
- * {@linkcode serve}: the handler is called for each connection, and says when it is idle.
+ * Serves a custom protocol over TCP or a unix socket, with the shutdown of {@linkcode serve}. The handler
+ * is called for each connection, and says when the connection is idle.
  *
- * During a shutdown idle connections are closed at the first poll, and active ones as soon as their
- * handler says that they are idle, or returns; one that has sent nothing is kept until it is 5 s
- * old. With `idleGrace` idle ones stay open that long, those too that become idle in that time.
+ * During a shutdown, idle connections are closed at the first poll. Active connections are closed as soon
+ * as their handler says that they are idle, or returns. A connection that has sent nothing is kept until it
+ * is 5 s old. With `idleGrace`, idle connections stay open for that time, including connections that become
+ * idle during that time.
  *
- * Resolves once the server listens. Deno asks for `--allow-net`; for a unix socket, for
- * `--allow-read` and `--allow-write` too.
+ * The promise resolves once the server listens. Deno asks for `--allow-net`, and for a unix socket also for
+ * `--allow-read` and `--allow-write`.
  *
- * @throws {TypeError} If `handler` is no function, an option has the wrong type or contradicts
+ * @throws {TypeError} If `handler` is not a function, an option has the wrong type or contradicts
  * another.
  * @throws {RangeError} If an option is out of range.
  * @throws {UpgradeError} With `handoff`, on Deno without `--allow-ffi`, and on Deno and Bun on
  * another system than Linux.
- * @throws {Error} If it cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
+ * @throws {Error} If the server cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
  * open.
- * @throws The reason of `signal`, if that has aborted before the server listens.
+ * @throws The reason of `signal`, if the signal has aborted before the server listens.
  *
  * @example
  * ```ts

@@ -8,16 +8,22 @@ import { DrivenServer, type Server } from "./server/server.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
 
-/** The arguments of starting a driver, beside the options of its kind of server. */
+/** The values that a driver is started with, in addition to the options of its kind of server. */
 export interface StartContext {
   readonly backlog: number | undefined;
   readonly drainNotice: DrainNotice;
   readonly pendingWork: PendingWork;
-  /** The socket's address, if the driver is to accept on one that it is given later. */
+  /**
+   * The address of the socket that the driver will be given to accept on. Undefined if the driver opens its
+   * own listening socket.
+   */
   readonly socket: Addr | undefined;
 }
 
-/** Starts a server once its options are checked: resolves when it listens, with nothing left open if not. */
+/**
+ * Starts a server whose options have been checked. Resolves when the server listens. If the start fails,
+ * nothing is left open.
+ */
 export async function startServer(
   options: ServerOptions,
   startDriver: (context: StartContext) => Promise<StartedDriver>,
@@ -35,7 +41,7 @@ export async function startServer(
   return server;
 }
 
-/** Starts a server that accepts on the listener, or without one listens for itself. */
+/** Starts a server that accepts on `listener`, or, without a listener, on a listening socket of its own. */
 async function start(
   listener: SharedListener | undefined,
   backlog: number | undefined,
@@ -59,7 +65,7 @@ async function start(
   }
 }
 
-/** Closes the server when the signal aborts, which it may have done while the server started. */
+/** Closes the server when the signal aborts. The signal may already have aborted while the server started. */
 async function closeWith(signal: AbortSignal, server: Server): Promise<void> {
   if (signal.aborted) {
     await server.close();
