@@ -85,7 +85,7 @@ export interface ServerSettings {
 
 const HANDOFFS: readonly string[] = ["auto", "inherit", "reuseport"];
 
-/** The options that must be absent if `listener` is given, because `listen` has already settled them. */
+/** The options that must be absent where a listener is given. */
 const SETTLED_BY_LISTENER = [
   "port",
   "hostname",
