@@ -6,8 +6,8 @@ import { type HookKind, hookName, overdue, startHook } from "./hooks.ts";
 const CLEANUP: HookKind = { option: "cleanup", limit: "cleanupTimeout" };
 
 /**
- * Runs them one after the other, the last one first, until the deadline: then the others are started
- * at once and not waited for, so that they have what time the process has left.
+ * Runs the cleanup functions one after the other, the last one first. At the deadline the remaining functions are
+ * started at once and not waited for, so that they have what time the process has left.
  */
 export async function cleanUp(
   cleanups: readonly Cleanup[],
@@ -30,7 +30,7 @@ function deadlineIn(ms: number): { passed: Promise<void>; cancel: () => void } {
   return { passed: promise, cancel: () => clearTimeout(timer) };
 }
 
-/** Starts a function past the deadline: one that waits for nothing gets done all the same. */
+/** Gives a function that waits for nothing the time to finish, even past the deadline. */
 async function isOver(): Promise<false> {
   await setImmediate();
   return false;

@@ -9,7 +9,10 @@ import type { EventSink } from "./events.ts";
 
 /** The number of ms between two "waiting" events. */
 const PROGRESS_INTERVAL = 1_000;
-/** The number of ms for which a close by force is waited for: longer than a server waits itself, whose error says more. */
+/**
+ * The number of milliseconds for which a close by force is waited for. It is longer than a server's own wait, so
+ * that the more precise error of the server is reported.
+ */
 const CLOSE_WAIT = FORCE_WAIT + 100;
 
 /** Returns the open connections of the servers that are not closed. */
@@ -18,15 +21,15 @@ export function connectionsOf(servers: readonly DrivenServer[]): ConnInfo[] {
 }
 
 /**
- * Has the servers serve on for so many ms, each HTTP/1 response the last of its connection. Ends
- * earlier if the servers do.
+ * Makes the servers serve as a lame duck for `ms` milliseconds: each HTTP/1 response is the last one of its
+ * connection. Resolves earlier if all servers have finished.
  */
 export async function lameDuck(servers: readonly DrivenServer[], ms: number): Promise<void> {
   if (ms === 0) return;
   for (const server of servers) server.startLameDuck();
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  // Where there are none, something else serves.
+  // Without servers, something else in this process serves, and the delay is for its clients.
   if (servers.length > 0) {
     Promise.all(servers.map(({ finished }) => finished)).then(() => resolve());
   }
@@ -34,20 +37,23 @@ export async function lameDuck(servers: readonly DrivenServer[], ms: number): Pr
   clearTimeout(timer);
 }
 
-/** Shuts the servers down under one deadline, closes by force what is left at the deadline, and reports. */
+/**
+ * Shuts the servers down under one deadline, closes the connections that are left at the deadline by force, and
+ * returns the reports.
+ */
 export async function drainAll(
   servers: readonly DrivenServer[],
   options: ShutdownOptions & { readonly timeout: number },
-  teller: EventSink,
+  events: EventSink,
   failures: Failures,
 ): Promise<{ reports: ShutdownReport[]; forced: boolean }> {
-  const stopTelling = tellProgress(servers, options.timeout, teller);
+  const stopProgress = emitProgress(servers, options.timeout, events);
   const outcomes = await Promise.all(servers.map((server) => outcome(server, options, failures)));
-  stopTelling();
+  stopProgress();
   const cut = outcomes.flatMap(({ isDrained, report }) => isDrained ? [] : report.connections);
   const forced = outcomes.some(({ isDrained }) => !isDrained);
-  if (forced) teller.tell({ type: "forced", connections: cut });
-  // Hijacked connections that were not waited for end here as well.
+  if (forced) events.emit({ type: "forced", connections: cut });
+  // Ignored hijacked connections end here.
   if (forced || options.hijacked === "ignore") await closeAll(servers, failures);
   const reports = outcomes.map(({ isDrained, report }) =>
     frozen(isDrained ? report : { ...report, forced: report.connections.length })
@@ -55,7 +61,7 @@ export async function drainAll(
   return { reports, forced };
 }
 
-/** Freezes a report: what was handed out does not change any more. */
+/** Freezes a report, which must not change once it was handed out. */
 function frozen(report: ShutdownReport): ShutdownReport {
   Object.freeze(report.connections);
   return Object.freeze(report);
@@ -76,7 +82,7 @@ async function outcome(
     return { isDrained: true, report: await server.shutdown(options) };
   } catch (error) {
     if (error instanceof ShutdownIncompleteError) return { isDrained: false, report: error.report };
-    // The drain is complete, but a listener could not be closed.
+    // Any other error is that of a listener which could not be closed, after a complete drain.
     failures.add(`closing the listener of ${server.url}`, error);
     const duration = performance.now() - start;
     const nothing = { polls: 0, idle: 0, drained: 0, forced: 0, connections: [] };
@@ -95,15 +101,15 @@ async function closeAll(
 }
 
 /** Emits "waiting" events until the returned function is called. */
-function tellProgress(
+function emitProgress(
   servers: readonly DrivenServer[],
   timeout: number,
-  teller: EventSink,
+  events: EventSink,
 ): () => void {
   const end = performance.now() + timeout;
   const timer = setInterval(() => {
     const left = Math.max(0, end - performance.now());
-    teller.tell({ type: "waiting", left, connections: connectionsOf(servers) });
+    events.emit({ type: "waiting", left, connections: connectionsOf(servers) });
   }, PROGRESS_INTERVAL);
   return () => clearInterval(timer);
 }

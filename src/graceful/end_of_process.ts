@@ -1,7 +1,7 @@
 import { ofProcess } from "../core/process_state.ts";
 /**
- * Whether this process ends. It belongs to all calls of `graceful` together: it ends when each of them
- * has decided that, and may exit when each of them is done.
+ * The end of this process, which all calls of `graceful` decide together: readiness fails when every call has
+ * decided to end, and the process may exit when every call is done.
  */
 
 /** The calls of `graceful` that still run, and finished calls after which the process is meant to end. */
@@ -26,12 +26,12 @@ export class GracefulCall {
     return this.#isDone;
   }
 
-  /** To be called when the end is decided, before anything else is done about it. */
+  /** Records the cause of the end. Must be called before anything else is done about the end. */
   decide(cause: string): void {
     this.#cause = cause;
   }
 
-  /** To be called when the call is over. If the process `livesOn`, the call no longer counts. */
+  /** Records that the call is over. If the process `livesOn`, the call no longer counts. */
   done(livesOn: boolean): void {
     this.#isDone = true;
     if (livesOn) calls().delete(this);

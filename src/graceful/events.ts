@@ -12,16 +12,16 @@ import type { GracefulReport } from "./report.ts";
  * - `"waiting"`: the servers still shut down, and `left` ms are left. Emitted once a second.
  * - `"forced"`: the deadline has passed, and these connections are closed by force.
  * - `"drained"`: the servers are closed, by force or not.
- * - `"failed"`: something has failed that stops nothing, and `what` says what: a hook or a cleanup
- *   function, the closing of a listener, telling systemd that the process stops, an upgrade; with
- *   `exceptions: "drain"` `"uncaughtException"` or `"unhandledRejection"`.
- * - `"ended"`: all is done, the cleanup too.
+ * - `"failed"`: something has failed, which stops nothing. `what` names it: a hook or a cleanup function, the
+ *   closing of a listener, telling systemd that the process stops, or an upgrade; with `exceptions: "drain"`,
+ *   `"uncaughtException"` or `"unhandledRejection"`.
+ * - `"ended"`: everything is done, including the cleanup.
  * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
  *   drain is done. `name` is the name of the function, or the beginning of a nameless one. Each listener is
  *   reported once.
  * - `"interrupted"`: a second signal has come. The process ends right after.
- * - `"kept-alive"`: the process should be gone and is not. It ends right after. `by` is what the
- *   runtime says of the reason, and empty if it cannot tell.
+ * - `"kept-alive"`: something still keeps the process alive, which ends right after. `by` names what the runtime
+ *   reports as the reason, and is empty if the runtime reports nothing.
  *
  * @example
  * ```ts
@@ -85,20 +85,21 @@ export class EventSink {
     this.#log = log;
   }
 
-  /** To be called when the end is decided. */
+  /** Starts the clock of `elapsed`. Must be called when the end is decided. */
   start(): void {
     this.#start = performance.now();
   }
 
-  tell(happening: EventBody): void {
+  /** Passes an event to the log. The log is not waited for, and its failure is only reported. */
+  emit(body: EventBody): void {
     const now = performance.now();
-    // The cast: a happening with its time is an event, but the types do not add unions up.
-    const event = { ...happening, elapsed: now - (this.#start ?? now) } as GracefulEvent;
-    // Neither waited for nor, if it fails, let fail what it tells of.
+    // The cast: a body with its time is an event, but TypeScript does not distribute the spread over the union.
+    const event = { ...body, elapsed: now - (this.#start ?? now) } as GracefulEvent;
     (async () => await this.#log(event))().catch(reportError);
   }
 
+  /** Emits the event `"failed"`. */
   failed(what: string, error: unknown): void {
-    this.tell({ type: "failed", what, error });
+    this.emit({ type: "failed", what, error });
   }
 }

@@ -22,7 +22,7 @@ export class Exceptions {
     for (const [event, listener] of this.#listeners) process.on(event, listener);
   }
 
-  /** Leaves exceptions to the runtime again, which ends the process for one. */
+  /** Leaves exceptions to the runtime again, which ends the process for an exception that nobody catches. */
   release(): void {
     for (const [event, listener] of this.#listeners) process.off(event, listener);
   }

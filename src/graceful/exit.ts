@@ -10,11 +10,11 @@ export function setExitCode(exitCode: number): void {
 }
 
 /** Ends the process, unless it has ended by then, or another call of `graceful` still runs. */
-export function exitAfter(ms: number, teller: EventSink): void {
+export function exitAfter(ms: number, events: EventSink): void {
   const timer = setTimeout(() => {
     if (!areAllDone()) return;
     const exitCode = exitCodeSoFar();
-    teller.tell({ type: "kept-alive", by: activeResources(), exitCode });
+    events.emit({ type: "kept-alive", by: activeResources(), exitCode });
     process.exit(exitCode);
   }, ms);
   timer.unref();

@@ -2,11 +2,11 @@ import type { EventSink } from "./events.ts";
 
 /** The failures at the end of a process, which stop nothing. */
 export class Failures {
-  readonly #teller: EventSink;
+  readonly #events: EventSink;
   readonly #errors: unknown[] = [];
 
-  constructor(teller: EventSink) {
-    this.#teller = teller;
+  constructor(events: EventSink) {
+    this.#events = events;
   }
 
   /** Returns the errors so far. */
@@ -14,10 +14,13 @@ export class Failures {
     return Object.freeze([...this.#errors]);
   }
 
-  /** Reports an error once: closing by force fails again for a listener that could not be closed. */
+  /**
+   * Reports an error, unless it was already reported: a close by force fails again with the error of a listener that
+   * could not be closed.
+   */
   add(what: string, error: unknown): void {
     if (this.#errors.includes(error)) return;
     this.#errors.push(error);
-    this.#teller.failed(what, error);
+    this.#events.failed(what, error);
   }
 }

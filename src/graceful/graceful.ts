@@ -10,7 +10,7 @@ import { GracefulCall } from "./end_of_process.ts";
 import { EventSink } from "./events.ts";
 import { type GracefulOptions, type GracefulSettings, gracefulSettings } from "./options.ts";
 import { logToStderr } from "./log.ts";
-import { tellOfOtherListeners } from "./other_listeners.ts";
+import { reportOtherListeners } from "./other_listeners.ts";
 import { Primary } from "./primary.ts";
 import { ParentMessage } from "./parent_message.ts";
 import { unrefParentChannel } from "../runtime/host/parent_channel.ts";
@@ -68,13 +68,13 @@ export async function graceful(
 ): Promise<GracefulReport> {
   const settings = gracefulSettings(options);
   const driven = [...new Set([servers].flat().map(asDriven))];
-  const teller = new EventSink(logOf(settings));
+  const events = new EventSink(logOf(settings));
   const { upgradeOn, upgrader } = settings;
-  const failures = new Failures(teller);
-  const onFailure = (error: unknown) => teller.failed("the upgrade", error);
+  const failures = new Failures(events);
+  const onFailure = (error: unknown) => events.failed("the upgrade", error);
   const succession = new Succession(driven, upgradeOn, upgrader, onFailure);
   const signals = new GracefulSignals(settings.signals, (signal, exitCode) => {
-    teller.tell({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
+    events.emit({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
     for (const server of driven) server.close().catch(() => {});
   });
   const call = new GracefulCall();
@@ -87,22 +87,22 @@ export async function graceful(
   try {
     await succession.begin();
     feedWatchdog();
-    tellOfOtherListeners(settings.signals, teller);
+    reportOtherListeners(settings.signals, events);
     const causes = [message?.first, exceptions?.first, primary.first].filter((cause) =>
       cause !== undefined
     );
     const cause = await firstCause(driven, settings.signal, signals, succession, causes);
-    teller.start();
-    // Some come after this was called.
-    tellOfOtherListeners(settings.signals, teller);
+    events.start();
+    // Libraries may have added listeners since the call.
+    reportOtherListeners(settings.signals, events);
     const { isSucceeded } = succession;
     call.decide(isSucceeded ? "upgraded" : cause);
     await succession.end();
-    const report = await endPhases(driven, { cause, isSucceeded }, settings, teller, failures);
+    const report = await endPhases(driven, { cause, isSucceeded }, settings, events, failures);
     livesOn = settings.exit === false;
     if (settings.exit !== false) {
       unrefParentChannel();
-      exitAfter(settings.exit, teller);
+      exitAfter(settings.exit, events);
     }
     return report;
   } finally {
@@ -126,7 +126,7 @@ function asDriven(server: Server | NativeServer): DrivenServer {
       server,
     );
   }
-  // The cast: adopt makes the same kind as serve.
+  // The cast: `adopt` returns a DrivenServer, as `serve` does.
   return adopt(server) as DrivenServer;
 }
 
@@ -135,7 +135,7 @@ function logOf({ log }: GracefulSettings): ConstructorParameters<typeof EventSin
   return log ?? logToStderr;
 }
 
-/** Resolves with what starts the end. */
+/** Resolves with the cause that starts the end. */
 async function firstCause(
   servers: readonly DrivenServer[],
   signal: AbortSignal | undefined,
@@ -155,7 +155,7 @@ async function firstCause(
     succession.succeeded.then(() => "upgraded"),
   ]);
   signal?.removeEventListener("abort", onAbort);
-  // Nobody was in a hurry at an upgrade: the first signal of those that end the process may come.
+  // After an upgrade the next signal is the first one, which does not force.
   if (cause !== "upgraded") signals.expectForce();
   return cause;
 }

@@ -4,15 +4,15 @@ import type { Cleanup } from "./options.ts";
 
 /** The names that reports use for hooks of one kind. */
 export interface HookKind {
-  /** The option that gives the hooks. */
+  /** The option that the hooks were given in. */
   readonly option: "beforeShutdown" | "onDrain" | "cleanup";
-  /** The option that limits their time. */
+  /** The option that limits the time of the hooks. */
   readonly limit: "beforeShutdownTimeout" | "timeout" | "cleanupTimeout";
 }
 
 /**
- * Starts hooks at once, and resolves when all of them are done, or when the time is up. One that fails, or
- * is not done by then, is reported.
+ * Starts hooks at once, and resolves when all of them are done, or when the time is up. A hook that fails, or is
+ * not done by then, is reported.
  */
 export async function runTogether(
   kind: HookKind,
@@ -27,12 +27,12 @@ export async function runTogether(
   }));
 }
 
-/** Runs a hook. What the hook throws becomes a rejection. */
+/** Runs a hook. An error that the hook throws becomes a rejection. */
 export async function startHook(hook: Cleanup): Promise<void> {
   await hook();
 }
 
-/** Returns the name of a hook in reports: the name of its function, or else its place. */
+/** Returns the name of a hook for reports: the name of its function, or else its place among the hooks. */
 export function hookName(
   { option }: HookKind,
   { name }: Cleanup,

@@ -24,17 +24,20 @@ export function logToStderr(event: GracefulEvent): void {
   write(erase + written(line, screen) + (state.hasPassingLine ? "" : "\n"));
 }
 
-/** Writes to stderr. That nobody reads stderr any more, or that the disk is full, is no reason to crash. */
+/**
+ * Writes to stderr. Failures are ignored: a log that nobody reads any more, or a full disk, must not crash the
+ * process.
+ */
 function write(text: string): void {
   const { stderr } = process;
   if (!stderr.listeners("error").includes(ignore)) stderr.once("error", ignore);
   try {
     stderr.write(text, (error) => {
-      // Of an error the stream tells after this.
+      // After an error, the stream still emits "error".
       if (!error) stderr.off("error", ignore);
     });
   } catch {
-    // Deno throws it.
+    // Deno throws instead of emitting "error".
   }
 }
 
@@ -43,11 +46,11 @@ function ignore(): void {}
 function written(line: LogLine, screen: Terminal | undefined): string {
   const text = printableLines(line.text);
   if (screen === undefined) return PREFIX + text;
-  // A line that wraps could not be erased as one.
+  // ERASE_LINE erases one row, so a passing line must not wrap.
   const shown = line.isPassing
     ? text.slice(0, Math.max(0, screen.columns - PREFIX.length - 1))
     : text;
-  // Whether there are to be colors is asked in `terminal`, where Deno can tell without permission.
+  // `terminal` decides about colors, since Deno can tell there without a permission.
   return screen.hasColors
     ? PREFIX + styleText(line.color, shown, { validateStream: false })
     : PREFIX + shown;

@@ -89,7 +89,7 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
   }
 }
 
-/** Returns the text of an error; an UpgradeError says all there is to say without its stack. */
+/** Returns the text of an error. The stack of an UpgradeError without a cause is left out: its message says it all. */
 function errorText(error: unknown): string {
   const isPlain = error instanceof UpgradeError && error.cause === undefined;
   return printableError(isPlain ? String(error) : error);
@@ -126,7 +126,7 @@ function oldestRequest(connections: readonly ConnInfo[]): string {
   return `; the oldest request is ${request(oldest)}`;
 }
 
-/** Names the connections, but no more than fit on a line that somebody reads. */
+/** Returns the names of at most {@linkcode MOST_NAMED} connections, and the number of the others. */
 function named(connections: readonly ConnInfo[]): string {
   if (connections.length === 0) return "no connection is open";
   const shown = connections.slice(0, MOST_NAMED).map((conn) =>
@@ -147,7 +147,7 @@ function from(addr: Addr): string {
   return addr.transport === "tcp" && addr.hostname !== "" ? ` from ${addr.hostname}` : "";
 }
 
-/** Shortens a path, which a client has sent: it must not move the cursor, nor fill the line. */
+/** Returns the path that a client has sent, cut to {@linkcode LONGEST_PATH} characters and safe for a terminal. */
 function short(path: string): string {
   const cut = path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}…` : path;
   return printable(cut);

@@ -5,8 +5,8 @@ import { Upgrader } from "../upgrade/upgrader.ts";
 import type { GracefulEvent } from "./events.ts";
 
 /**
- * A function that `graceful` runs and waits for: when the servers are closed, such as one that ends a
- * database pool, or earlier, as a hook.
+ * A function that `graceful` runs and waits for: after the servers are closed, to end a database pool for example,
+ * or earlier, as a hook.
  */
 export type Cleanup = () => unknown;
 
@@ -41,7 +41,7 @@ export interface GracefulOptions {
    * @default {["SIGINT", "SIGTERM"]}
    */
   signals?: readonly string[];
-  /** Starts the end when it aborts, as a signal of the process does. */
+  /** The AbortSignal that starts the end when it aborts, as a signal of the process does. */
   signal?: AbortSignal;
   /**
    * A message of the parent process that starts the end as a signal does: pm2 sends `"shutdown"` on
@@ -234,7 +234,7 @@ function checkedFunctions(
   option: "beforeShutdown" | "onDrain" | "cleanup",
   given: Cleanup | readonly Cleanup[] = [],
 ): Cleanup[] {
-  // The cast: flat() does not see that a function is none of the arrays.
+  // The cast: the type of flat() does not see that a function is not an array.
   const functions = [given].flat() as Cleanup[];
   for (const fn of functions) {
     if (typeof fn !== "function") {
@@ -256,7 +256,7 @@ function checkedSignals(option: string, names: readonly string[]): readonly Node
       name,
     );
   }
-  // The cast: each one is a key of the signals.
+  // The cast: each name is a key of `constants.signals`.
   return [...new Set(names)] as NodeJS.Signals[];
 }
 

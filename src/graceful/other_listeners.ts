@@ -10,10 +10,10 @@ const newReported = () => new WeakSet<object>();
 const EXCERPT = 60;
 
 /**
- * Tells of the listeners of these signals that are not this module's, each of them once: a library that
- * ends the process at the signal does so in the middle of the drain.
+ * Reports the listeners of these signals that do not belong to this module, each listener once. A library that
+ * ends the process at the signal would do so in the middle of the drain.
  */
-export function tellOfOtherListeners(signals: readonly NodeJS.Signals[], teller: EventSink): void {
+export function reportOtherListeners(signals: readonly NodeJS.Signals[], events: EventSink): void {
   const reported = ofProcess(newReported);
   const listeners = signals.flatMap((signal) =>
     process.listeners(signal)
@@ -22,7 +22,7 @@ export function tellOfOtherListeners(signals: readonly NodeJS.Signals[], teller:
   );
   if (listeners.length === 0) return;
   for (const { listener } of listeners) reported.add(listener);
-  teller.tell({
+  events.emit({
     type: "other-listeners",
     listeners: listeners.map(({ signal, listener }) => ({ signal, name: nameOf(listener) })),
   });

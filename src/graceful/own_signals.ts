@@ -2,18 +2,18 @@ import { constants } from "node:os";
 import process from "node:process";
 
 /**
- * Has `onSend` called with the name of each signal that this process is about to send itself, until the
- * function that it returns is called. Libraries that stop a server at a signal raise the signal again when
- * they are done, so that it ends the process: nobody outside has sent that one.
+ * Calls `onSend` with the name of each signal that this process is about to send to itself, until the returned
+ * function is called. Libraries that stop a server at a signal raise the signal again when they are done, so that
+ * it ends the process: such a signal is no second request of a person or a supervisor.
  *
- * The kernel knows who has sent a signal, but no runtime tells. So `process.kill` is replaced for that
- * time. Code that has taken the function out of the module before, as `import { kill }` does, is not seen.
+ * The kernel knows the sender of a signal, but no runtime reports it, so `process.kill` is replaced for that time.
+ * Calls of a `kill` that was taken out of the module before (`import { kill }`) are not seen.
  */
 export function watchOwnSignals(onSend: (name: string) => void): () => void {
   const { kill } = process;
   let isWatching = true;
   const watched: typeof kill = (pid, signal = "SIGTERM") => {
-    // 0 is the group of this process.
+    // The pid 0 means the process group of this process.
     const isOwn = pid === process.pid || pid === 0;
     const name = typeof signal === "string" ? signal : nameOf(signal);
     if (isWatching && isOwn && name !== undefined) onSend(name);
@@ -22,7 +22,7 @@ export function watchOwnSignals(onSend: (name: string) => void): () => void {
   process.kill = watched;
   return () => {
     isWatching = false;
-    // Somebody else may have replaced it since.
+    // Other code may have replaced `process.kill` since.
     if (process.kill === watched) process.kill = kill;
   };
 }

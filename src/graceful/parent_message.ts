@@ -1,6 +1,9 @@
 import process from "node:process";
 
-/** Waits for the message with which the parent asks for the end: pm2 sends one on Windows, instead of a signal. */
+/**
+ * Waits for the message with which the parent process asks for the end: on Windows pm2 sends a message instead of
+ * a signal.
+ */
 export class ParentMessage {
   /** Resolves with the cause of the end. */
   readonly first: Promise<string>;

@@ -11,18 +11,18 @@ import { setExitCode } from "./exit.ts";
 import { StopNotice } from "./stop_notice.ts";
 
 /**
- * How long idle connections stay open, in ms, unless `idleGrace` says otherwise: so that no request of a
- * client that keeps its connections crosses their close.
+ * The number of milliseconds for which idle connections stay open, unless `idleGrace` says otherwise, so that no
+ * request of a client that keeps its connections crosses a close.
  */
 const IDLE_GRACE = 1_000;
 
 const BEFORE_SHUTDOWN: HookKind = { option: "beforeShutdown", limit: "beforeShutdownTimeout" };
 const ON_DRAIN: HookKind = { option: "onDrain", limit: "timeout" };
 
-/** What has started the end. */
+/** The cause of the end. */
 export interface EndCause {
   readonly cause: string;
-  /** Whether a successor serves by then in place of this process. */
+  /** Whether a successor serves in place of this process. */
   readonly isSucceeded: boolean;
 }
 
@@ -31,18 +31,18 @@ export async function endPhases(
   servers: readonly DrivenServer[],
   end: EndCause,
   settings: GracefulSettings,
-  teller: EventSink,
+  events: EventSink,
   failures: Failures,
 ): Promise<GracefulReport> {
   const { cause, isSucceeded } = end;
   const { timeout, hijacked, cleanups, cleanupTimeout, exit, beforeShutdownTimeout } = settings;
   const idleGrace = settings.idleGrace ?? defaultIdleGrace(end, timeout);
   const drainDelay = isSucceeded || areClosed(servers) ? 0 : settings.drainDelay;
-  // At an upgrade the service does not go away.
+  // After an upgrade the service goes on, so it must not be deregistered.
   const beforeShutdown = isSucceeded ? [] : settings.beforeShutdown;
-  const notice = isSucceeded ? undefined : new StopNotice(teller);
+  const notice = isSucceeded ? undefined : new StopNotice(events);
 
-  teller.tell({ type: "ending", cause, drainDelay });
+  events.emit({ type: "ending", cause, drainDelay });
   notice?.stopping(
     Math.max(drainDelay, beforeShutdown.length > 0 ? beforeShutdownTimeout : 0) + timeout,
   );
@@ -52,16 +52,16 @@ export async function endPhases(
   ]);
 
   const connections = connectionsOf(servers);
-  const draining = drainAll(servers, { timeout, idleGrace, hijacked }, teller, failures);
-  teller.tell({ type: "draining", cause, timeout, connections });
+  const draining = drainAll(servers, { timeout, idleGrace, hijacked }, events, failures);
+  events.emit({ type: "draining", cause, timeout, connections });
   const [{ reports, forced }] = await Promise.all([
     draining,
     runTogether(ON_DRAIN, settings.onDrain, timeout, failures),
   ]);
-  teller.tell({ type: "drained", forced });
+  events.emit({ type: "drained", forced });
 
   const exitCodeSoFar = () => forced || failures.errors.length > 0 ? 1 : 0;
-  // Before the cleanup, which may end the process itself.
+  // The exit code is set before the cleanup, which may end the process itself.
   setExitCode(exitCodeSoFar());
   notice?.cleaningUp(cleanupTimeout + (exit === false ? 0 : exit));
   await cleanUp(cleanups, cleanupTimeout, failures);
@@ -75,7 +75,7 @@ export async function endPhases(
     errors: failures.errors,
     exitCode,
   });
-  teller.tell({ type: "ended", report });
+  events.emit({ type: "ended", report });
   return report;
 }
 
@@ -83,7 +83,7 @@ function areClosed(servers: readonly DrivenServer[]): boolean {
   return servers.length > 0 && servers.every(({ state }) => state === "closed");
 }
 
-/** Returns the grace of idle connections: none after Ctrl-C, for a person waits. */
+/** Returns the default grace of idle connections in milliseconds: 0 after Ctrl-C on a terminal, where a person waits. */
 function defaultIdleGrace({ cause }: EndCause, timeout: number): number {
   const isPressed = cause === "SIGINT" && isOnTerminal();
   return isPressed ? 0 : Math.min(IDLE_GRACE, timeout / 2);

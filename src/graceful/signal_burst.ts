@@ -1,18 +1,18 @@
 /** The length of a tick in ms. */
 const TICK = 50;
 /**
- * How long signals belong together, in ticks: 500 ms. Measured from the first copy to the last, on an idle
- * machine: `deno task`, `bun run`, `node --watch`, `tsx watch` and `deno run --watch` 1 ms at most, nodemon
- * 31 ms, concurrently 33 ms. They are processes of their own, which a busy machine delays.
+ * The number of ticks for which signals count as copies: 500 ms. Measured from the first copy to the last on an idle
+ * machine: `deno task`, `bun run`, `node --watch`, `tsx watch` and `deno run --watch` at most 1 ms, nodemon 31 ms,
+ * concurrently 33 ms. The runners are processes of their own, which a busy machine delays.
  */
 const TICKS = 10;
 
 /**
- * The time after an ending signal in which others are copies of it. A runner sends one end as several
- * signals: the terminal and the runner a SIGINT each, or a SIGINT and a SIGTERM.
+ * The time after an ending signal in which further signals count as copies of it. A runner sends one end as several
+ * signals: the terminal and the runner send a SIGINT each, or a SIGINT and a SIGTERM.
  *
- * The time is counted in turns of the event loop, not on a clock: copies that came while the loop was
- * busy are delivered when it turns again.
+ * The time is counted in turns of the event loop, not on a clock: copies that arrived while the loop was busy are
+ * delivered when it turns again.
  */
 export class SignalBurst {
   #ticksLeft = 0;

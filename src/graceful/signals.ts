@@ -5,11 +5,11 @@ import { refuse } from "../options/checks.ts";
 import { watchOwnSignals } from "./own_signals.ts";
 import { SignalBurst } from "./signal_burst.ts";
 
-/** How this process handles signals. */
+/** The signal handling of this process. */
 interface SignalState {
-  /** The calls of `graceful` that still run, or that the process ends after. */
+  /** The calls of `graceful` that still run, or after which the process ends. */
   readonly listening: Set<GracefulSignals>;
-  /** The ending signal that came last, with its copies. */
+  /** The last ending signal, with its copies. */
   readonly burst: SignalBurst;
   stopWatching: (() => void) | undefined;
 }
@@ -31,7 +31,7 @@ export class GracefulSignals {
   #isEnding = false;
 
   /**
-   * `interrupt` is told of a signal that forces, right before the end of the process.
+   * Starts to listen. `interrupt` is called for a signal that forces, right before the end of the process.
    *
    * @throws {TypeError} If the runtime does not let a process listen to one of them.
    */
@@ -70,7 +70,7 @@ export class GracefulSignals {
     return this.#names.some((own) => own === name);
   }
 
-  /** To be called when the end has started, whatever started it: from now on a signal forces. */
+  /** Makes the next signal force. Must be called when the end has started, whatever started it. */
   expectForce(): void {
     this.#isEnding = true;
     signalState().stopWatching ??= watchOwnSignals(onOwnSignal);
@@ -86,8 +86,8 @@ export class GracefulSignals {
   }
 
   /**
-   * Stops listening. Not to be called if the process ends after this call: a copy of the signal that
-   * started it would end the process in the runtime's own way, with another exit code.
+   * Stops listening. Must not be called if the process ends after this call of `graceful`: a copy of the signal that
+   * started the end would end the process in the runtime's own way, with another exit code.
    */
   release(): void {
     const state = signalState();
@@ -104,7 +104,7 @@ export class GracefulSignals {
   }
 }
 
-/** Reports whether a listener of a signal is the one of this module. */
+/** Reports whether a listener of a signal belongs to this module. */
 export function isOwnListener(listener: unknown): boolean {
   return listener === onSignal;
 }
@@ -121,14 +121,14 @@ function onSignal(name: NodeJS.Signals): void {
   else burst.begin();
 }
 
-/** Handles a signal that this process sends itself: a library says with it that it is done. */
+/** Handles a signal that this process sends to itself, with which a library says that it is done. */
 function onOwnSignal(name: string): void {
   const { listening, burst } = signalState();
   if ([...listening].some((call) => call.listensTo(name))) burst.begin();
 }
 
 function force(name: NodeJS.Signals, calls: readonly GracefulSignals[]): never {
-  // What a shell says of a process that a signal has ended.
+  // A shell reports this code for a process that was ended by the signal.
   const exitCode = 128 + constants.signals[name];
   for (const call of calls) call.interrupt(name, exitCode);
   process.exit(exitCode);

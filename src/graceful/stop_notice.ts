@@ -6,37 +6,37 @@ import { notify } from "../systemd/notify.ts";
 /** The number of ms that a phase may take beyond its deadline before the service manager steps in. */
 const MARGIN = 5_000;
 
-/** The time until which nothing is overdue, for all calls of `graceful`. */
+/** The time, on the clock of `performance.now()`, until which systemd waits, over all calls of `graceful`. */
 const newExtension = () => ({ end: 0 });
 
-/** Tells the service manager that this process stops, and how long it has to wait for that. */
+/** Tells the service manager that this process stops, and how long the stop may take. */
 export class StopNotice {
-  readonly #teller: EventSink;
+  readonly #events: EventSink;
 
-  constructor(teller: EventSink) {
-    this.#teller = teller;
+  constructor(events: EventSink) {
+    this.#events = events;
   }
 
-  /** Says that the end has begun, and takes at most so many ms up to the cleanup. */
+  /** Says that the end has begun, and that everything up to the cleanup takes at most `ms` milliseconds. */
   stopping(ms: number): void {
-    // While another call of `graceful` serves, a service that is said to stop would be killed.
+    // After STOPPING=1 the service manager kills the service in time, so no other call of `graceful` may still serve.
     const isLast = endOfProcess() !== undefined;
     const state = { EXTEND_TIMEOUT_USEC: extension(ms) };
     this.#send(isLast ? { STOPPING: 1, ...state } : state);
   }
 
-  /** Says that the servers are closed, and that the rest takes at most so many ms. */
+  /** Says that the servers are closed, and that the rest takes at most `ms` milliseconds. */
   cleaningUp(ms: number): void {
     this.#send({ EXTEND_TIMEOUT_USEC: extension(ms) });
   }
 
-  /** Sends a message without waiting for it: the end is in a hurry. */
+  /** Sends a message, and does not wait for it, so that the end is not held up. */
   #send(state: Record<string, number>): void {
-    notify(state).catch((error: unknown) => this.#teller.failed("telling systemd", error));
+    notify(state).catch((error: unknown) => this.#events.failed("telling systemd", error));
   }
 }
 
-/** Returns the extended time in µs from now. */
+/** Returns the time in microseconds, from now, by which systemd extends its wait. */
 function extension(ms: number): number {
   const now = performance.now();
   const extended = ofProcess(newExtension);

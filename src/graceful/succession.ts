@@ -6,7 +6,10 @@ import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/shared_listener.ts";
 import { startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
 
-/** What {@linkcode graceful} does about the predecessor and the successor of this process. */
+/**
+ * The upgrades of this process, for one call of {@linkcode graceful}: taking over from a predecessor, and starting a
+ * successor.
+ */
 export class Succession {
   readonly #upgrader: Upgrader;
   /** Whether this call of `graceful`, among several in one process, is the one that upgrades it. */
@@ -21,8 +24,9 @@ export class Succession {
   #isEnding = false;
 
   /**
-   * `signal` is the one to upgrade on; `onFailure` is told of an upgrade that has not succeeded. Throws
-   * if the servers cannot be handed on.
+   * `signal` is the signal to upgrade on. `onFailure` is called with the error of an upgrade that has not succeeded.
+   *
+   * @throws {UpgradeError} If a server cannot be handed on.
    */
   constructor(
     servers: readonly Server[],
@@ -47,12 +51,12 @@ export class Succession {
     await startServing(this.#upgrader);
   }
 
-  /** Whether a successor has taken over, or will when the connections that wait here are accepted. */
+  /** Whether a successor is ready. Connections that wait here may still have to be accepted. */
   get isSucceeded(): boolean {
     return this.#upgrader.hasSuccessor;
   }
 
-  /** To be called when the end begins: resolves when no upgrade is under way any more. */
+  /** Refuses further upgrades, and resolves when none is under way. Must be called when the end begins. */
   async end(): Promise<void> {
     this.#isEnding = true;
     if (this.#isInCharge) this.#upgrader.stop();
@@ -70,11 +74,11 @@ export class Succession {
       await startServing(this.#upgrader);
       await this.#upgrader.predecessorGone;
       const upgrade = this.#upgrader.upgrade();
-      // One that is refused because another is under way does not take its place.
+      // A refused upgrade does not replace the upgrade that is under way.
       this.#upgrade ??= upgrade.then(() => {}, () => this.#upgrade = undefined);
       await upgrade;
     } catch (error) {
-      // One that was given up has not failed.
+      // An upgrade that the end has cancelled has not failed.
       if (!this.#isEnding) this.#onFailure(error);
     }
   };
@@ -85,8 +89,8 @@ const waiters = () => ofProcess(newWaiters);
 const newWaiters = () => new WeakMap<Upgrader, Set<() => void>>();
 
 /**
- * The functions to be called when a successor has taken over. One reaction of the promise calls all of
- * them: those of calls that are over could not be taken from it again, and would stay in memory.
+ * Returns the functions to be called when a successor has taken over. A single reaction of the promise calls all of
+ * them: a reaction of each call of `graceful` could not be removed, and would stay in memory after the call.
  */
 function waitersOf(upgrader: Upgrader): Set<() => void> {
   const known = waiters().get(upgrader);
@@ -105,6 +109,6 @@ function refuseUnlessSharable(server: Server): void {
   if (isSharable) return;
   throw new UpgradeError(
     `Cannot upgrade on a signal: ${server.url} was not started with \`handoff\`, and does not listen on ` +
-      "a descriptor of listen()",
+      "a descriptor of listen(): start it in one of these two ways",
   );
 }
