@@ -1,7 +1,7 @@
 /**
- * Liveness and readiness of a service, as Kubernetes and load balancers ask for them: a fetch
- * handler to mount, or to put in front of another. Its readiness fails as soon as the end of the
- * process is decided, while requests are still served.
+ * Liveness and readiness probes for Kubernetes and load balancers: a fetch handler to mount, or to put in
+ * front of another handler. Readiness fails as soon as the end of the process is decided, while requests
+ * are still served.
  *
  * @example
  * ```ts
@@ -24,38 +24,37 @@ import { methodNotAllowed, reasonOf, type Report, respond } from "./response.ts"
 
 export type { Check, CheckOptions, HealthOptions } from "./options.ts";
 
-/** A {@linkcode Handler} that can do without the `info` of `serve`. */
+/** A {@linkcode Handler} that also works without the `info` of `serve`. */
 export type HealthHandler = (
   request: Request,
   info?: ServeInfo,
 ) => Response | Promise<Response>;
 
 /**
- * Makes a handler of `GET` and `HEAD` requests for liveness and readiness, without `next`. It can be
- * mounted in a framework that gives it the request alone, or something else beside it.
+ * Makes a handler that answers `GET` and `HEAD` requests for liveness and readiness. Without `next` the handler
+ * can be mounted in a framework that passes it the request only, or the request and some other argument.
  *
- * It answers 200 with the text `ok`, or 503 with `not ok` if a check fails: nothing more unless
- * there are `details`. Other methods get 405, other paths 404.
+ * The handler answers 200 with the text `ok`, or 503 with `not ok` if a check fails. It says no more unless
+ * `details` is set. Other methods get 405, other paths 404.
  *
- * Liveness does not care for a shutdown. Readiness fails from the moment at which `graceful` decides
- * that the process ends, before anything is closed, and without its checks being run; where the
- * server is shut down without `graceful`, from the start of its drain, of which only `info` tells. A
- * process that ends because a successor has taken over fails nothing by that: the address is still
- * served.
+ * Liveness ignores a shutdown. With `graceful`, readiness fails from the moment at which the end of the process is
+ * decided, before anything is closed, and its checks no longer run. Without `graceful`, readiness fails from the
+ * start of the server's drain, which the handler knows only from `info`. After an upgrade readiness does not fail,
+ * since the successor serves the address.
  *
- * The checks of a path run side by side, at each request, but each no more than once at a time:
- * requests that come meanwhile wait for the same result. A check is given `timeout` ms. If it has
- * not ended then it has failed, and it fails without being started again until it has.
+ * The checks of a path run side by side for each request, and each check runs once at a time: requests that come
+ * meanwhile wait for the same result. A check that has not ended after `timeout` ms has failed. Until it ends, it
+ * is not started again, and counts as failed.
  *
- * The paths, the texts and `?verbose` are those of Kubernetes' API server. That fails with 500
- * instead of 503 and shows the names of the checks to everybody; its `?exclude=name` and
- * `/readyz/name` are left out: a query that can change the answer is a probe that can be got wrong.
+ * The paths, the texts and `?verbose` are those of the Kubernetes API server, with two differences. The API server
+ * answers 500 instead of 503 and shows the names of the checks to everybody. Its `?exclude=name` and
+ * `/readyz/name` are left out, since a query that can change the answer makes a probe easy to get wrong.
  *
- * @throws {TypeError} If an option has the wrong type, a check is none, a path is not written as in
- * a URL or both are the same.
+ * @throws {TypeError} If an option has the wrong type, a check is not a function or {@linkcode CheckOptions}, a
+ * path is not written as in a URL, or both paths are the same.
  * @throws {RangeError} If a timeout is out of range.
  *
- * @example Mounted in what a framework calls with a request
+ * @example Mounted in a framework that calls handlers with a request
  * ```ts
  * import { health } from "@x/graceful/health";
  *
@@ -67,11 +66,11 @@ export type HealthHandler = (
  */
 export function health(options?: HealthOptions & { next?: undefined }): HealthHandler;
 /**
- * Makes a handler that answers for liveness and readiness, and leaves everything else to `next`. It
- * needs the `info` that `next` is to get: if it is called without, so is `next`.
+ * Makes a handler that answers for liveness and readiness, and passes every other request to `next`, with the
+ * `info` of the call. Without `info`, `next` is called without it.
  *
- * @throws {TypeError} If an option has the wrong type, a check is none, a path is not written as in
- * a URL or both are the same.
+ * @throws {TypeError} If an option has the wrong type, a check is not a function or {@linkcode CheckOptions}, a
+ * path is not written as in a URL, or both paths are the same.
  * @throws {RangeError} If a timeout is out of range.
  *
  * @example
@@ -96,7 +95,7 @@ export function health(options: HealthOptions): Handler;
 export function health(options: HealthOptions = {}): HealthHandler {
   checkHealth(options);
   const { livePath = LIVE_PATH, readyPath = READY_PATH, details = false } = options;
-  // The cast: `info` is missing only where the type of what is returned was broken.
+  // The cast: `info` is missing only if a caller breaks the type of the returned handler.
   const next = (options.next ?? notFound) as HealthHandler;
   const liveness = monitored("liveness", options);
   const readiness = monitored("readiness", options);
@@ -108,7 +107,7 @@ export function health(options: HealthOptions = {}): HealthHandler {
   return (request, info) => {
     const path = pathOf(request.url);
     if (path === livePath) return answer(request, () => liveReport(liveness));
-    // Of another server than ours, `info` is something else.
+    // Another server may pass a second argument of its own.
     if (path === readyPath) return answer(request, () => readyReport(readiness, info?.draining));
     return next(request, info);
   };
@@ -134,7 +133,7 @@ function logChange(name: string, error: Error | undefined, kind: string): void {
   reportError(`The ${kind} check '${name}' ${change}`);
 }
 
-/** Returns the path and the query without parsing the URL, which every request for `next` would pay for. */
+/** Returns the path of a URL. The URL is not parsed, which every request for `next` would pay for. */
 function pathOf(url: string): string | undefined {
   // On Bun the URL of a request of HTTP/1.0 without a host is its path.
   return /^(?:\w+:\/\/[^/?#]*)?([^?#]*)/.exec(url)?.[1];
@@ -150,16 +149,16 @@ async function readyReport(
 ): Promise<Report> {
   const isEnding = whyEnding(draining) !== undefined;
   const results = isEnding ? [] : await resultsUntilDrain(checks, draining);
-  // Anew, for the end may have been decided while the checks ran.
+  // Asked again, since the end may have been decided while the checks ran.
   const shutdown = { name: SHUTDOWN, error: whyEnding(draining), duration: 0 };
   const all = shutdown.error === undefined ? [...results, shutdown] : [shutdown];
   return { endpoint: "readyz", results: all };
 }
 
-/** Returns why no more requests should be sent here; undefined while they should. */
+/** Returns why no more requests should be sent here; undefined if they should. */
 function whyEnding(draining: AbortSignal | undefined): Error | undefined {
   const cause = endOfProcess();
-  // Its successor serves where it did.
+  // The successor serves the address.
   if (cause === "upgraded") return undefined;
   if (cause !== undefined) return new Error(`the process ends: ${cause}`);
   return draining?.aborted ? new Error("the server drains") : undefined;
@@ -177,7 +176,7 @@ async function resultsUntilDrain(
   const { promise, resolve } = Promise.withResolvers<CheckResult[]>();
   const onDrain = () => {
     if (whyEnding(draining) === undefined) return;
-    // Where it is not the whole process that ends, another server may wait for them.
+    // If only this server drains, another server may wait for the results.
     if (endOfProcess() !== undefined) checks.forEach((check) => check.stop());
     resolve([]);
   };

@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { reportError } from "../core/report_error.ts";
 import type { Check } from "./options.ts";
 
-/** Whether a check has failed. */
+/** The result of a check. */
 export interface CheckResult {
   readonly name: string;
   /** Why the check has failed; undefined if it has not. */
@@ -32,13 +32,13 @@ export class MonitoredCheck {
     this.#onChange = onChange;
   }
 
-  /** Joins the run under way, or starts one. Never rejects. */
+  /** Resolves with the result of the run under way, and starts a run if there is none. Never rejects. */
   async result(): Promise<CheckResult> {
     const run = this.#run ??= this.#start();
     return { name: this.#name, ...await run.result() };
   }
 
-  /** Ends the run under way, whose result nobody is interested in any more. */
+  /** Ends the run under way, since nobody needs its result any more. */
   stop(): void {
     this.#run?.stop();
   }
@@ -56,7 +56,7 @@ export class MonitoredCheck {
     const isFailing = error !== undefined;
     if (isFailing === this.#isFailing) return;
     this.#isFailing = isFailing;
-    // Not waited for: it may be asynchronous, and whoever asked is to be answered.
+    // Not waited for: the callback may be asynchronous, and the probe must be answered.
     (async () => await this.#onChange(error))().catch(reportError);
   }
 }
@@ -86,7 +86,10 @@ class CheckRun {
     });
   }
 
-  /** The result. For a run that was aborted and has not ended: that it goes on regardless. */
+  /**
+   * Resolves with the result of the run. For a run that was aborted and has not ended, the result is that the run is
+   * still going on.
+   */
   async result(): Promise<Outcome> {
     if (!this.#isAborted) return await this.#outcome.promise;
     const duration = performance.now() - this.#start;
@@ -102,7 +105,7 @@ class CheckRun {
   /** Makes the run fail with the reason, which the check is told too. */
   #abort(reason: Error): void {
     this.#isAborted = true;
-    // Before the check can say that it has failed because of that.
+    // Settled first: the check would report the abort as its own failure.
     this.#settle(reason);
     this.#controller.abort(reason);
   }

@@ -2,21 +2,21 @@ import { checkMilliseconds, checkType, refuse } from "../options/checks.ts";
 import type { Handler } from "../options/serve.ts";
 
 /**
- * Finds out whether something works. It fails by throwing, rejecting, or returning or resolving
- * with `false`; everything else is a success, so that `() => pool.query("SELECT 1")` will do.
+ * A function that finds out whether something works. The check fails if the function throws or rejects, or if it
+ * returns or resolves with `false`. Every other result is a success, so `() => pool.query("SELECT 1")` is a check.
  *
- * `signal` aborts at the check's timeout, with a `TimeoutError`; that of a readiness check also
- * when its server drains because the process ends, for its result matters no more. Pass it on:
- * a check that goes on regardless is not started again before it has ended, and fails until then.
+ * `signal` aborts at the timeout of the check, with a `TimeoutError`. The signal of a readiness check also aborts
+ * when the server drains because the process ends, since the result no longer matters. Pass the signal on: a check
+ * that goes on regardless is not started again before it has ended, and fails until then.
  */
 export type Check = (signal: AbortSignal) => unknown;
 
-/** A {@linkcode Check} with options of its own. */
+/** A {@linkcode Check} with its own options. */
 export interface CheckOptions {
-  /** The check. */
+  /** The function to run. */
   check: Check;
   /**
-   * After how many milliseconds the check has failed, 1 to 2 147 483 647. The default is
+   * The number of milliseconds, 1 to 2 147 483 647, after which the check has failed. The default is
    * {@linkcode HealthOptions.timeout}.
    */
   timeout?: number;
@@ -25,49 +25,49 @@ export interface CheckOptions {
 /** Options of {@linkcode health}. */
 export interface HealthOptions {
   /**
-   * What has to work for the process to be worth keeping, by name. Kubernetes restarts a container
-   * whose liveness fails: nothing that a restart does not mend belongs here, no database. The
-   * default is no check: a process that answers is alive.
+   * The checks that tell whether the process is worth keeping, by name. Kubernetes restarts a container whose
+   * liveness fails, so check only what a restart repairs: not a database. The default is no check: a process that
+   * answers is alive.
    */
   liveness?: Readonly<Record<string, Check | CheckOptions>>;
   /**
-   * What has to work for the process to be sent requests, by name. The name `shutdown` is taken, by
-   * what fails when the process ends. The default is no check but that.
+   * The checks that tell whether the process should be sent requests, by name. The name `shutdown` is reserved for
+   * the failure at the end of the process. The default is no check but that.
    */
   readiness?: Readonly<Record<string, Check | CheckOptions>>;
   /**
-   * After how many milliseconds a check without a `timeout` of its own has failed, 1 to
-   * 2 147 483 647. The default is just below the 1 s that a probe of Kubernetes waits unless its
-   * `timeoutSeconds` says otherwise, so that the answer comes in time and says which one it was.
+   * The number of milliseconds, 1 to 2 147 483 647, after which a check without its own `timeout` has failed. The
+   * default is just below the 1 s that a Kubernetes probe waits unless `timeoutSeconds` says otherwise, so that the
+   * answer arrives in time and names the check.
    *
    * @default {750}
    */
   timeout?: number;
   /**
-   * Where liveness is asked for, as the path is written in a URL: the whole path of a request, also
-   * where a framework has matched it.
+   * The path of the liveness probe, as written in a URL: the whole path of the request, even if a framework has
+   * matched a part of it.
    *
    * @default {"/livez"}
    */
   livePath?: string;
   /**
-   * Where readiness is asked for, as the path is written in a URL.
+   * The path of the readiness probe, as written in a URL.
    *
    * @default {"/readyz"}
    */
   readyPath?: string;
   /**
-   * Whether queries can ask for each check: `?verbose` for the text that the API server of
-   * Kubernetes gives (but with the reasons, which that withholds), `?format=json` for JSON. Names
-   * and reasons are then shown to everybody who can reach the path.
+   * Whether queries can ask for the result of each check: `?verbose` for the text of the Kubernetes API server (with
+   * the reasons, which the API server withholds), `?format=json` for JSON. Names and reasons are then shown to
+   * everybody who can reach the path.
    *
    * @default {false}
    */
   details?: boolean;
   /**
-   * Called when a check that worked, or has never run, fails, with the error; and with undefined
-   * when one that failed works again. What it throws is reported on the console and stops nothing.
-   * `kind` tells checks apart that have the same name.
+   * Called with the error when a check fails that had worked or had never run, and with undefined when a check that
+   * had failed works again. `kind` tells checks of the same name apart. What the function throws is reported on the
+   * console, and stops nothing.
    *
    * The default writes a line to the console, on stderr.
    */
@@ -77,7 +77,7 @@ export interface HealthOptions {
     kind: "liveness" | "readiness",
   ) => unknown;
   /**
-   * Answers the requests for all other paths; it gets them untouched, with their `info`. The default
+   * Answers the requests for all other paths, which it gets unchanged together with their `info`. The default
    * answers 404.
    */
   next?: Handler;
@@ -121,7 +121,7 @@ function checkChecks(option: string, checks: unknown): void {
 
 function checkCheck(option: string, check: unknown): void {
   if (typeof check === "function") return;
-  // The cast: of which nothing is taken for granted.
+  // The cast: every property is checked before use.
   const options = Object(check) as Partial<Record<keyof CheckOptions, unknown>>;
   if (typeof options.check !== "function") {
     refuse(as(option), "a function, or an object with one as 'check'", check);

@@ -3,7 +3,7 @@ import type { CheckResult } from "./monitored_check.ts";
 
 /** The results of the checks behind a path. */
 export interface Report {
-  /** The name that Kubernetes has for the endpoint, whatever its path. */
+  /** The name of the endpoint in Kubernetes, whatever its path here. */
   readonly endpoint: "livez" | "readyz";
   readonly results: readonly CheckResult[];
 }
@@ -26,7 +26,7 @@ export function methodNotAllowed(): Response {
 
 /** Returns the text of an error on one line. */
 export function reasonOf(error: Error): string {
-  // Of a connection that was tried at several addresses the message is empty.
+  // The message is empty for a connection that was tried at several addresses.
   const text = error instanceof AggregateError && error.message === ""
     ? error.errors.join("; ")
     : error.message;
@@ -67,7 +67,7 @@ function textOf({ endpoint, results }: Report): string {
 
 function jsonOf({ results }: Report): string {
   const checks = results.map(({ name, error, duration }) => {
-    // To a microsecond: the clocks have no more to say.
+    // Rounded to a microsecond, the precision of the clocks.
     const rounded = Math.round(duration * 1_000) / 1_000;
     const check = error === undefined
       ? { status: "ok", duration: rounded }
