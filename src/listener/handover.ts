@@ -1,18 +1,18 @@
 /**
- * What a process is told of the listening sockets that it has inherited: by its predecessor in a
- * variable of our own, by systemd in `LISTEN_FDS` and its kind (`sd_listen_fds(3)`). Anybody can set
- * a variable: what is read here has the right shape, and nothing has been done with it.
+ * The environment variable in which a predecessor describes the listening sockets that its successor inherits.
+ * Anybody can set a variable: the functions here check its shape, and do nothing with the descriptors.
  */
 import process from "node:process";
 import type { Addr } from "../core/addr.ts";
 import { ignoreVariable, readVariable } from "../runtime/host/variables.ts";
 
 /**
- * The way a listener gets to the successor: by its descriptor, or by SO_REUSEPORT, with which both listen.
+ * The way in which a listener gets to the successor: by its descriptor, or by SO_REUSEPORT, where both processes
+ * listen.
  */
 export type Handoff = "inherit" | "reuseport";
 
-/** A listening socket on its way from one process to the next. */
+/** A listening socket that a process hands over to the next process. */
 export interface InheritedSocket {
   readonly fd: number;
   /** The address that the socket is bound to. */
@@ -22,20 +22,20 @@ export interface InheritedSocket {
   readonly handoff: Handoff;
   /** The name that systemd has for the socket: `FileDescriptorName=`. */
   readonly name?: string | undefined;
-  /** Whether the file of a unix socket goes when its last owner closes it. */
+  /** Whether the file of a unix socket is removed when the last owner closes the socket. */
   readonly unlink: boolean;
 }
 
 /** The message of a predecessor to its successor. */
 export interface Handover {
-  /** The process before it. */
+  /** The process id of the predecessor. */
   readonly pid: number;
-  /** The descriptor on which it says that it is ready. */
+  /** The descriptor of the pipe on which the successor says that it is ready. */
   readonly ready: number;
   readonly listeners: readonly InheritedSocket[];
 }
 
-/** The name of our own variable. */
+/** The name of the variable. */
 export const HANDOVER = "GRACEFUL_UPGRADE";
 /** The first descriptor behind those of the console, which is also the first that systemd passes. */
 const FIRST_FD = 3;
@@ -43,7 +43,7 @@ const MAX_FD = 2_147_483_647;
 /** The highest number of listeners: Linux takes no variable that would name more. */
 const MAX_LISTENERS = 1_024;
 
-/** The variable that tells the next process. */
+/** Returns the environment variable that describes a handover. */
 export function writeHandover(handover: Handover): Record<string, string> {
   return { [HANDOVER]: JSON.stringify(handover) };
 }
@@ -74,7 +74,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Checks a value part by part, and takes over nothing else. */
+/** Returns the parts of a value that make up a handover; undefined if a part is missing or has the wrong type. */
 function handoverOf(value: unknown): Handover | undefined {
   if (!isRecord(value)) return undefined;
   const { pid, ready, listeners } = value;

@@ -1,6 +1,6 @@
 /**
- * What this process has inherited, and who left it. The environment is read when it is first asked
- * for: by `listen`, a `serve` of any kind, `graceful` or an `Upgrader`.
+ * The inheritance of this process: its listening sockets and its predecessor. The environment is read at first use,
+ * by `listen`, `serve`, `serveTcp`, `graceful` or an `Upgrader`.
  */
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
@@ -18,7 +18,7 @@ import {
   removeHandover,
 } from "./handover.ts";
 
-/** The sockets that a process has inherited, and from whom. */
+/** The sockets that a process has inherited, and their origin. */
 interface Inheritance {
   /** The handover of the predecessor; undefined if there is no predecessor. */
   readonly handover: Handover | undefined;
@@ -34,14 +34,14 @@ function inherit(): Inheritance {
 }
 
 /**
- * Takes over what the predecessor left, if this process is to replace one. What it says is believed
- * when all of it is so, and before that no descriptor is touched. From then on they are this process's
- * own, which what it starts does not inherit.
+ * Returns the handover of the predecessor, if this process has one. The handover is accepted as a whole or not at all,
+ * and no descriptor is touched before it is accepted. After that the descriptors are private to this process: programs
+ * that it starts do not inherit them.
  */
 function acceptHandover(): Handover | undefined {
   const handover = readHandover();
   if (handover === undefined) return undefined;
-  // What may throw comes first: the next to ask is to hear of it as well.
+  // Called before the variable is removed, so that an error is thrown at the next call as well.
   const own = sockets();
   const obstacle = obstacleTo(handover, own);
   removeHandover();
@@ -54,20 +54,21 @@ function acceptHandover(): Handover | undefined {
   return handover;
 }
 
-/** Whether a process has started this one: it is the parent, or was until it ended. */
+/** Reports whether a process has started this process: it is the parent, or has ended. */
 function isParent(pid: number): boolean {
   return process.ppid === pid || !isRunning(pid);
 }
 
-/** Returns why the handover is not meant for this process, or no longer true. */
+/** Returns why the handover is not meant for this process, or is no longer true; undefined if it can be accepted. */
 function obstacleTo({ pid, ready, listeners }: Handover, own: Sockets): string | undefined {
-  if (!isParent(pid)) return `is of process ${pid}, which has not started this one`;
-  if (!own.isPipe(ready)) return `names ${ready} for a pipe, which it is not`;
+  if (!isParent(pid)) return `was set by process ${pid}, which did not start this process`;
+  if (!own.isPipe(ready)) return `names descriptor ${ready} as a pipe, which it is not`;
   const wrong = listeners.find(({ fd, addr }) => !own.listensAt(fd, addr));
-  return wrong && `names ${wrong.fd} for a socket that listens at its address, which it is not`;
+  return wrong &&
+    `names descriptor ${wrong.fd} as a socket that listens at its address, which it is not`;
 }
 
-/** The sockets that a supervisor opened. Their files are its own, too. */
+/** Returns the sockets that a supervisor has opened for this process. The files of unix sockets stay the supervisor's. */
 function activated(): InheritedSocket[] {
   const passed = readActivation();
   if (passed.length === 0) return [];
@@ -84,7 +85,11 @@ function activated(): InheritedSocket[] {
     return [{ fd, addr, asked: addr, handoff: "inherit" as const, name, unlink: false }];
   });
   if (others.length > 0) {
-    ignoreVariable("LISTEN_FDS", "is of some that do not listen for streams", others.join(" "));
+    ignoreVariable(
+      "LISTEN_FDS",
+      "names descriptors that are not listening stream sockets",
+      others.join(" "),
+    );
   }
   return listeners;
 }
@@ -94,7 +99,10 @@ export function predecessor(): Pick<Handover, "pid" | "ready"> | undefined {
   return inherited().handover;
 }
 
-/** The inherited listener of a name or for an address, if there is one; each is given away once. */
+/**
+ * Returns the inherited socket of a name or for an address; undefined if there is none. A socket that was returned is
+ * not returned again.
+ */
 export function claim(asked: Addr, name: string | undefined): InheritedSocket | undefined {
   const { unclaimed } = inherited();
   const listeners = [...unclaimed];
@@ -110,7 +118,7 @@ export function unclaim(socket: InheritedSocket): void {
   inherited().unclaimed.add(socket);
 }
 
-/** The listeners of the predecessor that nothing has asked for: taken by the caller. */
+/** Returns the sockets of the predecessor that nothing has asked for. The caller owns them. */
 export function takeUnclaimed(): InheritedSocket[] {
   const { handover, unclaimed } = inherited();
   if (handover === undefined) return [];

@@ -14,19 +14,18 @@ import { claim } from "./inheritance.ts";
 import { SharedListener } from "./shared_listener.ts";
 
 /**
- * Opens a listening socket, or takes over the one for the same address that this process has
- * inherited: from the process before it, or from systemd. What it returns goes to `serve` as its
- * `listener`, or its `fd` to the `listen` of a server of Node's own.
+ * Opens a listening socket, or takes over the socket that this process has inherited for the same address, from its
+ * predecessor or from systemd. Pass the listener to `serve` as its option `listener`, or its `fd` to the `listen` of a
+ * server of Node's modules.
  *
- * On Node connections are refused until a server has it, and it is the server that finds out if
- * another has the address; on Deno and Bun they wait in the accept queue. Deno asks for `--allow-net`, `--allow-env` and `--allow-ffi`.
+ * On Node, connections are refused until a server has the listener, and an address that is in use is reported by that
+ * server. On Deno and Bun, connections wait in the accept queue. Deno asks for `--allow-net`, `--allow-env` and
+ * `--allow-ffi`.
  *
- * @throws {TypeError} If an option has the wrong type or contradicts another, or `fd` is no socket
- * that listens.
+ * @throws {TypeError} If an option has the wrong type or contradicts another option, or `fd` is not a listening socket.
  * @throws {RangeError} If an option is out of range.
- * @throws {UpgradeError} On Deno without `--allow-ffi`, and on Deno and Bun on another system than
- * Linux.
- * @throws {Error} If it cannot listen, with the system's `code` (`EADDRINUSE` …).
+ * @throws {UpgradeError} On Deno without `--allow-ffi`; on Deno and Bun on a system other than Linux.
+ * @throws {Error} If the socket cannot listen, with the system's `code` (`EADDRINUSE` …).
  *
  * @example
  * ```ts
@@ -50,8 +49,8 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
 }
 
 /**
- * The listener that a server is to accept on: the one it was given, the inherited one for its
- * address, or with `handoff` a new one. Undefined where the server may as well listen for itself.
+ * Returns the listener for a server to accept on: the given one, the inherited one for its address, or with `handoff` a
+ * new one. Returns undefined if the server can listen for itself.
  */
 export async function listenerFor(
   { listener, handoff, backlog, reusePort = false, socketName, ...where }: ServerOptions,
@@ -79,7 +78,10 @@ function freeListener(listener: unknown): SharedListener {
   );
 }
 
-/** Returns a listener that binds with SO_REUSEPORT; where that cannot be had, an inherited one, with a warning. */
+/**
+ * Returns a listener that binds with SO_REUSEPORT. Where that is not possible, warns and returns a listener that is
+ * handed over by its descriptor.
+ */
 async function sharingListener(
   asked: Addr,
   socket: InheritedSocket | undefined,
@@ -98,8 +100,10 @@ async function sharingListener(
 
 function sharingObstacle(asked: Addr, socket: InheritedSocket | undefined): string | undefined {
   if (asked.transport === "unix") return "a unix socket has no SO_REUSEPORT";
-  if (sockets().steering === undefined) return "this runtime cannot tell the kernel where to steer";
-  if (socket?.handoff === "inherit") return "the process before this one listens without it";
+  if (sockets().steering === undefined) {
+    return "this runtime cannot tell the kernel which socket gets the connections";
+  }
+  if (socket?.handoff === "inherit") return "the predecessor listens without SO_REUSEPORT";
   return undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What waits for this process to be ready. One that replaces another accepts nothing before that,
- * so that it can fail until then and harm nobody.
+ * The readiness of this process. A process with a predecessor accepts nothing before it is ready, so that it can
+ * fail until then and harm nobody.
  */
 import { ofProcess } from "../core/process_state.ts";
 import { predecessor } from "./inheritance.ts";
@@ -14,18 +14,18 @@ export function isPending(): boolean {
   return !readiness().isReady && predecessor() !== undefined;
 }
 
-/** Runs a function when this process is ready: at once, unless it has a predecessor. */
+/** Runs a function when this process is ready: at once if the process has no predecessor. */
 export async function whenReady(start: () => Promise<void>): Promise<void> {
   if (isPending()) readiness().waiting.add(start);
   else await start();
 }
 
-/** Forgets a function that was to run. */
+/** Removes a function that waits. */
 export function cancel(start: () => Promise<void>): void {
   readiness().waiting.delete(start);
 }
 
-/** Runs the functions that wait. */
+/** Marks this process as ready, and runs the functions that wait, one after the other. */
 export async function startWaiting(): Promise<void> {
   readiness().isReady = true;
   const { waiting } = readiness();

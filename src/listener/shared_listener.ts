@@ -15,11 +15,11 @@ const listeners = () => ofProcess(newListeners);
 const newListeners = () => ({
   /** The listeners that are open: a successor inherits them. */
   open: new Set<SharedListener>(),
-  /** Whether a successor has taken over: a listener that is closed here is still in use there. */
+  /** Whether a successor has taken over, and still uses the listeners that are closed here. */
   succeeded: false,
 });
 
-/** A {@linkcode Listener} whose server may be one of ours. */
+/** A {@linkcode Listener} that a successor can inherit, and that a server of this package may accept on. */
 export class SharedListener implements Listener {
   readonly inherited: boolean;
   /** The backlog that the server has to set, where the socket does not listen yet. */
@@ -51,17 +51,20 @@ export class SharedListener implements Listener {
     return sockets().lend(this.#fd);
   }
 
-  /** The successor has the same accept queue. With SO_REUSEPORT, this one was empty before the drain began. */
+  /**
+   * Whether the successor accepts what waits in the accept queue. With SO_REUSEPORT the queue was emptied before the
+   * drain began.
+   */
   get isTakenOver(): boolean {
     return listeners().succeeded;
   }
 
-  /** Whether a server can still have it. */
+  /** Whether no server has the listener yet. */
   get isFree(): boolean {
     return this.#state === "open" && this.#start === undefined;
   }
 
-  /** Has the driver accept on it, once this process is ready. */
+  /** Makes the driver accept on the listener, once this process is ready. */
   async giveTo(driver: StartedDriver): Promise<void> {
     this.#start = async () => {
       if (this.#beside !== undefined) await this.#openBeside(this.#beside);
@@ -71,13 +74,13 @@ export class SharedListener implements Listener {
     await whenReady(this.#start);
   }
 
-  /** Joins the sockets of the port as the one that gets all new connections. */
+  /** Opens a socket of the same port, and steers all new connections to it. */
   async #openBeside(options: OpenOptions): Promise<void> {
     const socket = await sockets().open(this.addr, { ...options, reusePort: true });
     sockets().close(this.#fd);
     this.#fd = socket.fd;
     if (sockets().steering?.steerTo(socket)) return;
-    throw new UpgradeError("Cannot have the kernel steer connections to the new socket");
+    throw new UpgradeError("Cannot steer connections to the new socket: the kernel refuses");
   }
 
   /** Leaves the choice among the sockets of the port to the kernel again. */
@@ -85,7 +88,7 @@ export class SharedListener implements Listener {
     if (this.#beside !== undefined && this.#state === "served") sockets().steering?.stop(this.#fd);
   }
 
-  /** Whether the descriptor is still that of the socket: a server of another owner may close it. */
+  /** Whether the descriptor still belongs to the socket: a server of another owner may have closed it. */
   get isListening(): boolean {
     return sockets().isOpen(this.#fd);
   }
@@ -99,14 +102,17 @@ export class SharedListener implements Listener {
     if (this.isFree) this.closed();
   }
 
-  /** To be called when its server has closed it. */
+  /**
+   * Records that the server has closed the listener, and removes the file of a unix socket. Must be called by that
+   * server.
+   */
   closed(): void {
     if (this.#state === "closed") return;
     const wasOpen = this.#state === "open";
     this.#state = "closed";
     listeners().open.delete(this);
     if (this.#start !== undefined) cancel(this.#start);
-    // Another server may ask for it; until this process is ready it is not its to close.
+    // Until this process is ready the socket belongs to the predecessor, and another server may ask for it.
     if (wasOpen && this.inherited && isPending()) return unclaim(this.#socket);
     if (wasOpen) sockets().close(this.#fd);
     const { addr, unlink } = this.#socket;
@@ -121,7 +127,7 @@ export function openListeners(): readonly SharedListener[] {
   return [...listeners().open].filter((listener) => listener.isListening);
 }
 
-/** Says that a successor listens from now on: the files of unix sockets are the successor's. */
+/** Marks the listeners as taken over by a successor, which then owns the files of unix sockets. */
 export function leaveToSuccessor(): void {
   listeners().succeeded = true;
 }

@@ -1,8 +1,8 @@
 /**
- * Restarts that lose no connection: a new process takes the listeners over from the old one.
+ * Restarts that lose no connection: a new process takes over the listeners of the old process.
  *
- * Most services need none of this by name: `serve(handler, { handoff: "auto" })` and
- * `graceful(server, { upgradeOn: "SIGHUP" })` do it.
+ * Most services do not need to import this module: `serve(handler, { handoff: "auto" })` and
+ * `graceful(server, { upgradeOn: "SIGHUP" })` use it.
  *
  * @module
  */

@@ -15,9 +15,9 @@ import process from "node:process";
 const text = () => `${process.pid}\n`;
 
 /**
- * Writes the number of this process beside the file, to a new file that nobody can have put there.
- * `publish` puts it in its place, in one step, so that a reader never finds half of it or nothing;
- * `discard` removes it if that has not been done.
+ * Writes the id of this process to a new file beside the PID file, at a path that nobody can guess. `publish` moves
+ * the new file to its place in one step, so that a reader never finds a part of the content or no file. `discard`
+ * removes the new file if it was not published.
  */
 export function draftPidFile(path: string): { publish(): void; discard(): void } {
   const draft = `${path}.${randomUUID()}`;
@@ -28,16 +28,19 @@ export function draftPidFile(path: string): { publish(): void; discard(): void }
   };
 }
 
-/** Removes the file, unless it has the number of a successor, or is no PID file. */
+/** Removes the PID file, unless it holds the id of a successor, or is not a PID file. */
 export function removePidFile(path: string): void {
   try {
     if (read(path) === text()) rmSync(path);
   } catch {
-    // Gone already: it is nobody's.
+    // The file is gone, or cannot be read, so it is not the file of this process.
   }
 }
 
-/** Reads no more than a PID file has, and only of a regular file: links are not followed, pipes not waited for. */
+/**
+ * Returns the content of a regular file, up to the length of a PID file and a byte more. Links are not followed, and
+ * a pipe is not waited for.
+ */
 function read(path: string): string {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);

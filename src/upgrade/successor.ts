@@ -1,4 +1,4 @@
-/** The process that is to replace this one: its start, and what becomes of it until it is ready. */
+/** The start of a successor, and its life until it is ready. */
 import { printable } from "../core/printable.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
@@ -12,26 +12,26 @@ import type { SharedListener } from "../listener/shared_listener.ts";
 /** The line that a successor writes when it is ready; nothing else may come before it. */
 export const READY = "ready\n";
 
-/** The descriptors of a new process behind those of its console: where it says that it is ready … */
+/** The descriptor on which the successor says that it is ready: the first one after stdin, stdout and stderr. */
 const READY_FD = 3;
-/** The first of the descriptors of the listeners. */
+/** The first descriptor of the listeners. */
 const FIRST_LISTENER_FD = 4;
 
 /** The options of starting a successor. */
 export interface SuccessorOptions {
   readonly command: readonly string[];
   readonly cwd: string | undefined;
-  /** The number of ms that the successor may take to be ready. */
+  /** The number of milliseconds that the successor may take to become ready. */
   readonly readyTimeout: number;
-  /** Gives the successor up when it aborts. */
+  /** Ends the successor when it aborts, unless the successor is ready. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Starts a process that inherits the listeners, and resolves with its number when it is ready. One
- * that does not become ready is killed, with all that it has started, and leaves nothing behind.
+ * Starts a process that inherits the listeners, and resolves with its process id when the process is ready. A process
+ * that does not become ready is killed, with all programs that it has started, and leaves nothing behind.
  *
- * @throws {UpgradeError} If it cannot be started, ends or takes too long before it is ready.
+ * @throws {UpgradeError} If the process cannot be started, ends before it is ready, or takes too long.
  */
 export async function startSuccessor(
   listeners: readonly SharedListener[],
@@ -39,11 +39,11 @@ export async function startSuccessor(
 ): Promise<number> {
   const handover = handoverOf(listeners);
   const child = spawnWith(listeners, handover, options);
-  // The cast: a `pipe` can be read. There may be none if nothing was started.
+  // The cast: a `pipe` is readable. It may be missing if no process was started.
   const pipe = child.stdio?.[READY_FD] as Readable | undefined;
   const exited = new Promise<void>((resolve) => {
     child.once("exit", () => resolve());
-    // One that was never started does not exit.
+    // A process that was never started does not exit.
     child.once("error", () => resolve());
   });
   try {
@@ -51,7 +51,7 @@ export async function startSuccessor(
     child.unref();
     return child.pid!;
   } catch (error) {
-    // What a wrapper has started goes on when the wrapper has ended.
+    // A program that a wrapper has started outlives the wrapper.
     await killMarked(handover);
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       child.kill("SIGKILL");
@@ -63,7 +63,7 @@ export async function startSuccessor(
   }
 }
 
-/** The variables that tell the successor what it inherits. */
+/** Returns the environment variables that tell the successor what it inherits. */
 function handoverOf(listeners: readonly SharedListener[]): Record<string, string> {
   return writeHandover({
     pid: process.pid,
@@ -97,15 +97,15 @@ function spawnWith(
 }
 
 /**
- * Returns the environment without WATCHDOG_PID, which names this process: the successor feeds the watchdog
- * next.
+ * Returns the environment without WATCHDOG_PID, which says that this process feeds systemd's watchdog: next the
+ * successor does.
  */
 function inheritedEnvironment(): NodeJS.ProcessEnv {
   const { WATCHDOG_PID: _ours, ...inherited } = process.env;
   return inherited;
 }
 
-/** Resolves when the child is ready, rejects when it will not be. */
+/** Resolves when the child is ready, and rejects when it cannot become ready any more. */
 async function ready(
   child: ChildProcess,
   pipe: Readable | undefined,
@@ -117,7 +117,7 @@ async function ready(
     () => giveUp(`The new process was not ready within ${readyTimeout} ms`),
     readyTimeout,
   );
-  const onAbort = () => giveUp("The upgrade was given up");
+  const onAbort = () => giveUp("The upgrade was stopped before the new process was ready");
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort);
   child.once("error", (cause) => reject(notStarted(command, cause)));
@@ -127,14 +127,14 @@ async function ready(
   });
   let said = "";
   pipe?.on("data", (chunk: unknown) => {
-    // No more is kept than the line has.
+    // Nothing longer than the expected line is kept.
     said = (said + String(chunk)).slice(0, READY.length);
     if (said === READY) resolve();
     else if (!READY.startsWith(said)) {
       giveUp(`The new process wrote ${JSON.stringify(said)} to the pipe on which it says "ready"`);
     }
   });
-  // It ends with the process, of which the exit tells more.
+  // The exit of the process, which follows, says more.
   pipe?.on("error", () => {});
   try {
     await promise;
@@ -145,8 +145,8 @@ async function ready(
 }
 
 /**
- * Runs when what has arrived by now has been read: if this process was held up, its timers come
- * first, and a successor that has said that it is ready may not be killed.
+ * Runs a function after everything that has arrived so far was read. If this process was held up, its timers run
+ * first, and a successor that has already said that it is ready must not be killed.
  */
 function afterReading(run: () => void): void {
   setTimeout(() => setImmediate(run));

@@ -20,36 +20,36 @@ import { READY, startSuccessor } from "./successor.ts";
 /** Options of an {@linkcode Upgrader}. */
 export interface UpgraderOptions {
   /**
-   * The program and its arguments. The default is the command that this process was started with,
-   * its runtime and the runtime's options included. It has to become the service itself: a wrapper
-   * that starts it in turn does not pass the listeners on.
+   * The program and its arguments. The default is the command that this process was started with, including its
+   * runtime and the runtime's options. The program must become the service itself: a wrapper that starts the
+   * service as a child does not pass the listeners on.
    */
   command?: readonly string[];
   /**
-   * Where it runs. The default is where this process was started, by the path that was used then:
-   * where that leads through a symlink, the new process runs where the link leads to now.
+   * The working directory of the new process. The default is the directory in which this process was started, by the
+   * path that was used then: if the path leads through a symlink, the new process runs where the link points now.
    */
   cwd?: string;
   /**
-   * How many milliseconds the new process may take to become ready, 0 to 2 147 483 647, before it
-   * is killed. The default is tableflip's.
+   * The number of milliseconds, 0 to 2 147 483 647, that the new process may take to become ready before it is killed.
+   * The default is tableflip's.
    *
    * @default {60_000}
    */
   readyTimeout?: number;
   /**
-   * A file that holds the number of the process that serves, for those who send it signals. Written
-   * when this process is ready, in one step, and removed when it stops without a successor.
+   * The path of a file that holds the id of the process that serves, for those who send it signals. The file is
+   * written in one step when this process is ready, and removed when the process stops without a successor.
    */
   pidFile?: string;
 }
 
-/** The number of ms between two looks whether the predecessor is gone, whose end makes no event here. */
+/** The number of milliseconds between two looks whether the predecessor is gone. Its end makes no event here. */
 const PREDECESSOR_INTERVAL = 50;
 
 /**
- * Has the process of an Upgrader serve, as its `ready` does, but does not wait until systemd has been told:
- * a signal that ends the process must not wait for that.
+ * Does what `upgrader.ready()` does, but does not wait until systemd has been told: a signal that ends the process
+ * must not wait for that.
  */
 export let startServing: (upgrader: Upgrader) => Promise<void>;
 
@@ -63,16 +63,17 @@ export function upgraderOfProcess(): Upgrader {
 }
 
 /**
- * Replaces this process by a new one that takes over its listeners, as Cloudflare's tableflip does:
+ * Replaces this process by a new process that takes over its listeners, with the promises of Cloudflare's tableflip:
  *
- * - no old code serves on after an upgrade that succeeded, but what it has begun;
+ * - after a successful upgrade the old process only finishes what it has begun;
  * - the new process has time to initialize: it accepts nothing until it is ready;
- * - if it crashes, hangs or exits before it is ready, this one serves on as if nothing had been;
- * - one upgrade at a time: not while another is under way, nor while the process before this one
+ * - if the new process crashes, hangs or exits before it is ready, the old process goes on serving as if nothing had
+ *   happened;
+ * - there is one upgrade at a time: none starts while another is under way, or while the predecessor of this process
  *   is still draining.
  *
- * `graceful` does all of this with `upgradeOn`; this is for what it does not do. One a process, made
- * before `graceful` is called, which makes one otherwise.
+ * `graceful` does all of this with its option `upgradeOn`. Use an Upgrader to start upgrades in another way. A process
+ * has one Upgrader. Make it before `graceful` is called, which otherwise makes one.
  *
  * @example
  * ```ts
@@ -94,8 +95,8 @@ export function upgraderOfProcess(): Upgrader {
  */
 export class Upgrader {
   /**
-   * Resolves with the successor's process id when that has taken over and nothing waits here to be
-   * accepted: shut the servers down and exit.
+   * Resolves with the process id of the successor when the successor has taken over and no connection waits here to be
+   * accepted: shut the servers down then, and exit.
    */
   readonly exit: Promise<number>;
   readonly #options: UpgraderOptions;
@@ -107,24 +108,25 @@ export class Upgrader {
   #serving: Promise<void> | undefined;
   #ready: Promise<void> | undefined;
   /** Resolves when systemd has been told everything so far, one message after another. */
-  #told: Promise<void> = Promise.resolve();
+  #notified: Promise<void> = Promise.resolve();
   #predecessorGone: Promise<void> | undefined;
 
   /**
-   * Starts nothing yet: see {@linkcode Upgrader.ready}.
+   * Makes the Upgrader of this process, which starts nothing yet: see {@linkcode Upgrader.ready}.
    *
    * @throws {TypeError} If an option has the wrong type.
    * @throws {RangeError} If an option is out of range.
-   * @throws {UpgradeError} If this process has one already.
+   * @throws {UpgradeError} If this process already has an Upgrader.
    */
   constructor(options: UpgraderOptions = {}) {
     checkUpgrader(options);
     if (slot().upgrader !== undefined) {
       throw new UpgradeError(
-        "Cannot make an Upgrader: this process has one, as graceful makes one",
+        "Cannot make an Upgrader: this process already has one. Make it before graceful() is called, " +
+          "which makes one too",
       );
     }
-    // From here on what this process starts inherits nothing that was left to it.
+    // Takes over what the predecessor left, so that programs which this process starts do not inherit it.
     predecessor();
     slot().upgrader = this;
     this.#options = options;
@@ -133,33 +135,33 @@ export class Upgrader {
     this.#exit = resolve;
   }
 
-  /** Whether this process was started to replace another. */
+  /** Whether this process was started to replace another process. */
   get hasPredecessor(): boolean {
     return predecessor() !== undefined;
   }
 
-  /** Resolves when the process before this one is gone; at once if there was none. */
+  /** Resolves when the predecessor is gone; at once if there was none. */
   get predecessorGone(): Promise<void> {
     this.#predecessorGone ??= gone(predecessor()?.pid);
     return this.#predecessorGone;
   }
 
-  /** Whether a successor is ready, and {@linkcode Upgrader.exit} has resolved or will within seconds. */
+  /** Whether a successor is ready. {@linkcode Upgrader.exit} has then resolved, or will within seconds. */
   get hasSuccessor(): boolean {
     return this.#state === "succeeded";
   }
 
   /**
-   * To be called when this process can serve: its servers start to accept, the process before it
-   * is told, inherited listeners that nothing has asked for are closed, the PID file is written.
-   * Tells systemd `READY=1`.
+   * Says that this process can serve. Its servers start to accept, the predecessor is told, inherited listeners that
+   * nothing has asked for are closed, the PID file is written, and systemd gets `READY=1`. Further calls return the
+   * same promise.
    *
-   * @throws {UpgradeError} If the process before this one serves on, and has given this one up: exit.
-   * @throws {Error} If the PID file cannot be written, or a server cannot accept. The process before
-   * this one then serves on: exit.
+   * @throws {UpgradeError} If the predecessor has stopped waiting for this process and goes on serving. Exit then.
+   * @throws {Error} If the PID file cannot be written, or a server cannot accept. The predecessor goes on serving.
+   * Exit then.
    */
   ready(): Promise<void> {
-    this.#ready ??= this.#serve().then(() => this.#told);
+    this.#ready ??= this.#serve().then(() => this.#notified);
     return this.#ready;
   }
 
@@ -184,7 +186,7 @@ export class Upgrader {
     }
     for (const socket of takeUnclaimed()) new SharedListener(socket, true).close();
     const handover = predecessor();
-    if (handover === undefined) this.#tell(() => notify({ READY: 1 }));
+    if (handover === undefined) this.#notify(() => notify({ READY: 1 }));
     else await this.#succeed(handover);
     this.#state = "ready";
   }
@@ -192,14 +194,14 @@ export class Upgrader {
   /** Takes over from the predecessor. */
   async #succeed({ pid, ready: readyPipe }: Pick<Handover, "pid" | "ready">): Promise<void> {
     if (!sockets().writeAndClose(readyPipe, READY)) {
-      // One that ends closes its pipes a moment before it is gone.
+      // A predecessor that ends closes its pipes a moment before it is gone.
       await sleep(PREDECESSOR_INTERVAL);
       if (isRunning(pid)) {
         throw new UpgradeError(
-          "Cannot take over: the process before this one has given this one up",
+          "Cannot take over: the predecessor has stopped waiting for this process, and goes on serving",
         );
       }
-      console.warn("The process before this one was gone when this one was ready");
+      console.warn("The predecessor ended before this process was ready to take over");
     }
     this.predecessorGone.then(() => {
       for (const listener of openListeners()) listener.stopSteering();
@@ -207,18 +209,19 @@ export class Upgrader {
   }
 
   /**
-   * Starts the successor and resolves with its process id when that is ready. From then on it
-   * serves, and {@linkcode Upgrader.exit} says when to shut down here. Tells systemd `RELOADING=1`,
-   * and then `MAINPID` and `READY=1`.
+   * Starts a successor, and resolves with its process id when the successor is ready. From then on the successor
+   * serves, and {@linkcode Upgrader.exit} says when to shut down here. systemd gets `RELOADING=1`, and then `MAINPID`
+   * and `READY=1`.
    *
-   * @throws {UpgradeError} If there is none: it could not be started, or was not ready before it
-   * ended or `readyTimeout` passed. Nothing is left of it, and this process serves on. Also if this
-   * process is not ready, is being upgraded or was, was stopped, or the one before it is not gone.
+   * @throws {UpgradeError} If the successor cannot be started, ends before it is ready, or is not ready within
+   * `readyTimeout`. Nothing is left of it, and this process goes on serving.
+   * @throws {UpgradeError} If this process is not ready, is being upgraded, has been upgraded or was stopped, or if its
+   * predecessor is not gone.
    */
   async upgrade(): Promise<number> {
     this.#refuseUpgrade();
     this.#state = "upgrading";
-    this.#tell(notifyReloading);
+    this.#notify(notifyReloading);
     try {
       const listeners = openListeners();
       const pid = await startSuccessor(listeners, {
@@ -229,20 +232,20 @@ export class Upgrader {
       });
       this.#state = "succeeded";
       leaveToSuccessor();
-      // This process may end behind it.
-      await this.#tell(() => notify({ MAINPID: pid, READY: 1 }));
+      // systemd must know the new main process before this process may end.
+      await this.#notify(() => notify({ MAINPID: pid, READY: 1 }));
       settled(listeners).then(() => this.#exit(pid));
       return pid;
     } catch (error) {
       this.#state = "ready";
-      this.#tell(() => notify({ READY: 1 }));
+      this.#notify(() => notify({ READY: 1 }));
       throw error;
     }
   }
 
   /**
-   * Ends an upgrade that is under way, and refuses others. After one that has succeeded it does
-   * nothing. Removes the PID file if it is this process's.
+   * Ends the upgrade that is under way, and refuses further ones. Removes the PID file if it is the file of this
+   * process. Does nothing after a successful upgrade.
    */
   stop(): void {
     if (this.hasSuccessor) return;
@@ -250,9 +253,9 @@ export class Upgrader {
     if (this.#options.pidFile !== undefined) removePidFile(this.#options.pidFile);
   }
 
-  #tell(notification: () => Promise<boolean>): Promise<void> {
-    this.#told = this.#told.then(() => tell(notification));
-    return this.#told;
+  #notify(notification: () => Promise<boolean>): Promise<void> {
+    this.#notified = this.#notified.then(() => notifyOrReport(notification));
+    return this.#notified;
   }
 
   #refuseUpgrade(): void {
@@ -265,7 +268,7 @@ export class Upgrader {
       : this.#state === "succeeded"
       ? "a successor has taken over"
       : isThere(predecessor()?.pid)
-      ? "the process before this one is still draining"
+      ? "the predecessor of this process is still draining"
       : undefined;
     if (why !== undefined) throw new UpgradeError(`Cannot upgrade: ${why}`);
   }
@@ -296,7 +299,7 @@ function shown(value: unknown): string {
   return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
-/** Whether the process that started this one is still there. */
+/** Reports whether the predecessor is still there. */
 function isThere(predecessor: number | undefined): boolean {
   return predecessor !== undefined && process.ppid === predecessor;
 }
@@ -313,8 +316,8 @@ function gone(predecessor: number | undefined): Promise<void> {
   });
 }
 
-/** Sends a notification. That systemd cannot be told is reported, and no reason not to serve. */
-async function tell(notification: () => Promise<boolean>): Promise<void> {
+/** Sends a notification to systemd. A failure is reported, and is no reason not to serve. */
+async function notifyOrReport(notification: () => Promise<boolean>): Promise<void> {
   try {
     await notification();
   } catch (error) {
