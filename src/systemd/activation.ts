@@ -1,24 +1,24 @@
 /**
- * Socket activation: the listening sockets that systemd, or another supervisor, has opened for this
- * process, as `sd_listen_fds(3)` describes. Anybody can set a variable: what is read here has the right
- * shape, and no descriptor has been touched.
+ * Socket activation: the listening sockets that systemd, or another supervisor, has opened for this process, as
+ * `sd_listen_fds(3)` describes. Anybody can set a variable: the functions here check its shape, and touch no
+ * descriptor.
  */
 import process from "node:process";
 import { ignoreVariable, readVariable } from "../runtime/host/variables.ts";
 
-/** A descriptor that systemd, or another supervisor, has passed. */
+/** A descriptor that systemd, or another supervisor, has passed to this process. */
 export interface ActivatedSocket {
   readonly fd: number;
   readonly name: string | undefined;
 }
 
 const ACTIVATION = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] as const;
-/** The first descriptor that is passed: the one after standard input, output and error. */
+/** The first descriptor that a supervisor passes: the one after standard input, output and error. */
 const LISTEN_FDS_START = 3;
-/** No supervisor passes more: Linux takes no variable that would name them all. */
+/** The highest number of sockets that a supervisor passes: Linux takes no variable that would name more. */
 const MAX_LISTENERS = 1_024;
 
-/** Reads systemd's variables, if they are meant for this process. */
+/** Returns the sockets that systemd's variables name, if the variables are meant for this process. */
 export function readActivation(): ActivatedSocket[] {
   const [fds, pid, names] = ACTIVATION.map(readVariable);
   if (fds === undefined || fds === "0" || pid !== String(process.pid)) return [];

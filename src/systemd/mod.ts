@@ -1,6 +1,6 @@
 /**
- * What a service tells systemd, or whatever else has set `NOTIFY_SOCKET`, by the protocol of
- * `sd_notify(3)`.
+ * Notifications of a service to systemd, or to another service manager that has set `NOTIFY_SOCKET`, in the
+ * protocol of `sd_notify(3)`.
  *
  * @example
  * ```ts

@@ -2,24 +2,23 @@ import { printable, printableJson } from "../core/printable.ts";
 import { serviceManager } from "./service_manager.ts";
 
 /**
- * Tells the service manager something of this process: one message with a line `KEY=value` for each
- * entry, in their order. What the keys mean is in the manual of `sd_notify(3)`.
+ * Sends a message about this process to the service manager: a line `KEY=value` for each entry, in the order of the
+ * entries. The manual of `sd_notify(3)` says what the keys mean.
  *
- * Resolves with true once the message is in the queue of the manager, which may take up to 5 s where
- * that is full, or with false if there is no manager: `NOTIFY_SOCKET` is not set, or Deno does not
- * permit to read it. The variable stays set, for what this process starts.
+ * Resolves with true once the message is in the queue of the manager, which may take up to 5 s if the queue is full.
+ * Resolves with false if there is no manager: `NOTIFY_SOCKET` is not set, or Deno does not permit to read it. The
+ * variable stays set for the programs that this process starts.
  *
- * The message comes from this process itself, so that the unit needs no more than the
- * `NotifyAccess=main` of every `Type=notify`, where the runtime can call the C library: on Bun, on
- * Deno with `--allow-ffi`, on Node 26.1 and later (which writes once to stderr that its FFI is
- * experimental). Elsewhere the program `systemd-notify` sends it, and is waited for until the manager
- * has read the message. As root it sends in the name of this process; for any other user the unit
- * needs `NotifyAccess=all`.
+ * Where the runtime can call the C library, this process sends the message itself: on Bun, on Deno with
+ * `--allow-ffi`, and on Node 26.1 and later (which writes once to stderr that its FFI is experimental). The unit then
+ * needs no more than `NotifyAccess=main`, which every `Type=notify` has. Elsewhere the program `systemd-notify` sends
+ * the message, and the call waits until the manager has read it. As root the program sends in the name of this
+ * process; for any other user the unit needs `NotifyAccess=all`.
  *
  * Deno asks for `--allow-env=NOTIFY_SOCKET` and `--allow-ffi`, or else for `--allow-env` and
  * `--allow-run=systemd-notify`.
  *
- * @throws {TypeError} If there is no entry, a key is not of capitals, digits and underscores, or a
+ * @throws {TypeError} If there is no entry, a key has other characters than capitals, digits and underscores, or a
  * value is not a finite number or a string without a newline or NUL.
  * @throws {Error} If there is a manager and the message could not be sent to it.
  *
@@ -42,13 +41,13 @@ export async function notify(state: Readonly<Record<string, string | number>>): 
 }
 
 /**
- * Tells the service manager that this process has begun to reload, as {@linkcode notify} does:
- * `RELOADING=1` with the time in `MONOTONIC_USEC`, which a unit of `Type=notify-reload` (systemd 253
- * and later) wants in answer to its SIGHUP. The reload ends with `READY=1`.
+ * Sends `RELOADING=1` to the service manager, as {@linkcode notify} does: this process has begun to reload. The message
+ * includes the time in `MONOTONIC_USEC`, which a unit of `Type=notify-reload` (systemd 253 and later) requires in
+ * answer to its SIGHUP. Send `READY=1` with {@linkcode notify} when the reload is done. Resolves with false if there
+ * is no manager.
  *
- * The time is CLOCK_MONOTONIC; on Deno without `--allow-ffi` it is the system's uptime in whole
- * seconds (`--allow-sys=osUptime`), rounded up, so that systemd never takes it for the answer to an
- * earlier reload.
+ * The time is CLOCK_MONOTONIC. On Deno without `--allow-ffi` the time is the uptime of the system in whole seconds
+ * (`--allow-sys=osUptime`), rounded up, so that systemd never takes the message for the answer to an earlier reload.
  *
  * @throws {Error} If there is a manager and the message could not be sent to it.
  *

@@ -1,16 +1,16 @@
-/** The program `systemd-notify`: where the C library is out of reach, it sends the message. */
+/** The program `systemd-notify`, which sends messages where the runtime cannot call the C library. */
 import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
 
-/** The number of ms that the service manager may leave its queue full. */
+/** The number of milliseconds to wait for a service manager whose queue is full. */
 const PATIENCE = 5_000;
 
 /**
- * Has it send the lines as one datagram to the socket of `NOTIFY_SOCKET`. It ends when the service
- * manager has read them: with the sender gone, the manager could not tell whose message it is.
+ * Runs `systemd-notify`, which sends the lines as one datagram to the socket of `NOTIFY_SOCKET`. The program ends when
+ * the service manager has read them: once the sender is gone, the manager cannot tell which service it belonged to.
  *
- * @throws {Error} If there is no such program, or it fails.
+ * @throws {Error} If the program does not exist, fails, or takes longer than 5 s.
  */
 export async function runSystemdNotify(lines: readonly string[]): Promise<void> {
   try {
@@ -25,7 +25,7 @@ export async function runSystemdNotify(lines: readonly string[]): Promise<void> 
   }
 }
 
-/** Does not leave the program behind: one whose service manager reads nothing would wait for ever. */
+/** Runs the program, and kills it if this process ends first: it would wait for ever for a manager that reads nothing. */
 async function run(lines: readonly string[]): Promise<void> {
   const running = promisify(execFile)("systemd-notify", lines, { timeout: PATIENCE });
   const kill = () => void running.child.kill();

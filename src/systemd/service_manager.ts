@@ -1,4 +1,4 @@
-/** The service manager that has started this process, systemd or one of its kind. */
+/** The service manager that has started this process: systemd, or another one with its protocol. */
 import { readVariable } from "../runtime/host/variables.ts";
 import { type LibC, openLibC } from "../runtime/linux/libc.ts";
 import { monotonicMicroseconds } from "../runtime/linux/monotonic_clock.ts";
@@ -12,7 +12,7 @@ export function serviceManager(): ServiceManager | undefined {
   return new ServiceManager(address, openLibC());
 }
 
-/** A service manager that takes messages, in the way that this runtime has. */
+/** A service manager, to which messages are sent in the way that this runtime allows. */
 export class ServiceManager {
   readonly #address: string;
   readonly #libc: LibC | undefined;
@@ -22,12 +22,12 @@ export class ServiceManager {
     this.#libc = libc;
   }
 
-  /** The time on the clock that it goes by, in microseconds. */
+  /** Returns the time in microseconds on the manager's clock, CLOCK_MONOTONIC. */
   now(): number {
     return monotonicMicroseconds(this.#libc);
   }
 
-  /** Sends the lines as one message. Rejects if it cannot be delivered. */
+  /** Sends the lines as one message. Rejects if the message cannot be delivered. */
   async send(lines: readonly string[]): Promise<void> {
     if (this.#libc === undefined) await runSystemdNotify(lines);
     else await sendDatagram(this.#libc, this.#address, lines.join("\n"));

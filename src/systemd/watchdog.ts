@@ -5,27 +5,27 @@ import { reportError } from "../core/report_error.ts";
 import { readVariable } from "../runtime/host/variables.ts";
 import { notify } from "./notify.ts";
 
-/** The shortest interval in ms: a shorter one would keep the process busy with nothing else. */
+/** The shortest interval in milliseconds: a shorter interval would keep the process busy with nothing else. */
 const LEAST_INTERVAL = 20;
 
 /** The number of calls of `watchdog` that feed systemd's watchdog now. */
 const newFeeders = () => ({ count: 0 });
 
 /**
- * Feeds systemd's watchdog (`WatchdogSec=` of the unit): sends `WATCHDOG=1` at once and then at half
- * of the interval, as `sd_watchdog_enabled(3)` advises, until what it returns is disposed of. If the
- * event loop stands still for longer than the interval, systemd ends the process. It does not keep
- * the process alive. What `notify` needs on each runtime is needed here.
+ * Feeds systemd's watchdog (`WatchdogSec=` of the unit). `WATCHDOG=1` is sent at once, and then at half of the
+ * watchdog's interval, as `sd_watchdog_enabled(3)` advises, until the returned object is disposed of. If the event
+ * loop stands still for longer than the interval, systemd ends the process. The timer does not keep the process
+ * alive. The permissions are those of {@linkcode notify}.
  *
- * `graceful` does this by itself until the process is gone, unless this was called before: call it for a service that lives
- * without `graceful`, or for one whose health is more than a turning event loop.
+ * `graceful` feeds the watchdog by itself until the process is gone, unless `watchdog` was called before. Call
+ * `watchdog` for a service without `graceful`, or with a `check` of the service's health.
  *
- * Returns undefined if there is no watchdog for this process: `WATCHDOG_USEC` is not set, or
- * `WATCHDOG_PID` is not this process, or Deno does not permit to read them.
+ * Returns undefined if there is no watchdog for this process: `WATCHDOG_USEC` is not set, `WATCHDOG_PID` names
+ * another process, or Deno does not permit to read them.
  *
- * @param check Runs before each message. While it throws, rejects or is not done, none is sent; a
- * failure is written to the console when it starts.
- * @throws {TypeError} If `check` is no function.
+ * @param check Runs before each message. While the check throws, rejects or is not done, no message is sent. The
+ * first failure in a row is written to the console.
+ * @throws {TypeError} If `check` is not a function.
  *
  * @example
  * ```ts
@@ -58,7 +58,10 @@ export function watchdog(check: () => unknown = () => {}): Disposable | undefine
   };
 }
 
-/** Feeds the watchdog for `graceful` until the process is gone, since its end is watched too. */
+/**
+ * Feeds the watchdog for `graceful`, unless a call of `watchdog` does. Never stops, since the end of the process is
+ * watched too.
+ */
 export function feedWatchdog(): void {
   if (ofProcess(newFeeders).count === 0) watchdog();
 }
@@ -72,7 +75,7 @@ function watchdogInterval(): number | undefined {
   return Math.min(Math.max(microseconds / 1_000, LEAST_INTERVAL), MAX_TIMER);
 }
 
-/** Returns the function to call at each interval: it runs the check once at a time. */
+/** Returns the function to call at each interval. It runs the check, and skips a call while the check still runs. */
 function feeder(check: () => unknown): () => Promise<void> {
   let isBusy = false;
   let hasFailed = false;
