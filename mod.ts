@@ -1,8 +1,8 @@
 /**
  * Go's `http.Server.Shutdown` on Node, Deno and Bun, with the same result on all three.
  *
- * Start a server with {@linkcode serve} and pass the server to {@linkcode graceful}, which waits for the
- * signal that ends the process, and lets every request finish.
+ * Start a server with {@linkcode serve}, and pass it to {@linkcode graceful}, which waits for the signal that ends the
+ * process and lets every request finish.
  *
  * @example
  * ```ts
@@ -25,7 +25,7 @@ export type { TcpConn, TcpHandler, TcpOptions } from "./src/options/tcp.ts";
 export type { Server } from "./src/server/server.ts";
 export type { Listener, ListenOptions } from "./src/options/listen.ts";
 export { listen } from "./src/listener/listen.ts";
-// Only the type is exported here. The class itself is exported by `@x/graceful/upgrade`.
+// Types only: the class is exported by `@x/graceful/upgrade`.
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { ServerOptions } from "./src/options/server.ts";
 export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
