@@ -3,41 +3,41 @@ import { attempt } from "../core/attempt.ts";
 import { type ConnInfo, type ConnState, inFlight, type RequestInFlight } from "../core/conn.ts";
 import { reportError } from "../core/report_error.ts";
 
-/** The number of ms that a connection without a byte received is kept during a drain: Go's figure. */
+/** The number of ms for which a drain keeps a connection that has received no byte. Go uses the same. */
 export const NEW_CONN_LIFETIME = 5_000;
 
 /**
- * How long an idle session of HTTP/2 has to end itself once it was sent GOAWAY, in ms: Go's figure.
- * What its client begins behind that is not processed.
+ * The number of ms that an idle HTTP/2 session may take to end after it was sent GOAWAY. Go uses the same.
+ * Requests that the client starts after the GOAWAY are not processed.
  */
 export const GOAWAY_TIMEOUT = 1_000;
 
-/** The policy of a poll: what it may close, and what it has to wait for. */
+/** The policy of a poll: which connections the poll may close, and for which it has to wait. */
 export interface PollPolicy {
-  /** Whether to leave idle connections open, whose next request may be on the wire (`idleGrace`). */
+  /** Whether idle connections stay open, because their next request may be on the wire (`idleGrace`). */
   readonly spareIdle: boolean;
-  /** Whether not to wait for hijacked connections, as Go does not. */
+  /** Whether the poll does not wait for hijacked connections, as in Go. */
   readonly ignoreHijacked: boolean;
 }
 
-/** A connection as the table sees it. Its state is derived when it is asked for, never kept. */
+/** A connection as the table sees it. The state is computed at each call and never stored. */
 export interface Conn {
-  /** When the connection was accepted, on the clock of `performance.now()`. */
+  /** The time at which the connection was accepted, on the clock of `performance.now()`. */
   readonly acceptedAt: number;
   readonly remoteAddr: Addr;
   state(): ConnState;
-  /** The request in flight. */
+  /** Returns the request in flight, or undefined if there is none. */
   request(): RequestInFlight | undefined;
   /**
-   * Starts to close a connection that at `now` is idle or has been new for too long. Called again at
-   * each poll that finds it so.
+   * Starts to close the connection, which at `now` is idle or has been new for too long. Each poll that
+   * finds the connection in that state calls it again.
    */
   closeIdle(now: number): void;
-  /** Ends it at once, whatever it is doing. */
+  /** Ends the connection at once, whatever its state. */
   destroy(): void;
 }
 
-/** The number of connections that a drain found, by how they have ended. */
+/** The numbers of connections that ended during a drain, by the way in which they ended. */
 export interface Tally {
   idle: number;
   drained: number;
@@ -45,20 +45,20 @@ export interface Tally {
 }
 
 /**
- * The open connections of one server, for engines that show them one by one.
+ * The open connections of one server, for engines that expose each connection.
  *
- * Go's rule of what a poll closes is here and nowhere else.
+ * Go's rule for which connections a poll closes is implemented only here.
  */
 export class ConnTable<C extends Conn> {
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #open = new Map<C, "serving" | "idle" | "forced">();
-  /** The connections that have failed to tell their state, which has been reported. */
+  /** The connections whose `state` has thrown. The first such error of each was reported. */
   readonly #faulty = new WeakSet<C>();
   #draining = false;
   #onChange = (): void => {};
   #empty = Promise.withResolvers<void>();
 
-  /** Counts the ends of connections from now on, and calls `onChange` at each. */
+  /** Starts to count the connections that end, and calls `onChange` at each end from now on. */
   startDrain(onChange: () => void): void {
     this.#draining = true;
     this.#onChange = onChange;
@@ -68,7 +68,7 @@ export class ConnTable<C extends Conn> {
     this.#open.set(conn, "serving");
   }
 
-  /** To be called when the connection is really gone. */
+  /** Removes a connection. To be called when the connection is fully closed. */
   delete(conn: C): void {
     const end = this.#open.get(conn);
     if (end === undefined) return;
@@ -79,7 +79,7 @@ export class ConnTable<C extends Conn> {
     this.#onChange();
   }
 
-  /** Closes the connections that are idle at `now`, and reports whether none is left to wait for. */
+  /** Closes the connections that are idle at `now`. Returns whether no connection is left to wait for. */
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     let isQuiescent = true;
     for (const [conn, end] of this.#open) {
@@ -87,7 +87,7 @@ export class ConnTable<C extends Conn> {
       if (state === "hijacked" && policy.ignoreHijacked) continue;
       isQuiescent = false;
       if (end === "forced") continue;
-      // It was not as idle as it seemed: its next request had come in part.
+      // The connection only seemed idle: part of its next request had arrived.
       if (end === "idle" && state === "active") this.#open.set(conn, "serving");
       const expired = state === "new" && now - conn.acceptedAt >= NEW_CONN_LIFETIME;
       if (expired || (state === "idle" && !policy.spareIdle)) {
@@ -107,12 +107,12 @@ export class ConnTable<C extends Conn> {
     if (this.#open.size > 0) await this.#empty.promise;
   }
 
-  /** A connection that cannot even be destroyed is waited for no longer. */
+  /** Destroys a connection. Removes a connection whose `destroy` throws, so that nothing waits for it. */
   #destroy(conn: C): void {
     if (!attempt(() => conn.destroy())) this.delete(conn);
   }
 
-  /** A connection that fails to tell its state may have a request in flight. */
+  /** Returns the state of a connection, or "active" if `state` throws: a request may be in flight. */
   #stateOf(conn: C): ConnState {
     try {
       return conn.state();

@@ -5,18 +5,17 @@ const FIRST_POLL = 1;
 const LONGEST_POLL = 500;
 const JITTER = 0.1;
 
-/** The result of the drain of one call of `shutdown`. */
+/** The result of the drain for one call of `shutdown`. */
 export interface DrainResult {
   readonly drained: boolean;
   readonly polls: number;
 }
 
 /**
- * The idle poll and the deadline: closes idle connections until none is left to wait for, or until
- * the context is done.
+ * Closes idle connections until no connection is left to wait for, or until `context` aborts.
  *
- * This is the loop of Go's `Shutdown`, with one thing more: it also looks when `changes` says that
- * a connection has become idle or has closed, and so ends with the last of them.
+ * This is the loop of Go's `Shutdown` with one addition: it also polls when `changes` announces that a
+ * connection has become idle or has closed, and so ends as soon as the last connection does.
  */
 export async function drain(
   server: Pick<Driver, "closeIdleConns">,
@@ -29,7 +28,7 @@ export async function drain(
   const ignoreHijacked = hijacked === "ignore";
   const interval = pollIntervals(pollInterval);
   for (let polls = 1;; polls++) {
-    // Not every engine tells of every end: when the context is done, it is looked for once more.
+    // Not every engine announces every end of a connection, so there is a last poll after the abort.
     const isLast = context.aborted;
     const change = changes.next();
     const now = clock();
@@ -41,7 +40,10 @@ export async function drain(
   }
 }
 
-/** Returns Go's poll intervals: 1 ms, doubled up to 500 ms, each with up to 10 % of random jitter. */
+/**
+ * Returns a function that returns the next poll interval: `fixed`, or else Go's intervals, from 1 ms
+ * doubled up to 500 ms, each with up to 10 % of random jitter.
+ */
 function pollIntervals(fixed: number | undefined): () => number {
   if (fixed !== undefined) return () => fixed;
   let base = FIRST_POLL;
@@ -66,11 +68,11 @@ function firstOf(change: Promise<void>, pause: number, context: AbortSignal): Pr
   });
 }
 
-/** Wakes everyone who waits for a change of the connections. */
+/** The changes of a server's connections, for which several callers can wait. */
 export class Changes {
   #next = Promise.withResolvers<void>();
 
-  /** Resolves at the next change from here. */
+  /** Returns a promise that resolves at the next change. */
   next(): Promise<void> {
     return this.#next.promise;
   }

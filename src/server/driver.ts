@@ -3,81 +3,86 @@ import type { Addr } from "../core/addr.ts";
 import type { PollPolicy, Tally } from "./conn_table.ts";
 import type { Engine } from "../options/serve.ts";
 
-/** The close code of a WebSocket at a drain: the server goes away (RFC 6455, 7.4.1). */
+/** The close code that a WebSocket gets at a drain: "going away" (RFC 6455, 7.4.1). */
 export const GOING_AWAY = 1001;
 
 /**
- * What Go's `Shutdown` touches of a server, and no more: its listeners and its connections.
+ * A driver gives access to the parts of a server that Go's `Shutdown` uses: listeners and connections.
  *
- * Waiting, deadlines, hooks and reports are above it, once for all engines.
+ * Waiting, deadlines, hooks and reports are not part of the driver. `DrivenServer` implements them once
+ * for all engines.
  */
 export interface Driver {
   readonly engine: Engine;
-  /** The address of the listener. For TCP port 0, with the port that the system chose. */
+  /** The address of the listener. For TCP port 0, the address has the port that the system chose. */
   readonly addr: Addr;
   /** The scheme of the server's URL. */
   readonly scheme: "http" | "https" | "tcp";
-  /** The number of connections by how they have ended since {@linkcode Driver.startDrain}. */
+  /** The numbers of connections that have ended since {@linkcode Driver.startDrain}, by how they ended. */
   readonly tally: Tally;
 
   /**
-   * Has each HTTP/1 response say `Connection: close` and end its connection from now on; new connections
-   * are still accepted. Absent where the responses of the server are out of reach.
+   * Starts the lame duck phase: from now on each HTTP/1 response says `Connection: close` and ends its
+   * connection. New connections are still accepted. Absent if the driver cannot change the responses of
+   * the server.
    */
   startLameDuck?(): void;
 
   /**
-   * From now on ends of connections are counted, upgrades are refused, and `onChange` is called whenever
-   * a connection may have become idle or has closed. Clients are told nothing yet: the listener that
-   * they would come back to is about to close.
+   * Starts the drain: from now on the driver counts the connections that end, refuses upgrades, and calls
+   * `onChange` whenever a connection may have become idle or has closed. Clients are told nothing yet,
+   * because they would reconnect to a listener that is about to close.
    */
   startDrain(onChange: () => void): void;
 
   /**
-   * Returns how many connections wait in the accept queues of the listeners: the kernel has accepted
-   * them, and the runtime has not. Undefined if that is not known. Never throws.
+   * Returns the number of connections that wait in the accept queues of the listeners: connections that
+   * the kernel has accepted and the runtime has not. Returns undefined if the number is not known. Never
+   * throws.
    */
   waitingToBeAccepted(): number | undefined;
 
   /**
-   * Has the runtime accept the connections that wait, within a bound of time, and resolves in the turn
-   * in which it has found none left, or in which `force` has aborted. Never rejects. The listeners are
-   * closed in the same turn.
+   * Makes the runtime accept the connections that wait in the accept queues, within a time limit. Resolves
+   * in the turn of the event loop in which the queues are found empty or `force` has aborted, because the
+   * caller closes the listeners in the same turn. Never rejects.
    */
   emptyAcceptQueue(force: AbortSignal): Promise<void>;
 
   /**
-   * Refuses new connections, from the return of the call or as soon as the runtime can. With
-   * `spareIdle` the idle ones must stay open. Throws or rejects with the first error of closing one.
+   * Closes the listeners: new connections are refused when the call returns, or as soon as the runtime can
+   * refuse them. With `spareIdle`, idle connections must stay open. Throws or rejects with the first error
+   * of closing a listener.
    */
   closeListeners(spareIdle: boolean): void | Promise<void>;
 
   /**
-   * To be called when the listeners are closed, or as good as closed. From now on each HTTP/1 response says
-   * `Connection: close` and ends its connection, sessions of HTTP/2 are sent GOAWAY, and WebSockets are
-   * told that the server goes away. Absent where the responses of the server are out of reach.
+   * Starts to end the connections: from now on each HTTP/1 response says `Connection: close` and ends its
+   * connection, HTTP/2 sessions are sent GOAWAY, and WebSockets are told that the server goes away. To be
+   * called when the listeners are closed or about to close. Absent if the driver cannot change the
+   * responses of the server.
    */
   endConnections?(): void;
 
   /**
-   * Closes the connections that are idle at `now` and reports whether the server is quiescent: no
-   * connection is left to wait for. First called after {@linkcode Driver.endConnections}.
+   * Closes the connections that are idle at `now`. Returns whether no connection is left to wait for. The
+   * first call comes after {@linkcode Driver.endConnections}.
    */
   closeIdleConns(now: number, policy: PollPolicy): boolean;
 
-  /** Ends every connection at once and resolves when they are gone. Works at any time. */
+  /** Ends every connection at once, and resolves when all connections are gone. Works at any time. */
   closeAll(): Promise<void>;
 
-  /** A snapshot. */
+  /** Returns a snapshot of the open connections at `now`. */
   connections(now: number): ConnInfo[];
 }
 
-/** The driver of a server that this package has started itself. */
+/** The driver of a server that this package has started itself, unlike an adopted server. */
 export interface StartedDriver extends Driver {
   /**
-   * Accepts on a listening socket that the driver has not opened itself, and owns it from now on.
-   * Returns the descriptor, which may have become another number. To be called once, if the settings
-   * name the address of a socket.
+   * Accepts on the listening socket with the descriptor `fd`, which the driver has not opened itself, and
+   * owns the socket from now on. Returns the descriptor of the socket, whose number may have changed. To
+   * be called once, if the settings name the address of a socket.
    */
   acceptOn(fd: number): number | Promise<number>;
 }

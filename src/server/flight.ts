@@ -2,11 +2,11 @@ import { type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../core/c
 import type { RequestScope } from "../core/request_scope.ts";
 import { RequestInfo } from "./request_info.ts";
 
-/** A fetch request in flight, and what its handler is told. `Native` is what the engine tells its handlers. */
+/** A fetch request in flight, with the info for its handler. `Native` is the engine's own info type. */
 export abstract class Flight<Native> extends RequestInfo {
   readonly request: Request;
   readonly native: Native;
-  /** When the request came, on the clock of `performance.now()`. */
+  /** The time at which the request arrived, on the clock of `performance.now()`. */
   readonly since: number = performance.now();
 
   constructor(request: Request, native: Native, scope: RequestScope) {
@@ -20,7 +20,7 @@ export abstract class Flight<Native> extends RequestInfo {
     return { method, path: pathOf(url), since: this.since };
   }
 
-  /** Lists the request as an active connection. */
+  /** Returns a description of the request as an active connection. */
   snapshot(now: number): ConnInfo {
     return {
       state: "active",

@@ -1,9 +1,9 @@
-/** Returns whether a request asks for a WebSocket. A server may ignore that other protocols are asked for. */
+/** Returns whether a request asks for a WebSocket. A server may ignore requests for other protocols. */
 export function isUpgrade(request: Request): boolean {
   return request.headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
-/** Makes the answer to what comes too late: an upgrade during a drain, a request that is cut off. */
+/** Returns the response to a request that comes too late: an upgrade during a drain, or a cut-off request. */
 export function unavailable(): Response {
   return new Response("Service Unavailable", { status: 503 });
 }

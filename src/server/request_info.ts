@@ -4,7 +4,7 @@ import type { Addr } from "../core/addr.ts";
 import type { ServeInfo } from "../options/serve.ts";
 import type { RequestScope } from "../core/request_scope.ts";
 
-/** The part of a {@linkcode ServeInfo} that is the same on every engine. It costs nothing until it is read. */
+/** The part of {@linkcode ServeInfo} that is the same on every engine. It costs nothing until it is read. */
 export abstract class RequestInfo implements ServeInfo {
   abstract readonly remoteAddr: Addr;
   abstract readonly native: unknown;
@@ -20,7 +20,7 @@ export abstract class RequestInfo implements ServeInfo {
     return this.#draining;
   }
 
-  /** A function of its own each time, so that it can be taken out of the object. */
+  /** Returns a new function at each read. The function also works when taken out of the object. */
   get waitUntil(): (promise: PromiseLike<unknown>) => void {
     return (promise) => {
       checkPromise("wait as 'promise'", promise);
@@ -29,7 +29,7 @@ export abstract class RequestInfo implements ServeInfo {
     };
   }
 
-  /** Has a function called when the response is delivered or the client is gone. */
+  /** Registers a function to call when the response is delivered or the client is gone. */
   protected abstract onEnd(release: () => void): void;
 
   protected abstract inFlight(): RequestInFlight;

@@ -15,7 +15,7 @@ import type { RequestScope } from "../core/request_scope.ts";
 import { Changes, drain } from "./drain.ts";
 
 /**
- * A server that shuts down like Go's `http.Server`, whatever runs it.
+ * A server that shuts down like Go's `http.Server`, whichever engine runs it.
  *
  * @example
  * ```ts
@@ -30,85 +30,88 @@ export interface Server extends AsyncDisposable {
   /** The address of the listener. */
   readonly addr: Addr;
   /**
-   * A URL that reaches it from this machine. For a unix socket, `http+unix:` and its path. Of a server
-   * of `serveTcp`, `tcp:` and `tcp+unix:`.
+   * A URL that reaches the server from this machine. For a unix socket, the URL is `http+unix:` with
+   * the path of the socket. For a server that `serveTcp` started, the schemes are `tcp:` and `tcp+unix:`.
    */
   readonly url: string;
   /** The engine that runs the server's HTTP; `"node"` for `serveTcp`, which runs on `node:net`. */
   readonly engine: Engine;
-  /** How a successor gets the listener; undefined if the listener cannot be handed on. */
+  /** The way a successor gets the listener. Undefined if the listener cannot be handed over. */
   readonly handoff: "inherit" | "reuseport" | undefined;
-  /** The state: `"serving"`, then `"draining"` once and for good, then `"closed"`. */
+  /** The state of the server: first `"serving"`, then `"draining"`, then `"closed"`. It never goes back. */
   readonly state: "serving" | "draining" | "closed";
   /**
-   * Aborts when the drain starts, or when the server is closed without one. A listener that throws is
-   * reported on the console and stops nothing.
+   * A signal that aborts when the drain starts, or when the server is closed without a drain. An error
+   * that an event listener of the signal throws is reported on the console and stops nothing.
    */
   readonly draining: AbortSignal;
-  /** Resolves when the server is closed: after a complete drain, or after `close()`. Never rejects. */
+  /**
+   * A promise that resolves when the server is closed: after a complete drain, or after `close()`. The
+   * promise never rejects.
+   */
   readonly finished: Promise<void>;
-  /** The open connections, for logs and reports. */
+  /** Returns the open connections, for logs and reports. */
   connections(): ConnInfo[];
   /**
    * Registers a function to call when a shutdown starts and the listeners are closed, as Go's
-   * `RegisterOnShutdown` does: to end long-lived connections, say. The function is started, not waited
-   * for. What it throws is reported on the console and stops nothing.
+   * `RegisterOnShutdown` does. Use it to end long-lived connections, for example. The shutdown does not
+   * wait for the function. An error of the function is reported on the console and stops nothing.
    *
    * @throws {ServerClosedError} If the drain has already started.
    */
   onShutdown(fn: () => unknown): void;
   /**
-   * Has a shutdown wait for work that goes on behind a response, until the promise settles: for the
-   * handlers of an adopted server, whose connections can end before their work does. The handlers of
-   * `serve` have `info.waitUntil`. The work is listed in `connections()` and in reports as active, with
-   * the server's own address. A rejection is reported on the console. `close()` does not wait for it.
+   * Makes a shutdown wait until the promise settles, for work that continues after a response. This is
+   * for the handlers of an adopted server, whose connections can end before the work does; handlers of
+   * `serve` have `info.waitUntil`. `connections()` and reports list the work as active, with the
+   * server's own address. A rejection is reported on the console. `close()` does not wait for the work.
    *
    * @throws {TypeError} If `promise` is no promise.
    */
   waitUntil(promise: PromiseLike<unknown>): void;
   /**
-   * Closes the listeners, then the idle connections, and waits for the others to become idle:
-   * Go's `Shutdown`. May be called many times and at once: all calls join the one drain, each with
-   * its own deadline. After `close()` it resolves.
+   * Closes the listeners, then the idle connections, and waits for the other connections to become
+   * idle, as Go's `Shutdown` does. `shutdown` may be called many times, also concurrently: all calls
+   * join the same drain, each with its own deadline. After `close()`, `shutdown` resolves.
    *
-   * Before a listener closes, the connections that the kernel has accepted are taken in, for at most
-   * about a second. A shutdown does not close what is active, and does not wait for what handlers do
-   * after their response, unless they say so with `waitUntil`.
+   * Before a listener closes, the server takes in the connections that the kernel has already accepted,
+   * for at most about a second. A shutdown does not close active connections. It does not wait for work
+   * that handlers do after their response, unless they pass that work to `waitUntil`.
    *
    * @throws {ShutdownIncompleteError} If `timeout` passes or `signal` aborts before the last
-   * connection is gone. Nothing is closed by that.
+   * connection is gone. A passed deadline or an abort closes no connection.
    * @throws {TypeError} If an option has the wrong type.
    * @throws {RangeError} If an option is out of range.
    * @throws The first error of closing a listener, once the drain is complete.
    */
   shutdown(options?: ShutdownOptions): Promise<ShutdownReport>;
   /**
-   * Closes the listeners and every connection at once: Go's `Close`. Handlers in flight see the
-   * signal of their request abort. May be called at any time and many times.
+   * Closes the listeners and every connection at once, as Go's `Close` does. The request signals of
+   * handlers in flight abort. `close` may be called at any time and many times.
    *
    * @throws The error of closing a listener.
    */
   close(): Promise<void>;
-  /** Shuts down without a deadline: waits for as long as the last request takes. */
+  /** Shuts the server down without a deadline: waits for as long as the last request takes. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The listening socket of a server, if that did not open it for itself. */
+/** The listening socket of a server that did not open the socket itself. */
 export interface ServedListener {
   readonly handoff: "inherit" | "reuseport";
-  /** Whether a successor accepts what waits in the accept queue. */
+  /** Whether a successor accepts the connections that wait in the accept queue. */
   readonly isTakenOver: boolean;
-  /** To be called when the server has closed it. */
+  /** Records that the server has closed the socket. The server calls it. */
   closed(): void;
 }
 
-/** A {@linkcode Server} over a driver. */
+/** A {@linkcode Server} that works through a driver. */
 export class DrivenServer implements Server {
   readonly finished: Promise<void>;
   readonly #driver: Driver;
   readonly #drainNotice: DrainNotice;
   readonly #pendingWork: PendingWork;
-  /** Aborts when the listeners are to close at once. */
+  /** The controller that aborts when the listeners must close at once. */
   readonly #force = new AbortController();
   readonly #listener: ServedListener | undefined;
   readonly #changes = new Changes();
@@ -118,10 +121,10 @@ export class DrivenServer implements Server {
   #listenersClosed: Promise<void> | undefined;
   #isListening = true;
   #closed: Promise<void> | undefined;
-  /** The number of calls of `shutdown` that still wait. */
+  /** The number of calls of `shutdown` that are still waiting. */
   #waiting = 0;
 
-  /** `scope` is what the driver tells the requests of this server. */
+  /** Creates a server over `driver`. `scope` must be the scope that the driver gives to its requests. */
   constructor(
     driver: Driver,
     scope: RequestScope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() },
@@ -164,8 +167,8 @@ export class DrivenServer implements Server {
   }
 
   /**
-   * Serves on, but has each HTTP/1 connection end with its next response: clients that keep theirs
-   * move to where new connections are made.
+   * Keeps serving, but ends each HTTP/1 connection with its next response. Clients that keep their
+   * connections open then reconnect to wherever new connections go.
    */
   startLameDuck(): void {
     if (this.#state === "serving") this.#driver.startLameDuck?.();
@@ -182,7 +185,7 @@ export class DrivenServer implements Server {
     this.#pendingWork.add(promise, { remoteAddr: this.#addrIfKnown(), request: undefined });
   }
 
-  /** An adopted server may have listened nowhere yet. */
+  /** Returns the server's address, or an empty one: an adopted server may not have listened yet. */
   #addrIfKnown(): Addr {
     try {
       return this.addr;
@@ -240,8 +243,9 @@ export class DrivenServer implements Server {
   }
 
   /**
-   * The first steps of a shutdown, once: marks the server as draining, tells handlers, starts to close
-   * the listeners. What fails on the way is reported, and the listeners close all the same.
+   * Runs the first steps of a shutdown, only once: marks the server as draining, notifies the handlers
+   * and starts to close the listeners. If a step fails, the error is reported and the listeners still
+   * close.
    */
   #startDrain(spareIdle: boolean): Promise<void> {
     if (this.#listenersClosed !== undefined) return this.#listenersClosed;
@@ -251,15 +255,16 @@ export class DrivenServer implements Server {
     this.#pendingWork.startDrain(onChange);
     this.#drainNotice.start(new ServerClosedError("The server is draining"));
     this.#listenersClosed = this.#endAccepting(spareIdle);
-    // Thrown by shutdown() after the drain, and by close(): until then nobody listens to it.
+    // shutdown() and close() throw this error later. Until then, the rejection would be unhandled.
     this.#listenersClosed.catch(() => {});
     return this.#listenersClosed;
   }
 
   /**
-   * Takes in what waits to be accepted, and closes the listeners. Clients are told that their connections
-   * end when nothing waits any more: told before, they would come back to a listener that is about to
-   * close. Where nobody knows whether something waits, most likely nothing does.
+   * Takes in the connections that wait in the accept queue, and closes the listeners. Clients are told
+   * that their connections end only when the queue is empty: a client that was told earlier would
+   * reconnect to a listener that is about to close. If the length of the queue is unknown, the queue is
+   * most likely empty.
    */
   async #endAccepting(spareIdle: boolean): Promise<void> {
     const isLeft = this.#force.signal.aborted || this.#listener?.isTakenOver === true;
@@ -290,7 +295,7 @@ export class DrivenServer implements Server {
     }
   }
 
-  /** Empties the accept queue. The listeners have to close even if that fails. */
+  /** Empties the accept queue. An error is only reported, because the listeners must close anyway. */
   async #emptyAcceptQueue(): Promise<void> {
     try {
       await this.#driver.emptyAcceptQueue(this.#force.signal);
@@ -299,7 +304,7 @@ export class DrivenServer implements Server {
     }
   }
 
-  /** Closes the listeners. What the driver throws becomes a rejection. */
+  /** Closes the listeners. An error that the driver throws becomes a rejection. */
   async #closeListeners(spareIdle: boolean): Promise<void> {
     await this.#driver.closeListeners(spareIdle);
   }
@@ -314,7 +319,7 @@ export class DrivenServer implements Server {
     await listenersClosed;
   }
 
-  /** Wakes the calls that wait. When none does, all deadlines having passed, the drain still goes on. */
+  /** Wakes the waiting calls of `shutdown`. If all their deadlines have passed, the drain continues here. */
   #onChange(): void {
     this.#changes.announce();
     if (this.#waiting > 0 || this.#state === "closed") return;
@@ -345,7 +350,7 @@ export class DrivenServer implements Server {
   }
 }
 
-/** The context of one shutdown: the caller's signal and deadline in one. */
+/** Returns the context of one shutdown: a signal that combines the caller's signal and deadline. */
 function deadline(
   { signal, timeout }: ShutdownOptions,
 ): { context: AbortSignal; release: () => void } {
@@ -370,12 +375,12 @@ function deadline(
 }
 
 /**
- * How long past its deadline a shutdown still waits for the listeners to close, in ms. Closing them is
- * synchronous in Go, so that there a deadline of 0 is enough to close a server without connections.
+ * The number of milliseconds past its deadline that a shutdown still waits for the listeners to close.
+ * In Go, listeners close synchronously, so a deadline of 0 suffices for a server without connections.
  */
 const LISTENER_GRACE = 100;
 
-/** Resolves when the promise has settled, or some time after the context is done. Never rejects. */
+/** Resolves when `promise` settles, or LISTENER_GRACE after `context` aborts. Never rejects. */
 async function settledOrAborted(promise: Promise<void>, context: AbortSignal): Promise<void> {
   const { promise: isLate, resolve } = Promise.withResolvers<void>();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -387,7 +392,7 @@ async function settledOrAborted(promise: Promise<void>, context: AbortSignal): P
   context.removeEventListener("abort", onAbort);
 }
 
-/** Starts a hook in a turn of its own, so that neither a throw nor a long function holds up the drain. */
+/** Starts a hook in a turn of its own, so that an error or a long-running hook does not delay the drain. */
 function startHook(hook: () => unknown): void {
   Promise.resolve().then(hook).catch(reportError);
 }

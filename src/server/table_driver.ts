@@ -2,20 +2,20 @@ import { attempt } from "../core/attempt.ts";
 import type { ConnInfo } from "../core/conn.ts";
 import { type Conn, ConnTable, type PollPolicy, type Tally } from "./conn_table.ts";
 
-/** A connection that has to do something at a drain. */
+/** A connection that takes part in a drain. */
 interface DrainableConn extends Conn {
-  /** Has `onChange` called from now on when the connection may have become idle. */
+  /** Starts the drain: from now on `onChange` is called when the connection may have become idle. */
   startDrain(onChange: () => void): void;
-  /** To be called when the listeners are closed: the connection ends with its current request. */
+  /** Makes the connection end with its current request. To be called when the listeners are closed. */
   startEnding(): void;
 }
 
-/** The base of the drivers whose engine shows them its connections one by one. */
+/** The base class of the drivers whose engine exposes each connection. */
 export abstract class TableDriver<C extends DrainableConn> {
   protected readonly conns: ConnTable<C> = new ConnTable();
-  /** Whether each response is the last one of its connection. */
+  /** Whether each response is the last response of its connection. */
   protected endsConnections = false;
-  /** The function to call when a connection may have become idle; undefined until the drain starts. */
+  /** The function to call when a connection may have become idle. Undefined until the drain starts. */
   protected onChange: (() => void) | undefined;
 
   get tally(): Tally {
