@@ -10,7 +10,7 @@ import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
 import { UnreadUploads } from "./uploads.ts";
 import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
-import type { KernelConn } from "../linux/kernel_sockets.ts";
+import type { KernelConn } from "../linux/kernel_conn.ts";
 import { sayingClose } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";

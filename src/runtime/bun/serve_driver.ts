@@ -6,7 +6,8 @@ import type { BunServer } from "../api/bun.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
-import { type KernelConn, type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
+import type { KernelConn } from "../linux/kernel_conn.ts";
+import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import type { ServerSockets } from "../linux/server_sockets.ts";
 
 /** The number of ms between two looks at the connections. */

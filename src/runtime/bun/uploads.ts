@@ -1,5 +1,5 @@
 import type { BunFlight } from "./flights.ts";
-import type { KernelConn } from "../linux/kernel_sockets.ts";
+import type { KernelConn } from "../linux/kernel_conn.ts";
 import { keyOf } from "../../core/addr.ts";
 
 /** The number of remembered connections at which those that are gone are forgotten. */

@@ -50,7 +50,7 @@ export class PlaceholderListener<T> {
 
   /** Closes the listener and nothing else, which the runtime cannot do. Returns false if that fails. */
   closeListener(): boolean {
-    return this.#kernel.closeUnnoticed(this.#fd);
+    return this.#kernel.closingUnnoticed(this.#fd)();
   }
 
   /** Has the listener accept on this socket from now on. Returns the socket's new descriptor. */

@@ -1,6 +1,7 @@
 import type { Addr } from "../../core/addr.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { KernelConn, KernelSockets } from "./kernel_sockets.ts";
+import type { KernelConn } from "./kernel_conn.ts";
+import type { KernelSockets } from "./kernel_sockets.ts";
 
 /**
  * The sockets of one server among those of its process. Others may have its address as well: another
@@ -35,8 +36,8 @@ export class ServerSockets {
     // Where it is bound: the file of a unix socket may have another name by now.
     this.#addr = kernel.addressOf(fds[0]!)!;
     if (fds.length === 1) this.#listener = [...listeners.keys()][0];
-    const isLabeled = fds.every((fd) => kernel.labelOf(fd) !== undefined);
-    for (const fd of fds) kernel.label(fd);
+    const isLabeled = fds.every((fd) => kernel.labels.labelOf(fd) !== undefined);
+    for (const fd of fds) kernel.labels.label(fd);
     this.#labels = uniqueLabels(kernel, kernel.listenersAt(this.#addr));
     // From here on each connection inherits the label.
     const isNew = !isLabeled && this.waiting === 0 && this.#own().length === 0;
@@ -150,7 +151,7 @@ function uniqueLabels(
   const labels = new Map<bigint, number>();
   const seen = new Map<number, bigint>();
   for (const [cookie, fd] of listeners) {
-    const label = kernel.labelOf(fd);
+    const label = kernel.labels.labelOf(fd);
     if (label === undefined) continue;
     const other = seen.get(label);
     if (other === undefined) labels.set(cookie, label);

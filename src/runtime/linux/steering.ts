@@ -7,11 +7,10 @@ import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
 import { linesOf } from "./proc_files.ts";
 import { listeningRows, tableAddress, TCP_TABLES } from "./proc_net.ts";
+import { IPPROTO_TCP, SOL_SOCKET } from "./socket_options.ts";
 
-const SOL_SOCKET = 1;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 const SO_DETACH_REUSEPORT_BPF = 68;
-const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
 const SO_ATTACH_FILTER = 26;
 const SO_DETACH_FILTER = 27;

@@ -1,15 +1,13 @@
-/** Datagrams to a unix socket, with the C library: no runtime sends them itself. */
+/** Sends datagrams to a unix socket with the C library: no runtime has that itself. */
 import { printable } from "../../core/printable.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LibC } from "./libc.ts";
+import { AF_UNIX, PATH_SIZE, unixName } from "./sockaddr.ts";
 
 // The numbers of Linux.
-const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
-/** The size of the path in an address, in bytes. */
-const PATH_SIZE = 108;
 
 /** The number of ms that a receiver may leave its queue full, as `systemd-notify` waits for it. */
 const PATIENCE = 5_000;
@@ -37,7 +35,10 @@ export async function sendDatagram(libc: LibC, address: string, text: string): P
   }
 }
 
-/** Returns false if the receiver's queue stays full. Waiting for it in the kernel would stop all else. */
+/**
+ * Sends the bytes, and returns false if the receiver's queue stays full. A wait in the kernel would stop
+ * the event loop.
+ */
 async function sent(libc: LibC, fd: number, bytes: Uint8Array): Promise<boolean> {
   for (let waited = 0; libc.send(fd, bytes, bytes.length, 0) < 0; waited += PAUSE) {
     if (waited >= PATIENCE) return false;
@@ -46,15 +47,14 @@ async function sent(libc: LibC, fd: number, bytes: Uint8Array): Promise<boolean>
   return true;
 }
 
-/** A `struct sockaddr_un`. */
+/** Returns the `struct sockaddr_un` of a path or of `@name`, after a check. */
 function socketAddress(address: string): Uint8Array {
   const path = new TextEncoder().encode(address);
   if (!/^[/@]/.test(address) || path.length > PATH_SIZE) {
     refuse(`an absolute path or @name of at most ${PATH_SIZE} bytes`, address);
   }
   if (address.startsWith("@")) path[0] = 0;
-  const family = new Uint8Array(Uint16Array.of(AF_UNIX).buffer);
-  return Uint8Array.of(...family, ...path);
+  return unixName(path);
 }
 
 function refuse(rule: string, address: string): never {

@@ -1,0 +1,51 @@
+/**
+ * Replaces the socket that a runtime listens on, below the runtime, which goes on with the same descriptor:
+ * a runtime cannot be told to listen on an inherited socket, nor to close its listener and nothing else.
+ */
+import { register, registrationsOf, unregister } from "./epoll.ts";
+import type { LibC } from "./libc.ts";
+import { AF_UNIX, unixName } from "./sockaddr.ts";
+
+const SOCK_STREAM = 1;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * Puts a listening socket, which is nonblocking, in the place of a listener of the runtime, and closes its
+ * other number `fd`. The runtime accepts on the new socket from now on. Returns false if the kernel refuses.
+ */
+export function replaceListener(libc: LibC, fd: number, listener: number): boolean {
+  const registrations = registrationsOf(libc, listener);
+  if (libc.dup3(fd, listener, O_CLOEXEC) !== listener) return false;
+  libc.close(fd);
+  return register(libc, listener, registrations);
+}
+
+/**
+ * Prepares to close a listener of the runtime without the runtime's notice, and returns the function that
+ * does it. The slow part is done before: a connection that comes between the last look at the accept queue
+ * and the close is reset.
+ *
+ * The listener's number goes to a socket that nobody connects to, since the runtime may be about to accept.
+ */
+export function closingUnnoticed(libc: LibC, listener: number): () => boolean {
+  const deserted = listenForNobody(libc);
+  const registrations = registrationsOf(libc, listener);
+  return () => {
+    if (deserted < 0) return false;
+    unregister(libc, listener, registrations);
+    const isDone = libc.dup3(deserted, listener, O_CLOEXEC) === listener;
+    libc.close(deserted);
+    return isDone;
+  };
+}
+
+/** Returns a socket that listens at an address which the kernel makes up, without a file. */
+function listenForNobody(libc: LibC): number {
+  const fd = libc.socket(AF_UNIX, SOCK_STREAM | O_NONBLOCK | O_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  const name = unixName(new Uint8Array());
+  if (libc.bind(fd, name, name.length) === 0 && libc.listen(fd, 1) === 0) return fd;
+  libc.close(fd);
+  return -1;
+}
