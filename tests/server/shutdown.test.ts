@@ -25,6 +25,17 @@ async function keptAlive({ server }: Fixture): Promise<RawClient> {
   return client;
 }
 
+/** The kinds of uploads of 10 bytes: a header, what is sent before the shutdown, and what is sent after. */
+const UPLOADS = [
+  ["an upload with a length", "Content-Length: 10", "12345", "67890"],
+  [
+    "a chunked upload",
+    "Transfer-Encoding: chunked",
+    "5\r\n12345\r\n",
+    "5\r\n67890\r\n0\r\n\r\n",
+  ],
+] as const;
+
 async function isRefused({ server }: Fixture): Promise<boolean> {
   try {
     const client = await connect(server.addr);
@@ -184,37 +195,24 @@ for (const engine of engines) {
     assertEquals((await deadline(done, SOON)).reason, "drained");
   });
 
-  test(`${on} shutdown() receives and answers an upload with a length`, async () => {
-    const fixture = await start(engine);
-    const client = await connect(fixture.server.addr);
-    client.write(request("POST /upload", "Content-Length: 10") + "12345");
-    await fixture.arrived("/upload");
-    const done = fixture.server.shutdown();
-    await refusedAt(fixture);
-    client.write("67890");
-    if (dropsUploads) await client.closed;
-    else {
-      const response = await client.response();
-      assertEquals(response.body, "got 10");
-      assertEquals(response.headers["connection"]?.toLowerCase(), "close");
-    }
-    await deadline(done, SOON);
-  });
-
-  test(`${on} shutdown() receives and answers a chunked upload`, async () => {
-    const fixture = await start(engine);
-    const client = await connect(fixture.server.addr);
-    client.write(request("POST /upload", "Transfer-Encoding: chunked") + "5\r\n12345\r\n");
-    await fixture.arrived("/upload");
-    const done = fixture.server.shutdown();
-    await refusedAt(fixture);
-    client.write("3\r\n678\r\n0\r\n\r\n");
-    if (dropsUploads) await client.closed;
-    else {
-      assertEquals((await client.response()).body, "got 8");
-    }
-    await deadline(done, SOON);
-  });
+  for (const [kind, header, sent, rest] of UPLOADS) {
+    test(`${on} shutdown() receives and answers ${kind}`, async () => {
+      const fixture = await start(engine);
+      const client = await connect(fixture.server.addr);
+      client.write(request("POST /upload", header) + sent);
+      await fixture.arrived("/upload");
+      const done = fixture.server.shutdown();
+      await refusedAt(fixture);
+      client.write(rest);
+      if (dropsUploads) await client.closed;
+      else {
+        const response = await client.response();
+        assertEquals(response.body, "got 10");
+        assertEquals(response.headers["connection"]?.toLowerCase(), "close");
+      }
+      await deadline(done, SOON);
+    });
+  }
 
   test(`${on} shutdown() receives and answers an upload that waits for 100 Continue`, async () => {
     const fixture = await start(engine);
