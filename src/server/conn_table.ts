@@ -18,6 +18,10 @@ export interface PollPolicy {
   readonly spareIdle: boolean;
   /** Whether the poll does not wait for hijacked connections, as in Go. */
   readonly ignoreHijacked: boolean;
+  /** Whether the poll need look only at the connections that have changed since the last poll. */
+  readonly onlyChanged: boolean;
+  /** Whether the poll closes every idle connection in one turn of the event loop, however many there are. */
+  readonly atOnce: boolean;
 }
 
 /** A connection as the table sees it. The state is computed at each call and never stored. */
@@ -45,13 +49,24 @@ export interface Tally {
 }
 
 /**
+ * The number of ms that one poll spends on closing connections. What is left waits for the next turn of the
+ * event loop, so that requests in flight go on. The runtimes need about as long again for the closes.
+ */
+const SLICE = 3;
+
+/**
  * The open connections of one server, for engines that expose each connection.
  *
- * Go's rule for which connections a poll closes is implemented only here.
+ * Go's rule for which connections a poll closes is implemented only here. The cost of a drain is linear in
+ * the number of connections: a poll that an end of a connection causes looks only at what has changed.
  */
 export class ConnTable<C extends Conn> {
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #open = new Map<C, "serving" | "idle" | "forced">();
+  /** The connections that the next poll has to look at. */
+  readonly #changed = new Set<C>();
+  /** The connections that the last look at them found hijacked. */
+  readonly #hijacked = new Set<C>();
   /** The connections whose `state` has thrown. The first such error of each was reported. */
   readonly #faulty = new WeakSet<C>();
   #draining = false;
@@ -62,10 +77,19 @@ export class ConnTable<C extends Conn> {
   startDrain(onChange: () => void): void {
     this.#draining = true;
     this.#onChange = onChange;
+    this.#markAll();
   }
 
   add(conn: C): void {
     this.#open.set(conn, "serving");
+    if (this.#draining) this.#changed.add(conn);
+  }
+
+  /** Records that a connection may have become idle. Does nothing unless the server is draining. */
+  changed(conn: C): void {
+    if (!this.#draining || !this.#open.has(conn)) return;
+    this.#changed.add(conn);
+    this.#onChange();
   }
 
   /** Removes a connection. To be called when the connection is fully closed. */
@@ -74,6 +98,8 @@ export class ConnTable<C extends Conn> {
     if (end === undefined) return;
     this.#open.delete(conn);
     if (!this.#draining) return;
+    this.#changed.delete(conn);
+    this.#hijacked.delete(conn);
     this.tally[end === "serving" ? "drained" : end]++;
     if (this.#open.size === 0) this.#empty.resolve();
     this.#onChange();
@@ -81,21 +107,40 @@ export class ConnTable<C extends Conn> {
 
   /** Closes the connections that are idle at `now`. Returns whether no connection is left to wait for. */
   closeIdleConns(now: number, policy: PollPolicy): boolean {
-    let isQuiescent = true;
-    for (const [conn, end] of this.#open) {
+    if (!policy.onlyChanged) this.#markAll();
+    // A change makes a connection idle, and idle connections are spared.
+    if (!(policy.onlyChanged && policy.spareIdle)) this.#lookAtChanged(now, policy);
+    return this.#open.size === (policy.ignoreHijacked ? this.#hijacked.size : 0);
+  }
+
+  /** Has the next poll look at every connection. */
+  #markAll(): void {
+    for (const conn of this.#open.keys()) this.#changed.add(conn);
+  }
+
+  /** Looks at the connections that have changed, for as long as a poll may take. */
+  #lookAtChanged(now: number, { spareIdle, atOnce }: PollPolicy): void {
+    const end = atOnce ? Infinity : performance.now() + SLICE;
+    for (const conn of this.#changed) {
+      if (performance.now() > end) return this.#onChange();
       const state = this.#stateOf(conn);
-      if (state === "hijacked" && policy.ignoreHijacked) continue;
-      isQuiescent = false;
-      if (end === "forced") continue;
-      // The connection only seemed idle: part of its next request had arrived.
-      if (end === "idle" && state === "active") this.#open.set(conn, "serving");
-      const expired = state === "new" && now - conn.acceptedAt >= NEW_CONN_LIFETIME;
-      if (expired || (state === "idle" && !policy.spareIdle)) {
-        this.#open.set(conn, "idle");
-        if (!attempt(() => conn.closeIdle(now))) this.#destroy(conn);
-      }
+      // Another shutdown may spare nothing, and looks at the connection when it is woken next.
+      if (state === "idle" && spareIdle) continue;
+      this.#changed.delete(conn);
+      this.#look(conn, state, now);
     }
-    return isQuiescent;
+  }
+
+  #look(conn: C, state: ConnState, now: number): void {
+    const end = this.#open.get(conn);
+    if (state === "hijacked") this.#hijacked.add(conn);
+    if (end === "forced") return;
+    // The connection only seemed idle: part of its next request had arrived.
+    if (end === "idle" && state === "active") this.#open.set(conn, "serving");
+    const isExpired = state === "new" && now - conn.acceptedAt >= NEW_CONN_LIFETIME;
+    if (state !== "idle" && !isExpired) return;
+    this.#open.set(conn, "idle");
+    if (!attempt(() => conn.closeIdle(now))) this.#destroy(conn);
   }
 
   /** Ends all connections, and resolves when they are gone. */

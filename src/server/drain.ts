@@ -15,7 +15,8 @@ export interface DrainResult {
  * Closes idle connections until no connection is left to wait for, or until `context` aborts.
  *
  * This is the loop of Go's `Shutdown` with one addition: it also polls when `changes` announces that a
- * connection has become idle or has closed, and so ends as soon as the last connection does.
+ * connection has become idle or has closed, and so ends as soon as the last connection does. Such a poll
+ * looks only at the connections that have changed, and does not put off the next poll of Go's loop.
  */
 export async function drain(
   server: Pick<Driver, "closeIdleConns">,
@@ -27,16 +28,26 @@ export async function drain(
   const start = clock();
   const ignoreHijacked = hijacked === "ignore";
   const interval = pollIntervals(pollInterval);
+  let onlyChanged = false;
+  let nextFullPoll = start;
   for (let polls = 1;; polls++) {
     // Not every engine announces every end of a connection, so there is a last poll after the abort.
     const isLast = context.aborted;
     const change = changes.next();
     const now = clock();
     const graceLeft = Math.max(0, idleGrace - (now - start));
-    const drained = server.closeIdleConns(now, { spareIdle: graceLeft > 0, ignoreHijacked });
+    const drained = server.closeIdleConns(now, {
+      spareIdle: graceLeft > 0,
+      ignoreHijacked,
+      onlyChanged,
+      atOnce: isLast,
+    });
     if (drained || isLast) return { drained, polls };
-    const pause = graceLeft > 0 ? Math.min(interval(), graceLeft) : interval();
-    await firstOf(change, pause, context);
+    const untilFullPoll = onlyChanged ? Math.max(0, nextFullPoll - now) : interval();
+    nextFullPoll = now + untilFullPoll;
+    // The poll at the end of idleGrace closes the connections that the polls before it have spared.
+    const pause = Math.min(untilFullPoll, graceLeft || Infinity);
+    onlyChanged = await changesWithin(pause, change, context);
   }
 }
 
@@ -54,17 +65,23 @@ function pollIntervals(fixed: number | undefined): () => number {
   };
 }
 
-function firstOf(change: Promise<void>, pause: number, context: AbortSignal): Promise<void> {
+/** Waits for a change, and returns false if the pause passes or `context` aborts before. */
+function changesWithin(
+  pause: number,
+  change: Promise<void>,
+  context: AbortSignal,
+): Promise<boolean> {
   return new Promise((resolve) => {
-    const done = () => {
+    const end = (hasChanged: boolean) => {
       clearTimeout(timer);
-      context.removeEventListener("abort", done);
-      resolve();
+      context.removeEventListener("abort", onAbort);
+      resolve(hasChanged);
     };
-    const timer = setTimeout(done, pause);
-    context.addEventListener("abort", done);
-    if (context.aborted) done();
-    change.then(done);
+    const onAbort = () => end(false);
+    const timer = setTimeout(() => end(false), pause);
+    context.addEventListener("abort", onAbort);
+    if (context.aborted) onAbort();
+    change.then(() => end(true));
   });
 }
 

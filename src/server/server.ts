@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import { attempt } from "../core/attempt.ts";
 import { reportError } from "../core/report_error.ts";
 import type { ConnInfo } from "../core/conn.ts";
@@ -123,6 +124,8 @@ export class DrivenServer implements Server {
   #closed: Promise<void> | undefined;
   /** The number of calls of `shutdown` that are still waiting. */
   #waiting = 0;
+  /** Whether the changes of this turn of the event loop will be announced at its end. */
+  #isChangeDue = false;
 
   /** Creates a server over `driver`. `scope` must be the scope that the driver gives to its requests. */
   constructor(
@@ -319,11 +322,21 @@ export class DrivenServer implements Server {
     await listenersClosed;
   }
 
-  /** Wakes the waiting calls of `shutdown`. If all their deadlines have passed, the drain continues here. */
+  /** Polls at the end of this turn of the event loop, once for all changes of the turn. */
   #onChange(): void {
+    if (this.#isChangeDue) return;
+    this.#isChangeDue = true;
+    setImmediate(() => {
+      this.#isChangeDue = false;
+      this.#pollForChanges();
+    });
+  }
+
+  /** Wakes the waiting calls of `shutdown`. If all their deadlines have passed, the drain continues here. */
+  #pollForChanges(): void {
     this.#changes.announce();
     if (this.#waiting > 0 || this.#state === "closed") return;
-    const policy = { spareIdle: false, ignoreHijacked: false };
+    const policy = { spareIdle: false, ignoreHijacked: false, onlyChanged: true, atOnce: false };
     if (this.closeIdleConns(performance.now(), policy)) this.#finished();
   }
 

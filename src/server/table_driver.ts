@@ -15,11 +15,16 @@ export abstract class TableDriver<C extends DrainableConn> {
   protected readonly conns: ConnTable<C> = new ConnTable();
   /** Whether each response is the last response of its connection. */
   protected endsConnections = false;
-  /** The function to call when a connection may have become idle. Undefined until the drain starts. */
+  /** The function to call when something has changed that the drain waits for. Undefined until the drain starts. */
   protected onChange: (() => void) | undefined;
 
   get tally(): Tally {
     return this.conns.tally;
+  }
+
+  /** Returns the function to call when a connection may have become idle. Undefined until the drain starts. */
+  protected onChangeOf(conn: C): (() => void) | undefined {
+    return this.onChange && (() => this.conns.changed(conn));
   }
 
   startLameDuck(): void {
@@ -29,7 +34,7 @@ export abstract class TableDriver<C extends DrainableConn> {
   startDrain(onChange: () => void): void {
     this.onChange = onChange;
     this.conns.startDrain(onChange);
-    for (const conn of this.conns) attempt(() => conn.startDrain(onChange));
+    for (const conn of this.conns) attempt(() => conn.startDrain(() => this.conns.changed(conn)));
   }
 
   endConnections(): void {

@@ -15,7 +15,7 @@ import { pem, runtime, temporaryFolder } from "../support/fixture.ts";
 /** In ms. */
 const SOON = 8_000;
 
-const policy = { spareIdle: false, ignoreHijacked: false };
+const policy = { spareIdle: false, ignoreHijacked: false, onlyChanged: false, atOnce: true };
 
 const path = join(temporaryFolder(), "socket");
 

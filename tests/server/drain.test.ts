@@ -132,6 +132,30 @@ test(`[${runtime}] drain() polls as soon as a connection changes, and ends with 
   });
 });
 
+test(`[${runtime}] drain() looks only at changes when it is woken, and does not put off the next full poll`, async () => {
+  await DrainOf.run({ pollInterval: 100 }, async (drained) => {
+    for (let change = 0; change < 3; change++) {
+      await drained.timers.pass(30);
+      drained.changes.announce();
+      await settled();
+    }
+    await drained.timers.pass(10);
+    assertEquals(
+      drained.polls.map(({ at, policy }) => [at, policy.onlyChanged]),
+      [[0, false], [30, true], [60, true], [90, true], [100, false]],
+    );
+  });
+});
+
+test(`[${runtime}] drain() defers nothing at its last poll`, async () => {
+  await DrainOf.run({}, async (drained) => {
+    drained.controller.abort();
+    await settled();
+    const asked = drained.polls.map(({ policy: { onlyChanged, atOnce } }) => [onlyChanged, atOnce]);
+    assertEquals(asked, [[false, false], [false, true]]);
+  });
+});
+
 test(`[${runtime}] drain() does not miss a change during a poll`, async () => {
   const drained = new DrainOf();
   let polls = 0;
@@ -189,8 +213,8 @@ test(`[${runtime}] drain() spares idle connections for idleGrace, and polls when
     await drained.timers.pass(1_000);
     assertEquals(
       drained.polls.map(({ at, policy }) => [at, policy.spareIdle]),
-      // The pause after 499 ms is cut to what is left of idleGrace.
-      [[0, true], [499, true], [700, false], [1_200, false]],
+      // The pause after 500 ms is cut to what is left of idleGrace.
+      [[0, true], [499, true], [500, true], [700, false], [1_200, false]],
     );
   });
 });

@@ -9,7 +9,7 @@ import { startDriver } from "../../src/runtime/engines.ts";
 import { connect, request } from "../../support/client.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
 
-const policy = { spareIdle: false, ignoreHijacked: false };
+const policy = { spareIdle: false, ignoreHijacked: false, onlyChanged: false, atOnce: true };
 
 for (const engine of engines) {
   // Deno.serve does not keep a new connection at all: pinned in shutdown.test.ts.

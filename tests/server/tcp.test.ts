@@ -281,7 +281,7 @@ test(`[${runtime}] shutdown() closes a new connection that stays silent once it 
   while (driver.connections(0).length === 0) await delay(1);
   driver.startDrain(() => {});
   await driver.closeListeners(false);
-  const policy = { spareIdle: true, ignoreHijacked: false };
+  const policy = { spareIdle: true, ignoreHijacked: false, onlyChanged: false, atOnce: true };
   const now = performance.now();
   assertEquals(driver.closeIdleConns(now + NEW_CONN_LIFETIME - 1_000, policy), false);
   await delay(20);

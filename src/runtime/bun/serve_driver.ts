@@ -86,7 +86,7 @@ export abstract class BunServeDriver implements Driver {
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
     if (!policy.spareIdle || this.#isEmpty()) this.#stop();
-    if (!policy.spareIdle) this.#closedIdle += this.server.closeIdleConnections();
+    if (!policy.spareIdle) this.#closeIdle();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
     if (policy.ignoreHijacked && this.#onlyWebSockets()) return true;
     return this.#isDrained();
@@ -97,6 +97,7 @@ export abstract class BunServeDriver implements Driver {
     this.#forced = this.#isGone ? 0 : this.count();
     this.#isStopped = true;
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
+    this.sockets?.connectionsClosed();
     this.sockets?.listenerClosed();
     // Sessions of HTTP/2 with a stream in flight Bun would leave open for seconds.
     for (const conn of this.open()) this.sockets?.shutdown(conn);
@@ -118,12 +119,18 @@ export abstract class BunServeDriver implements Driver {
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    this.#closedIdle += this.server.closeIdleConnections();
+    this.#closeIdle();
     this.#stopped = this.server.stop().then(() => {
       this.#isGone = true;
       this.onChange();
     });
     this.sockets?.listenerClosed();
+  }
+
+  #closeIdle(): void {
+    const closed = this.server.closeIdleConnections();
+    this.#closedIdle += closed;
+    if (closed > 0) this.sockets?.connectionsClosed();
   }
 
   /** The open connections; none where the kernel does not help. */

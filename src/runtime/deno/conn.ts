@@ -25,7 +25,7 @@ export interface Hosting {
   /**
    * Returns the function to call when a connection may have become idle; undefined until the drain starts.
    */
-  draining(): (() => void) | undefined;
+  draining(conn: DenoConnection): (() => void) | undefined;
 }
 
 const nothing = () => {};
@@ -114,7 +114,7 @@ export class DenoConnection implements Conn {
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
     if (!isReceivable(request, exchange.claimed)) return this.#endAfter(badRequest());
     const isLate = this.#isGone ||
-      (this.#hosting.draining() !== undefined && isUpgrade(request));
+      (this.#hosting.draining(this) !== undefined && isUpgrade(request));
     const response = isLate ? unavailable() : handler(request, exchange);
     if (!(response instanceof Promise)) return this.#finish(response);
     this.#handling++;
@@ -161,7 +161,7 @@ export class DenoConnection implements Conn {
   }
 
   #speakHttp2(): void {
-    this.#exchanges = new Http2Streams(() => this.#hosting.draining()?.());
+    this.#exchanges = new Http2Streams(() => this.#hosting.draining(this)?.());
   }
 
   /**
@@ -176,7 +176,7 @@ export class DenoConnection implements Conn {
     socket.addEventListener("open", () => {
       core.tryClose(this.#resource);
       this.#announce("hijacked");
-      if (this.#hosting.draining() !== undefined) socket.close(GOING_AWAY);
+      if (this.#hosting.draining(this) !== undefined) socket.close(GOING_AWAY);
     });
     socket.addEventListener("close", () => this.#gone());
   }
@@ -195,7 +195,7 @@ export class DenoConnection implements Conn {
   startEnding(): void {
     if (this.#webSocket?.readyState === WebSocket.OPEN) this.#webSocket.close(GOING_AWAY);
     // Of a request that has come since the drain began.
-    const onChange = this.#hosting.draining();
+    const onChange = this.#hosting.draining(this);
     if (onChange !== undefined) this.startDrain(onChange);
   }
 

@@ -114,7 +114,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
       ...hosting,
       onGone: (conn) => this.conns.delete(conn),
       endsConnections: () => this.endsConnections,
-      draining: () => this.onChange,
+      draining: (conn) => this.onChangeOf(conn),
     };
     this.#acceptors = listeners.map((listener) =>
       new Acceptor(listener, {

@@ -293,6 +293,8 @@ export class Delivery {
   }
 
   get isDone(): boolean {
-    return this.#isDone || internals.isDelivered(this.#native);
+    // The sign is an exception, so it is looked for no more than needed.
+    this.#isDone ||= internals.isDelivered(this.#native);
+    return this.#isDone;
   }
 }

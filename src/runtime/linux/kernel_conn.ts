@@ -4,7 +4,7 @@ import type { LibC } from "./libc.ts";
 import type { ListenerLabels } from "./listener_labels.ts";
 import { descriptors } from "./proc_files.ts";
 import { addrIn, isAt, NAME_SIZE, portIn } from "./sockaddr.ts";
-import { cookieOf, IPPROTO_TCP, uint32 } from "./socket_options.ts";
+import { cookieOf, IPPROTO_TCP } from "./socket_options.ts";
 
 /** A connection as the kernel has it. */
 export interface KernelConn {
@@ -30,55 +30,85 @@ const INFO_SIZE = 136;
 
 /** Returns the connections of this process that a listener at an address has accepted. */
 export function connectionsAt(libc: LibC, listener: Addr, labels: ListenerLabels): KernelConn[] {
-  const conns = listener.transport === "tcp"
-    ? (fd: number) => tcpConn(libc, fd, listener, labels)
-    : (fd: number) => unixConn(libc, fd, listener);
-  return descriptors(libc).flatMap((fd) => conns(fd) ?? []);
+  const reader = new ConnReader(libc, labels);
+  const conns = [];
+  for (const fd of descriptors(libc)) {
+    const conn = reader.read(fd, listener);
+    if (conn !== undefined) conns.push(conn);
+  }
+  return conns;
 }
 
-function tcpConn(
-  libc: LibC,
-  fd: number,
-  listener: Addr & { transport: "tcp" },
-  labels: ListenerLabels,
-): KernelConn | undefined {
-  const name = new Uint8Array(NAME_SIZE);
-  if (libc.getsockname(fd, name, uint32(NAME_SIZE)) !== 0) return undefined;
-  // The port first: a poll does this for each descriptor.
-  if (portIn(name) !== listener.port) return undefined;
-  if (!isAt(addrIn(name)!, listener)) return undefined;
-  const info = new Uint8Array(INFO_SIZE);
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, uint32(INFO_SIZE)) !== 0) return undefined;
-  if (info[INFO_STATE] !== TCP_ESTABLISHED) return undefined;
-  if (libc.getpeername(fd, name, uint32(NAME_SIZE)) !== 0) return undefined;
-  const view = new DataView(info.buffer);
-  return {
-    fd,
-    cookie: cookieOf(libc, fd),
-    label: labels.labelOf(fd),
-    remoteAddr: addrIn(name)!,
-    silent: view.getBigUint64(INFO_BYTES_RECEIVED, true) === 0n,
-    silentFor: view.getUint32(INFO_LAST_DATA_RECV, true),
-  };
-}
+/** Reads one descriptor after the other into the same buffers: there can be tens of thousands. */
+class ConnReader {
+  readonly #libc: LibC;
+  readonly #labels: ListenerLabels;
+  readonly #name = new Uint8Array(NAME_SIZE);
+  readonly #info = new Uint8Array(INFO_SIZE);
+  readonly #infoView = new DataView(this.#info.buffer);
+  readonly #size = new Uint32Array(1);
+  readonly #sizeBytes = new Uint8Array(this.#size.buffer);
 
-/** An accepted unix socket has the name of its listener, and a peer, which the listener has not. */
-function unixConn(
-  libc: LibC,
-  fd: number,
-  listener: Addr & { transport: "unix" },
-): KernelConn | undefined {
-  const name = new Uint8Array(NAME_SIZE);
-  if (libc.getsockname(fd, name, uint32(NAME_SIZE)) !== 0) return undefined;
-  const local = addrIn(name);
-  if (local === undefined || !isAt(local, listener)) return undefined;
-  if (libc.getpeername(fd, name, uint32(NAME_SIZE)) !== 0) return undefined;
-  return {
-    fd,
-    cookie: cookieOf(libc, fd),
-    label: undefined,
-    remoteAddr: { transport: "unix", path: "" },
-    silent: false,
-    silentFor: 0,
-  };
+  constructor(libc: LibC, labels: ListenerLabels) {
+    this.#libc = libc;
+    this.#labels = labels;
+  }
+
+  /** Returns the connection behind a descriptor, or undefined if the listener has not accepted it. */
+  read(fd: number, listener: Addr): KernelConn | undefined {
+    return listener.transport === "tcp"
+      ? this.#readTcp(fd, listener)
+      : this.#readUnix(fd, listener);
+  }
+
+  #readTcp(fd: number, listener: Addr & { transport: "tcp" }): KernelConn | undefined {
+    if (!this.#readLocalName(fd)) return undefined;
+    // The port first: it is read faster than the whole address.
+    if (portIn(this.#name) !== listener.port) return undefined;
+    if (!isAt(addrIn(this.#name)!, listener)) return undefined;
+    if (!this.#readInfo(fd) || this.#info[INFO_STATE] !== TCP_ESTABLISHED) return undefined;
+    if (!this.#readPeerName(fd)) return undefined;
+    return {
+      fd,
+      cookie: cookieOf(this.#libc, fd),
+      label: this.#labels.labelOf(fd),
+      remoteAddr: addrIn(this.#name)!,
+      silent: this.#infoView.getBigUint64(INFO_BYTES_RECEIVED, true) === 0n,
+      silentFor: this.#infoView.getUint32(INFO_LAST_DATA_RECV, true),
+    };
+  }
+
+  /** An accepted unix socket has the name of its listener, and a peer, which the listener has not. */
+  #readUnix(fd: number, listener: Addr & { transport: "unix" }): KernelConn | undefined {
+    if (!this.#readLocalName(fd)) return undefined;
+    const local = addrIn(this.#name);
+    if (local === undefined || !isAt(local, listener)) return undefined;
+    if (!this.#readPeerName(fd)) return undefined;
+    return {
+      fd,
+      cookie: cookieOf(this.#libc, fd),
+      label: undefined,
+      remoteAddr: { transport: "unix", path: "" },
+      silent: false,
+      silentFor: 0,
+    };
+  }
+
+  #readLocalName(fd: number): boolean {
+    this.#size[0] = NAME_SIZE;
+    // A shorter path than the last one must end where it ends.
+    this.#name.fill(0);
+    return this.#libc.getsockname(fd, this.#name, this.#sizeBytes) === 0;
+  }
+
+  #readPeerName(fd: number): boolean {
+    this.#size[0] = NAME_SIZE;
+    return this.#libc.getpeername(fd, this.#name, this.#sizeBytes) === 0;
+  }
+
+  #readInfo(fd: number): boolean {
+    this.#size[0] = INFO_SIZE;
+    this.#info.fill(0);
+    return this.#libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#info, this.#sizeBytes) === 0;
+  }
 }

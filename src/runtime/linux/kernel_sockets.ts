@@ -16,13 +16,13 @@ import {
   intOption,
   IPPROTO_TCP,
   setIntOption,
+  SO_TYPE,
   SOL_SOCKET,
   uint32,
 } from "./socket_options.ts";
 import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steering.ts";
 
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
-const SO_TYPE = 3;
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const TCP_DEFER_ACCEPT = 9;

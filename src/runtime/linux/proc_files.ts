@@ -6,12 +6,16 @@ import type { LibC } from "./libc.ts";
 
 const O_RDONLY = 0;
 const CHUNK = 64 * 1024;
+/** The code of the digit 0. */
+const ZERO = 48;
 
 /** The names in a folder. Of one that is not there, none. */
 export function namesIn(libc: LibC, path: string): string[] {
   const names: string[] = [];
   reading(libc, path, (folder) => {
-    for (const name of entries(libc, folder)) names.push(name);
+    for (const name of entries(libc, folder)) {
+      names.push(new TextDecoder().decode(name.subarray(0, name.indexOf(0))));
+    }
   });
   return names;
 }
@@ -28,15 +32,27 @@ export function targetOf(libc: LibC, path: string): string {
   return new TextDecoder().decode(target.subarray(0, Math.max(0, size)));
 }
 
-/** The numbers of the process's open descriptors. */
+/** Returns the numbers of the process's open descriptors, in no order. */
 export function descriptors(libc: LibC): number[] {
   const numbers: number[] = [];
   reading(libc, "/proc/self/fd", (folder) => {
     for (const name of entries(libc, folder)) {
-      if (name !== "." && name !== ".." && Number(name) !== folder) numbers.push(Number(name));
+      const number = numberIn(name);
+      if (number !== undefined && number !== folder) numbers.push(number);
     }
   });
   return numbers;
+}
+
+/** Returns the number that a name consists of. There can be tens of thousands, so no text is made of it. */
+function numberIn(name: Uint8Array): number | undefined {
+  let number = 0;
+  for (const character of name) {
+    if (character === 0) return number;
+    if (character < ZERO || character > ZERO + 9) return undefined;
+    number = number * 10 + character - ZERO;
+  }
+  return number;
 }
 
 /** The lines of a file, read no further than they are asked for. Of one that is not there, none. */
@@ -69,16 +85,15 @@ function reading(libc: LibC, path: string, use: (file: number) => void): void {
   libc.close(file);
 }
 
-/** The names in a folder: those of its `struct linux_dirent64`s. */
-function* entries(libc: LibC, folder: number): Generator<string> {
+/** Yields the names in a folder, each with the zero bytes that end it: those of its `struct linux_dirent64`s. */
+function* entries(libc: LibC, folder: number): Generator<Uint8Array> {
   const NAME = 19;
   const buffer = new Uint8Array(CHUNK);
   const view = new DataView(buffer.buffer);
   for (let size; (size = libc.getdents64(folder, buffer, CHUNK)) > 0;) {
     for (let at = 0; at < size;) {
       const length = view.getUint16(at + 16, true);
-      const name = buffer.subarray(at + NAME, at + length);
-      yield new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+      yield buffer.subarray(at + NAME, at + length);
       at += length;
     }
   }

@@ -20,6 +20,8 @@ export class ServerSockets {
   readonly #mayBeUnlabeled: boolean = true;
   /** The cookie of the listener, once it is known which one it is. */
   #listener: bigint | undefined;
+  /** The connections at the address, as they were found since the caller last gave way to the event loop. */
+  #found: KernelConn[] | undefined;
   /** The connections that the listener has accepted, once the listener is closed. */
   #accepted: ReadonlySet<bigint> | undefined;
 
@@ -99,7 +101,7 @@ export class ServerSockets {
   connections(): KernelConn[] {
     const accepted = this.#accepted;
     if (accepted === undefined) return this.#own();
-    return this.#kernel.connections(this.#addr).filter(({ cookie }) => accepted.has(cookie));
+    return this.#atAddress().filter(({ cookie }) => accepted.has(cookie));
   }
 
   /**
@@ -120,11 +122,28 @@ export class ServerSockets {
   /** Ends a connection as its client would see it end. */
   shutdown({ fd }: KernelConn): void {
     this.#kernel.shutdown(fd);
+    this.connectionsClosed();
+  }
+
+  /** To be called when the runtime has been told to close connections, which it may do in the same turn. */
+  connectionsClosed(): void {
+    this.#found = undefined;
+  }
+
+  /**
+   * Finds the connections once for all steps of a drain that follow each other directly: with thousands of
+   * connections each search takes many milliseconds.
+   */
+  #atAddress(): KernelConn[] {
+    if (this.#found === undefined) {
+      this.#found = this.#kernel.connections(this.#addr);
+      queueMicrotask(() => this.connectionsClosed());
+    }
+    return this.#found;
   }
 
   #own(): KernelConn[] {
-    const all = this.#kernel.connections(this.#addr)
-      .filter(({ cookie }) => !this.#strangers.has(cookie));
+    const all = this.#atAddress().filter(({ cookie }) => !this.#strangers.has(cookie));
     const hasUnlabeled = all.some(({ label }) => label === undefined);
     const isSure = hasUnlabeled && this.#mayBeUnlabeled && !this.#isShared();
     const own = this.#label;

@@ -3,12 +3,20 @@ import type { LibC } from "./libc.ts";
 
 export const SOL_SOCKET = 1;
 export const IPPROTO_TCP = 6;
+export const SO_TYPE = 3;
 const SO_COOKIE = 57;
 
 /** Returns an unsigned integer of C at an address: what a size is given and told by. */
 export function uint32(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
+
+// The buffers of all calls, each of which is over before the next one begins: a search through the
+// descriptors of a busy server makes tens of thousands of calls.
+const valueBytes = new Uint8Array(8);
+const value = new DataView(valueBytes.buffer);
+const sizeBytes = new Uint8Array(4);
+const sizeView = new DataView(sizeBytes.buffer);
 
 /** Returns an option that is an integer, or undefined if the descriptor has no such option. */
 export function intOption(
@@ -17,9 +25,14 @@ export function intOption(
   level: number,
   option: number,
 ): number | undefined {
-  const value = new Uint8Array(4);
-  if (libc.getsockopt(fd, level, option, value, uint32(4)) !== 0) return undefined;
-  return new DataView(value.buffer).getInt32(0, true);
+  sizeView.setUint32(0, 4, true);
+  if (libc.getsockopt(fd, level, option, valueBytes, sizeBytes) !== 0) return undefined;
+  return value.getInt32(0, true);
+}
+
+/** Returns whether a descriptor is a socket. */
+export function isSocket(libc: LibC, fd: number): boolean {
+  return intOption(libc, fd, SOL_SOCKET, SO_TYPE) !== undefined;
 }
 
 /** Sets an option that is an integer. Returns false if the kernel refuses. */
@@ -35,7 +48,7 @@ export function setIntOption(
 
 /** Returns the cookie of a socket, which no other socket has while the machine runs; 0 for any other descriptor. */
 export function cookieOf(libc: LibC, fd: number): bigint {
-  const value = new Uint8Array(8);
-  if (libc.getsockopt(fd, SOL_SOCKET, SO_COOKIE, value, uint32(8)) !== 0) return 0n;
-  return new DataView(value.buffer).getBigUint64(0, true);
+  sizeView.setUint32(0, 8, true);
+  if (libc.getsockopt(fd, SOL_SOCKET, SO_COOKIE, valueBytes, sizeBytes) !== 0) return 0n;
+  return value.getBigUint64(0, true);
 }

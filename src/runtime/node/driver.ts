@@ -162,7 +162,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     if (this.#seesStreams && "stream" in req) return undefined;
     const socket: Tracked = req.socket;
     const conn = socket[CONN] ?? this.#onConnection(socket);
-    return conn.begin(req, res, this.endsConnections, this.onChange) ? conn : undefined;
+    return conn.begin(req, res, this.endsConnections, this.onChangeOf(conn)) ? conn : undefined;
   }
 
   /**
@@ -202,7 +202,11 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     method: string | undefined,
     url: string | undefined,
   ): void {
-    conn.beginStream({ method, url, since: performance.now() }, stream, () => this.onChange?.());
+    conn.beginStream(
+      { method, url, since: performance.now() },
+      stream,
+      () => this.conns.changed(conn),
+    );
   }
 
   get #drain(): SessionDrain {

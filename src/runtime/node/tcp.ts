@@ -69,7 +69,8 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
     this.#accepted++;
     const conn = new TcpConnection(socket, this.#settings);
     this.conns.add(conn);
-    if (this.onChange !== undefined) conn.startDrain(this.onChange);
+    const onChange = this.onChangeOf(conn);
+    if (onChange !== undefined) conn.startDrain(onChange);
     socket.on("close", () => this.conns.delete(conn));
     void conn.run(this.#handler);
   }
