@@ -184,7 +184,7 @@ export class DenoConnection implements Conn {
   state(): ConnState {
     if (this.#webSocket !== undefined) return "hijacked";
     if (this.#newest === undefined) return "new";
-    return this.#handling > 0 || this.#exchanges.isActive ? "active" : "idle";
+    return this.#exchanges.isActive || this.#handling > 0 ? "active" : "idle";
   }
 
   request(): RequestInFlight | undefined {
@@ -194,9 +194,6 @@ export class DenoConnection implements Conn {
 
   startEnding(): void {
     if (this.#webSocket?.readyState === WebSocket.OPEN) this.#webSocket.close(GOING_AWAY);
-    // Of a request that has come since the drain began.
-    const onChange = this.#hosting.draining(this);
-    if (onChange !== undefined) this.startDrain(onChange);
   }
 
   startDrain(onChange: () => void): void {

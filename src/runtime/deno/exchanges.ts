@@ -26,9 +26,16 @@ export interface Exchanges {
 export class Http1Exchanges implements Exchanges {
   isClosing = false;
   #newest: Exchange | undefined;
+  /** The function to call when a request in flight is over; undefined until the drain starts. */
+  #onChange: (() => void) | undefined;
+  /** The newest request whose end is going to be announced. */
+  #followed: Exchange | undefined;
 
   get isActive(): boolean {
-    return this.#newest !== undefined && (this.isClosing || this.#newest.isInFlight);
+    if (this.#newest === undefined) return false;
+    const isActive = this.isClosing || this.#newest.isInFlight;
+    if (isActive) this.#follow(this.#newest);
+    return isActive;
   }
 
   get oldest(): Exchange | undefined {
@@ -54,8 +61,18 @@ export class Http1Exchanges implements Exchanges {
     return lastOf(request, response);
   }
 
+  /**
+   * Leaves it to the poll to find out whether a request is in flight: that takes some µs, and there can be
+   * tens of thousands of connections.
+   */
   startDrain(onChange: () => void): void {
-    if (this.#newest?.isInFlight) this.#newest.native.completed.then(onChange, onChange);
+    this.#onChange = onChange;
+  }
+
+  #follow(exchange: Exchange): void {
+    if (this.#onChange === undefined || this.#followed === exchange) return;
+    this.#followed = exchange;
+    exchange.native.completed.then(this.#onChange, this.#onChange);
   }
 }
 

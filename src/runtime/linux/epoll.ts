@@ -4,11 +4,13 @@
  */
 import process from "node:process";
 import type { LibC } from "./libc.ts";
-import { descriptors, linesOf } from "./proc_files.ts";
+import { descriptors, linesOf, targetOf } from "./proc_files.ts";
 import { isSocket } from "./socket_options.ts";
 
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+/** The size in bytes of a `struct epoll_event` where it is not packed. */
+const EVENT_SIZE = 16;
 
 /** A descriptor that an instance of `epoll` watches. */
 export interface Registration {
@@ -17,11 +19,17 @@ export interface Registration {
   readonly event: Uint8Array;
 }
 
+/** Returns the instances of `epoll` of the process. */
+export function epollsOf(libc: LibC): number[] {
+  // Most descriptors of a busy server are sockets, which are faster to recognize.
+  return descriptors(libc).filter((fd) =>
+    !isSocket(libc, fd) && targetOf(libc, `/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]"
+  );
+}
+
 /** Returns the registrations of a descriptor. */
 export function registrationsOf(libc: LibC, fd: number): Registration[] {
-  return descriptors(libc).flatMap((epoll) => {
-    // Most descriptors of a busy server are sockets, and to read of each costs more than to ask.
-    if (isSocket(libc, epoll)) return [];
+  return epollsOf(libc).flatMap((epoll) => {
     for (const line of linesOf(libc, `/proc/self/fdinfo/${epoll}`)) {
       const found = /^tfd: +(\d+) events: +([0-9a-f]+) data: +([0-9a-f]+)/.exec(line);
       if (found === null || Number(found[1]) !== fd) continue;
@@ -44,20 +52,16 @@ export function register(libc: LibC, fd: number, registrations: readonly Registr
 
 /**
  * Has the event loops forget the descriptor: closing it does not do so while another process has the
- * socket.
+ * socket. An event loop that does not wait for the descriptor goes on as before.
  */
-export function unregister(
-  libc: LibC,
-  fd: number,
-  registrations: readonly Registration[],
-): void {
-  for (const { epoll, event } of registrations) libc.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, event);
+export function unregister(libc: LibC, fd: number, epolls: readonly number[]): void {
+  for (const epoll of epolls) libc.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, new Uint8Array(EVENT_SIZE));
 }
 
 /** The structure is packed on x86 alone. */
 function epollEvent(events: number, data: bigint): Uint8Array {
   const isPacked = process.arch === "x64" || process.arch === "ia32";
-  const event = new DataView(new ArrayBuffer(16));
+  const event = new DataView(new ArrayBuffer(EVENT_SIZE));
   event.setUint32(0, events, true);
   event.setBigUint64(isPacked ? 4 : 8, data, true);
   return new Uint8Array(event.buffer);

@@ -2,7 +2,7 @@
  * Replaces the socket that a runtime listens on, below the runtime, which goes on with the same descriptor:
  * a runtime cannot be told to listen on an inherited socket, nor to close its listener and nothing else.
  */
-import { register, registrationsOf, unregister } from "./epoll.ts";
+import { epollsOf, register, registrationsOf, unregister } from "./epoll.ts";
 import type { LibC } from "./libc.ts";
 import { AF_UNIX, unixName } from "./sockaddr.ts";
 
@@ -30,10 +30,10 @@ export function replaceListener(libc: LibC, fd: number, listener: number): boole
  */
 export function closingUnnoticed(libc: LibC, listener: number): () => boolean {
   const deserted = listenForNobody(libc);
-  const registrations = registrationsOf(libc, listener);
+  const epolls = epollsOf(libc);
   return () => {
     if (deserted < 0) return false;
-    unregister(libc, listener, registrations);
+    unregister(libc, listener, epolls);
     const isDone = libc.dup3(deserted, listener, O_CLOEXEC) === listener;
     libc.close(deserted);
     return isDone;
