@@ -34,6 +34,7 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
   openTlsSockets: () => [],
   acceptedSocketOf: () => undefined,
   httpConnectionsOf: () => undefined,
+  canFindConnections: () => false,
   sessionsOf: () => [],
   streamsOf: () => [],
   requestOf: () => undefined,
@@ -192,6 +193,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
   node: [
     "acceptedBy",
     "boundKeyOf",
+    "canFindConnections",
     "destroySoonOf",
     "handleOf",
     "hasParser",
@@ -244,6 +246,7 @@ async function seenOn(): Promise<string[]> {
     see("destroySoonOf", node.destroySoonOf(req.socket));
     see("acceptedBy", node.acceptedBy(native).length === 1);
     see("httpConnectionsOf", node.httpConnectionsOf(native)?.all.length === 1);
+    see("canFindConnections", node.canFindConnections(native));
     see("closeIfIdleOnBun", node.closeIfIdleOnBun(req.socket));
     await gate.promise;
     res.end();

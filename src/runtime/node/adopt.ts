@@ -8,7 +8,10 @@ import https from "node:https";
 import type net from "node:net";
 import type { ServeSettings } from "../../options/serve.ts";
 import { BunNodeDriver, runsOnBunServe } from "./driver_on_bun.ts";
+import type { Addr } from "../../core/addr.ts";
 import { NodeDriver } from "./driver.ts";
+import { internals } from "./internals.ts";
+import { LateNodeDriver, REQUEST_EVENTS } from "./late_driver.ts";
 import { openConnections } from "./open_connections.ts";
 
 /** A server of a `node:` module, on any of the three runtimes. */
@@ -20,21 +23,36 @@ export function isNodeServer(value: unknown): value is NodeNativeServer {
     "getConnections" in value && "on" in value;
 }
 
-/**
- * Creates the driver of a server that was created outside this package. The driver knows the connections
- * that the server accepts from now on, and the open ones that can be found.
- */
+/** Creates the driver of a server that was created outside this package. */
 export function adoptNode(
   server: NodeNativeServer,
   onConnState: ServeSettings["onConnState"],
+): LateNodeDriver | NodeDriver {
+  const isFindable = internals.canFindConnections(server) && !speaksHttp2(server);
+  if (onConnState !== undefined || !isFindable) return trackNode(server, onConnState, undefined);
+  return new LateNodeDriver(server, isSecure(server), (addr) => trackNode(server, undefined, addr));
+}
+
+/** Only TLS servers have `addContext`. On Bun a server of node:https lacks it. */
+function isSecure(server: NodeNativeServer): boolean {
+  return "addContext" in server || server instanceof https.Server;
+}
+
+/**
+ * Creates the driver that knows the connections that a server accepts from now on, and the open connections
+ * that can be found.
+ */
+function trackNode(
+  server: NodeNativeServer,
+  onConnState: ServeSettings["onConnState"],
+  addr: Addr | undefined,
 ): NodeDriver {
   const isHttp2 = speaksHttp2(server);
   const Driver = runsOnBunServe(server, isHttp2) ? BunNodeDriver : NodeDriver;
   const driver = new Driver(server, {
-    // Only TLS servers have `addContext`. On Bun a server of node:https lacks it.
-    secure: "addContext" in server || server instanceof https.Server,
+    secure: isSecure(server),
     onConnState,
-    addr: undefined,
+    addr,
     backlog: undefined,
     seesStreams: isHttp2,
     isAdopted: true,
@@ -47,7 +65,7 @@ export function adoptNode(
         driver.beginStream(stream, headers),
     );
   }
-  for (const event of ["request", "checkContinue", "checkExpectation"]) {
+  for (const event of REQUEST_EVENTS) {
     hooks.inFrontOfOthers(
       event,
       (req: http.IncomingMessage, res: http.ServerResponse) => void driver.begin(req, res),

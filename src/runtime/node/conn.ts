@@ -26,7 +26,7 @@ export class NodeConn implements Conn {
    * The time at which the connection was accepted, in whole milliseconds. Fractional numbers would need a
    * heap object each.
    */
-  readonly acceptedAt: number = Math.trunc(performance.now());
+  readonly acceptedAt: number;
   readonly #accepted: net.Socket;
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #http1: Http1Exchanges;
@@ -38,7 +38,13 @@ export class NodeConn implements Conn {
   #handlers = 0;
   #hijacked = false;
 
-  constructor(socket: net.Socket, isSecure: boolean, onConnState: ServeSettings["onConnState"]) {
+  constructor(
+    socket: net.Socket,
+    isSecure: boolean,
+    onConnState: ServeSettings["onConnState"],
+    acceptedAt: number = Math.trunc(performance.now()),
+  ) {
+    this.acceptedAt = acceptedAt;
     this.#socket = this.#accepted = socket;
     this.#onConnState = onConnState;
     const onBegin = onConnState && ((res: Exchange["res"]) => this.#announceExchange(res));
@@ -88,12 +94,15 @@ export class NodeConn implements Conn {
     this.#http2 = new Http2Session(session, this.#accepted, this.#socket, drain);
   }
 
-  /** Records that the connection had this response in flight when its server was adopted. */
-  foundActive(res: Exchange["res"]): void {
-    this.#http1.foundActive(res, this.acceptedAt);
+  /**
+   * Records that the connection was found with this response in flight, the newest one. `since` is the time
+   * at which its request arrived.
+   */
+  foundActive(res: Exchange["res"], since: number, nextHasBegun: boolean): void {
+    this.#http1.foundActive(res, since, nextHasBegun);
   }
 
-  /** Records that the connection was between two requests when its server was adopted. */
+  /** Records that the connection was found between two requests. */
   foundIdle(): void {
     this.#http1.foundIdle();
   }

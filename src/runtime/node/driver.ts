@@ -11,7 +11,8 @@ import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { CONN, NodeConn, type Session, type Tracked } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
-import { listening, localAddr } from "./listen.ts";
+import { acceptedAt, requestedAt } from "./arrival_times.ts";
+import { listening, RememberedAddr } from "./listen.ts";
 import { internals } from "./internals.ts";
 import type { OpenConnection } from "./open_connections.ts";
 import type { SessionDrain } from "./http2_session.ts";
@@ -53,7 +54,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly #backlog: number | undefined;
   readonly #seesStreams: boolean;
   readonly #isAdopted: boolean;
-  #addr: Addr | undefined;
+  readonly #addr: RememberedAddr;
   #isEnding = false;
   /** Whether {@linkcode NodeDriver.closeAll} was called, which no longer waits for handlers. */
   #isForced = false;
@@ -72,19 +73,11 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     this.hooks = new ServerHooks(listener);
     this.scheme = traits.secure ? "https" : "http";
     this.#onConnState = traits.onConnState;
-    this.#addr = traits.addr;
     this.#backlog = traits.backlog;
     this.#seesStreams = traits.seesStreams;
     this.#isAdopted = traits.isAdopted;
-    // A closed server no longer knows its address, so record it when the server listens.
-    if (traits.addr === undefined) {
-      const learn = () => {
-        // The runtime may not know the address of an inherited socket.
-        if (listener.address() !== null) this.#addr = localAddr(listener);
-      };
-      if (listener.listening) learn();
-      this.hooks.on("listening", learn);
-    }
+    const { addr } = traits;
+    this.#addr = new RememberedAddr(listener, addr, (learn) => this.hooks.on("listening", learn));
     // These hooks run before the server's own listeners, which announce an HTTP/2 session in the same turn.
     let newest: NodeConn | undefined;
     this.hooks.on("connection", (socket: net.Socket) => {
@@ -99,21 +92,18 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     });
   }
 
-  /** Adds a connection that was open when the server was adopted. */
-  addOpen({ accepted, socket, response, session, streams, state }: OpenConnection): void {
+  /** Adds a connection that was found open. */
+  addOpen(open: OpenConnection): void {
+    const { accepted, socket, session, streams } = open;
     const conn = this.#onConnection(accepted);
     if (socket !== undefined && socket !== accepted) this.#onHandshake(socket);
-    if (session !== undefined) conn.startSession(session, this.#drain);
+    if (session === undefined) return restoreState(conn, open);
+    conn.startSession(session, this.#drain);
     for (const { stream, method, url } of streams) this.#follow(conn, stream, method, url);
-    if (session !== undefined) return;
-    if (response !== undefined) conn.foundActive(response);
-    else if (state === "idle") conn.foundIdle();
-    else if (state === "hijacked") conn.hijack();
   }
 
   get addr(): Addr {
-    this.#addr ??= localAddr(this.#listener);
-    return this.#addr;
+    return this.#addr.value;
   }
 
   async acceptOn(fd: number): Promise<number> {
@@ -123,7 +113,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   }
 
   #onConnection(socket: Tracked): NodeConn {
-    const conn = new NodeConn(socket, this.scheme === "https", this.#onConnState);
+    const isSecure = this.scheme === "https";
+    const conn = new NodeConn(socket, isSecure, this.#onConnState, acceptedAt(socket));
     socket[CONN] = conn;
     this.conns.add(conn);
     conn.announce("new");
@@ -262,6 +253,15 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   release(): void {
     this.hooks.release();
   }
+}
+
+/** Gives a connection without an HTTP/2 session the state in which it was found. */
+export function restoreState(conn: NodeConn, open: OpenConnection): void {
+  const { socket, response, nextHasBegun, state } = open;
+  if (socket !== undefined && response !== undefined) {
+    conn.foundActive(response, requestedAt(socket) ?? conn.acceptedAt, nextHasBegun);
+  } else if (state === "idle") conn.foundIdle();
+  else if (state === "hijacked") conn.hijack();
 }
 
 /** Returns a listener for an event of a socket that calls a function with the connection of the socket. */

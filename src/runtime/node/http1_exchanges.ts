@@ -38,7 +38,7 @@ export class Http1Exchanges implements Protocol {
   #isEnding = false;
   /** The time at which draining first found an upload that was answered before it was read. */
   #lingerStart: number | undefined;
-  /** Whether the connection was between two requests when its server was adopted. */
+  /** Whether the connection was found between two requests. */
   #isResting = false;
 
   /** Creates the exchanges of a connection that has had none yet. `onBegin` is called for each request. */
@@ -59,11 +59,10 @@ export class Http1Exchanges implements Protocol {
   }
 
   state(): ConnState {
-    if (this.#response === undefined) {
-      if (this.#isResting && !this.#hasReadOn) return "idle";
+    if (this.#response === undefined && !this.#isResting) {
       return this.#isHandshaken && this.#hasReadOn ? "active" : "new";
     }
-    const res = this.#response.deref();
+    const res = this.#response?.deref();
     if (this.#closing || res?.writableFinished === false) return "active";
     const req = res?.req ?? internals.newestRequest(this.#socket);
     if (req?.complete === false) return this.#isLingerOver ? "idle" : "active";
@@ -107,12 +106,13 @@ export class Http1Exchanges implements Protocol {
       !this.#socket.writableEnded;
   }
 
-  /** Records that the connection had this response in flight when its server was adopted. */
-  foundActive(res: Exchange["res"], since: number): void {
+  /** Records that the connection was found with this response in flight, the newest one. */
+  foundActive(res: Exchange["res"], since: number, nextHasBegun: boolean): void {
     this.#hold(res, since);
+    if (nextHasBegun) this.#headEnd = 0;
   }
 
-  /** Records that the connection was between two requests when its server was adopted. */
+  /** Records that the connection was found between two requests. */
   foundIdle(): void {
     this.#isResting = true;
     this.#headEnd = this.#socket.bytesRead;

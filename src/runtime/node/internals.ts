@@ -9,6 +9,7 @@
  */
 import http from "node:http";
 import type http2 from "node:http2";
+import https from "node:https";
 import net from "node:net";
 import process from "node:process";
 
@@ -158,6 +159,13 @@ export interface NodeInternals {
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_server.js (`kConnections`)
    */
   httpConnectionsOf(server: net.Server): HttpConnections | undefined;
+  /**
+   * Returns whether `acceptedBy` and `httpConnectionsOf` may find every connection of a server, so that
+   * nobody need track the connections before they matter. The first request shows whether they do.
+   *
+   * Without it: an adopted server costs more, because its connections and requests are tracked all the time.
+   */
+  canFindConnections(server: net.Server): boolean;
   /**
    * Returns the open sessions of an HTTP/2 server.
    *
@@ -320,6 +328,11 @@ export const internals: NodeInternals = {
       some.flatMap(({ socket }) => socket ?? []);
     // Deno has the list, but neither of the two functions.
     return { all: sockets(list.all?.() ?? []), active: new Set(sockets(list.active?.() ?? [])) };
+  },
+  canFindConnections(server) {
+    const isOther = "deno" in process.versions || "bun" in process.versions;
+    return !isOther && "_getActiveHandles" in process &&
+      (server instanceof http.Server || server instanceof https.Server);
   },
   sessionsOf: (server) => [...slot<Set<http2.ServerHttp2Session>>(server, "sessions") ?? []],
   streamsOf(session) {

@@ -69,3 +69,37 @@ export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
     ? { transport: "unix", path: "" }
     : { transport: "tcp", hostname: remoteAddress, port: remotePort };
 }
+
+/** The address of a listener, which a closed listener no longer knows. */
+export class RememberedAddr {
+  readonly #listener: net.Server;
+  #addr: Addr | undefined;
+
+  /** `onListening` must call the function that it is given whenever the listener listens. */
+  constructor(
+    listener: net.Server,
+    known: Addr | undefined,
+    onListening: (learn: () => void) => void,
+  ) {
+    this.#listener = listener;
+    this.#addr = known;
+    if (known !== undefined) return;
+    const learn = () => {
+      // The runtime may not know the address of an inherited socket.
+      if (listener.address() !== null) this.#addr = localAddr(listener);
+    };
+    if (listener.listening) learn();
+    onListening(learn);
+  }
+
+  /** The address, or undefined if the listener has not listened yet. */
+  get known(): Addr | undefined {
+    return this.#addr;
+  }
+
+  /** The address. Throws if the listener has not listened yet. */
+  get value(): Addr {
+    this.#addr ??= localAddr(this.#listener);
+    return this.#addr;
+  }
+}

@@ -1,10 +1,10 @@
-/** The connections of a Node server that were open before the server was adopted. */
+/** The connections of a Node server, found when they are needed instead of tracked all the time. */
 import type http from "node:http";
 import type http2 from "node:http2";
 import type net from "node:net";
 import { internals, isTls } from "./internals.ts";
 
-/** An open connection, and its state when its server was adopted. */
+/** An open connection, and its state at the time when it was found. */
 export interface OpenConnection {
   /** The accepted socket. */
   readonly accepted: net.Socket;
@@ -13,8 +13,10 @@ export interface OpenConnection {
    * handshake.
    */
   readonly socket: net.Socket | undefined;
-  /** The response that is not complete yet. */
+  /** The newest response that is not complete yet. In a pipeline it is the last response to end. */
   readonly response: http.ServerResponse | undefined;
+  /** Whether a part of the request after the newest one has arrived. */
+  readonly nextHasBegun: boolean;
   /** The HTTP/2 session of the connection, if it has one. */
   readonly session: http2.ServerHttp2Session | undefined;
   /** The streams in flight of the HTTP/2 session. */
@@ -36,23 +38,61 @@ export interface OpenStream {
 export function openConnections(server: net.Server): OpenConnection[] {
   const list = internals.httpConnectionsOf(server);
   const sessions = internals.sessionsOf(server);
-  const overTls = [...list?.all ?? [], ...internals.openTlsSockets()].filter(isTls);
+  const overTls = new Map(
+    [...list?.all ?? [], ...internals.openTlsSockets()].filter(isTls)
+      .map((tlsSocket) => [internals.acceptedSocketOf(tlsSocket), tlsSocket]),
+  );
   return internals.acceptedBy(server).map((accepted) => {
-    const socket = "addContext" in server
-      ? overTls.find((tlsSocket) => internals.acceptedSocketOf(tlsSocket) === accepted)
-      : accepted;
+    const socket = "addContext" in server ? overTls.get(accepted) : accepted;
     const session = sessions.find((one) => isOver(one, accepted));
-    const response = socket && internals.responseOf(socket);
+    const response = socket && newestResponse(socket);
     const streams = session === undefined ? [] : streamsOf(session);
-    return { accepted, socket, response, session, streams, state: stateOf(socket) };
+    const nextHasBegun = socket !== undefined && hasNextBegun(socket);
+    return {
+      accepted,
+      socket,
+      response,
+      nextHasBegun,
+      session,
+      streams,
+      state: stateOf(socket, nextHasBegun),
+    };
   });
 
-  function stateOf(socket: net.Socket | undefined): OpenConnection["state"] {
+  /** Node lists a connection as active from the first byte of a request to the last. */
+  function hasNextBegun(socket: net.Socket): boolean {
+    return list?.active.has(socket) === true &&
+      internals.newestRequest(socket)?.complete !== false;
+  }
+
+  function stateOf(
+    socket: net.Socket | undefined,
+    nextHasBegun: boolean,
+  ): OpenConnection["state"] {
     const isSilent = socket === undefined || socket.bytesRead === 0;
     if (list === undefined || isSilent) return "unknown";
-    if (internals.responseOf(socket) !== undefined || list.active.has(socket)) return "unknown";
+    if (internals.responseOf(socket) !== undefined || nextHasBegun) return "unknown";
     return internals.hasParser(socket) ? "idle" : "hijacked";
   }
+}
+
+/** The key of the property with which a socket refers to the newest response of a pipeline. */
+const PIPELINED: unique symbol = Symbol("graceful pipelined response");
+
+type Pipelining = net.Socket & { [PIPELINED]?: WeakRef<http.ServerResponse> };
+
+/**
+ * Records a response that waits for an earlier response of its connection to end. Node itself shows only the
+ * response that is being sent.
+ */
+export function notePipelined(socket: net.Socket, response: http.ServerResponse): void {
+  (socket as Pipelining)[PIPELINED] = new WeakRef(response);
+}
+
+function newestResponse(socket: Pipelining): http.ServerResponse | undefined {
+  const sending = internals.responseOf(socket);
+  const pipelined = socket[PIPELINED]?.deref();
+  return sending !== undefined && pipelined?.writableFinished === false ? pipelined : sending;
 }
 
 function isOver({ socket }: http2.ServerHttp2Session, accepted: net.Socket): boolean {

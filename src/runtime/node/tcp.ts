@@ -14,7 +14,7 @@ import type { StartedDriver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
 import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
-import { listen, listening, localAddr, peerAddr } from "./listen.ts";
+import { listen, listening, peerAddr, RememberedAddr } from "./listen.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
@@ -35,7 +35,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   readonly #listener: net.Server;
   readonly #handler: TcpHandler;
   readonly #settings: TcpSettings;
-  #addr: Addr | undefined;
+  readonly #addr: RememberedAddr;
   /** The number of connections that the listener has accepted. */
   #accepted = 0;
   /** The accept queue of the listener; undefined until the listener is about to close. */
@@ -46,17 +46,13 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
     this.#listener = listener;
     this.#handler = handler;
     this.#settings = settings;
-    this.#addr = settings.socket;
-    // A closed server no longer knows its address, so record it when the server listens.
-    if (settings.socket === undefined) {
-      listener.on("listening", () => this.#addr = localAddr(listener));
-    }
+    const { socket } = settings;
+    this.#addr = new RememberedAddr(listener, socket, (learn) => listener.on("listening", learn));
     listener.on("connection", (socket: net.Socket) => this.#onConnection(socket));
   }
 
   get addr(): Addr {
-    this.#addr ??= localAddr(this.#listener);
-    return this.#addr;
+    return this.#addr.value;
   }
 
   async acceptOn(fd: number): Promise<number> {
