@@ -16,8 +16,8 @@ export interface ClosingQueue extends AcceptQueue {
  * Returns the accept queue of a listener of Deno that is about to close. The length of the queue is
  * unknown without the C library, on a unix socket, and if several listeners of the process have the address.
  *
- * `shared` is the descriptor of the listener if another process may share its socket. Otherwise the kernel
- * ignores new handshakes from now on, so that no connection joins the queue.
+ * `shared` is the descriptor of the listener if another process may share its socket. Otherwise, if the
+ * length is known, the kernel ignores new handshakes from now on, so that no connection joins the queue.
  */
 export function closingQueue(addr: Addr, accepted: () => number, shared?: number): ClosingQueue {
   const kernel = openKernelSockets();
@@ -35,7 +35,7 @@ export function closingQueue(addr: Addr, accepted: () => number, shared?: number
 /**
  * Waits until a server of `Deno.serve` has accepted the connections in its accept queue and had time to
  * start their requests, because Deno's graceful stop closes a connection without a request. So an empty
- * queue counts as one of unknown length. `queue.accepted` returns the number of started requests, or 0 if
+ * queue counts as a queue of unknown length. `queue.accepted` returns the number of started requests, or 0 if
  * they are out of reach.
  */
 export function takeInServeQueue(queue: ClosingQueue, force: AbortSignal): Promise<void> {

@@ -48,7 +48,7 @@ export class DenoConnection implements Conn {
   #isEnding = false;
   /** Whether `destroy` was called. After that, the connection does not wait for its handlers. */
   #isForced = false;
-  /** The number of promises of handlers that are pending. They are waited for even if the client has left. */
+  /** The number of pending promises of handlers. The connection waits for them even without its client. */
   #handling = 0;
   #hasEnded = false;
   #isGone = false;
@@ -138,8 +138,8 @@ export class DenoConnection implements Conn {
   }
 
   /**
-   * Ends the connection instead of processing a request that was pipelined after the last one. The last
-   * response has been written completely by now.
+   * Ends the connection instead of processing a request that was pipelined after the last request. The
+   * last response has been written completely by now.
    */
   #dropPipelined(): Promise<Response> {
     this.#hosting.serving.core.tryClose(this.#resource);
