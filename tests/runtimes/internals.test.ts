@@ -57,7 +57,7 @@ const DENO_ABSENT = {
   headerOf: (request: Request, name: string) => request.headers.get(name),
   uploadOf: () => undefined,
   readInPieces: () => {},
-  bodyAtHand: () => undefined,
+  staticBodyOf: () => undefined,
 };
 
 /** Calls the function while a member of an object is replaced. */
@@ -149,19 +149,19 @@ if (runtime === "deno") {
 
   test("[deno] shutdown() drains where the text of Deno's error has changed", async () => {
     await without(deno, "isDelivered", () => false, async () => {
-      await without(deno, "deliveryIsTold", undefined, async () => {
+      await without(deno, "showsDelivery", undefined, async () => {
         for (let i = 0; i < 2; i++) {
           const fixture = await start("deno");
           await drains(fixture.server, () => fixture.arrived("/wait"), () => fixture.open());
         }
-        assertEquals(deno.deliveryIsTold, false);
+        assertEquals(deno.showsDelivery, false);
       });
     });
   });
 
   test("[deno] internals.ts finds each internal in this version", async () => {
     assert(deno.connectionServing() !== undefined);
-    assertEquals(deno.bodyAtHand(new Response("probe")), "probe");
+    assertEquals(deno.staticBodyOf(new Response("probe")), "probe");
     const infos: DenoInfo[] = [];
     const seen: unknown[] = [];
     const probed = await serve((request, { native }) => {
@@ -178,7 +178,7 @@ if (runtime === "deno") {
     await deadline(client.response(), SOON);
     await deadline(infos[0]!.completed, SOON);
     assertEquals(deno.isDelivered(infos[0]!), true);
-    assertEquals(deno.deliveryIsTold, true);
+    assertEquals(deno.showsDelivery, true);
     client.write(request("/", "Content-Length: 100000").replace("GET", "POST"));
     await deadline(client.response(), SOON);
     const upload = { isReadable: true, hasResource: true, isComplete: false };

@@ -1,13 +1,13 @@
-/** Existing servers of `Bun.serve`. */
+/** The adoption of existing servers of `Bun.serve`. */
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import type { BunServer } from "../api/bun.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 
-/** A server of `Bun.serve`, which is what `Bun.Server` describes. */
+/** A server that `Bun.serve` has returned: the part of `Bun.Server` that this package uses. */
 export interface BunNativeServer {
-  /** The port of the listener; undefined on a unix socket. */
+  /** The port of the listener, or undefined on a unix socket. */
   readonly port?: number | undefined;
   /** The URL of the server. */
   readonly url: URL;
@@ -16,21 +16,23 @@ export interface BunNativeServer {
   /** The number of WebSockets that are open. */
   readonly pendingWebSockets: number;
   /**
-   * Stops accepting, and resolves when the last connection is closed. With true it closes the connections.
+   * Stops accepting connections, and resolves when the last connection has closed. If
+   * `closeActiveConnections` is true, closes all connections at once.
    */
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 
-/** Whether a value looks like a {@linkcode BunNativeServer}. */
+/** Returns whether a value looks like a {@linkcode BunNativeServer}. */
 export function isBunServer(value: unknown): value is BunNativeServer {
   return typeof value === "object" && value !== null && "stop" in value && "reload" in value &&
     "pendingRequests" in value && "pendingWebSockets" in value;
 }
 
 /**
- * Calls a function when a server has stopped that its owner has told to stop. Bun tells nobody else, and a
- * process that nothing keeps alive would end at once, so the owner's call is listened to. That of a
- * `using` declaration is out of reach.
+ * Calls `then` when a server has stopped after a call of its `stop()`. Bun reports the end of a server only
+ * to the caller of `stop()`, so this function replaces the method. The process could end at once when the
+ * server no longer keeps it alive, which leaves no time for polling. A `using` declaration stops the server
+ * in a way that this function does not notice.
  */
 export function whenStopped(native: BunNativeServer, then: () => void): void {
   const stop = native.stop.bind(native);
@@ -42,8 +44,8 @@ export function whenStopped(native: BunNativeServer, then: () => void): void {
 }
 
 /**
- * The driver of an adopted `Bun.serve`, which shows the number of its requests, and the kernel its
- * connections.
+ * The driver of an adopted server of `Bun.serve`. The server shows the number of its requests, and the
+ * kernel shows the connections.
  */
 export class AdoptedBunDriver extends BunServeDriver {
   readonly scheme: "http" | "https";
@@ -54,17 +56,21 @@ export class AdoptedBunDriver extends BunServeDriver {
 
   constructor(native: BunNativeServer) {
     super();
-    // The cast: every server of Bun has what is used of one.
+    // The cast: every server of `Bun.serve` has the members of BunServer.
     const server = native as BunServer & BunNativeServer;
     this.server = server;
     this.scheme = native.url.protocol === "https:" ? "https" : "http";
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
-    // What Linux would keep back until it sends something, and Bun would lose.
+    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
+    // lose the connection.
     this.sockets?.disableDeferAccept();
   }
 
-  /** Lists the connections. Which of them have a request in flight is not known. */
+  /**
+   * Returns the open connections. It is unknown which connection has a request in flight, so all connections
+   * that have received something get the same state.
+   */
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";

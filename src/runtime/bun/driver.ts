@@ -1,4 +1,4 @@
-/** The Bun engine: `Bun.serve`, with the kernel's help for what Bun does not show or do. */
+/** The engine `"bun"`: `Bun.serve`, and the kernel for everything that Bun does not show or cannot do. */
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
 import { type Addr, keyOf } from "../../core/addr.ts";
@@ -18,7 +18,7 @@ import { listenError } from "../../core/listen_error.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
-/** Starts a server on `Bun.serve`. */
+/** Starts a server of the engine `"bun"`. */
 export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
   return new BunDriver(handler, settings);
 }
@@ -32,10 +32,10 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   readonly #placeholder: PlaceholderListener<BunServer> | undefined;
   readonly #flights = new Flights();
   readonly #unread = new UnreadUploads();
-  /** Fires when the clients of unread uploads have had their time. */
+  /** The timer that ends the time in which clients may keep sending unread uploads. */
   #linger: ReturnType<typeof setTimeout> | undefined;
   #isLingerOver = false;
-  /** The open ones, and when they were opened. */
+  /** The open WebSockets, with the times at which they opened, on the clock of `performance.now()`. */
   readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
 
@@ -61,14 +61,14 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.server = made;
       this.addr = addrOf(this.server, settings.listen);
       this.#setBacklog(fd, settings.backlog);
-      if (fd !== undefined) this.#own(fd, before);
+      if (fd !== undefined) this.#trackSockets(fd, before);
     }
     this.#watchUpgrades();
   }
 
   acceptOn(fd: number): number {
     const listener = this.#placeholder!.replaceListener(fd);
-    this.#own(listener);
+    this.#trackSockets(listener);
     return listener;
   }
 
@@ -80,29 +80,36 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     ) ?? { made: open(), fd: undefined };
   }
 
-  /** Returns the connections at an address before the server listens: they are not its own. */
+  /**
+   * Returns the cookies of the connections at an address. To be called before the server listens, to know
+   * the connections that are not its own.
+   */
   #connectionsAt(listen: Addr): Set<bigint> {
     const hasPort = listen.transport === "unix" || listen.port !== 0;
     const conns = hasPort ? this.kernel?.connections(listen) : undefined;
     return new Set(conns?.map(({ cookie }) => cookie));
   }
 
-  #own(listener: number, strangers?: ReadonlySet<bigint>): void {
+  #trackSockets(listener: number, strangers?: ReadonlySet<bigint>): void {
     const { kernel } = this;
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // Bun has Linux keep a connection back until it sends something, and would lose it at a stop.
+    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
+    // lose the connection.
     this.sockets.disableDeferAccept();
   }
 
-  /** A handler that has upgraded its request returns nothing: Bun itself knows that it may. */
+  /**
+   * Records the requests that become WebSockets. After an upgrade the handler may return no response; Bun
+   * knows of the upgrade, but does not show it.
+   */
   #watchUpgrades(): void {
     const { server } = this;
     const upgrade = server.upgrade.bind(server);
     server.upgrade = (request, ...options) => {
       const isUpgraded = upgrade(request, ...options);
-      if (isUpgraded) this.#flights.upgraded(request);
+      if (isUpgraded) this.#flights.markUpgraded(request);
       return isUpgraded;
     };
   }
@@ -145,12 +152,12 @@ class BunDriver extends BunServeDriver implements StartedDriver {
           ? { unix: listen.path }
           : { hostname: listen.hostname, port: listen.port, reusePort }),
         ...(tls === undefined ? {} : { tls, http2: true }),
-        ...(websocket === undefined ? {} : { websocket: this.#follow(websocket) }),
+        ...(websocket === undefined ? {} : { websocket: this.#trackWebSockets(websocket) }),
         fetch,
         error: async (error: unknown) => last(await onError(error)),
-        // Bun would cut a handler off that takes longer than 10 s.
+        // By default Bun cuts off a handler that takes longer than 10 s.
         idleTimeout: 0,
-        // Bun would refuse a body of more than 128 MiB before anybody has seen its request.
+        // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
         maxRequestBodySize: Number.MAX_SAFE_INTEGER,
         development: false,
       });
@@ -159,14 +166,17 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     }
   }
 
-  /** The handler has answered, or failed. If its client has left, nothing else tells of its end. */
+  /**
+   * Records that the handler has answered or failed. If the client has left by then, no other event says
+   * that the request is over.
+   */
   #settle(info: BunFlight): void {
     info.answered = true;
     if (this.drainStart !== undefined && info.isDelivered) this.onChange();
   }
 
-  /** The user's handlers of WebSockets, and a set of those that are open. */
-  #follow(handlers: WebSocketHandlers): WebSocketHandlers {
+  /** Returns the caller's WebSocket handlers, extended to record which WebSockets are open. */
+  #trackWebSockets(handlers: WebSocketHandlers): WebSocketHandlers {
     const sockets = this.#webSockets;
     const isDraining = () => this.drainStart !== undefined;
     return {
@@ -174,7 +184,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       open(socket) {
         sockets.set(socket, performance.now());
         const opened = handlers.open?.(socket);
-        // Its handler has taken its time: the drain has come before it.
+        // The drain started before this WebSocket opened, and endConnections() may have been called.
         if (isDraining()) socket.close(GOING_AWAY, "");
         return opened;
       },
@@ -216,7 +226,10 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     return isQuiescent;
   }
 
-  /** The client of an unread upload may go on sending for a while, as in Go. */
+  /**
+   * Ends the connections with an unread upload after {@linkcode LINGER} ms, in which their clients may keep
+   * sending, as in Go.
+   */
   #endUnread(): void {
     if (this.#unread.isEmpty) return;
     this.#linger ??= setTimeout(() => {
@@ -243,14 +256,14 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     const webSockets = [...this.#webSockets].map(([{ remoteAddress }, opened]) => ({
       state: "hijacked" as const,
       age: now - opened,
-      // Bun does not tell its port.
+      // Bun does not show the port of the client.
       remoteAddr: { transport: "tcp" as const, hostname: remoteAddress, port: 0 },
     }));
-    const resting = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
+    const withoutRequest = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
     return [
       ...flights.map((flight) => flight.snapshot(now)),
       ...webSockets,
-      ...withoutWebSockets(resting, webSockets),
+      ...withoutWebSockets(withoutRequest, webSockets),
     ];
   }
 }
@@ -262,12 +275,13 @@ function addrOf({ address }: BunServer, asked: Addr): Addr {
 }
 
 /**
- * Bun closes a connection right behind its last response. What the client still sends then is
- * answered with a reset, which takes the response away, so an unread upload is taken in first.
+ * Returns the last response of a connection once an unread upload has been received and discarded, for at
+ * most {@linkcode LINGER} ms. Bun closes a connection right after its last response. If the client still
+ * sends then, it is reset and can lose the response.
  */
 function afterUpload(request: Request, response: Response): Response | Promise<Response> {
   if (request.body === null || request.bodyUsed) return response;
-  // Somebody reads it, or the response sends it back.
+  // The upload has a reader, or is itself the body of the response.
   if (request.body.locked || response.body === request.body) return response;
   return discard(request.body).then(() => response);
 }
@@ -278,13 +292,16 @@ async function discard(body: ReadableStream): Promise<void> {
   try {
     while (!(await reader.read()).done);
   } catch {
-    // The client is gone, and wants no response.
+    // The client is gone and needs no response.
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Returns the connections without a request in flight, less one from the same host for each WebSocket. */
+/**
+ * Returns `conns` without one connection from the same host for each WebSocket, because Bun does not show
+ * which connection a WebSocket uses.
+ */
 function withoutWebSockets(
   conns: readonly KernelConn[],
   webSockets: readonly { remoteAddr: { hostname: string } }[],

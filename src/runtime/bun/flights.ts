@@ -3,12 +3,12 @@ import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { BunServer } from "../api/bun.ts";
 
-/** The number of remembered requests at which those that are over are forgotten. */
+/** The number of new requests after which {@linkcode Flights} removes the requests that are over. */
 const SWEEP_AT = 256;
 
-/** A request of `Bun.serve`, and what its handler is told. */
+/** A request of `Bun.serve`, with the info for its handler. */
 export class BunFlight extends Flight<BunServer> {
-  /** Whether the handler has answered. */
+  /** Whether the handler has answered or failed. */
   answered = false;
   readonly #server: Addr;
   #peer: Addr | null = null;
@@ -21,13 +21,15 @@ export class BunFlight extends Flight<BunServer> {
 
   get remoteAddr(): Addr {
     if (this.#server.transport === "unix") return { transport: "unix", path: "" };
+    // The getter keeps the address of the client while Bun knows the address.
     void this.isDelivered;
     return this.#peer ?? { transport: "tcp", hostname: "", port: 0 };
   }
 
   /**
-   * The response is delivered, or the client has left. Bun knows the client's address until then. Of a
-   * unix socket it does not tell, and it is delivered as soon as the handler has answered.
+   * Whether the response has been delivered or the client has left. Bun knows the client's address until
+   * then. On a unix socket Bun never shows an address, so a response counts as delivered as soon as the
+   * handler has answered.
    */
   get isDelivered(): boolean {
     if (this.#server.transport === "unix") return this.answered;
@@ -37,7 +39,7 @@ export class BunFlight extends Flight<BunServer> {
     return false;
   }
 
-  /** To be called when the request is over. */
+  /** Releases the drain notice of the request. To be called when the request is over. */
   end(): void {
     this.#release?.();
   }
@@ -48,13 +50,15 @@ export class BunFlight extends Flight<BunServer> {
 }
 
 /**
- * The requests in flight. Which of the remembered ones are over is asked of Bun only now and then,
- * so that a request costs little more than being remembered.
+ * The requests in flight on one server. Requests that are over are removed only now and then, because
+ * asking Bun about each request as it ends would cost more.
  */
 export class Flights {
-  readonly #long = new Set<BunFlight>();
+  /** The requests that were in flight at the last sweep. */
+  readonly #older = new Set<BunFlight>();
   /** The requests that have become WebSockets. */
   readonly #upgraded = new WeakSet<Request>();
+  /** The requests that have arrived since the last sweep. */
   #recent: BunFlight[] = [];
 
   add(info: BunFlight): void {
@@ -62,8 +66,8 @@ export class Flights {
     if (this.#recent.length === SWEEP_AT) this.sweep();
   }
 
-  /** To be called when a request has become a WebSocket. */
-  upgraded(request: Request): void {
+  /** Records that a request has become a WebSocket. */
+  markUpgraded(request: Request): void {
     this.#upgraded.add(request);
   }
 
@@ -73,32 +77,32 @@ export class Flights {
 
   current(): BunFlight[] {
     this.sweep();
-    return [...this.#long];
+    return [...this.#older];
   }
 
-  /** Whether a handler has not answered yet, whatever has become of its client. */
+  /** Whether a handler has not answered yet, even if its client has left. */
   get hasUnanswered(): boolean {
     return this.current().some((info) => !this.#isAnswered(info));
   }
 
-  /** Forgets the requests that are over. */
+  /** Ends and removes the requests that are over. */
   sweep(): void {
-    for (const info of this.#long) {
+    for (const info of this.#older) {
       if (!this.#isOver(info)) continue;
-      this.#long.delete(info);
+      this.#older.delete(info);
       info.end();
     }
     for (const info of this.#recent) {
       if (this.#isOver(info)) info.end();
-      else this.#long.add(info);
+      else this.#older.add(info);
     }
     this.#recent = [];
   }
 
-  /** Forgets all requests. */
+  /** Ends and removes all requests, also those that are not over. */
   abandon(): void {
     for (const info of this.current()) info.end();
-    this.#long.clear();
+    this.#older.clear();
   }
 
   #isAnswered(info: BunFlight): boolean {

@@ -10,38 +10,41 @@ import type { KernelConn } from "../linux/kernel_conn.ts";
 import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import type { ServerSockets } from "../linux/server_sockets.ts";
 
-/** The number of ms between two looks at the connections. */
+/** The least number of ms between two checks of the connections by the driver. */
 const WATCH_INTERVAL = 5;
 
-/** The pause between two looks, as a multiple of the time that a look takes. */
+/** The least pause between two checks of the connections, as a multiple of the time that a check takes. */
 const WATCH_SHARE = 20;
 
-/** The base of the drivers of `Bun.serve`, with the kernel's help for what Bun does not show. */
+/** The base class of the drivers of `Bun.serve`. The kernel tells them what Bun does not show. */
 export abstract class BunServeDriver implements Driver {
   readonly engine: Engine = "bun";
   abstract readonly scheme: "http" | "https";
   abstract readonly addr: Addr;
   protected readonly kernel: KernelSockets | undefined = openKernelSockets();
-  /** When the drain started, on the clock of the polls. */
+  /** The time at which the drain started, on the clock of the polls, or undefined until then. */
   protected drainStart: number | undefined;
   protected onChange = (): void => {};
   #closedIdle = 0;
-  /** Whether Bun has been told to stop. */
+  /** Whether Bun has been told to stop the server. */
   #isStopped = false;
   #stopped: Promise<unknown> | undefined;
   #openAtStart = 0;
   #forced = 0;
   #isGone = false;
-  /** Closes the listener without Bun noticing. */
+  /**
+   * Closes the listener without Bun noticing, and returns whether that worked. Undefined before the drain,
+   * and if the listener is unknown.
+   */
   #closeListener: (() => boolean) | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
-  /** When the next silent connection will have been silent for too long, on the clock of the polls. */
+  /** The next time at which a connection has been silent for too long, on the clock of the polls. */
   #nextExpiry = 0;
 
   protected abstract readonly server: BunServer;
-  /** Whether the listener may be another process's as well. */
+  /** Whether another process may share the listener. */
   protected abstract readonly isHandedOn: boolean;
-  /** The sockets of the server; undefined where the kernel does not help. */
+  /** The sockets of the server, or undefined if the kernel does not show them. */
   protected abstract readonly sockets: ServerSockets | undefined;
 
   abstract connections(now: number): ConnInfo[];
@@ -65,18 +68,18 @@ export abstract class BunServeDriver implements Driver {
   closeListeners(spareIdle: boolean): void {
     const isClosed = this.#closeListener?.() ?? false;
     this.#openAtStart = Math.max(this.#openAtStart, this.count());
-    // Bun's own way closes the idle connections in the same breath.
+    // Bun's own stop closes the idle connections together with the listener.
     if (!isClosed || !spareIdle) this.#stop();
     else this.#watch();
   }
 
   /**
-   * Looks for the end of the last connection, which Bun does not tell of as long as it believes that it
-   * listens. Looking takes no more than a small part of the time.
+   * Polls for the end of the last connection, which Bun does not report while it believes that it still
+   * listens. The polls take less than 5 % of the time.
    */
   #watch(): void {
     const start = performance.now();
-    // From then on Bun tells.
+    // After its stop, Bun reports the end itself.
     if (this.#isStopped) return;
     if (this.#isEmpty()) return this.onChange();
     const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
@@ -84,8 +87,8 @@ export abstract class BunServeDriver implements Driver {
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
-    // What becomes idle after its stop Bun closes by itself, but for sessions of HTTP/2.
     if (!policy.spareIdle || this.#isEmpty()) this.#stop();
+    // After its stop, Bun itself closes connections that become idle, except for HTTP/2 sessions.
     if (!policy.spareIdle) this.#closeIdle();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
     if (policy.ignoreHijacked && this.#onlyWebSockets()) return true;
@@ -99,15 +102,15 @@ export abstract class BunServeDriver implements Driver {
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.connectionsClosed();
     this.sockets?.listenerClosed();
-    // Sessions of HTTP/2 with a stream in flight Bun would leave open for seconds.
+    // Bun would leave HTTP/2 sessions with a stream in flight open for seconds.
     for (const conn of this.open()) this.sockets?.shutdown(conn);
     await within(stopped, FORCE_WAIT);
     this.#isGone = true;
   }
 
   /**
-   * The tally. Bun counts no connections: those that the drain found and nothing else has ended are
-   * drained.
+   * The numbers of connections that have ended, by how they ended. Bun does not count connections, so the
+   * drained ones are computed: connections found by the drain that are gone, but neither idle nor forced.
    */
   get tally(): Tally {
     const [idle, forced] = [this.#closedIdle, this.#forced];
@@ -115,7 +118,7 @@ export abstract class BunServeDriver implements Driver {
     return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
   }
 
-  /** Starts Bun's graceful stop: idle connections close, the others after their response. */
+  /** Starts Bun's graceful stop, which closes idle connections, and the others after their response. */
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -133,36 +136,36 @@ export abstract class BunServeDriver implements Driver {
     if (closed > 0) this.sockets?.connectionsClosed();
   }
 
-  /** The open connections; none where the kernel does not help. */
+  /** Returns the open connections, or an empty list if the kernel does not show them. */
   protected open(): KernelConn[] {
     return this.sockets?.connections() ?? [];
   }
 
-  /** Returns the number of open connections: without the kernel's help, of those that Bun counts. */
+  /** Returns the number of open connections. If the kernel shows none, the number that Bun counts. */
   protected count(): number {
     return this.open().length || this.server.pendingRequests + this.server.pendingWebSockets;
   }
 
-  /** Whether nothing is connected, as far as that can be seen. */
+  /** Returns whether no connection is open. False if the kernel does not show connections. */
   #isEmpty(): boolean {
     return this.sockets !== undefined && this.#isQuiet() && this.open().length === 0;
   }
 
-  /** Reports whether the drain is over, of which Bun may tell later than the kernel, or not at all. */
+  /** Returns whether the drain is over. Bun may report that later than the kernel, or never. */
   #isDrained(): boolean {
     return this.#isGone || (this.#isStopped && this.#isEmpty());
   }
 
   /**
-   * Closes the connections on which nothing has come for too long, and tells when the next one
-   * will have been silent for that long.
+   * Closes the connections that have received nothing for too long. Returns the time at which the next
+   * connection has been silent for that long.
    */
   #closeSilent(now: number): number {
     const { sockets } = this;
     if (sockets === undefined || this.addr.transport === "unix") return this.#closeQuiet(now);
     let next = Infinity;
     for (const conn of this.open()) {
-      // With TLS the handshake has been received, and what came after it is not known.
+      // With TLS, the handshake has been received, and it is unknown what has arrived after it.
       if (!conn.silent && !(this.scheme === "https" && this.#isQuiet())) continue;
       const expiry = performance.now() - conn.silentFor + NEW_CONN_LIFETIME;
       if (now < expiry) {
@@ -176,8 +179,9 @@ export abstract class BunServeDriver implements Driver {
   }
 
   /**
-   * Where it is not known what has come on a connection: after 5 s of drain, once no request is in
-   * flight, what is left is silent, or has sent a part of a head, for at least so long.
+   * Closes all connections once the drain has lasted for {@linkcode NEW_CONN_LIFETIME} ms and no request is
+   * in flight. Returns the time at which to try again. Used if it is unknown what a connection has received:
+   * a connection that is left has then been silent, or has sent a part of a head, for at least that long.
    */
   #closeQuiet(now: number): number {
     const expiry = (this.drainStart ?? now) + NEW_CONN_LIFETIME;

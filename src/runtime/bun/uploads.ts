@@ -2,16 +2,16 @@ import type { BunFlight } from "./flights.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import { keyOf } from "../../core/addr.ts";
 
-/** The number of remembered connections at which those that are gone are forgotten. */
+/** The number of recorded connections at which {@linkcode UnreadUploads} first removes closed ones. */
 const SWEEP_AT = 1_024;
 
 /**
- * The connections that have had an upload answered before it was read. Bun takes in what comes of it
- * later, and does not count the connection as idle until its next request is answered.
+ * The connections on which a request was answered before its upload was read. Bun receives the rest of the
+ * upload afterwards, and does not count the connection as idle until its next request is answered.
  */
 export class UnreadUploads {
   #conns = new Set<string>();
-  /** The requests whose handler has asked for the stream of the body. */
+  /** The requests whose handler has read the property `body`. */
   readonly #streamed = new WeakSet<Request>();
   readonly #watchedBody = watchedBody((request) => this.#streamed.add(request));
   #sweepAt = SWEEP_AT;
@@ -21,20 +21,21 @@ export class UnreadUploads {
   }
 
   /**
-   * To be called with each request. Bun does not tell whether a handler has cancelled a body that it has
-   * used; one that has never asked for the stream has not. Looking for the stream afterwards would make one.
+   * Starts to watch whether the handler reads the property `body` of a request. Bun does not show whether a
+   * used body was cancelled; a handler that never reads the property cannot have cancelled the body. Reading
+   * the property after the response would create a stream.
    */
   begin(request: Request): void {
     if (mayHaveBody(request)) Object.defineProperty(request, "body", this.#watchedBody);
   }
 
-  /** To be called when a request is answered. `open` lists the connections. */
+  /** Records the connection of an answered request whose upload may be unread. `open` lists connections. */
   answered(info: BunFlight, open: () => readonly KernelConn[]): void {
     const { request } = info;
     if (!mayHaveBody(request)) return;
     if (request.bodyUsed && !this.#streamed.has(request)) return;
     const { remoteAddr } = info;
-    // Of a unix socket nothing tells one connection from another.
+    // The connections on a unix socket have no addresses that tell them apart.
     if (remoteAddr.transport === "unix") return;
     this.#conns.add(keyOf(remoteAddr));
     if (this.#conns.size >= this.#sweepAt) this.#sweep(open());
@@ -56,7 +57,7 @@ function mayHaveBody({ method }: Request): boolean {
   return method !== "GET" && method !== "HEAD";
 }
 
-/** Makes a property `body` that calls a function before it returns what the request's own returns. */
+/** Creates a property `body` that calls `onUse` and then returns the request's original `body`. */
 function watchedBody(onUse: (request: Request) => void): PropertyDescriptor {
   const bodyOf = Object.getOwnPropertyDescriptor(Request.prototype, "body")?.get;
   return {

@@ -5,18 +5,19 @@ import { openKernelSockets } from "../linux/kernel_sockets.ts";
 /** The accept queue of a listener that is about to close. */
 export interface ClosingQueue extends AcceptQueue {
   /**
-   * Closes the listener, where it is known and no other process has it. Deno does so no sooner than in the
-   * next turn of its event loop: until then clients would wait for an answer to their handshake.
+   * Closes the listener in the kernel at once. Deno closes a listener only in the next turn of its event
+   * loop, and until then clients would wait for an answer to their handshake. Absent if the listener is
+   * unknown, listens on a unix socket, or may be shared by another process.
    */
   close?(): void;
 }
 
 /**
- * The accept queue of a listener of Deno that is about to close. How long it is is not known without the
- * C library, nor where another listener of the process has the address.
+ * Returns the accept queue of a listener of Deno that is about to close. The length of the queue is
+ * unknown without the C library, on a unix socket, and if several listeners of the process have the address.
  *
- * `shared` is the descriptor of a socket that another process may have as well. No new connection comes
- * to one that is not.
+ * `shared` is the descriptor of the listener if another process may share its socket. Otherwise, if the
+ * length is known, the kernel ignores new handshakes from now on, so that no connection joins the queue.
  */
 export function closingQueue(addr: Addr, accepted: () => number, shared?: number): ClosingQueue {
   const kernel = openKernelSockets();
@@ -32,8 +33,10 @@ export function closingQueue(addr: Addr, accepted: () => number, shared?: number
 }
 
 /**
- * Has a server of `Deno.serve` accept what waits, and begin with the requests of what it has accepted: its
- * own graceful stop closes connections without one. `queue.accepted` is how many requests have begun.
+ * Waits until a server of `Deno.serve` has accepted the connections in its accept queue and had time to
+ * start their requests, because Deno's graceful stop closes a connection without a request. So an empty
+ * queue counts as a queue of unknown length. `queue.accepted` returns the number of started requests, or 0 if
+ * they are out of reach.
  */
 export function takeInServeQueue(queue: ClosingQueue, force: AbortSignal): Promise<void> {
   return takeInAcceptQueue({ ...queue, waiting: () => queue.waiting() || undefined }, force);

@@ -1,31 +1,34 @@
 import type { DenoConn, DenoListener } from "../api/deno.ts";
 
 /**
- * The shortest and the longest wait in ms when the process is out of descriptors or memory: Go's figures.
+ * The number of ms of the first pause after accepting has failed for lack of descriptors or memory. Go uses
+ * the same.
  */
 const FIRST_PAUSE = 5;
+/** The number of ms up to which the pauses double while accepting fails. Go uses the same. */
 const LONGEST_PAUSE = 1_000;
 
-/**
- * The number of ms between two reports of a shortage, which as a rule fails every accept while it lasts.
- */
+/** The least number of ms between two reports of a shortage, during which usually every accept fails. */
 const REPORT_INTERVAL = 10_000;
 
-/** The codes of errors that the next `accept` would meet as well. */
+/** The codes of the errors for a lack of descriptors or memory, with which the next `accept` fails too. */
 const SHORTAGES: readonly unknown[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
 /** The events of an {@linkcode Acceptor}. */
 export interface AcceptorEvents {
-  /** A connection has been accepted. It may come after the listener was closed. */
+  /** Called with each accepted connection. The last call may come after the listener was closed. */
   onConn(conn: DenoConn): void;
-  /** The process is out of descriptors or memory. */
+  /**
+   * Called when accepting fails for lack of descriptors or memory, or with an error without a code, but not
+   * more often than once per {@linkcode REPORT_INTERVAL}.
+   */
   onError(error: unknown): void;
 }
 
-/** A listener, and the loop that accepts on it. */
+/** A listener, together with the loop that accepts its connections. */
 export class Acceptor {
   readonly listener: DenoListener;
-  /** The number of connections that have been accepted. */
+  /** The number of connections that the loop has accepted. */
   accepted = 0;
   readonly #events: AcceptorEvents;
   #isClosed = false;
@@ -39,7 +42,7 @@ export class Acceptor {
     this.#events = events;
   }
 
-  /** Whether no connection comes any more: a closed listener may still bring the last one. */
+  /** Whether the loop is not running. A closed listener may still accept one last connection. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -49,7 +52,7 @@ export class Acceptor {
     this.#over = this.#acceptAll();
   }
 
-  /** Refuses new connections at once, and resolves when the last one accepted has been brought. */
+  /** Closes the listener, and resolves when the last accepted connection was passed to `onConn`. */
   async close(): Promise<void> {
     if (!this.#isClosed) {
       this.#isClosed = true;
@@ -75,14 +78,14 @@ export class Acceptor {
     this.#isOver = true;
   }
 
-  /** The next connection, or undefined where trying again at once would be of no use. */
+  /** Returns the next connection, or undefined if the loop has to pause or to end. */
   async #accept(): Promise<DenoConn | undefined> {
     for (;;) {
       try {
         return await this.listener.accept();
       } catch (error) {
         if (this.#isClosed) return undefined;
-        // A connection that its client reset while it waited fails its accept, and no other.
+        // A client that resets its connection in the accept queue makes only this one accept fail.
         if (isOfOneConnection(error)) continue;
         this.#report(error);
         return undefined;
@@ -110,14 +113,14 @@ export class Acceptor {
 }
 
 /**
- * Replaces the stack of an error, which says nothing but that a server accepts. To make it Deno reads
- * files, and without a descriptor for them it panics.
+ * Replaces the stack of an error of `accept`. To format the stack, Deno reads files, and Deno panics if no
+ * descriptor is left for them. The stack would only say that a server accepts.
  */
 function dropStack(error: Error): void {
   error.stack = `${error.name}: ${error.message}`;
 }
 
-/** Whether the system has said why, and that is nothing that the next accept would meet as well. */
+/** Returns whether an error of `accept` has a code of the system, and the code is not a shortage. */
 function isOfOneConnection(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code !== undefined && !SHORTAGES.includes(code);

@@ -1,4 +1,4 @@
-/** Existing servers of `Deno.serve`. */
+/** The adoption of existing servers of `Deno.serve`. */
 import { attempt } from "../../core/attempt.ts";
 import { reportError } from "../../core/report_error.ts";
 import type { ConnInfo } from "../../core/conn.ts";
@@ -10,25 +10,25 @@ import type { Driver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 
-/** A server of `Deno.serve`, which is what `Deno.HttpServer` describes. */
+/** A server that `Deno.serve` has returned: the part of `Deno.HttpServer` that this package uses. */
 export interface DenoNativeServer {
   /** The address of the listener. */
   readonly addr: object;
-  /** Settles when the server is closed. */
+  /** A promise that settles when the server has closed. */
   readonly finished: Promise<void>;
-  /** Stops accepting, and resolves when the last connection is closed. */
+  /** Stops accepting connections, and resolves when the last connection has closed. */
   shutdown(): Promise<void>;
 }
 
-/** Whether a value looks like a {@linkcode DenoNativeServer}. */
+/** Returns whether a value looks like a {@linkcode DenoNativeServer}. */
 export function isDenoServer(value: unknown): value is DenoNativeServer {
   return typeof value === "object" && value !== null && "shutdown" in value &&
     "finished" in value && "addr" in value && "ref" in value;
 }
 
 /**
- * Drives what shows neither its connections nor its requests: `shutdown()` of Deno itself decides what
- * becomes of them.
+ * The driver of an adopted server of `Deno.serve`. The server exposes neither its connections nor its
+ * requests, so Deno's own `shutdown()` decides how they end.
  */
 export class AdoptedDenoDriver implements Driver {
   readonly engine: Engine = "deno-serve";
@@ -55,7 +55,10 @@ export class AdoptedDenoDriver implements Driver {
     this.#onChange = onChange;
   }
 
-  /** The requests of the server are out of reach: they are given some turns of the event loop to begin. */
+  /**
+   * Returns undefined instead of 0, so that the caller empties the accept queue in any case: requests on
+   * accepted connections need some turns of the event loop to start, and this driver cannot see them.
+   */
   waitingToBeAccepted(): number | undefined {
     this.#queue = closingQueue(this.addr, () => 0);
     return this.#queue.waiting() || undefined;
@@ -74,14 +77,17 @@ export class AdoptedDenoDriver implements Driver {
     return this.#gone;
   }
 
-  /** Waits for the server's own shutdown: Deno ends nothing by force but by the signal of its owner. */
+  /**
+   * Waits for the server's own shutdown. Only the `signal` that the server's owner passed to `Deno.serve`
+   * can end connections by force.
+   */
   async closeAll(): Promise<void> {
     this.closeListeners();
     if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
     if (this.#gone) return;
     throw new Error(
-      "Cannot close as a server of Deno.serve has no way to end the requests in flight: end them in " +
-        "their handlers, or use serve() of this package",
+      "Cannot close by force: a server of Deno.serve has no way to end the requests in flight. End them " +
+        "in their handlers, or use serve() of this package",
     );
   }
 

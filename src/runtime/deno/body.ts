@@ -1,35 +1,37 @@
 /**
- * Deno tells when a response has been delivered only if its body is a stream: one that is at hand
- * whole counts as done once it is handed over, however slowly the client reads, and can then not be
- * cut off any more. So a large body is made a stream. A small one fits the socket's buffer.
+ * The conversion of large response bodies to streams. Deno reports when a response has been delivered only
+ * if the body is a stream. A static body, which Deno is given whole, counts as delivered as soon as Deno has
+ * it, however slowly the client reads, and cannot be cut off any more. A small body may stay static, because
+ * it fits into the buffer of the socket.
  */
 import { Buffer } from "node:buffer";
 import { internals, type StaticBody } from "./internals.ts";
 
 /**
- * The largest size in bytes of a small body: a socket takes more at once (Linux begins with about 87 000).
+ * The largest `length` of a body that stays static. A socket takes that many bytes at once: on Linux about
+ * 87 000 at first.
  */
 const SMALL = 65_536;
 
-/** Reports whether Deno will be given the body whole. */
-export function isBodyAtHand(response: Response): boolean {
-  return internals.bodyAtHand(response) !== undefined;
+/** Returns whether the response has a static body, which is a string or bytes that Deno is given whole. */
+export function hasStaticBody(response: Response): boolean {
+  return internals.staticBodyOf(response) !== undefined;
 }
 
-/** Makes a large body a stream, in place. */
+/** Converts a large static body of a response to a stream, in place. */
 export function streamLargeBody(response: Response): void {
-  const body = internals.bodyAtHand(response);
+  const body = internals.staticBodyOf(response);
   if (body === undefined || body.length <= SMALL) return;
   if (!response.headers.has("content-length")) setLength(response, body);
-  // Reading the property is what turns the body into a stream.
+  // Reading the property makes Deno convert the body to a stream.
   void response.body;
 }
 
-/** A stream would go out in chunks. */
+/** Sets `content-length` to the length of a static body. Without it, Deno sends a stream in chunks. */
 function setLength(response: Response, body: StaticBody): void {
   try {
     response.headers.set("content-length", String(Buffer.byteLength(body)));
   } catch {
-    // The headers cannot be changed: chunks it is.
+    // The headers of this response cannot be changed, so Deno sends the body in chunks.
   }
 }

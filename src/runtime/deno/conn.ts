@@ -18,36 +18,37 @@ export interface Hosting {
   readonly serving: ConnectionServing;
   readonly handler: Handler;
   readonly settings: ServeSettings;
-  /** To be called when a connection is gone. */
+  /** Called by each connection when the connection is gone. */
   onGone(conn: DenoConnection): void;
-  /** Whether each response is the last of its connection. */
+  /** Returns whether each response is the last response of its connection. */
   endsConnections(): boolean;
   /**
-   * Returns the function to call when a connection may have become idle; undefined until the drain starts.
+   * Returns the function to call when a connection may have become idle, or undefined until the drain
+   * starts.
    */
   draining(conn: DenoConnection): (() => void) | undefined;
 }
 
 const nothing = () => {};
 
-/** A connection on which HTTP is served by itself. Its state is read off its newest request. */
+/** An accepted connection with Deno's HTTP on it. The state is computed from its requests at each call. */
 export class DenoConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly #peer: DenoConn["remoteAddr"];
   readonly #hosting: Hosting;
-  /** The accepted connection, until its handshake is done. */
+  /** The accepted connection during its TLS handshake, otherwise undefined. */
   #handshaking: DenoConn | undefined;
   #serving: DenoHttpServer | undefined;
-  /** The number of the resource behind `#serving`; -1, which is nobody's, if it is not known. */
+  /** The id of the resource behind `#serving`, or -1, the id of no resource, if the id is unknown. */
   #resource = -1;
   #exchanges: Exchanges = new Http1Exchanges();
-  /** The newest request; undefined before the first one. */
+  /** The newest request, or undefined before the first request. */
   #newest: Exchange | undefined;
-  /** Whether Deno is ending the connection, which nothing can hasten any more. */
+  /** Whether Deno was told to shut the connection down, which nothing can speed up afterwards. */
   #isEnding = false;
-  /** Whether the connection is not waited for any more. */
+  /** Whether `destroy` was called. After that, the connection does not wait for its handlers. */
   #isForced = false;
-  /** The number of handlers at work. They are waited for, also when the client has left. */
+  /** The number of pending promises of handlers. The connection waits for them even without its client. */
   #handling = 0;
   #hasEnded = false;
   #isGone = false;
@@ -64,7 +65,7 @@ export class DenoConnection implements Conn {
     return addrOf(this.#peer);
   }
 
-  /** Serves HTTP until the connection ends; with TLS, after the handshake. */
+  /** Starts to serve HTTP on the accepted connection; with TLS, after the handshake. */
   async serve(accepted: DenoConn): Promise<void> {
     if (accepted.handshake === undefined) return this.#serveHttp(accepted);
     this.#handshaking = accepted;
@@ -72,7 +73,7 @@ export class DenoConnection implements Conn {
       const { alpnProtocol } = await accepted.handshake();
       if (alpnProtocol === "h2") this.#speakHttp2();
     } catch {
-      // The client's doing, or destroy()'s.
+      // The handshake failed, or destroy() has closed the connection.
       return this.destroy();
     }
     if (this.#handshaking === undefined) return;
@@ -92,7 +93,7 @@ export class DenoConnection implements Conn {
       );
     });
     const end = () => {
-      // One that never opened does not tell of its end.
+      // A WebSocket calls #gone when it closes, but a WebSocket that never opened fires no "close".
       const isOpen = this.#webSocket !== undefined &&
         this.#webSocket.readyState !== WebSocket.CONNECTING;
       if (isOpen) return;
@@ -103,12 +104,12 @@ export class DenoConnection implements Conn {
   }
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
-    if (this.#exchanges.isClosing) return this.#drop();
+    if (this.#exchanges.isClosing) return this.#dropPipelined();
     const { handler, settings } = this.#hosting;
     const exchange = new Exchange(request, native, this, settings);
     const isFirst = this.#newest === undefined;
     this.#newest = exchange;
-    // With TLS the handshake has told.
+    // With TLS, the handshake has already chosen the protocol.
     if (isFirst && settings.tls === undefined && isHttp2(request)) this.#speakHttp2();
     this.#exchanges.begin(exchange);
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
@@ -137,17 +138,17 @@ export class DenoConnection implements Conn {
   }
 
   /**
-   * Ends the connection instead of processing what was pipelined behind its last response, which has been
-   * written whole by now.
+   * Ends the connection instead of processing a request that was pipelined after the last request. The
+   * last response has been written completely by now.
    */
-  #drop(): Promise<Response> {
+  #dropPipelined(): Promise<Response> {
     this.#hosting.serving.core.tryClose(this.#resource);
     return new Promise(() => {});
   }
 
   /** Prepares a response to be sent. */
   #finish = (response: Response): Response => {
-    // Deno refuses it too, but where nothing catches that if it came as a promise.
+    // Deno refuses such a response too, but its error cannot be caught if the handler returned a promise.
     refuseUnsendable(response);
     streamLargeBody(response);
     if (response.status === 101) this.#hijack(response);
@@ -165,8 +166,9 @@ export class DenoConnection implements Conn {
   }
 
   /**
-   * A WebSocket outlives the HTTP it came from, but Deno ends both at once where HTTP was served on
-   * one connection. It finds nothing to end if the resource is gone by then.
+   * Follows the WebSocket that belongs to a response, if there is one. When HTTP on a single connection
+   * ends, Deno ends its WebSocket too. The resource of HTTP is therefore closed as soon as the WebSocket is
+   * open, and Deno then finds nothing to end.
    */
   #hijack(response: Response): void {
     const socket = internals.webSocketOf(response);
@@ -201,11 +203,12 @@ export class DenoConnection implements Conn {
   }
 
   /**
-   * With nothing in flight Deno closes a connection at once, after what is left of a small response.
+   * Closes a connection without a request in flight. Deno does so at once, or after the rest of a small
+   * response.
    *
-   * With HTTP/2 this is where GOAWAY is sent. Sent while streams are in flight, Deno would cut them
-   * off as soon as the client answers with a GOAWAY of its own, as Node's does: h2 before 0.4.14 takes that
-   * for one about its own streams (https://github.com/hyperium/h2/pull/886).
+   * With HTTP/2, the GOAWAY is sent only here. If it were sent while streams are in flight, Deno would cut
+   * the streams off as soon as the client answers with its own GOAWAY, as the client of Node does: h2 before
+   * 0.4.14 applies that GOAWAY to its own streams (https://github.com/hyperium/h2/pull/886).
    */
   closeIdle(): void {
     if (this.#newest === undefined) this.destroy();
@@ -216,14 +219,14 @@ export class DenoConnection implements Conn {
   #end(): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    // Fails as the connection does, which `finished` tells as well.
+    // The shutdown fails if the connection fails, and then `finished` settles as well.
     this.#serving?.shutdown().catch(nothing);
   }
 
   /**
-   * Gives a client some time to go on with an upload that was answered unread, so that the answer reaches
-   * it. Deno, told to end the connection, would do so when the client has sent all of it, and could not be
-   * told to hurry any more.
+   * Destroys the connection after {@linkcode LINGER} ms, in which the client may keep sending an unread
+   * upload, so that the response reaches the client. A shutdown by Deno would last until the client has sent
+   * the whole upload, and nothing could shorten it.
    */
   #linger(): void {
     this.#lingering ??= setTimeout(() => this.destroy(), LINGER);
@@ -235,7 +238,7 @@ export class DenoConnection implements Conn {
     if (this.#webSocket !== undefined) core.tryClose(internals.resourceOf(this.#webSocket));
     core.tryClose(this.#resource);
     this.#handshaking?.close();
-    // What Deno does not end it leaves to the client, and so do we.
+    // No `finished` follows: HTTP has not started, Deno waits for the client, or `finished` has settled.
     if (this.#handshaking !== undefined || this.#isEnding || this.#hasEnded) this.#gone();
     this.#handshaking = undefined;
   }

@@ -1,6 +1,6 @@
 /**
- * The Deno engine: an accept loop, and Deno's own HTTP on each connection. That way each one is
- * known and can be closed by itself, which `Deno.serve` does not offer.
+ * The engine `"deno"`: an accept loop, and Deno's own HTTP on each connection. The engine thus knows every
+ * connection and can close a single one, which `Deno.serve` does not offer.
  */
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
@@ -30,10 +30,12 @@ import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
-/** Starts a server with HTTP on each connection. */
+/** Starts a server of the engine `"deno"`. */
 export function startDeno(handler: Handler, settings: ServeSettings): StartedDriver {
   const serving = internals.connectionServing();
-  if (serving === undefined) throw new Error("This version of Deno has no HTTP on a connection");
+  if (serving === undefined) {
+    throw new Error("This version of Deno cannot serve HTTP on a single connection");
+  }
   const hosting = { serving, handler, settings };
   if (settings.socket === undefined) {
     return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
@@ -48,7 +50,10 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
   return new DenoDriver(hosting, [placeholder.listener], placeholder);
 }
 
-/** Opens the listeners of a server; the first one is at its own address. */
+/**
+ * Opens the listeners of a server, whose address is that of the first listener. `ordered` replaces the
+ * address in `settings`, or adds a second listener if it is a duplicate.
+ */
 function listenAsOrdered(
   settings: ServeSettings,
   ordered: ServeAddress | undefined,
@@ -60,11 +65,11 @@ function listenAsOrdered(
     const { hostname, port } = where;
     return [listen({ ...settings, listen: { transport: "tcp", hostname, port } })];
   }
-  const beside = listenPlain(where);
+  const duplicate = listenPlain(where);
   try {
-    return [listen(settings), beside];
+    return [listen(settings), duplicate];
   } catch (error) {
-    beside.close();
+    duplicate.close();
     throw error;
   }
 }
@@ -95,7 +100,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   readonly #hosting: Hosting;
   readonly #acceptors: readonly Acceptor[];
   readonly #placeholder: PlaceholderListener<DenoListener> | undefined;
-  /** The number of the socket that took the stand-in's place. */
+  /** The descriptor of the socket that has replaced the placeholder listener. */
   #fd: number | undefined;
   #queues: readonly ClosingQueue[] = [];
   #isClosed = false;
@@ -108,7 +113,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
     super();
     const { socket, tls, onError } = hosting.settings;
     this.addr = socket ?? addrOf(listeners[0]!.addr);
-    // Deno has no TLS but on TCP.
+    // Deno supports TLS only on TCP.
     this.scheme = tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
     this.#hosting = {
       ...hosting,
@@ -137,7 +142,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   }
 
   #start(accepted: DenoConn): void {
-    // It was on its way when all others were ended.
+    // The accept was pending when closeAll() ended the other connections.
     if (this.#isClosed) return accepted.close();
     const conn = new DenoConnection(accepted.remoteAddr, this.#hosting);
     this.conns.add(conn);
@@ -163,18 +168,20 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
       await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
       this.onChange?.();
     } finally {
-      if (this.#placeholder === undefined) this.#removeFiles();
+      if (this.#placeholder === undefined) this.#removeSocketFiles();
     }
   }
 
-  /** The files of unix sockets. */
-  #removeFiles(): void {
+  #removeSocketFiles(): void {
     for (const { listener: { addr: { path } } } of this.#acceptors) {
       if (path !== undefined) rmSync(path, { force: true });
     }
   }
 
-  /** A connection that was accepted as the listener closed is one to wait for. */
+  /**
+   * Closes idle connections. Returns whether no connection is left to wait for, and none can arrive: a closed
+   * listener may still accept one last connection.
+   */
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
     const isQuiescent = super.closeIdleConns(now, policy);
     return isQuiescent && this.#acceptors.every(({ isOver }) => isOver);

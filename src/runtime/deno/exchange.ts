@@ -6,9 +6,9 @@ import type { DenoInfo } from "../api/deno.ts";
 import { Delivery } from "./internals.ts";
 import { claimedLength, isUnread } from "./upload.ts";
 
-/** A request on a connection of the engine `"deno"`, and what its handler is told. */
+/** A request on a connection of the engine `"deno"`, with the info for its handler. */
 export class Exchange extends Flight<DenoInfo> {
-  /** The number of bytes that the request claims of its body. */
+  /** The length of the body that the request claims, see {@linkcode claimedLength}. */
   readonly claimed: number | undefined;
   /** Whether the request was answered before all of its body had been received. */
   isUnread = false;
@@ -30,13 +30,13 @@ export class Exchange extends Flight<DenoInfo> {
     return this.#conn.remoteAddr;
   }
 
-  /** To be called with its response, when its body can still be looked at. */
-  look(): void {
+  /** Sets `isUnread`. To be called when the request is answered, while Deno still shows its body. */
+  recordUnread(): void {
     this.isUnread = isUnread(this.request, this.claimed);
   }
 
   protected override onEnd(release: () => void): void {
-    // Asked for after the delivery, Deno's promise never settles.
+    // Deno's `completed` never settles if it is first read after the delivery.
     if (this.isInFlight) this.native.completed.then(release, release);
     else release();
   }

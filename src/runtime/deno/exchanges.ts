@@ -2,27 +2,28 @@ import type { Exchange } from "./exchange.ts";
 import { lastOf } from "./last_response.ts";
 import { isUnread } from "./upload.ts";
 
-/** The requests of one connection: {@linkcode Http1Exchanges}, or {@linkcode Http2Streams}. */
+/** The requests of one connection, which are {@linkcode Http1Exchanges} or {@linkcode Http2Streams}. */
 export interface Exchanges {
-  /** Whether the last response of the connection has been given. */
+  /** Whether the last response of the connection has been passed to `last`. Always false with HTTP/2. */
   readonly isClosing: boolean;
-  /** Whether a request is in flight, as far as the runtime tells. */
+  /** Whether a request is in flight, as far as Deno shows. */
   readonly isActive: boolean;
-  /** The oldest request in flight; with HTTP/1, the newest one, also when it is over. */
+  /** The oldest request in flight. With HTTP/1, the newest request, even if it is over. */
   readonly oldest: Exchange | undefined;
   begin(exchange: Exchange): void;
-  /** To be called with each response that is not the last one. */
+  /** Records that the newest request is answered, with a response that does not end the connection. */
   answered(): void;
   /**
-   * Makes a response the last one of its connection, and returns what is to be sent. Calls `end` when the
-   * response has been delivered, with whether an upload was left unread.
+   * Makes a response the last response of its connection, and returns the response to send. Calls `end`
+   * when that has been delivered, and says whether the upload of the request was left unread. With HTTP/2,
+   * returns the response unchanged and does not call `end`.
    */
   last(response: Response, end: (isUnread: boolean) => void): Response;
-  /** Has a function called when a request in flight is over. */
+  /** Starts the drain: `onChange` is called when a request in flight is over. */
   startDrain(onChange: () => void): void;
 }
 
-/** The requests of a connection with HTTP/1: one is in flight at a time. */
+/** The requests of an HTTP/1 connection, of which at most one is in flight at a time. */
 export class Http1Exchanges implements Exchanges {
   isClosing = false;
   #newest: Exchange | undefined;
@@ -47,16 +48,16 @@ export class Http1Exchanges implements Exchanges {
   }
 
   answered(): void {
-    this.#newest?.look();
+    this.#newest?.recordUnread();
   }
 
   last(response: Response, end: (isUnread: boolean) => void): Response {
     if (this.#newest === undefined) return response;
     this.isClosing = true;
     const { request, claimed, native } = this.#newest;
-    const isLeft = isUnread(request, claimed);
-    const onDelivered = () => end(isLeft);
-    // Deno does not close a connection because a response says so.
+    const isLeftUnread = isUnread(request, claimed);
+    const onDelivered = () => end(isLeftUnread);
+    // Deno does not close a connection after a response with `Connection: close`.
     native.completed.then(onDelivered, onDelivered);
     return lastOf(request, response);
   }
@@ -76,13 +77,13 @@ export class Http1Exchanges implements Exchanges {
   }
 }
 
-/** The requests of a connection with HTTP/2, which ends in another way than by its last response. */
+/** The requests of an HTTP/2 connection, which is ended by GOAWAY and not by a last response. */
 export class Http2Streams implements Exchanges {
   readonly isClosing = false;
   readonly #open = new Set<Exchange>();
   readonly #onEnd: () => void;
 
-  /** `onEnd` is called when a request is over. */
+  /** Takes the function to call whenever a request is over. */
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd;
   }
@@ -111,6 +112,6 @@ export class Http2Streams implements Exchanges {
     return response;
   }
 
-  /** Does nothing: each request is followed anyway. */
+  /** Does nothing, because the end of each request already calls the function of the constructor. */
   startDrain(): void {}
 }

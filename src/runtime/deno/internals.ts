@@ -1,12 +1,12 @@
 /**
- * Everything that this package uses of Deno beyond its public API: HTTP on a single connection, the
- * core's table of resources, and what Deno keeps behind `Request`, `Response`, streams and WebSockets
- * under symbols ("slots") that are found by their descriptions.
+ * The parts of Deno beyond its public API that this package uses: HTTP on a single connection, the core's
+ * table of resources, and the values that Deno keeps in `Request`, `Response`, streams and WebSockets
+ * under symbols ("slots"), which are found by their descriptions.
  *
- * Each member is asked for what it reads when it is needed. Where a version of Deno does not have it, or
- * has something else in its place, the member returns what its comment names under "Without it", and never
- * throws. `tests/runtimes/internals.test.ts` shows which ones this version has, and takes each away to see
- * what happens then.
+ * Each member looks for its part of Deno when it is called. If a version of Deno lacks the part, or has
+ * something else in its place, the member returns the value that its comment names under "Without it", and
+ * never throws. `tests/runtimes/internals.test.ts` checks that this version of Deno has the parts, and tests
+ * what happens without each of them.
  */
 import { ofProcess } from "../../core/process_state.ts";
 import {
@@ -27,7 +27,7 @@ export interface ConnectionServing {
     onListen: () => void,
   ): DenoHttpServer;
   readonly core: {
-    /** Makes the simplest of resources, whose number tells the number of the next one. */
+    /** Creates a resource of the simplest kind. Returns its id, from which the next id can be derived. */
     createCancelHandle(): number;
     close(resource: number): void;
     tryClose(resource: number): void;
@@ -35,50 +35,51 @@ export interface ConnectionServing {
   };
 }
 
-/** A body that Deno has been given whole. */
+/** A static response body, which Deno is given whole and not as a stream. */
 export type StaticBody = string | Uint8Array;
 
-/** The body of a request, as far as Deno shows it. */
+/** The state of a request body, as far as Deno shows it. */
 export interface UploadStream {
-  /** Whether a part of the stream is yet to be read. */
+  /** Whether the stream is neither closed nor failed, so that a part of it may be left to read. */
   readonly isReadable: boolean;
-  /** Whether the stream still has the connection behind it. */
+  /** Whether the stream still reads from a resource of Deno, that is, from the connection. */
   readonly hasResource: boolean;
-  /** Whether the stream was read to its end, as far as that can be told from being cancelled. */
+  /** Whether the stream was read to its end. False if the stream may have been cancelled instead. */
   readonly isComplete: boolean;
 }
 
-/** The internals of Deno. Tests replace single members. */
+/** The internals of Deno that this package uses. Tests replace single members. */
 export interface DenoInternals {
   /**
-   * Returns what serves HTTP on a connection of one's own, in place since 2023.
+   * Returns the internals that serve HTTP on a single connection. Deno has had them since 2023.
    *
-   * Without it: the engine `"deno-serve"` takes the place of `"deno"`.
+   * Without it: undefined. The engine `"deno-serve"` replaces `"deno"`.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/00_serve.ts (`serveHttpOnConnection`)
    */
   connectionServing(): ConnectionServing | undefined;
   /**
-   * Starts HTTP on a connection with `serve`, and returns the number of its resource: closing the resource
-   * ends the connection at once. The number is the one after the last that was given out.
+   * Calls `serve`, which starts HTTP on a connection, and returns the id of the resource that this creates.
+   * Closing the resource ends the connection at once. Deno does not return the id, so it is derived from the
+   * id of a resource that is created just before.
    *
-   * Without it: -1, which is the number of nothing. Such a connection cannot be cut; `close()` waits until
+   * Without it: -1, the id of no resource. Such a connection cannot be cut off, and `close()` waits until
    * its requests are answered.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/http_next.rs (`op_http_serve_on`)
    */
   servingResource(core: ConnectionServing["core"], serve: () => void): number;
   /**
-   * Reports whether the response of a request has been delivered, for which Deno has one sign at no cost:
-   * the text of the error that `remoteAddr` throws then.
+   * Returns whether the response to a request has been delivered. The only sign without a cost is the
+   * message of the error that `remoteAddr` throws after the delivery.
    *
-   * Without it: false. `deliveryIsTold` finds out, and each request is followed by its promise instead.
+   * Without it: false. `showsDelivery` becomes false, and {@linkcode Delivery} uses promises instead.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/00_serve.ts ("Request closed")
    */
   isDelivered(native: DenoInfo): boolean;
-  /** Whether `isDelivered` works: undefined until the first delivery has shown it. */
-  deliveryIsTold: boolean | undefined;
+  /** Whether `isDelivered` works on this version of Deno. Undefined until the first delivery shows it. */
+  showsDelivery: boolean | undefined;
   /**
    * Returns the WebSocket that belongs to the response of `Deno.upgradeWebSocket`.
    *
@@ -88,62 +89,62 @@ export interface DenoInternals {
    */
   webSocketOf(response: Response): WebSocket | undefined;
   /**
-   * Returns the number of the resource behind a WebSocket.
+   * Returns the id of the resource behind a WebSocket.
    *
-   * Without it: -1, which is the number of nothing. `close()` does not cut the WebSocket.
+   * Without it: -1, the id of no resource. `close()` does not cut the WebSocket off.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/websocket/01_websocket.js (`_rid`)
    */
   resourceOf(socket: WebSocket): number;
   /**
-   * Returns one header of a request without the `Headers` object that Deno would make.
+   * Returns a header of a request, or null. Does not create the `Headers` object of the request.
    *
-   * Without it: the header comes from `Headers`, which costs more.
+   * Without it: the header from the `Headers` object, which costs more.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/00_serve.ts (`InnerRequest.header`)
    */
   headerOf(request: Request, name: string): string | null;
   /**
-   * Returns what Deno knows of the body of a request that is not read yet.
+   * Returns the state of a request body, or undefined if there is no body or the client is gone.
    *
-   * Without it: undefined. An upload that is answered unread is waited for until its client has sent it.
-   * Where it is not known that a stream is complete, its client is waited for, as for any unread upload.
+   * Without it: undefined. A connection whose upload was left unread ends only when its client has sent the
+   * whole upload. If only the signs of a complete stream are missing, a complete upload counts as unread.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/web/06_streams.js (`_resourceBacking`, `_state`)
    */
   uploadOf(request: Request): UploadStream | undefined;
   /**
-   * Has the body of a request be read in pieces: Deno otherwise allocates as many bytes as the request
-   * claims, and the process ends where these are not to be had.
+   * Makes Deno read the body of a request piece by piece. Otherwise Deno allocates as many bytes as the
+   * request claims, and the process ends if the allocation fails.
    *
-   * Without it: nothing.
+   * Without it: nothing changes, and Deno allocates these bytes.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/fetch/22_body.js (`InnerBody`)
    */
   readInPieces(request: Request): void;
   /**
-   * Returns the body that Deno has been given whole.
+   * Returns the static body of a response, or undefined if the body is a stream or absent.
    *
-   * Without it: undefined. A large response counts as delivered when Deno has it, however slowly its client
-   * reads.
+   * Without it: undefined. A large response counts as delivered as soon as Deno has it, however slowly its
+   * client reads.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/fetch/23_response.js ("serve fast body")
    */
-  bodyAtHand(response: Response): StaticBody | undefined;
+  staticBodyOf(response: Response): StaticBody | undefined;
 }
 
-/** The object that Deno keeps behind a `Request` of its server. */
+/** The internal object of Deno behind a `Request` that its server has created. */
 interface InnerRequest {
   header?(name: string): string | null;
   readonly body?: { streamOrStatic?: object } | null;
 }
 
-/** The object that Deno keeps behind a `Response`. */
+/** The internal object of Deno behind a `Response`. */
 interface InnerResponse {
   readonly body?: { readonly streamOrStatic?: { readonly body?: StaticBody } } | null;
 }
 
-/** The symbols of the slots; each is undefined if this version of Deno does not have it. */
+/** The symbols of the slots. A symbol is undefined if this version of Deno does not have the slot. */
 interface Slots {
   readonly request: symbol | undefined;
   readonly resource: symbol | undefined;
@@ -176,13 +177,14 @@ function valueOf(object: object | undefined, slot: symbol | undefined): unknown 
 }
 
 function innerOf(request: Request): InnerRequest | undefined {
-  // The cast: slots have no types; each step may be absent.
+  // The cast: slots have no types. Every property may be absent.
   return valueOf(request, slots().request) as InnerRequest | undefined;
 }
 
 /**
- * Reports whether a closed stream has ended by itself: in the middle of a pull, or read by Deno's own
- * `text()` and the like, which leave its algorithms in place. Cancelling a stream clears them.
+ * Returns whether a closed stream was read to its end, and not cancelled. A stream that ends by itself
+ * closes during a pull. Deno's `text()` and similar methods leave the algorithms of the stream in place,
+ * whereas cancelling the stream clears them.
  */
 function isComplete(stream: object): boolean {
   // The cast: slots have no types.
@@ -192,7 +194,7 @@ function isComplete(stream: object): boolean {
     valueOf(controller, slotOf(controller, "[[cancelAlgorithm]]")) !== undefined;
 }
 
-/** Whether resource numbers are consecutive, which the first connection shows. */
+/** Creates the record of whether resource ids are consecutive, which the first connection shows. */
 const newNumbering = (): { isConsecutive?: boolean } => ({});
 
 const CORE_FUNCTIONS = ["createCancelHandle", "close", "tryClose", "resources"] as const;
@@ -201,14 +203,14 @@ const CORE_FUNCTIONS = ["createCancelHandle", "close", "tryClose", "resources"] 
 export const internals: DenoInternals = {
   connectionServing() {
     const runtime = deno();
-    // The cast: internals have no types. What is used of them is looked for right here.
+    // The cast: internals have no types. The members that this package uses are checked below.
     const found = (runtime as unknown as Record<symbol, Partial<ConnectionServing> | undefined>)[
       runtime.internal
     ];
     const core = found?.core;
     const isThere = typeof found?.serveHttpOnConnection === "function" && core !== undefined &&
       CORE_FUNCTIONS.every((name) => typeof core[name] === "function");
-    // The cast: all of it is there.
+    // The cast: `isThere` means that all members exist.
     return isThere ? found as ConnectionServing : undefined;
   },
   servingResource(core, serve) {
@@ -224,13 +226,13 @@ export const internals: DenoInternals = {
       void native.remoteAddr;
       return false;
     } catch (error) {
-      // Of a unix socket it always throws; before the delivery, for another reason.
+      // On a unix socket `remoteAddr` always throws, but before the delivery with another message.
       return error instanceof TypeError && error.message === "Request closed";
     }
   },
-  deliveryIsTold: undefined,
+  showsDelivery: undefined,
   webSocketOf(response) {
-    // The cast: slots have no types, and are only looked through.
+    // The cast: slots have no types. Each value is checked below.
     const values = response as unknown as Record<symbol, unknown>;
     return Object.getOwnPropertySymbols(response).map((symbol) => values[symbol])
       .find((value) => value instanceof WebSocket);
@@ -262,12 +264,12 @@ export const internals: DenoInternals = {
   readInPieces(request) {
     const body = innerOf(request)?.body;
     if (!(body?.streamOrStatic instanceof ReadableStream)) return;
-    // Deno does not know where a stream comes from that has been through another one.
+    // Deno does not know the source of a piped stream, and so does not use the claimed length.
     body.streamOrStatic = body.streamOrStatic.pipeThrough(new TransformStream());
   },
-  bodyAtHand(response) {
+  staticBodyOf(response) {
     const { fastBody, response: slot } = slots();
-    // The casts: slots have no types; each step may be absent.
+    // The casts: slots have no types. Every property may be absent.
     const fast = valueOf(response, fastBody) as StaticBody | null | undefined;
     const inner = valueOf(response, slot) as InnerResponse | undefined;
     return fast ?? inner?.body?.streamOrStatic?.body;
@@ -275,8 +277,9 @@ export const internals: DenoInternals = {
 };
 
 /**
- * Tells when the response of one request has been delivered. Until the first delivery has shown that Deno
- * gives the sign, and for good if it does not, the request's promise is followed, which costs more.
+ * The delivery of the response to one request. Once `showsDelivery` is true, `isDelivered` answers without
+ * a cost. Until then, and always if `showsDelivery` is false, the promise `completed` of the request is used
+ * too, which costs more.
  */
 export class Delivery {
   readonly #native: DenoInfo;
@@ -284,10 +287,10 @@ export class Delivery {
 
   constructor(native: DenoInfo) {
     this.#native = native;
-    if (internals.deliveryIsTold === true) return;
+    if (internals.showsDelivery === true) return;
     const done = () => {
       this.#isDone = true;
-      internals.deliveryIsTold ??= internals.isDelivered(native);
+      internals.showsDelivery ??= internals.isDelivered(native);
     };
     native.completed.then(done, done);
   }

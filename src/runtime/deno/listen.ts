@@ -2,14 +2,17 @@ import { printable } from "../../core/printable.ts";
 import type { ServeSettings } from "../../options/serve.ts";
 import type { DenoListenOptions } from "../api/deno.ts";
 
-/** The address and all else that is said of a listener, in Deno's words. */
+/**
+ * Converts settings to the options with which Deno opens the listener. Throws if the settings ask for TLS
+ * on a unix socket.
+ */
 export function listenOptions(
   { listen, tls, reusePort, backlog }: ServeSettings,
 ): DenoListenOptions {
   if (listen.transport === "unix") {
     if (tls === undefined) return listen;
     throw new TypeError(
-      `Cannot serve as 'path' must be absent where 'cert' is given, for Deno has no TLS on unix sockets: current value is "${
+      `Cannot serve as 'path' must be absent where 'cert' is given, because Deno has no TLS on unix sockets: current value is "${
         printable(listen.path)
       }"`,
     );

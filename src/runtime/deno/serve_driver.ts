@@ -1,6 +1,6 @@
 /**
- * The fallback on Deno: `Deno.serve`. It shows no connections, only requests, and its own
- * `shutdown()` decides which of them it closes.
+ * The engine `"deno-serve"`, the fallback on Deno: `Deno.serve` exposes requests but no connections, and its
+ * own `shutdown()` decides which connections it closes.
  */
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
@@ -17,7 +17,7 @@ import {
 import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
-import { isBodyAtHand, streamLargeBody } from "./body.ts";
+import { hasStaticBody, streamLargeBody } from "./body.ts";
 import { lastOf } from "./last_response.ts";
 import { listenOptions } from "./listen.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
@@ -30,12 +30,12 @@ import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
-/** Starts a server on `Deno.serve`. */
+/** Starts a server of the engine `"deno-serve"`. */
 export function startDenoServe(handler: Handler, settings: ServeSettings): StartedDriver {
   return new DenoServeDriver(handler, settings);
 }
 
-/** The error with which a body ends that is cut off. */
+/** The error with which `closeAll` cuts off the body of a response. */
 const CUT = new DOMException("The server has been closed", "AbortError");
 
 type OnError = ServeSettings["onError"];
@@ -52,9 +52,9 @@ class DenoServeDriver implements StartedDriver {
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #gone = false;
-  /** The number of the socket that took the stand-in's place. */
+  /** The descriptor of the socket that has replaced the placeholder listener. */
   #fd: number | undefined;
-  /** The number of requests that have begun. */
+  /** The number of requests that the server has received. */
   #begun = 0;
   #queue: ClosingQueue | undefined;
 
@@ -68,7 +68,7 @@ class DenoServeDriver implements StartedDriver {
     );
     this.#server = this.#placeholder?.listener ?? this.#serve(handler, settings);
     this.addr = settings.socket ?? addrOf(this.#server.addr);
-    // Deno has no TLS but on TCP.
+    // Deno supports TLS only on TCP.
     this.scheme = settings.tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
   }
 
@@ -77,7 +77,8 @@ class DenoServeDriver implements StartedDriver {
     const options = {
       ...listenOptions(settings),
       onListen: () => {},
-      // What is left to tell it: a body that failed while it was sent, not by `closeAll`.
+      // #answer handles the errors of handlers. The errors left are those of bodies during sending, among
+      // which CUT comes from closeAll() and is not an error of the caller.
       onError: (error: unknown) => error === CUT ? unavailable() : onError(error),
     };
     try {
@@ -158,7 +159,7 @@ class DenoServeDriver implements StartedDriver {
   }
 
   /**
-   * Stops the server in Deno's own way, which closes the listener together with idle and new connections.
+   * Starts Deno's own graceful stop, which closes the listener together with idle and new connections.
    */
   #stop(): void {
     this.#stopped ??= this.#server.shutdown().catch(reportError).finally(() => {
@@ -173,14 +174,14 @@ class DenoServeDriver implements StartedDriver {
   }
 
   /**
-   * Ends everything but uploads: aborting the signal of `Deno.serve` after `shutdown()` would end the
-   * process.
+   * Ends all requests, except for an upload that is being read. The `signal` of `Deno.serve` is of no use
+   * here: aborting it after `shutdown()` would end the process.
    */
   async closeAll(): Promise<void> {
     this.#stop();
     for (const flight of this.#flights) flight.end();
     if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
-    // What is left, as an upload that is read, is its client's to end.
+    // Only the client can end a request that is left, such as an upload that is being read.
     this.#gone = true;
   }
 
@@ -189,11 +190,11 @@ class DenoServeDriver implements StartedDriver {
   }
 }
 
-/** A request in flight, what its handler is told, and a way to end it. */
+/** A request in flight that can be ended, with the info for its handler. */
 class CuttableFlight extends Flight<DenoInfo> {
   readonly remoteAddr: Addr;
   readonly #cut = new AbortController();
-  /** Resolves with an answer when the request is ended. */
+  /** A promise that resolves with the response to send when `end()` is called. */
   readonly cut: Promise<Response>;
 
   constructor(request: Request, native: DenoInfo, scope: RequestScope) {
@@ -214,9 +215,9 @@ class CuttableFlight extends Flight<DenoInfo> {
     this.#cut.abort(CUT);
   }
 
-  /** Returns the response with a body that `end()` ends, if the body is a stream. */
+  /** Returns the response, with a body that `end()` cuts off if the body is a stream. */
   cuttable(response: Response): Response {
-    if (this.isCut || response.status === 101 || isBodyAtHand(response)) return response;
+    if (this.isCut || response.status === 101 || hasStaticBody(response)) return response;
     if (response.body === null) return response;
     const { status, statusText, headers } = response;
     const body = response.body.pipeThrough(new TransformStream(), { signal: this.#cut.signal });

@@ -1,35 +1,38 @@
 /**
- * What becomes of the body of a request on Deno.
+ * The limits and the state of request bodies on Deno.
  *
- * Deno believes the length that a request claims: `text()` and the like set so much memory aside before
- * the first byte, and where that cannot be had the process ends. A length that nobody can send is refused
- * before a handler sees it, and a large body is read piece by piece.
+ * Deno trusts the length that a request claims: `text()` and similar methods allocate as much memory before
+ * the first byte arrives, and the process ends if the allocation fails. A request with an impossible length
+ * is therefore refused before a handler sees it, and a large body is read piece by piece.
  */
 
 import { internals } from "./internals.ts";
 
-/** The size in bytes up to which a body is read as Deno reads it. */
+/** The largest claimed length in bytes of a body that Deno may read in its own way. */
 const LARGE = 128 * 1024 * 1024;
 
 /**
- * The length that a request claims for its body, in bytes: undefined if Deno gives it no body, and 0 if
- * it claims none.
+ * Returns the length in bytes that a request claims for its body. Returns undefined for a request to which
+ * Deno gives no body, and 0 if the request claims no length.
  */
 export function claimedLength(request: Request): number | undefined {
   if (request.method === "GET" || request.method === "HEAD") return undefined;
   const header = internals.headerOf(request, "content-length");
-  // The first of several, which have to be the same.
+  // parseInt() reads the first of several values, which must all be the same.
   return header === null ? 0 : parseInt(header, 10);
 }
 
-/** Whether a request came over HTTP/2, where its host is no header. One of HTTP/1.0 may be without it, too. */
+/**
+ * Returns whether a request has no `host` header, which is the sign of HTTP/2. A request of HTTP/1.0 may lack
+ * the header too.
+ */
 export function isHttp2(request: Request): boolean {
   return internals.headerOf(request, "host") === null;
 }
 
 /**
- * Returns whether a body of the claimed length can be received: not if it cannot even be counted. Has a
- * large one read piece by piece.
+ * Returns whether a body of the claimed length can be received, which is false above
+ * `Number.MAX_SAFE_INTEGER`. Makes Deno read a large body piece by piece.
  */
 export function isReceivable(request: Request, claimed: number | undefined): boolean {
   if (claimed === undefined || claimed <= LARGE) return true;
@@ -39,8 +42,8 @@ export function isReceivable(request: Request, claimed: number | undefined): boo
 }
 
 /**
- * Whether a part of the body is yet to be received. After the response Deno discards it, for as long as
- * its client sends. A body that came together with its head has been received.
+ * Returns whether a part of the request body has not been received yet. After the response, Deno discards
+ * that part for as long as the client sends. A body that arrived together with its head counts as received.
  */
 export function isUnread(request: Request, claimed: number | undefined): boolean {
   if (claimed === undefined) return false;
