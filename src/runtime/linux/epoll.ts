@@ -1,6 +1,6 @@
 /**
- * What an event loop waits for, on Linux: the registrations of a descriptor with `epoll`, which
- * the runtimes make when they listen and keep to themselves.
+ * The registrations of descriptors with `epoll`, which tell the event loop of a runtime what to wait for on
+ * Linux. A runtime makes the registrations when it listens, and does not expose them.
  */
 import process from "node:process";
 import type { LibC } from "./libc.ts";
@@ -9,14 +9,18 @@ import { descriptors, linesOf } from "./proc_files.ts";
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 
-/** A descriptor that an instance of `epoll` watches. */
+/** The registration of a descriptor with an instance of `epoll`. */
 export interface Registration {
+  /** The descriptor of the `epoll` instance. */
   readonly epoll: number;
-  /** A `struct epoll_event`: what is waited for, and what its owner knows it by. */
+  /**
+   * A `struct epoll_event`: the events to wait for, and the data by which the event loop recognizes the
+   * descriptor.
+   */
   readonly event: Uint8Array;
 }
 
-/** The registrations of a descriptor. */
+/** Returns the registrations of a descriptor with the `epoll` instances of this process. */
 export function registrationsOf(libc: LibC, fd: number): Registration[] {
   return descriptors(libc).flatMap((epoll) => {
     for (const line of linesOf(libc, `/proc/self/fdinfo/${epoll}`)) {
@@ -29,8 +33,9 @@ export function registrationsOf(libc: LibC, fd: number): Registration[] {
 }
 
 /**
- * Registers the descriptor. Two descriptors may be one instance of `epoll`, where the second call
- * finds it done, so one that succeeds is enough.
+ * Registers a descriptor with each `epoll` instance, and returns whether at least one call succeeded. Two
+ * registrations may name the same instance by different descriptors: the second call then fails, because the
+ * descriptor is already registered.
  */
 export function register(libc: LibC, fd: number, registrations: readonly Registration[]): boolean {
   const added = registrations.map(({ epoll, event }) =>
@@ -40,8 +45,8 @@ export function register(libc: LibC, fd: number, registrations: readonly Registr
 }
 
 /**
- * Has the event loops forget the descriptor: closing it does not do so while another process has the
- * socket.
+ * Removes a descriptor from the `epoll` instances. Closing the descriptor does not remove it while another
+ * process has the same socket.
  */
 export function unregister(
   libc: LibC,
@@ -51,7 +56,7 @@ export function unregister(
   for (const { epoll, event } of registrations) libc.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, event);
 }
 
-/** The structure is packed on x86 alone. */
+/** Returns a `struct epoll_event`. The structure is packed on x86 only. */
 function epollEvent(events: number, data: bigint): Uint8Array {
   const isPacked = process.arch === "x64" || process.arch === "ia32";
   const event = new DataView(new ArrayBuffer(16));
