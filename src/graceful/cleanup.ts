@@ -7,7 +7,7 @@ const CLEANUP: HookKind = { option: "cleanup", limit: "cleanupTimeout" };
 
 /**
  * Runs the cleanup functions one after the other, the last one first. At the deadline the remaining functions are
- * started at once and not waited for, so that they have what time the process has left.
+ * started at once and not waited for: they have the time that the process has left.
  */
 export async function cleanUp(
   cleanups: readonly Cleanup[],
@@ -30,7 +30,10 @@ function deadlineIn(ms: number): { passed: Promise<void>; cancel: () => void } {
   return { passed: promise, cancel: () => clearTimeout(timer) };
 }
 
-/** Gives a function that waits for nothing the time to finish, even past the deadline. */
+/**
+ * Resolves with false after a turn of the event loop, so that a cleanup function that waits for nothing can finish even
+ * past the deadline.
+ */
 async function isOver(): Promise<false> {
   await setImmediate();
   return false;

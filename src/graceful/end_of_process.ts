@@ -1,8 +1,8 @@
-import { ofProcess } from "../core/process_state.ts";
 /**
  * The end of this process, which all calls of `graceful` decide together: readiness fails when every call has
  * decided to end, and the process may exit when every call is done.
  */
+import { ofProcess } from "../core/process_state.ts";
 
 /** The calls of `graceful` that still run, and finished calls after which the process is meant to end. */
 const calls = (): Set<GracefulCall> => ofProcess(newCalls);

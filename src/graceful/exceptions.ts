@@ -5,7 +5,10 @@ import { setExitCode } from "./exit.ts";
 /** The events of a process that report an exception. */
 const EXCEPTIONS = ["uncaughtException", "unhandledRejection"] as const;
 
-/** Waits for exceptions that nobody catches, for a process that ends in order because of one. */
+/**
+ * Listens for exceptions that nobody catches and rejections that nobody handles. The first one starts the end of the
+ * process, and all of them are recorded as failures.
+ */
 export class Exceptions {
   /** Resolves with the name of the event that starts the end. */
   readonly first: Promise<string>;

@@ -9,7 +9,10 @@ export function setExitCode(exitCode: number): void {
   if (!process.exitCode) process.exitCode = exitCode;
 }
 
-/** Ends the process, unless it has ended by then, or another call of `graceful` still runs. */
+/**
+ * Ends the process after a number of milliseconds, unless it has ended by itself by then, or another call of
+ * `graceful` still runs.
+ */
 export function exitAfter(ms: number, events: EventSink): void {
   const timer = setTimeout(() => {
     if (!areAllDone()) return;

@@ -21,13 +21,13 @@ import { Succession } from "./succession.ts";
 import { feedWatchdog } from "../systemd/watchdog.ts";
 
 /**
- * Ends the process in order. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
+ * Ends the process gracefully. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
  * over, for a server that finishes on its own, for a worker of `node:cluster` to lose its primary, or for
  * what `shutdownOnMessage` and `exceptions` name. Then, in this order:
  *
  * 1. readiness fails, for `drainDelay` the servers serve on as a lame duck, and the functions of
  *    `beforeShutdown` run;
- * 2. all servers shut down, under the one deadline of `timeout`, which also holds for the functions of `onDrain`;
+ * 2. all servers shut down and the functions of `onDrain` run, under the one deadline of `timeout`;
  * 3. connections that are left at the deadline are closed by force;
  * 4. the `cleanup` functions run, the last one first, under `cleanupTimeout`;
  * 5. `process.exitCode` is set: 0 when drained, 1 when forced or when something has failed.
@@ -41,7 +41,8 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  * with `process.kill`, as libraries do when they have stopped, is a copy too.
  *
  * Under systemd `graceful` sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
- * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`.
+ * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`. If this process is the
+ * successor in an upgrade, its predecessor sends the `READY=1`, together with `MAINPID`.
  *
  * `graceful` may be called several times, for different servers or the same ones: each call ends the servers
  * it was given, with its own cleanup. The process ends when all calls are done. Readiness fails, and systemd
@@ -49,7 +50,7 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  *
  * In a worker thread, which no signal reaches, `graceful` needs `signal`.
  *
- * @throws {TypeError} If an option has the wrong type, a value is no server, or there is no `signal` in a
+ * @throws {TypeError} If an option has the wrong type, a value is not a server, or there is no `signal` in a
  * worker thread.
  * @throws {RangeError} If an option is out of range.
  * @throws {UpgradeError} If `upgradeOn` is given and a server cannot be handed on.
@@ -121,8 +122,8 @@ function asDriven(server: Server | NativeServer): DrivenServer {
   if (server instanceof DrivenServer) return server;
   if (!isNativeServer(server)) {
     refuse(
-      "be graceful as 'servers'",
-      "what serve() resolves with, a server that adopt() takes, or several",
+      "call graceful() as 'servers'",
+      "a server of serve() or serveTcp(), a server that adopt() accepts, or an array of servers",
       server,
     );
   }

@@ -11,7 +11,7 @@ export interface HookKind {
 }
 
 /**
- * Starts hooks at once, and resolves when all of them are done, or when the time is up. A hook that fails, or is
+ * Starts all hooks at once, and resolves when all of them are done, or when the time is up. A hook that fails, or is
  * not done by then, is reported.
  */
 export async function runTogether(
@@ -44,7 +44,10 @@ export function hookName(
   return count === 1 ? option : `${option} ${index + 1} of ${count}`;
 }
 
-/** Makes the error of a hook that is not done when its time is up. */
+/** Returns the error of a hook that is not done when its time is up. */
 export function overdue({ limit }: HookKind, timeout: number): DOMException {
-  return new DOMException(`It is not done after the ${timeout} ms of ${limit}`, "TimeoutError");
+  return new DOMException(
+    `The function was not done after the ${timeout} ms of ${limit}`,
+    "TimeoutError",
+  );
 }

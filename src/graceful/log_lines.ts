@@ -13,9 +13,9 @@ export interface LogLine {
   readonly isPassing: boolean;
 }
 
-/** The number of connections that are named one by one. */
+/** The largest number of connections that a line names one by one. */
 const MOST_NAMED = 10;
-/** The number of characters of a path that are shown. */
+/** The number of characters after which a path is cut off. */
 const LONGEST_PATH = 100;
 
 /** Returns the line for an event; undefined for an event that the next event reports too. */
@@ -65,7 +65,7 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
       );
     case "other-listeners":
       return line(
-        `may be ended by others, before the drain is done: ${
+        `other code may end the process before the drain is done: ${
           event.listeners.map(({ signal, name }) => `${printable(name)} listens to ${signal}`).join(
             "; ",
           )

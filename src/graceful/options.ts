@@ -5,8 +5,8 @@ import { Upgrader } from "../upgrade/upgrader.ts";
 import type { GracefulEvent } from "./events.ts";
 
 /**
- * A function that `graceful` runs and waits for: after the servers are closed, to end a database pool for example,
- * or earlier, as a hook.
+ * A function that `graceful` runs and waits for: as a cleanup after the servers are closed, for example to end a
+ * database pool, or earlier as a hook.
  */
 export type Cleanup = () => unknown;
 
@@ -23,14 +23,14 @@ export interface GracefulOptions {
   drainDelay?: number;
   /**
    * The number of milliseconds, 0 to 2 147 483 647, for which the servers may drain before they are closed
-   * by force. All servers have the one deadline, counted from the end of `drainDelay`.
+   * by force. All servers share one deadline, counted from the end of `drainDelay`.
    *
    * @default {15_000}
    */
   timeout?: number;
   /**
-   * The signals that start the end. A second signal, of the same or another name, forces it. Signals that
-   * come within 500 ms of the first one are copies of it: `deno task`, `bun run`, `node --watch`,
+   * The signals that start the end. A second signal, of the same or another name, forces the end. Signals
+   * that come within 500 ms of the first one are copies of it: `deno task`, `bun run`, `node --watch`,
    * `concurrently`, nodemon and process managers send one end several times, also under two names. The
    * 500 ms do not pass while the event loop is busy. On Windows the default includes SIGBREAK, and SIGTERM
    * never comes.
@@ -73,8 +73,8 @@ export interface GracefulOptions {
    */
   beforeShutdownTimeout?: number;
   /**
-   * Functions that run beside the drain, and that it waits for like a request until the deadline of
-   * `timeout`: to finish a job from a queue, or to close subscriptions. A function that fails or is not done
+   * Functions that run during the drain. The drain waits for them as it waits for a request, until the deadline
+   * of `timeout`. Use them to finish a job from a queue, or to close subscriptions. A function that fails or is not done
    * by then is reported, and the exit code is 1. Use `server.onShutdown` for what need not be waited for.
    */
   onDrain?: Cleanup | readonly Cleanup[];
@@ -88,7 +88,9 @@ export interface GracefulOptions {
    * while the predecessor is still draining waits for the predecessor's end.
    */
   upgradeOn?: string;
-  /** Starts the successor, where the defaults do not fit: with another command, or a PID file. */
+  /**
+   * The Upgrader that starts the successor, where the defaults do not fit: for another command, or a PID file.
+   */
   upgrader?: Upgrader;
   /**
    * The number of milliseconds, less than `timeout`, for which idle connections stay open when the drain
@@ -165,7 +167,7 @@ const DEFAULT_SIGNALS = ["SIGINT", "SIGTERM", "SIGBREAK"].filter((name) =>
 );
 
 /** The signals that no process can listen to. */
-const DEAF_TO: readonly string[] = ["SIGKILL", "SIGSTOP"];
+const UNCATCHABLE: readonly string[] = ["SIGKILL", "SIGSTOP"];
 
 const MILLISECONDS = [
   "drainDelay",
@@ -175,9 +177,9 @@ const MILLISECONDS = [
   "beforeShutdownTimeout",
 ] as const;
 
-/** Throws for options of the wrong type or out of range, and returns the others with their defaults. */
+/** Checks the options of `graceful`, and returns them with their defaults. Throws if an option is invalid. */
 export function gracefulSettings(options: GracefulOptions): GracefulSettings {
-  const as = (name: string) => `be graceful as '${name}'`;
+  const as = (name: string) => `call graceful() as '${name}'`;
   for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);
   const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;
   if (exit !== false) {
@@ -186,7 +188,7 @@ export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   }
   if (options.idleGrace && options.idleGrace >= timeout) {
     throw new RangeError(
-      `Cannot ${as("idleGrace")} must be less than 'timeout', ${timeout} ms: current value is ` +
+      `Cannot ${as("idleGrace")} must be less than 'timeout' (${timeout} ms): current value is ` +
         `${options.idleGrace}`,
     );
   }
@@ -238,7 +240,7 @@ function checkedFunctions(
   const functions = [given].flat() as Cleanup[];
   for (const fn of functions) {
     if (typeof fn !== "function") {
-      refuse(`be graceful as '${option}'`, "a function or several", fn);
+      refuse(`call graceful() as '${option}'`, "a function or an array of functions", fn);
     }
   }
   return functions;
@@ -246,13 +248,13 @@ function checkedFunctions(
 
 function checkedSignals(option: string, names: readonly string[]): readonly NodeJS.Signals[] {
   if (!Array.isArray(names)) {
-    refuse(`be graceful as '${option}'`, "an array of the names of signals", names);
+    refuse(`call graceful() as '${option}'`, "an array of signal names", names);
   }
   for (const name of names) {
-    if (Object.hasOwn(constants.signals, name) && !DEAF_TO.includes(name)) continue;
+    if (Object.hasOwn(constants.signals, name) && !UNCATCHABLE.includes(name)) continue;
     refuse(
-      `be graceful as '${option}'`,
-      "signals of this system that a process can listen to",
+      `call graceful() as '${option}'`,
+      "signals that a process can listen to on this system",
       name,
     );
   }
@@ -265,12 +267,12 @@ function checkedUpgradeSignal(
   signals: readonly string[],
 ): NodeJS.Signals | undefined {
   if (upgrader !== undefined && !(upgrader instanceof Upgrader)) {
-    refuse("be graceful as 'upgrader'", "an Upgrader", upgrader);
+    refuse("call graceful() as 'upgrader'", "an Upgrader", upgrader);
   }
   if (upgradeOn === undefined) return undefined;
   const [name] = checkedSignals("upgradeOn", [upgradeOn]);
   if (signals.includes(upgradeOn)) {
-    refuse("be graceful as 'upgradeOn'", "none of 'signals'", upgradeOn);
+    refuse("call graceful() as 'upgradeOn'", "a signal that is not in 'signals'", upgradeOn);
   }
   return name;
 }

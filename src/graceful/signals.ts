@@ -7,7 +7,7 @@ import { SignalBurst } from "./signal_burst.ts";
 
 /** The signal handling of this process. */
 interface SignalState {
-  /** The calls of `graceful` that still run, or after which the process ends. */
+  /** The signal handling of the calls of `graceful` that still run, or after which the process ends. */
   readonly listening: Set<GracefulSignals>;
   /** The last ending signal, with its copies. */
   readonly burst: SignalBurst;
@@ -31,9 +31,9 @@ export class GracefulSignals {
   #isEnding = false;
 
   /**
-   * Starts to listen. `interrupt` is called for a signal that forces, right before the end of the process.
+   * Starts to listen to signals. `interrupt` is called for a signal that forces the end, right before the process ends.
    *
-   * @throws {TypeError} If the runtime does not let a process listen to one of them.
+   * @throws {TypeError} If the runtime does not let a process listen to one of the signals.
    */
   constructor(
     names: readonly NodeJS.Signals[],
@@ -55,7 +55,7 @@ export class GracefulSignals {
     } catch {
       this.release();
       refuse(
-        "be graceful as 'signals'",
+        "call graceful() as 'signals'",
         "signals that this runtime lets a process listen to",
         name,
       );
@@ -70,7 +70,7 @@ export class GracefulSignals {
     return this.#names.some((own) => own === name);
   }
 
-  /** Makes the next signal force. Must be called when the end has started, whatever started it. */
+  /** Makes the next signal force the end. Must be called when the end has started, whatever started it. */
   expectForce(): void {
     this.#isEnding = true;
     signalState().stopWatching ??= watchOwnSignals(onOwnSignal);

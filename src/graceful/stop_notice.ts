@@ -17,7 +17,10 @@ export class StopNotice {
     this.#events = events;
   }
 
-  /** Says that the end has begun, and that everything up to the cleanup takes at most `ms` milliseconds. */
+  /**
+   * Tells the service manager that the end has begun, and that everything up to the cleanup takes at most `ms`
+   * milliseconds.
+   */
   stopping(ms: number): void {
     // After STOPPING=1 the service manager kills the service in time, so no other call of `graceful` may still serve.
     const isLast = endOfProcess() !== undefined;
@@ -25,7 +28,7 @@ export class StopNotice {
     this.#send(isLast ? { STOPPING: 1, ...state } : state);
   }
 
-  /** Says that the servers are closed, and that the rest takes at most `ms` milliseconds. */
+  /** Tells the service manager that the servers are closed, and that the rest takes at most `ms` milliseconds. */
   cleaningUp(ms: number): void {
     this.#send({ EXTEND_TIMEOUT_USEC: extension(ms) });
   }

@@ -45,13 +45,13 @@ export class Succession {
     waitersOf(this.#upgrader).add(resolve);
   }
 
-  /** Starts to serve in place of the predecessor, and to listen to the signal. */
+  /** Starts to serve, in place of the predecessor if there is one, and to listen to the signal. */
   async begin(): Promise<void> {
     if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
     await startServing(this.#upgrader);
   }
 
-  /** Whether a successor is ready. Connections that wait here may still have to be accepted. */
+  /** Whether a successor is ready. Connections may still wait in the accept queues of this process. */
   get isSucceeded(): boolean {
     return this.#upgrader.hasSuccessor;
   }

@@ -35,9 +35,9 @@ export interface Handover {
   readonly listeners: readonly InheritedSocket[];
 }
 
-/** The name of the variable. */
+/** The name of the environment variable that describes a handover. */
 export const HANDOVER = "GRACEFUL_UPGRADE";
-/** The first descriptor behind those of the console, which is also the first that systemd passes. */
+/** The first descriptor after stdin, stdout and stderr, which is also the first one that systemd passes. */
 const FIRST_FD = 3;
 const MAX_FD = 2_147_483_647;
 /** The highest number of listeners: Linux takes no variable that would name more. */
@@ -49,7 +49,8 @@ export function writeHandover(handover: Handover): Record<string, string> {
 }
 
 /**
- * Reads the variable. Returns undefined if it is not set, or is not what {@linkcode writeHandover} writes.
+ * Returns the handover that the environment variable describes. Returns undefined if the variable is not set, or is not
+ * what {@linkcode writeHandover} writes.
  */
 export function readHandover(): Handover | undefined {
   const text = readVariable(HANDOVER);

@@ -72,8 +72,8 @@ export async function listenerFor(
 function freeListener(listener: unknown): SharedListener {
   if (listener instanceof SharedListener && listener.isFree) return listener;
   throw new TypeError(
-    `Cannot serve as 'listener' must be one of listen() that no server has: current value is ${
-      listener instanceof SharedListener ? "one that has been used" : String(listener)
+    `Cannot serve as 'listener' must be a listener of listen() that no server uses: current value is ${
+      listener instanceof SharedListener ? "a listener in use or closed" : String(listener)
     }`,
   );
 }

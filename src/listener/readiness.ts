@@ -1,6 +1,6 @@
 /**
  * The readiness of this process. A process with a predecessor accepts nothing before it is ready, so that it can
- * fail until then and harm nobody.
+ * fail until then without harming anybody.
  */
 import { ofProcess } from "../core/process_state.ts";
 import { predecessor } from "./inheritance.ts";
@@ -20,7 +20,7 @@ export async function whenReady(start: () => Promise<void>): Promise<void> {
   else await start();
 }
 
-/** Removes a function that waits. */
+/** Removes a function that waits until this process is ready. */
 export function cancel(start: () => Promise<void>): void {
   readiness().waiting.delete(start);
 }

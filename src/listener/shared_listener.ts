@@ -25,7 +25,10 @@ export class SharedListener implements Listener {
   /** The backlog that the server has to set, where the socket does not listen yet. */
   backlog: number | undefined;
   readonly #socket: InheritedSocket;
-  /** The options of a socket beside the predecessor's, instead of accepting on the predecessor's. */
+  /**
+   * The options of the socket that this listener opens beside the predecessor's socket (SO_REUSEPORT). Undefined if the
+   * listener accepts on the given socket itself.
+   */
   readonly #beside: OpenOptions | undefined;
   #fd: number;
   #state: "open" | "served" | "closed" = "open";
@@ -52,7 +55,7 @@ export class SharedListener implements Listener {
   }
 
   /**
-   * Whether the successor accepts what waits in the accept queue. With SO_REUSEPORT the queue was emptied before the
+   * Whether a successor accepts the connections in the accept queue. With SO_REUSEPORT the queue was emptied before the
    * drain began.
    */
   get isTakenOver(): boolean {
@@ -74,7 +77,7 @@ export class SharedListener implements Listener {
     await whenReady(this.#start);
   }
 
-  /** Opens a socket of the same port, and steers all new connections to it. */
+  /** Opens a socket of its own on the same port, and steers all new connections to that socket. */
   async #openBeside(options: OpenOptions): Promise<void> {
     const socket = await sockets().open(this.addr, { ...options, reusePort: true });
     sockets().close(this.#fd);

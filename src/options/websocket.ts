@@ -1,4 +1,4 @@
-/** A WebSocket of `Bun.serve`, with some of its members. Bun's own types have more. */
+/** A WebSocket of the engine "bun", with some of its members. Bun's own types have more. */
 export interface ServerWebSocket {
   /** The `data` that was given to `server.upgrade`. */
   data: unknown;
@@ -27,8 +27,7 @@ export interface ServerWebSocket {
 }
 
 /**
- * The `websocket` option of `Bun.serve`: the handlers of all WebSockets of a server, and their options. The
- * defaults are Bun's.
+ * The handlers of all WebSockets of a server on the engine "bun", and their options. The defaults are Bun's.
  */
 export interface WebSocketHandlers {
   /** Called when a message has arrived. */

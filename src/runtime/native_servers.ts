@@ -46,7 +46,7 @@ export function driverOf(
   if (onConnState !== undefined) {
     throw new TypeError(
       "Cannot adopt as 'onConnState' must be absent for a server that does not show its " +
-        "connections, as those of Deno.serve and Bun.serve do not",
+        "connections: servers of Deno.serve and Bun.serve do not",
     );
   }
   const driver = isDenoServer(native)

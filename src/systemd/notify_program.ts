@@ -18,8 +18,8 @@ export async function runSystemdNotify(lines: readonly string[]): Promise<void> 
   } catch (error) {
     if (!isAbsent(error)) throw error;
     throw new Error(
-      "Cannot notify as the program 'systemd-notify' must be in PATH where there is no FFI: " +
-        "current value is absent",
+      "Cannot notify: the program 'systemd-notify' is not in PATH, and this runtime cannot call the C " +
+        "library instead",
       { cause: error },
     );
   }

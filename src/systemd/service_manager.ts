@@ -1,4 +1,4 @@
-/** The service manager that has started this process: systemd, or another one with its protocol. */
+/** The service manager that has started this process: systemd, or another manager that uses its protocol. */
 import { readVariable } from "../runtime/host/variables.ts";
 import { type LibC, openLibC } from "../runtime/linux/libc.ts";
 import { monotonicMicroseconds } from "../runtime/linux/monotonic_clock.ts";

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import process from "node:process";
 
-/** Returns the content of the file. */
+/** Returns the content of the PID file of this process. */
 const text = () => `${process.pid}\n`;
 
 /**

@@ -1,4 +1,7 @@
-/** The time in which a listener that shares its port with a successor's (SO_REUSEPORT) still gets connections. */
+/**
+ * The settling after an upgrade with SO_REUSEPORT, where the successor listens on a socket of its own: the older socket
+ * of the port still gets connections for a while.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { sockets } from "../runtime/sockets.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";
@@ -8,10 +11,13 @@ import type { SharedListener } from "../listener/shared_listener.ts";
  * before the kernel was told of the newer socket.
  */
 const SETTLING_TIME = 1_000;
-/** The number of ms between two looks at an accept queue. */
+/** The number of milliseconds between two looks at the accept queues. */
 const LOOK_INTERVAL = 10;
 
-/** Resolves when no connection waits, or will wait, at those listeners whose successor listens on a socket of its own. */
+/**
+ * Resolves when no connection waits, or will wait, in the accept queue of a listener for which the successor has opened
+ * a socket of its own. Listeners that were handed over by their descriptor are not waited for.
+ */
 export async function settled(listeners: readonly SharedListener[]): Promise<void> {
   const beside = listeners.filter(({ handoff }) => handoff === "reuseport");
   const { steering } = sockets();

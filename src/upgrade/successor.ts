@@ -134,7 +134,7 @@ async function ready(
       giveUp(`The new process wrote ${JSON.stringify(said)} to the pipe on which it says "ready"`);
     }
   });
-  // The exit of the process, which follows, says more.
+  // The process exits next, and its exit code says more.
   pipe?.on("error", () => {});
   try {
     await promise;

@@ -44,7 +44,10 @@ export interface UpgraderOptions {
   pidFile?: string;
 }
 
-/** The number of milliseconds between two looks whether the predecessor is gone. Its end makes no event here. */
+/**
+ * The number of milliseconds between two checks whether the predecessor is gone. A process gets no event when its
+ * parent ends.
+ */
 const PREDECESSOR_INTERVAL = 50;
 
 /**
@@ -152,9 +155,10 @@ export class Upgrader {
   }
 
   /**
-   * Says that this process can serve. Its servers start to accept, the predecessor is told, inherited listeners that
-   * nothing has asked for are closed, the PID file is written, and systemd gets `READY=1`. Further calls return the
-   * same promise.
+   * Declares that this process is ready to serve. Its servers start to accept, the PID file is written, and inherited
+   * listeners that nothing has asked for are closed. If there is a predecessor, it is told that this process is ready,
+   * and sends systemd the new `MAINPID` with `READY=1`. Otherwise this process sends `READY=1` itself. Further calls
+   * return the same promise.
    *
    * @throws {UpgradeError} If the predecessor has stopped waiting for this process and goes on serving. Exit then.
    * @throws {Error} If the PID file cannot be written, or a server cannot accept. The predecessor goes on serving.
@@ -244,7 +248,7 @@ export class Upgrader {
   }
 
   /**
-   * Ends the upgrade that is under way, and refuses further ones. Removes the PID file if it is the file of this
+   * Cancels the upgrade that is under way, and refuses further upgrades. Removes the PID file if it is the file of this
    * process. Does nothing after a successful upgrade.
    */
   stop(): void {
@@ -299,7 +303,7 @@ function shown(value: unknown): string {
   return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
-/** Reports whether the predecessor is still there. */
+/** Reports whether the predecessor still runs, in which case it is the parent of this process. */
 function isThere(predecessor: number | undefined): boolean {
   return predecessor !== undefined && process.ppid === predecessor;
 }

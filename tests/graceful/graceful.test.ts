@@ -400,13 +400,16 @@ test(`[${runtime}] graceful() refuses bad options at the call`, async () => {
     [{ cleanupTimeout: "5" }, "'cleanupTimeout' must be a number of milliseconds"],
     [{ hijacked: "close" }, `'hijacked' must be "wait" or "ignore": current value is "close"`],
     [{ exit: true }, "'exit' must be false or a number of milliseconds: current value is true"],
-    [{ timeout: 500, idleGrace: 500 }, "'idleGrace' must be less than 'timeout', 500 ms"],
-    [{ signals: ["toString"] }, "signals of this system"],
+    [{ timeout: 500, idleGrace: 500 }, "'idleGrace' must be less than 'timeout' (500 ms)"],
+    [{ signals: ["toString"] }, "signals that a process can listen to"],
     [{ log: true }, "'log' must be false or a function: current value is true"],
-    [{ signals: "SIGTERM" }, "'signals' must be an array of the names of signals"],
-    [{ signals: ["SIGKILL"] }, "signals of this system that a process can listen to"],
-    [{ upgradeOn: "SIGSTOP" }, "'upgradeOn' must be signals of this system"],
-    [{ cleanup: [() => {}, 1] }, "'cleanup' must be a function or several: current value is 1"],
+    [{ signals: "SIGTERM" }, "'signals' must be an array of signal names"],
+    [{ signals: ["SIGKILL"] }, "signals that a process can listen to on this system"],
+    [{ upgradeOn: "SIGSTOP" }, "'upgradeOn' must be signals that a process can listen to"],
+    [
+      { cleanup: [() => {}, 1] },
+      "'cleanup' must be a function or an array of functions: current value is 1",
+    ],
   ];
   for (const [options, message] of refused) {
     // The cast: what a caller without a type checker may get wrong.
@@ -414,7 +417,7 @@ test(`[${runtime}] graceful() refuses bad options at the call`, async () => {
   }
   for (const servers of [undefined, {}, [server, Promise.resolve(server)]]) {
     // The cast: as above.
-    const message = "Cannot be graceful as 'servers' must be what serve() resolves with";
+    const message = "Cannot call graceful() as 'servers' must be a server of serve()";
     await assertRejects(() => graceful(servers as unknown as Server), TypeError, message);
   }
   assertEquals(server.state, "serving");

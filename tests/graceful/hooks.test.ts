@@ -175,8 +175,11 @@ test(`[${runtime}] graceful() returns a report that does not change, and cannot 
 
 test(`[${runtime}] graceful() refuses hooks that are none`, async () => {
   const refused: [unknown, string][] = [
-    [{ beforeShutdown: 1 }, "'beforeShutdown' must be a function or several: current value is 1"],
-    [{ onDrain: [1] }, "'onDrain' must be a function or several: current value is 1"],
+    [
+      { beforeShutdown: 1 },
+      "'beforeShutdown' must be a function or an array of functions: current value is 1",
+    ],
+    [{ onDrain: [1] }, "'onDrain' must be a function or an array of functions: current value is 1"],
     [{ beforeShutdownTimeout: -1 }, "'beforeShutdownTimeout' must be from 0 to 2147483647 ms"],
     [{ exceptions: true }, `'exceptions' must be "drain" or absent: current value is true`],
     [{ shutdownOnMessage: 1 }, "'shutdownOnMessage' must be a string: current value is 1"],

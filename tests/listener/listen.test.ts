@@ -49,7 +49,7 @@ for (const engine of engines) {
     const server = await serve(() => new Response("hello"), { path, engine, handoff: "inherit" });
     assertEquals(server.addr, { transport: "unix", path });
     assertEquals(await answer(server), "hello");
-    await assertRejects(() => listen({ path }), Error, "it must not be in use");
+    await assertRejects(() => listen({ path }), Error, "the address is already in use");
     await server.shutdown();
     assert(!existsSync(path));
   });
@@ -69,7 +69,7 @@ test(`[${runtime}] listen() returns a listener that closes unused, and its file 
 test(`[${runtime}] serve() refuses a listener that a server has`, async () => {
   const listener = await listen(local);
   const server = await serve(() => new Response("hello"), { listener });
-  const message = "'listener' must be one of listen() that no server has";
+  const message = "'listener' must be a listener of listen() that no server uses";
   await assertRejects(() => serve(() => new Response(), { listener }), TypeError, message);
   await assertRejects(
     () => serve(() => new Response(), { listener: {} as Listener }),
@@ -82,7 +82,7 @@ test(`[${runtime}] serve() refuses a listener that a server has`, async () => {
 test(`[${runtime}] listen() opens two sockets of one port with reusePort`, async () => {
   const first = await serve(() => new Response("first"), { ...local, handoff: "auto" });
   const { port } = first.addr as { port: number };
-  await assertRejects(() => listen({ ...local, port }), Error, "it must not be in use");
+  await assertRejects(() => listen({ ...local, port }), Error, "the address is already in use");
   assertEquals(await answer(first), "first");
   await first.close();
 });
@@ -121,7 +121,10 @@ test(`[${runtime}] graceful() refuses upgradeOn for a server that cannot be hand
     "was not started with `handoff`",
   );
   for (
-    const [upgradeOn, message] of [["SIGNONE", "signals of"], ["SIGTERM", "none of 'signals'"]]
+    const [upgradeOn, message] of [["SIGNONE", "signals that a process can"], [
+      "SIGTERM",
+      "a signal that is not in 'signals'",
+    ]]
   ) {
     await assertRejects(() => graceful(server, { upgradeOn }), TypeError, message);
   }

@@ -81,7 +81,7 @@ for (const engine of engines) {
     assert(server.addr.transport === "tcp");
     const { port } = server.addr;
     const error = await assertRejects(() => start(engine, { port }), Error, `port ${port}`);
-    assertStringIncludes(error.message, '"127.0.0.1": it must not be in use');
+    assertStringIncludes(error.message, '"127.0.0.1": the address is already in use');
     assertEquals((error as { code?: string }).code, "EADDRINUSE");
     await server.shutdown();
     const again = await start(engine, { port });

@@ -196,8 +196,8 @@ if (runtime !== "bun") {
     const flags = runtime === "deno" ? ["--allow-env", "--allow-run"] : byProgram.flags;
     assertEquals(
       await outcome({ flags, path: "" }, newPath(), '{"READY":1}'),
-      `Error: Cannot notify as the program '${PROGRAM}' must be in PATH where there is no FFI: ` +
-        "current value is absent",
+      `Error: Cannot notify: the program '${PROGRAM}' is not in PATH, and this runtime cannot call the ` +
+        "C library instead",
     );
   });
 }

@@ -151,11 +151,11 @@ testWithManager(
       const pid = [...program.output.matchAll(/^starts: (\d+)/gm)].at(-1)![1];
       const before = await messages(receiver, (text) => text === `MAINPID=${pid}\nREADY=1`);
       const isFed = (text: string) => text === "WATCHDOG=1";
-      // More than the process before can have sent while it drained.
+      // More than the predecessor can have sent while it drained.
       await messages(receiver, isFed, before.filter(isFed).length + 15);
       process.kill(Number(pid), "SIGTERM");
       const all = await messages(receiver, (text) => text.startsWith("STOPPING=1"));
-      assert(all.length > before.length + 15, "the process before has not sent it");
+      assert(all.length > before.length + 15, "the predecessor has not sent these messages");
       process.kill(Number(pid), "SIGKILL");
       await deadline(program.exit, SOON);
     });

@@ -1,46 +1,51 @@
 /**
  * The accept queue of a listener: the connections that the kernel has accepted and the runtime has not.
- * Closing the listener resets them, so they are taken in before.
+ * Closing the listener would reset these connections, so the runtime accepts them first.
  */
 
 import process from "node:process";
 
-/** The knowledge that a driver has of the accept queue of its listener. */
+/** The access of a driver to the accept queue of its listener. */
 export interface AcceptQueue {
   /** Returns how many connections wait in the queue, or undefined if that is not known. */
   waiting(): number | undefined;
   /** Returns how many connections the runtime has accepted so far. */
   accepted(): number;
   /**
-   * Has the kernel keep new connections out of the queue while it is emptied: their clients try again
-   * later, and find the listener closed instead of being reset. Returns what undoes that, where the
-   * socket may be open in another process as well.
+   * Makes the kernel keep new connections out of the queue while the queue is emptied: their clients try
+   * again later, and are refused by the closed listener instead of being reset. May return a function that
+   * lets new connections in again, if the socket may be open in another process as well.
    */
   holdBack?(): (() => void) | void;
   /**
-   * Takes the last place in the queue, where holding back leaves one. False if another connection was
-   * quicker. To be called when nothing waits, and in the turn in which the listener closes.
+   * Takes the last place in the queue, if {@linkcode AcceptQueue.holdBack} leaves one place. Resolves with
+   * false if another connection was quicker. Must be called when no connection waits, and in the turn in
+   * which the listener closes.
    */
   takeLastPlace?(): Promise<boolean>;
 }
 
-/** A queue of which nothing is known. */
+/** An accept queue of which nothing is known. */
 export const UNKNOWN_QUEUE: AcceptQueue = { waiting: () => undefined, accepted: () => 0 };
 
-/** The number of ms for which connections are taken in that come while the queue is emptied. */
+/**
+ * The number of milliseconds after which the queue is given up if it does not become empty, see
+ * {@linkcode takeInAcceptQueue}.
+ */
 const LONGEST = 1_000;
 /**
- * The number of turns of the event loop without a connection after which a queue of unknown length is
- * empty.
+ * The number of turns of the event loop without a new connection after which a queue of unknown length
+ * counts as empty.
  */
 const QUIET_TURNS = 3;
 
 /**
- * Has the event loop turn until the queue is empty. Resolves in the turn in which it has looked last,
- * so that the caller can close the listener before another connection comes. Never rejects.
+ * Lets the event loop turn until the runtime has accepted every connection in the queue, or `force` aborts.
+ * Resolves in the turn of the last look at the queue, so that the caller can close the listener before
+ * another connection comes. Never rejects.
  *
- * What waited at the beginning is taken in as long as the runtime goes on accepting; what comes later,
- * for at most {@linkcode LONGEST} ms.
+ * Connections that wait at the beginning are taken in for as long as the runtime keeps accepting; connections
+ * that come later, for at most {@linkcode LONGEST} ms.
  */
 export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal): Promise<void> {
   const letIn = queue.holdBack?.();
@@ -58,8 +63,8 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
 }
 
 /**
- * Resolves when the event loop has turned. On Deno that takes a timer: sixty turns of setImmediate look at
- * no socket.
+ * Resolves when the event loop has turned. On Deno that takes a timer: Deno runs sixty `setImmediate` in a
+ * row without looking at a socket.
  */
 const turnOfLoop: () => Promise<void> = "deno" in process.versions
   ? () => new Promise((resolve) => setTimeout(resolve, 0))
@@ -70,7 +75,7 @@ class Progress {
   /** The number of turns in a row that have brought no connection. */
   quietTurns = 0;
   readonly #start = performance.now();
-  /** The number of accepted connections once those that waited at the beginning are in. */
+  /** The number of accepted connections at which all connections that waited at the beginning are in. */
   readonly #goal: number;
   #accepted: number;
   #lastAccept = this.#start;
@@ -80,6 +85,7 @@ class Progress {
     this.#goal = accepted + known;
   }
 
+  /** Records a turn of the event loop, and the number of connections that were accepted so far. */
   turn(accepted: number): void {
     if (accepted === this.#accepted) {
       this.quietTurns++;
@@ -91,7 +97,8 @@ class Progress {
   }
 
   /**
-   * Reports whether the connections that waited at the beginning are in, or none comes any more for long.
+   * Reports whether {@linkcode LONGEST} ms have passed: since the last accept as long as connections that
+   * waited at the beginning are not in, and since the start afterwards.
    */
   isTooLong(): boolean {
     const since = this.#accepted < this.#goal ? this.#lastAccept : this.#start;

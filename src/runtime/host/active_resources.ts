@@ -1,19 +1,19 @@
 /** The resources that keep a process alive, as far as a runtime reports them. */
 import process from "node:process";
 
-/** The objects that Bun has not collected, by their type. */
+/** The part of Bun's heap statistics that counts the objects that must not be collected, by their type. */
 interface HeapStats {
   readonly protectedObjectTypeCounts: Readonly<Record<string, number>>;
 }
 
-/** The names, among those that Bun counts, of what an event loop can wait for. */
+/** Matches the types of objects for which Bun's event loop can wait. */
 const WAITED_FOR = /^(Timeout|Immediate|.*(Server|Socket|Subprocess|Worker|Listener|Watcher))$/;
 
-/** The names of what is still active: of timers, sockets, processes, as the runtime calls them. */
+/** Returns the names of the timers, sockets, processes and so on that are still active, as the runtime calls them. */
 export function activeResources(): string[] {
   if ("bun" in process.versions) return countedByBun();
   const names = process.getActiveResourcesInfo();
-  // Node counts what it writes the log to, which keeps no process alive.
+  // Node lists stdout and stderr too, which keep no process alive.
   for (const stream of [process.stdout, process.stderr]) forget(names, handleOf(stream));
   return names;
 }
@@ -31,7 +31,7 @@ function handleOf(stream: object): string | undefined {
 }
 
 function countedByBun(): string[] {
-  // The cast: the types of node do not know Bun's modules.
+  // The cast: Node's types lack Bun's modules.
   const { heapStats } = process.getBuiltinModule("bun:jsc" as "fs") as unknown as {
     heapStats(): HeapStats;
   };

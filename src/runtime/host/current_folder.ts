@@ -3,12 +3,13 @@ import process from "node:process";
 import { deno } from "../api/deno.ts";
 import { readVariable } from "./variables.ts";
 
-/** The folder this process was in when this module was loaded, before it may have gone elsewhere. */
+/** The working directory when this module was loaded; the program may change its directory later. */
 const folder = folderNow();
 
 /**
- * The folder this process was started in, by the path by which it came there, if the shell has told.
- * Not known on Deno without the permission to read it, or where it has been removed.
+ * Returns the folder in which this process was started, by the path in the variable `PWD` if that path leads
+ * to the folder. Returns undefined on Deno without the permission to read the folder, or if the folder was
+ * removed before this module was loaded.
  */
 export function startFolder(): string | undefined {
   const path = readVariable("PWD");
@@ -31,7 +32,7 @@ function isPathOf(folder: string, path: string): boolean {
   }
 }
 
-/** Reports whether a folder may be read, without asking the user. */
+/** Reports whether Deno may read the working directory, without asking the user. Other runtimes always may. */
 function mayRead(): boolean {
   if (!("deno" in process.versions)) return true;
   return deno().permissions.querySync({ name: "read", path: "." }).state === "granted";

@@ -2,28 +2,29 @@ import cluster from "node:cluster";
 import process from "node:process";
 
 /**
- * Has the channel to the parent keep this process alive no longer: that of `fork`, and so of a worker of
- * `node:cluster`. Messages still go both ways.
+ * Makes the channel to the parent process no longer keep this process alive. A process that was started with
+ * `fork` has such a channel, and so has a worker of `node:cluster`. Messages still go both ways.
  */
 export function unrefParentChannel(): void {
   process.channel?.unref();
 }
 
 /**
- * Calls a function when a worker of `node:cluster` loses its primary: when that has ended, or has called
- * `cluster.disconnect()`. The runtime would end such a worker at once, with its requests in flight; from
- * here on it does not. Does nothing in other processes. Returns what undoes it.
+ * Calls a function when a worker of `node:cluster` loses its primary: when the primary has ended, or has
+ * called `cluster.disconnect()`. The runtime would end such a worker at once, with its requests in flight;
+ * after this call the runtime does not. Does nothing in other processes. Returns a function that undoes the
+ * call.
  */
 export function onPrimaryGone(call: () => void): () => void {
   const { worker } = cluster;
   if (worker === undefined) return () => {};
   const onDisconnect = () => {
-    // The runtime asks for this in its own listener of the event.
+    // The runtime's own listener of the event ends the process unless this property is true.
     worker.exitedAfterDisconnect = true;
     call();
   };
-  // Told to disconnect, a worker closes its servers, and its channel when their last connection has ended.
-  // Where the runtime does not show the message, the end begins only then.
+  // A worker that is told to disconnect closes its servers, and closes its channel when their last connection
+  // has ended. If the runtime does not emit this message, the function is called only then.
   // https://github.com/nodejs/node/blob/v26.x/lib/internal/cluster/child.js (`onmessage`)
   const onInternalMessage = (message: unknown) => {
     if (isDisconnect(message)) call();

@@ -1,7 +1,7 @@
 /**
- * `DENO_SERVE_ADDRESS`, with which a platform says where the first server of a process is to listen:
- * instead of at its own address, or with `duplicate,` beside it. Deno reads the variable itself, for
- * `Deno.serve` and for `node:http`, and without a permission.
+ * `DENO_SERVE_ADDRESS`, the variable with which a platform says where the first server of a process listens:
+ * instead of at the server's own address, or with `duplicate,` in addition to it. Deno reads the variable
+ * itself, for `Deno.serve` and for `node:http`, and needs no permission for that.
  */
 import type { Addr } from "../../core/addr.ts";
 import { addrOf, deno, type DenoListenOptions } from "../api/deno.ts";
@@ -9,27 +9,29 @@ import { readVariable } from "./variables.ts";
 
 const NAME = "DENO_SERVE_ADDRESS";
 
-/** An address at which a server is to listen because its platform says so. */
+/** The address at which a server listens because its platform says so. */
 export interface ServeAddress {
   readonly where: DenoListenOptions;
-  /** Whether to listen there beside the server's own address, and without TLS. */
+  /** Whether the server listens there in addition to its own address, and without TLS. */
   readonly isDuplicate: boolean;
 }
 
 /**
- * Takes the address: the servers that start after this one listen at their own, those of `Deno.serve`
- * too. Undefined if there is none that Deno accepts, or if it has been taken.
+ * Takes the platform's address, so that the servers that start later listen at their own addresses, even
+ * servers of `Deno.serve`. Returns undefined if there is no address that Deno accepts, or if the address was
+ * taken before.
  *
- * @throws {TypeError} If there is one, and this process may not read it.
+ * @throws {TypeError} If there is an address, and this process may not read it.
  */
 export function takeServeAddress(): ServeAddress | undefined {
   const look = firstLook();
-  // The options are copied to be given another address, or their signal is, for a second listener.
+  // If there is an address, `Deno.serve` first copies the options ("ownKeys") to put the address in them, or,
+  // for a second listener, first reads their "signal".
   if (look !== "ownKeys" && look !== "signal") return undefined;
   const value = readVariable(NAME);
   if (value === undefined && isHidden()) {
     throw new TypeError(
-      `Cannot serve as '${NAME}' must be readable where it is set: allow it with ` +
+      `Cannot serve: the variable ${NAME} is set, and this process may not read it: allow it with ` +
         `--allow-env=${NAME}, or serve with the engine "deno-serve"`,
     );
   }
@@ -37,28 +39,28 @@ export function takeServeAddress(): ServeAddress | undefined {
 }
 
 /**
- * The address that a listening server of `node:http` does not name, because the platform gave it one
- * that is not on TCP.
+ * Returns the address of a server of `node:http` that listens but reports no address, because the platform
+ * gave it an address that is not a TCP address.
  */
 export function unnamedServeAddress(): Addr {
   const where = parse(readVariable(NAME));
   return addrOf(where.transport === "tunnel" ? { path: "tunnel:" } : where);
 }
 
-/** Takes the address away: a server that is given its socket listens there and nowhere else. */
+/** Takes the platform's address and ignores it, for a server that listens only on a socket that it is given. */
 export function disregardServeAddress(): void {
   firstLook();
 }
 
 /**
- * What `Deno.serve` looks at first of its options. It has taken the address by then, if there is one, and
- * gets no further.
+ * Returns the name of what `Deno.serve` reads first of its options. By then `Deno.serve` has taken the
+ * platform's address, if there is one. An error then stops `Deno.serve`.
  */
 function firstLook(): string {
   let first: string | undefined;
   const lookAt = (what: string | symbol): never => {
     first ??= String(what);
-    throw new Error("No further");
+    throw new Error("The look at the options of Deno.serve is over");
   };
   const options = new Proxy({}, {
     get: (_target, name) => lookAt(name),
@@ -69,7 +71,7 @@ function firstLook(): string {
   try {
     deno().serve(options, () => new Response());
   } catch {
-    // As intended.
+    // This is the error of `lookAt`.
   }
   return first ?? "";
 }
@@ -78,7 +80,10 @@ function isHidden(): boolean {
   return deno().permissions.querySync({ name: "env", variable: NAME }).state !== "granted";
 }
 
-/** Parses a value that Deno has found valid. Without a variable it is the tunnel of `deno --tunnel`. */
+/**
+ * Parses a value of the variable that Deno has found valid. Without the variable, the address is the tunnel of
+ * `deno --tunnel`.
+ */
 function parse(value = "tunnel:"): DenoListenOptions {
   const [, kind, rest = ""] = /^(?:duplicate,)?(\w+):(.*)$/s.exec(value) ?? [];
   if (kind === "unix") return { transport: "unix", path: rest };

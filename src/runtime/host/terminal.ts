@@ -25,7 +25,7 @@ export function terminal(): Terminal | undefined {
   return { columns, hasColors: !hasNoColor() };
 }
 
-/** Reports whether colors are off. Deno tells it without the permission to read the environment. */
+/** Reports whether colors are off. `Deno.noColor` needs no permission to read the environment. */
 function hasNoColor(): boolean {
   return "deno" in process.versions ? deno().noColor : Boolean(readVariable("NO_COLOR"));
 }

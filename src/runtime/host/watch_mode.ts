@@ -1,8 +1,8 @@
 import process from "node:process";
 
 /**
- * Has a function called when nothing is left to do, if the runtime goes on by itself then. `bun --watch`
- * and `bun --hot` wait for files to change, and meanwhile no timer fires that is unref'd.
+ * Calls a function when nothing is left to do, if the runtime keeps the process alive all the same: `bun
+ * --watch` and `bun --hot` wait for files to change, and unref'd timers do not fire meanwhile.
  */
 export function onIdleInWatchMode(run: () => void): void {
   const isWatching = "bun" in process.versions &&

@@ -1,7 +1,10 @@
 import type { Addr } from "../../core/addr.ts";
 import { isSparePathOf } from "../../core/spare_path.ts";
 
-/** Whether a socket that the kernel has at one address is the one that is known by another. */
+/**
+ * Reports whether `bound`, the address at which the kernel has a socket, belongs to the socket that this
+ * process knows by the address `addr`. A unix socket may be bound at a spare path of `addr`.
+ */
 export function isBoundTo(bound: Addr | undefined, addr: Addr): boolean {
   if (bound?.transport === "unix" && addr.transport === "unix") {
     return bound.path === addr.path || isSparePathOf(bound.path, addr.path);
@@ -10,7 +13,10 @@ export function isBoundTo(bound: Addr | undefined, addr: Addr): boolean {
     hostOf(bound.hostname) === hostOf(addr.hostname);
 }
 
-/** Returns the IPv4 address within an IPv6 one: runtimes write one or the other. */
+/**
+ * Returns the IPv4 address within an IPv4-mapped IPv6 address, and any other hostname unchanged: runtimes
+ * report either form.
+ */
 function hostOf(hostname: string): string {
   return hostname.replace(/^::ffff:(?=\d+\.)/, "");
 }

@@ -6,8 +6,8 @@ import { openLibC } from "./libc.ts";
 import { linesOf } from "./proc_files.ts";
 
 /**
- * The command that this process was started with: as it was given, if the system still knows it,
- * so that what was relative then is relative now.
+ * Returns the command that this process was started with. The command that the system reports comes first,
+ * if it is still whole, because its relative paths are still relative.
  */
 export function commandLine(): string[] {
   const given = givenCommand();
@@ -15,14 +15,17 @@ export function commandLine(): string[] {
   if (!("deno" in process.versions)) {
     return [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   }
-  // Deno does not tell its options, the permissions among them.
+  // Deno does not report its own command-line options, which include the permissions.
   throw new UpgradeError(
-    "Cannot upgrade as 'command' must be given where the system does not tell the command of this " +
-      "process, as where that has set its title: current value is undefined",
+    "Cannot upgrade as 'command' must be given: the command of this process cannot be read, because the " +
+      "system does not report it, Deno lacks the permission 'ffi', or the process has set its title",
   );
 }
 
-/** A process that has set its title has written over it: the program and its arguments must be there. */
+/**
+ * Reports whether a command still ends with the program and the arguments of this process. A process that
+ * sets its title overwrites its command.
+ */
 function isWhole(given: readonly string[]): boolean {
   const [, program = "", ...args] = process.argv;
   const [named = "", ...rest] = given.slice(-args.length - 1);

@@ -1,6 +1,6 @@
 /**
- * What an event loop waits for, on Linux: the registrations of a descriptor with `epoll`, which
- * the runtimes make when they listen and keep to themselves.
+ * The registrations of descriptors with `epoll`, which tell the event loop of a runtime what to wait for on
+ * Linux. A runtime makes the registrations when it listens, and does not expose them.
  */
 import process from "node:process";
 import type { LibC } from "./libc.ts";
@@ -12,14 +12,18 @@ const EPOLL_CTL_DEL = 2;
 /** The size in bytes of a `struct epoll_event` where it is not packed. */
 const EVENT_SIZE = 16;
 
-/** A descriptor that an instance of `epoll` watches. */
+/** The registration of a descriptor with an instance of `epoll`. */
 export interface Registration {
+  /** The descriptor of the `epoll` instance. */
   readonly epoll: number;
-  /** A `struct epoll_event`: what is waited for, and what its owner knows it by. */
+  /**
+   * A `struct epoll_event`: the events to wait for, and the data by which the event loop recognizes the
+   * descriptor.
+   */
   readonly event: Uint8Array;
 }
 
-/** Returns the instances of `epoll` of the process. */
+/** Returns the `epoll` instances of this process. */
 export function epollsOf(libc: LibC): number[] {
   // Most descriptors of a busy server are sockets, which are faster to recognize.
   return descriptors(libc).filter((fd) =>
@@ -27,7 +31,7 @@ export function epollsOf(libc: LibC): number[] {
   );
 }
 
-/** Returns the registrations of a descriptor. */
+/** Returns the registrations of a descriptor with the `epoll` instances of this process. */
 export function registrationsOf(libc: LibC, fd: number): Registration[] {
   return epollsOf(libc).flatMap((epoll) => {
     for (const line of linesOf(libc, `/proc/self/fdinfo/${epoll}`)) {
@@ -40,8 +44,9 @@ export function registrationsOf(libc: LibC, fd: number): Registration[] {
 }
 
 /**
- * Registers the descriptor. Two descriptors may be one instance of `epoll`, where the second call
- * finds it done, so one that succeeds is enough.
+ * Registers a descriptor with each `epoll` instance, and returns whether at least one call succeeded. Two
+ * registrations may name the same instance by different descriptors: the second call then fails, because the
+ * descriptor is already registered.
  */
 export function register(libc: LibC, fd: number, registrations: readonly Registration[]): boolean {
   const added = registrations.map(({ epoll, event }) =>
@@ -51,14 +56,14 @@ export function register(libc: LibC, fd: number, registrations: readonly Registr
 }
 
 /**
- * Has the event loops forget the descriptor: closing it does not do so while another process has the
- * socket. An event loop that does not wait for the descriptor goes on as before.
+ * Removes a descriptor from `epoll` instances, and does nothing to an instance that does not watch it.
+ * Closing the descriptor does not remove it while another process has the same socket.
  */
 export function unregister(libc: LibC, fd: number, epolls: readonly number[]): void {
   for (const epoll of epolls) libc.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, new Uint8Array(EVENT_SIZE));
 }
 
-/** The structure is packed on x86 alone. */
+/** Returns a `struct epoll_event`. The structure is packed on x86 only. */
 function epollEvent(events: number, data: bigint): Uint8Array {
   const isPacked = process.arch === "x64" || process.arch === "ia32";
   const event = new DataView(new ArrayBuffer(EVENT_SIZE));

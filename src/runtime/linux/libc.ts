@@ -1,12 +1,13 @@
 /**
- * The C library, on Linux: for what the kernel knows of sockets and the runtimes do not say.
- * By `bun:ffi` on Bun, by `Deno.dlopen` on Deno, by the experimental `node:ffi` on Node 26.1 and later.
+ * The C library on Linux, which reports what the kernel knows about sockets and the runtimes do not expose.
+ * It is called through `bun:ffi` on Bun, through `Deno.dlopen` on Deno, and through the experimental
+ * `node:ffi` on Node 26.1 and later.
  */
 import { ofProcess } from "../../core/process_state.ts";
 import process from "node:process";
 import { deno } from "../api/deno.ts";
 
-/** The functions that are used. Each returns a negative number when it fails. */
+/** The functions of the C library that this package calls. Each returns a negative number when it fails. */
 interface Functions {
   getsockopt(fd: number, level: number, name: number, value: Uint8Array, size: Uint8Array): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, size: number): number;
@@ -29,13 +30,13 @@ interface Functions {
   close(fd: number): number;
 }
 
-/** The library, and what it takes to pass it a structure with a pointer in it. */
+/** The C library, with the function that makes pointers, which some of its structures contain. */
 export interface LibC extends Functions {
   /** Returns the address of a buffer, valid for as long as the caller keeps the buffer. */
   pointer(buffer: Uint8Array): bigint;
 }
 
-/** The types of the arguments, in the words of `bun:ffi`. All return an `i32`. */
+/** The types of the arguments of each function, named as in `bun:ffi`. Every function returns an `i32`. */
 const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = {
   getsockopt: ["i32", "i32", "i32", "ptr", "ptr"],
   setsockopt: ["i32", "i32", "i32", "ptr", "u32"],
@@ -58,10 +59,10 @@ const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = 
   close: ["i32"],
 };
 
-/** The first is glibc's, the others are musl's. */
+/** The file names of the C library: the first is glibc's, the others are musl's. */
 const NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
 
-/** The functions used of `bun:ffi`. */
+/** The functions of `bun:ffi` that this package calls. */
 interface BunFFI {
   dlopen(
     library: string,
@@ -70,7 +71,7 @@ interface BunFFI {
   ptr(buffer: Uint8Array): number;
 }
 
-/** The functions used of `node:ffi`. */
+/** The functions of `node:ffi` that this package calls. */
 interface NodeFFI {
   dlopen(
     library: string,
@@ -80,28 +81,28 @@ interface NodeFFI {
 }
 
 /**
- * Returns the C library, opened once: each opening costs milliseconds, and memory that does not come
- * back. Undefined where there is none to be had: another system, no permission, a Node
- * before 26.1. A later Node says on stderr, once, that its FFI is experimental.
+ * Returns the C library. The library is opened only once, because each opening costs milliseconds and memory
+ * that is never freed. Returns undefined if the library cannot be called: on other systems, without the
+ * permission, or on Node before 26.1. Node 26.1 and later writes once to stderr that its FFI is experimental.
  */
 export function openLibC(): LibC | undefined {
   return libraries.open();
 }
 
-/** The access to the C library, which tests take away. */
+/** The access to the C library. Tests replace `open` to run without the library. */
 export const libraries: { open(): LibC | undefined } = { open: () => ofProcess(open) };
 
 function open(): LibC | undefined {
   if (process.platform !== "linux") return undefined;
   if ("bun" in process.versions) return firstOf(NAMES, openOnBun);
   if ("deno" in process.versions) return mayUseFFI() ? firstOf(NAMES, openOnDeno) : undefined;
-  // The cast: the types of the other runtimes do not know the module, and an older Node has none.
+  // The cast: the types lack `node:ffi`, and older versions of Node lack the module.
   const ffi = process.getBuiltinModule("node:ffi" as "fs") as unknown as NodeFFI | undefined;
   return ffi && firstOf(NAMES, (name) => openOnNode(ffi, name));
 }
 
 function openOnBun(name: string): LibC {
-  // The cast: the types of node do not know Bun's modules.
+  // The cast: Node's types lack Bun's modules.
   const { dlopen, ptr } = process.getBuiltinModule("bun:ffi" as "fs") as unknown as BunFFI;
   const symbols = Object.fromEntries(
     Object.entries(SIGNATURES).map(([name, args]) => [name, { args, returns: "i32" as const }]),
@@ -117,7 +118,7 @@ function openOnDeno(name: string): LibC {
     ]),
   );
   const { dlopen, UnsafePointer } = deno();
-  // The cast: what it returns has the functions that were named.
+  // The cast: the returned symbols are the functions that `symbols` names.
   const functions = dlopen(name, symbols).symbols as Functions;
   return { ...functions, pointer: (buffer) => UnsafePointer.value(UnsafePointer.of(buffer)) };
 }
@@ -130,7 +131,8 @@ function openOnNode(ffi: NodeFFI, name: string): LibC {
     ]),
   );
   const { functions } = ffi.dlopen(name, symbols);
-  // The module may still change: one that reads signatures otherwise refuses the argument.
+  // The experimental module may change. A version that reads the signatures differently throws here, and
+  // `firstOf` catches the error.
   functions.close(-1);
   return { ...functions, pointer: (buffer) => ffi.getRawPointer(buffer) };
 }
@@ -140,12 +142,13 @@ function mayUseFFI(): boolean {
   return deno().permissions.querySync({ name: "ffi" }).state === "granted";
 }
 
+/** Returns the library that opens under the first possible name; undefined if no name works. */
 function firstOf(names: readonly string[], open: (name: string) => LibC): LibC | undefined {
   for (const name of names) {
     try {
       return open(name);
     } catch {
-      // The next name; without any of them the caller does without.
+      // Try the next name.
     }
   }
   return undefined;

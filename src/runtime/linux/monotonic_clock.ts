@@ -1,4 +1,4 @@
-/** The kernel's clock that is never set, which service managers compare times by. */
+/** The kernel's monotonic clock, which nobody can set, and by which service managers compare times. */
 import { uptime } from "node:os";
 import process from "node:process";
 import type { LibC } from "./libc.ts";
@@ -6,10 +6,12 @@ import type { LibC } from "./libc.ts";
 const CLOCK_MONOTONIC = 1;
 
 /**
- * The time of CLOCK_MONOTONIC in microseconds. On Node `process.hrtime` is that clock; on Deno and
- * Bun it starts with the process, so the C library is asked. Without it, what Deno has is the
- * system's uptime, in seconds: rounded up by the kernel, and with the time that the system has slept,
- * so that it is up to 1 s ahead, or more on a system that sleeps, and never behind.
+ * Returns the time of CLOCK_MONOTONIC in microseconds. On Node `process.hrtime` reads that clock. On Deno and
+ * Bun `process.hrtime` starts with the process, so the C library reads the clock.
+ *
+ * Without the C library the result is the uptime of the system, which Deno reports in seconds: the kernel
+ * rounds the uptime up and includes the time for which the system has slept. The result is then up to 1 s
+ * ahead of the clock, or more on a system that sleeps, and never behind.
  */
 export function monotonicMicroseconds(libc: LibC | undefined): number {
   if (isNode()) return Number(process.hrtime.bigint() / 1_000n);

@@ -4,12 +4,13 @@ import { UpgradeError } from "../../core/errors.ts";
 import { type KernelSockets, openKernelSockets } from "./kernel_sockets.ts";
 import { sparePath } from "../../core/spare_path.ts";
 
-/** Thrown where a runtime's own listener cannot be made to accept on another socket. */
+/** The error of a runtime's own listener that cannot be made to accept on another socket. */
 export class CannotReplaceListenerError extends UpgradeError {}
 
 /**
- * A throwaway listener of the runtime, at an address that nobody knows. The inherited socket later
- * replaces it under the same descriptor: the runtime cannot be told to listen on a descriptor.
+ * A throwaway listener of the runtime, at an address that nobody knows. The socket to accept on later
+ * replaces the socket of this listener under the same descriptor, because the runtime cannot be told to
+ * listen on a descriptor.
  */
 export class PlaceholderListener<T> {
   readonly listener: T;
@@ -17,8 +18,11 @@ export class PlaceholderListener<T> {
   readonly #fd: number;
 
   /**
-   * `listen` opens the listener at an address, `addressOf` tells where the listener is then, and `close`
-   * undoes it where a listener cannot be replaced.
+   * Opens a placeholder for a socket with the address `socket`. `listen` opens a listener at an address,
+   * `addressOf` returns the address that the listener then has, and `close` closes a listener that cannot
+   * be used.
+   *
+   * @throws {CannotReplaceListenerError} If no listener can be opened, found or replaced.
    */
   constructor(
     socket: Addr,
@@ -28,11 +32,13 @@ export class PlaceholderListener<T> {
   ) {
     const kernel = openKernelSockets();
     if (kernel === undefined) {
-      throw new CannotReplaceListenerError("The kernel cannot be asked for sockets");
+      throw new CannotReplaceListenerError(
+        "Cannot accept on an existing socket: the C library cannot be called",
+      );
     }
     const where = placeFor(socket);
     const { made, fd } = kernel.opening(
-      () => hold(where, listen),
+      () => openAt(where, listen),
       (listener) => addressOf(listener, where),
       close,
     );
@@ -40,7 +46,7 @@ export class PlaceholderListener<T> {
     if (fd === undefined || !kernel.canReplaceListener(fd)) {
       close(made);
       throw new CannotReplaceListenerError(
-        "The runtime's event loop does not wait for its listener by epoll",
+        "Cannot accept on an existing socket: the runtime does not watch its own listener with epoll",
       );
     }
     this.listener = made;
@@ -48,12 +54,19 @@ export class PlaceholderListener<T> {
     this.#fd = fd;
   }
 
-  /** Closes the listener and nothing else, which the runtime cannot do. Returns false if that fails. */
+  /**
+   * Closes the listener but no connection, which the runtime itself cannot do. Returns false if the listener
+   * cannot be closed.
+   */
   closeListener(): boolean {
     return this.#kernel.closingUnnoticed(this.#fd)();
   }
 
-  /** Has the listener accept on this socket from now on. Returns the socket's new descriptor. */
+  /**
+   * Makes the listener accept on the socket `fd` from now on. Returns the new descriptor of that socket.
+   *
+   * @throws {CannotReplaceListenerError} If the kernel refuses.
+   */
   replaceListener(fd: number): number {
     if (this.#kernel.replaceListener(fd, this.#fd)) return this.#fd;
     throw new CannotReplaceListenerError(
@@ -62,15 +75,21 @@ export class PlaceholderListener<T> {
   }
 }
 
-function hold<T>(where: Addr, listen: (where: Addr) => T): T {
+function openAt<T>(where: Addr, listen: (where: Addr) => T): T {
   try {
     return listen(where);
   } catch (cause) {
-    throw new CannotReplaceListenerError("The place of the socket cannot be held", { cause });
+    throw new CannotReplaceListenerError(
+      "Cannot accept on an existing socket: the runtime cannot open a listener to replace",
+      { cause },
+    );
   }
 }
 
-/** Returns an address of the same transport, on which the addresses of clients depend. */
+/**
+ * Returns an address for the placeholder, with the transport of the socket: the runtime reports the addresses
+ * of clients according to the transport of its own listener.
+ */
 function placeFor(socket: Addr): Addr {
   return socket.transport === "unix"
     ? { transport: "unix", path: sparePath(socket.path) }

@@ -1,6 +1,6 @@
 /**
- * Linux's `/proc`, read with the C library: Deno has no permission for it but the one for
- * everything.
+ * Functions that read Linux's `/proc` with the C library. With Deno's own API that would need the permission
+ * for everything.
  */
 import type { LibC } from "./libc.ts";
 
@@ -9,10 +9,10 @@ const CHUNK = 64 * 1024;
 /** The code of the digit 0. */
 const ZERO = 48;
 
-/** The names in a folder. Of one that is not there, none. */
+/** Returns the names in a folder; none if the folder cannot be opened. */
 export function namesIn(libc: LibC, path: string): string[] {
   const names: string[] = [];
-  reading(libc, path, (folder) => {
+  withOpen(libc, path, (folder) => {
     for (const name of entries(libc, folder)) {
       names.push(new TextDecoder().decode(name.subarray(0, name.indexOf(0))));
     }
@@ -20,12 +20,12 @@ export function namesIn(libc: LibC, path: string): string[] {
   return names;
 }
 
-/** The text of a file, which is empty if it cannot be read. */
+/** Returns the text of a file, without a newline at its end; an empty text if the file cannot be opened. */
 export function contentOf(libc: LibC, path: string): string {
   return [...linesOf(libc, path)].join("\n");
 }
 
-/** Returns where a symbolic link leads; an empty text if the link cannot be read. */
+/** Returns the target of a symbolic link; an empty text if the link cannot be read. */
 export function targetOf(libc: LibC, path: string): string {
   const target = new Uint8Array(256);
   const size = libc.readlink(cString(path), target, target.length);
@@ -35,7 +35,7 @@ export function targetOf(libc: LibC, path: string): string {
 /** Returns the numbers of the process's open descriptors, in no order. */
 export function descriptors(libc: LibC): number[] {
   const numbers: number[] = [];
-  reading(libc, "/proc/self/fd", (folder) => {
+  withOpen(libc, "/proc/self/fd", (folder) => {
     for (const name of entries(libc, folder)) {
       const number = numberIn(name);
       if (number !== undefined && number !== folder) numbers.push(number);
@@ -55,30 +55,37 @@ function numberIn(name: Uint8Array): number | undefined {
   return number;
 }
 
-/** The lines of a file, read no further than they are asked for. Of one that is not there, none. */
+/**
+ * Yields the lines of a file, and reads the file only as far as needed. Yields nothing if the file cannot
+ * be opened.
+ */
 export function* linesOf(libc: LibC, path: string): Generator<string> {
   const file = libc.open(cString(path), O_RDONLY);
   if (file < 0) return;
   try {
     const buffer = new Uint8Array(CHUNK);
+    const decoder = new TextDecoder();
     let rest = "";
     for (let size; (size = libc.read(file, buffer, CHUNK)) > 0;) {
-      const lines = (rest + new TextDecoder().decode(buffer.subarray(0, size))).split("\n");
+      // The last bytes of a chunk may be the beginning of a character.
+      const text = decoder.decode(buffer.subarray(0, size), { stream: true });
+      const lines = (rest + text).split("\n");
       rest = lines.pop()!;
       yield* lines;
     }
+    rest += decoder.decode();
     if (rest !== "") yield rest;
   } finally {
     libc.close(file);
   }
 }
 
-/** A path as C has it. */
+/** Returns a text as a string of C, which a NUL ends. */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }
 
-function reading(libc: LibC, path: string, use: (file: number) => void): void {
+function withOpen(libc: LibC, path: string, use: (file: number) => void): void {
   const file = libc.open(cString(path), O_RDONLY);
   if (file < 0) return;
   use(file);

@@ -4,10 +4,10 @@
  */
 import type { Addr } from "../../core/addr.ts";
 
-/** The tables of the TCP sockets of this process's network namespace. */
+/** The paths of the tables of the TCP sockets in this process's network namespace. */
 export const TCP_TABLES: readonly string[] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 
-/** The table of the unix sockets. */
+/** The path of the table of the unix sockets. */
 export const UNIX_TABLE = "/proc/self/net/unix";
 
 /** The state of a TCP socket that listens. */
@@ -17,9 +17,9 @@ const ACCEPTS = "00010000";
 /** The state of a unix socket that is connected. */
 const CONNECTED = "03";
 
-/** A TCP socket that listens. */
+/** The row of a TCP socket that listens. */
 export interface ListeningRow {
-  /** The address and the port, as the table has them. */
+  /** The local address and port, as the table writes them. */
   readonly local: string;
   readonly inode: string;
   /** The number of connections in the accept queue. */
@@ -27,8 +27,9 @@ export interface ListeningRow {
 }
 
 /**
- * Yields the sockets that listen, which come first in the table. The kernel makes the rest as it is read,
- * which takes a tenth of a second for a hundred thousand connections.
+ * Yields the rows of the sockets that listen, which come first in a table, and reads no further. The kernel
+ * produces the other rows as they are read, which takes a tenth of a second for a hundred thousand
+ * connections.
  */
 export function* listeningRows(lines: Iterable<string>): Generator<ListeningRow> {
   let isHeader = true;
@@ -44,13 +45,16 @@ export function* listeningRows(lines: Iterable<string>): Generator<ListeningRow>
   }
 }
 
-/** Returns an address as the tables have it: each four bytes in reverse, as x86 and arm64 have them. */
+/**
+ * Returns an address as the tables write it: in hexadecimal, with the bytes of each 32-bit word reversed,
+ * because x86 and arm64 are little-endian.
+ */
 export function tableAddress({ hostname, port }: Addr & { transport: "tcp" }): string {
   const bytes = hostname.includes(":") ? bytesOfV6(hostname) : hostname.split(".").map(Number);
   return `${reversedWords(bytes).map((byte) => hex(byte, 2)).join("")}:${hex(port, 4)}`;
 }
 
-/** Returns the address that a table has in this form. */
+/** Parses an address that a table has written. */
 export function addrOfTable(local: string): Addr & { transport: "tcp" } {
   const [address = "", port = ""] = local.split(":");
   const bytes = reversedWords(address.match(/../g)!.map((byte) => parseInt(byte, 16)));
@@ -61,13 +65,13 @@ function hostnameOf(bytes: readonly number[]): string {
   if (bytes.length === 4) return bytes.join(".");
   const isMapped = bytes.slice(0, 10).every((byte) => byte === 0) &&
     bytes[10] === 0xff && bytes[11] === 0xff;
-  // As Node writes an address of IPv4 within IPv6.
+  // Node writes an IPv4-mapped IPv6 address in this form.
   if (isMapped) return `::ffff:${bytes.slice(12).join(".")}`;
   const groups = Array.from(
     { length: 8 },
     (_, i) => hex(bytes[2 * i]! * 256 + bytes[2 * i + 1]!, 4),
   );
-  // The URL parser knows how to write an IPv6 address short.
+  // The URL parser shortens an IPv6 address.
   return new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
 }
 
@@ -88,7 +92,7 @@ function hex(value: number, digits: number): string {
   return value.toString(16).toUpperCase().padStart(digits, "0");
 }
 
-/** A unix socket of streams. */
+/** The row of a unix stream socket. */
 export interface UnixRow {
   readonly isListening: boolean;
   readonly isConnected: boolean;
@@ -96,9 +100,9 @@ export interface UnixRow {
   readonly path: string;
 }
 
-/** Returns the row of a unix socket of streams in the text of its table. */
+/** Returns the row of the unix stream socket with this inode; undefined if the table has no such row. */
 export function unixRow(table: string, inode: string): UnixRow | undefined {
-  // A path comes last, and may have spaces and newlines.
+  // The path comes last in a row, and may contain spaces and newlines.
   for (const line of table.split(/\n(?=[0-9a-f]+: )|\n$/)) {
     const row = /^\S+ \S+ \S+ (\S+) 0001 (\S+) +(\d+)(?: (.*))?$/s.exec(line);
     if (row?.[3] !== inode) continue;

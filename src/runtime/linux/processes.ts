@@ -1,7 +1,7 @@
 /**
- * Other processes, as Linux shows them in `/proc`: whether one is still there, and those of a program
- * that was started with a mark in its environment. A wrapper such as `npm run` starts others, which
- * outlive it when it is killed.
+ * Functions that look at other processes through Linux's `/proc`. One reports whether a process still runs;
+ * one kills the processes of a program that was started with a mark in its environment. If the program is a
+ * wrapper such as `npm run`, the processes that it has started would outlive it.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import process from "node:process";
@@ -9,39 +9,41 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openLibC } from "./libc.ts";
 import { contentOf, namesIn, targetOf } from "./proc_files.ts";
 
-/** The access to `/proc`. Each function throws, or returns nothing, for what is not there any more. */
+/** The access to `/proc`. Each function throws, or returns an empty result, for a process that has ended. */
 interface Proc {
   namesIn(path: string): readonly string[];
   contentOf(path: string): string;
   targetOf(path: string): string;
 }
 
-/** A process as `/proc/PID/stat` has it. */
+/** A process, as `/proc/PID/stat` describes it. */
 interface Process {
   readonly pid: number;
   readonly parent: number;
-  /** The time of the start in ticks of the kernel's clock. */
+  /** The time at which the process started, in ticks of the kernel's clock. */
   readonly start: number;
 }
 
-/** The number of ms between two looks. */
+/** The number of milliseconds between two searches for marked processes. */
 const INTERVAL = 5;
-/** The number of looks: what cannot be killed, or is not gone by then, is left. */
-const LOOKS = 200;
+/** The number of searches. A process that cannot be killed, or has not ended by then, is left running. */
+const SEARCHES = 200;
 
 /**
- * Kills the processes that were started with one of the variables in their environment, and what these
- * have started. Resolves when none of them is left. Does nothing on other systems than Linux.
+ * Kills the processes that were started with one of the variables in their environment, and all processes
+ * that they have started. Resolves when none of them is left, or after the last search. Does nothing where
+ * `/proc` cannot be read.
  *
- * A process counts only if it was started after this one, in the same PID namespace: what is in the
- * variables can then name this process and no other that has had its number.
+ * A process is killed only if it did not start before this process, and a marked process only if it is in the
+ * PID namespace of this process: a process id in the variables then means this process, and not an earlier
+ * process that had the same id.
  */
 export async function killMarked(variables: Readonly<Record<string, string>>): Promise<void> {
   const proc = openProc();
   if (proc === undefined) return;
   const marks = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
-  // What is killed may have started something since the look.
-  for (let looks = 0; looks < LOOKS; looks++) {
+  // A killed process may have started another process since the search.
+  for (let searches = 0; searches < SEARCHES; searches++) {
     const found = markedProcesses(proc, marks);
     if (found.length === 0) return;
     for (const pid of found) kill(pid);
@@ -50,8 +52,9 @@ export async function killMarked(variables: Readonly<Record<string, string>>): P
 }
 
 /**
- * Whether the process that had this number when this one was started is still there. One that has ended,
- * and is not reaped yet, is gone; on other systems than Linux it counts.
+ * Reports whether the process that had this id when this process was started still runs. A process that has
+ * ended, but is not reaped yet, does not count. Where `/proc` cannot be read, such a process does count, and
+ * so does a later process with the same id.
  */
 export function isRunning(pid: number): boolean {
   const proc = openProc();
@@ -70,10 +73,11 @@ function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has ended since, or belongs to somebody else.
+    // The process has ended since, or belongs to another user.
   }
 }
 
+/** Returns the access to `/proc`; undefined on other systems, or on Deno without the C library. */
 function openProc(): Proc | undefined {
   if (process.platform !== "linux") return undefined;
   if (!("deno" in process.versions)) {
@@ -91,7 +95,7 @@ function openProc(): Proc | undefined {
   };
 }
 
-/** The numbers of the processes that are marked, and of those that descend from them. */
+/** Returns the ids of the marked processes, and of the processes that descend from them. */
 function markedProcesses(proc: Proc, marks: readonly string[]): number[] {
   const own = processOf(proc, "self");
   if (own === undefined) return [];
@@ -123,17 +127,23 @@ function isMarked(
     attempted(() => proc.targetOf(`/proc/${pid}/ns/pid`)) === namespace;
 }
 
-/** Returns a process; undefined if there is none, or it has ended and is not reaped yet. */
+/**
+ * Returns the process with this name in `/proc`; undefined if there is none, or if the process has ended and
+ * is not reaped yet.
+ */
 function processOf(proc: Proc, name: string): Process | undefined {
   const stat = attempted(() => proc.contentOf(`/proc/${name}/stat`)) ?? "";
-  // The name of the program is in parentheses, and may have some itself.
+  // The name of the program stands in parentheses, and may contain parentheses itself.
   const found = /^(\d+) \(.*\) (\S) (.*)/s.exec(stat);
   if (found === null || found[2] === "Z" || found[2] === "X") return undefined;
   const fields = found[3]!.split(" ");
   return { pid: Number(found[1]), parent: Number(fields[0]), start: Number(fields[18]) };
 }
 
-/** Calls a function that may fail: most processes are of other users, and any may have ended since. */
+/**
+ * Returns what `read` returns, or undefined if `read` throws: most processes belong to other users, and any
+ * process may have ended since.
+ */
 function attempted<T>(read: () => T): T | undefined {
   try {
     return read();

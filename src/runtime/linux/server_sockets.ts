@@ -4,28 +4,34 @@ import type { KernelConn } from "./kernel_conn.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
 
 /**
- * The sockets of one server among those of its process. Others may have its address as well: another
- * server beside it (SO_REUSEPORT), one before or after it that still drains, one of a Worker, which
- * shares the descriptors. What is not known to be this server's is not shown.
+ * The sockets of one server among all sockets of its process: its listener and its connections. Sockets of
+ * other servers may have the same address: a server that shares the port (SO_REUSEPORT), an earlier or later
+ * server that is still draining, or a server of a Worker, whose thread shares the descriptors. A connection
+ * is shown only if it is known to belong to this server.
  */
 export class ServerSockets {
   readonly #kernel: KernelSockets;
   readonly #addr: Addr;
-  /** The descriptors of the sockets of which one is the server's listener, by their cookies. */
+  /** The descriptors of the sockets, one of which is the server's listener, by the cookies of the sockets. */
   readonly #listeners: ReadonlyMap<bigint, number>;
+  /** The labels of the listeners at the address, by the cookies of the listeners. */
   readonly #labels: ReadonlyMap<bigint, number>;
-  /** The connections that were at the address before the listener was. */
+  /** The cookies of the connections that existed at the address before the listener did. */
   readonly #strangers: ReadonlySet<bigint>;
-  /** Whether connections without a label can be this server's. */
+  /** Whether a connection without a label can belong to this server. */
   readonly #mayBeUnlabeled: boolean = true;
-  /** The cookie of the listener, once it is known which one it is. */
+  /** The cookie of the listener; undefined until it is known which of `#listeners` is the server's. */
   #listener: bigint | undefined;
-  /** The connections at the address, as they were found since the caller last gave way to the event loop. */
+  /** The connections at the address as the last search found them; undefined once the caller has yielded. */
   #found: KernelConn[] | undefined;
-  /** The connections that the listener has accepted, once the listener is closed. */
+  /** The cookies of the connections that the listener has accepted; undefined until the listener is closed. */
   #accepted: ReadonlySet<bigint> | undefined;
 
-  /** Takes at least one listener. `strangers` are cookies of connections. */
+  /**
+   * Creates the sockets of a server. `listeners` are descriptors by the cookies of their sockets: at least
+   * one, and among them the server's listener. `strangers` are the cookies of connections that existed at the
+   * address before the listener did.
+   */
   constructor(
     kernel: KernelSockets,
     listeners: ReadonlyMap<bigint, number>,
@@ -35,54 +41,60 @@ export class ServerSockets {
     this.#kernel = kernel;
     this.#listeners = listeners;
     this.#strangers = strangers;
-    // Where it is bound: the file of a unix socket may have another name by now.
+    // Connections have the address that the listener was bound to: a unix socket's file may be renamed later.
     this.#addr = kernel.addressOf(fds[0]!)!;
     if (fds.length === 1) this.#listener = [...listeners.keys()][0];
     const isLabeled = fds.every((fd) => kernel.labels.labelOf(fd) !== undefined);
     for (const fd of fds) kernel.labels.label(fd);
     this.#labels = uniqueLabels(kernel, kernel.listenersAt(this.#addr));
-    // From here on each connection inherits the label.
+    // From here on, each new connection inherits the label of its listener.
     const isNew = !isLabeled && this.waiting === 0 && this.#own().length === 0;
     this.#mayBeUnlabeled = this.#label === undefined || !(isLabeled || isNew);
   }
 
-  /** Finds the sockets of a server of which nothing but the address is known. */
+  /**
+   * Returns the sockets of a server of which only the address is known. Returns undefined if nothing listens
+   * at the address, or without access to the kernel's sockets.
+   */
   static at(kernel: KernelSockets | undefined, addr: Addr): ServerSockets | undefined {
     const listeners = kernel?.listenersAt(addr);
     if (kernel === undefined || listeners === undefined || listeners.size === 0) return undefined;
     return new ServerSockets(kernel, listeners);
   }
 
-  /** The descriptor of the listener, if that is open and known. */
+  /** The descriptor of the listener; undefined if the listener is closed, or not known. */
   get listener(): number | undefined {
     if (this.#listener === undefined || this.#accepted !== undefined) return undefined;
     const fd = this.#listeners.get(this.#listener);
-    // Its owner may have closed it, and something else have the number by now.
+    // The listener's owner may have closed it, and its number may belong to something else by now.
     return fd !== undefined && this.#kernel.cookieOf(fd) === this.#listener ? fd : undefined;
   }
 
-  /** The number of connections in the accept queue; undefined if that is not known. */
+  /** The number of connections in the accept queue of the listener; undefined if that is not known. */
   get waiting(): number | undefined {
     const { listener } = this;
     return listener === undefined ? undefined : this.#kernel.waitingToBeAccepted(listener);
   }
 
-  /** Has Bun accept the connections in the accept queue, which takes one turn of its event loop. */
+  /** Lets Bun accept the connections in the accept queue, which takes one turn of its event loop. */
   emptyAcceptQueue(force: AbortSignal): Promise<void> {
     return takeInAcceptQueue({ waiting: () => this.waiting, accepted: () => 0 }, force);
   }
 
-  /** Has the kernel show connections at once, not only with their first bytes. */
+  /** Makes the kernel show new connections at once, and not only when their first bytes have arrived. */
   disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
     for (const fd of this.#listeners.values()) this.#kernel.disableDeferAccept(fd);
   }
 
   /**
-   * Prepares to close the listener behind its owner's back, and returns what does it. Undefined if the
-   * listener is not known. From here on the kernel ignores new handshakes: a connection that came between
-   * the last look at the accept queue and the close would be reset, and a client whose first segment is lost
-   * sends it again, and is refused. A socket that was handed on is another process's as well.
+   * Prepares to close the listener without its owner's knowledge. Returns the function that closes the
+   * listener and reports whether that succeeded, or undefined if the listener is not known.
+   *
+   * From this call on the kernel ignores new handshakes: a connection that came between the last look at the
+   * accept queue and the close would be reset, while a client whose first segment is ignored sends it again
+   * and is then refused. With `isHandedOn` handshakes go on, because another process accepts on the socket
+   * too.
    */
   closingListener(isHandedOn: boolean): (() => boolean) | undefined {
     const { listener } = this;
@@ -97,7 +109,7 @@ export class ServerSockets {
     };
   }
 
-  /** The connections that are open. */
+  /** Returns the open connections of the server. */
   connections(): KernelConn[] {
     const accepted = this.#accepted;
     if (accepted === undefined) return this.#own();
@@ -105,9 +117,9 @@ export class ServerSockets {
   }
 
   /**
-   * To be called when the listener has closed, in the same turn: what comes to the address from now on
-   * is not for this server. If there were several of which one was its listener, it is the one that has
-   * gone.
+   * Records that the listener has closed. Must be called in the turn in which it closes, because connections
+   * that come to the address later belong to other servers. If it was not known which socket was the
+   * server's listener, the socket that no longer listens was.
    */
   listenerClosed(): void {
     if (this.#accepted !== undefined) return;
@@ -119,7 +131,7 @@ export class ServerSockets {
     this.#accepted = new Set(this.#own().map(({ cookie }) => cookie));
   }
 
-  /** Ends a connection as its client would see it end. */
+  /** Shuts a connection down in both directions, so that its client and its owner see it end. */
   shutdown({ fd }: KernelConn): void {
     this.#kernel.shutdown(fd);
     this.connectionsClosed();
@@ -142,6 +154,7 @@ export class ServerSockets {
     return this.#found;
   }
 
+  /** Returns the connections at the address that are known to belong to this server. */
   #own(): KernelConn[] {
     const all = this.#atAddress().filter(({ cookie }) => !this.#strangers.has(cookie));
     const hasUnlabeled = all.some(({ label }) => label === undefined);
@@ -154,7 +167,7 @@ export class ServerSockets {
     return this.#listener === undefined ? undefined : this.#labels.get(this.#listener);
   }
 
-  /** Whether another socket listens at the address. */
+  /** Reports whether another socket listens at the address. */
   #isShared(): boolean {
     const listeners = this.#kernel.listenersAt(this.#addr);
     if (this.#listener !== undefined) listeners.delete(this.#listener);
@@ -162,7 +175,10 @@ export class ServerSockets {
   }
 }
 
-/** The labels of listeners, but for those that are the same: they have come from somewhere else. */
+/**
+ * Returns the labels of listeners, without the labels that several listeners have: such a label was set
+ * elsewhere, and does not identify a listener.
+ */
 function uniqueLabels(
   kernel: KernelSockets,
   listeners: ReadonlyMap<bigint, number>,

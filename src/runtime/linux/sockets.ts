@@ -9,12 +9,13 @@ import { listenError } from "../../core/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets, Steering } from "../../core/sockets.ts";
 import { atSparePath } from "../../core/spare_path.ts";
 
-/** The number of descriptors of a console, which come before the others. */
+/** The number of the standard descriptors (stdin, stdout and stderr), which come before all others. */
 const STDIO = 3;
 
 /**
- * Sockets of Deno and Bun: the runtime's own `listen` opens them, so that names, permissions and
- * errors are the runtime's, and the kernel tells their numbers.
+ * The listening sockets of a process on Deno or Bun. The runtime's own `listen` opens a socket, so that
+ * resolving names, checking permissions and reporting errors is up to the runtime. The kernel then reports
+ * the descriptor.
  */
 export class FfiSockets implements Sockets {
   readonly steering: Steering;
@@ -32,14 +33,14 @@ export class FfiSockets implements Sockets {
       ({ close }) => close(),
     );
     try {
-      if (own === undefined) throw new Error("The new socket is not among those of this process");
+      if (own === undefined) throw new Error("Cannot find the descriptor of the new listener");
       const fd = this.#kernel.duplicate(own, STDIO);
       this.#kernel.disableDeferAccept(fd);
       if (backlog !== undefined) this.#kernel.setBacklog(fd, backlog);
       const addr = listen.transport === "unix" ? listen : this.#kernel.addressOf(fd)!;
       return { fd, addr };
     } finally {
-      // Before the event loop turns: nothing has been accepted on it.
+      // This happens before the event loop turns, so the runtime has accepted nothing on the socket.
       made.close();
     }
   }
@@ -65,7 +66,7 @@ export class FfiSockets implements Sockets {
   }
 
   close(fd: number): void {
-    // A server that had its number may have closed it, and something else have it by now.
+    // A server may have closed the descriptor, and its number may belong to something else by now.
     if (this.isOpen(fd)) this.#kernel.close(fd);
   }
 
@@ -81,9 +82,11 @@ export class FfiSockets implements Sockets {
   }
 
   /**
-   * Deno and Bun move descriptors to their new numbers one by one: one that is itself such a number
-   * would be overwritten before it is its turn. And Deno makes the sockets block, for the sake of the
-   * program: an `accept` of this process would stop its event loop until the next connection comes.
+   * Calls `spawn` with duplicates of the descriptors. Deno and Bun move descriptors to their numbers in the
+   * new program one by one, so a descriptor that already has one of these numbers could be overwritten before
+   * its turn; the duplicates have higher numbers. Deno also makes the sockets blocking, for the new program.
+   * They are made nonblocking again, because an `accept` of this process would stop its event loop until the
+   * next connection comes.
    */
   withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
     const beyond = STDIO + 1 + fds.length;
@@ -100,18 +103,19 @@ export class FfiSockets implements Sockets {
 }
 
 /**
- * Of what it inherits from another Deno, Deno makes itself a second descriptor, for `node:fs` to use
- * and to close. A listening socket would go on to listen with that.
+ * Closes the second descriptor that Deno makes for each descriptor that it inherits from another Deno. The
+ * second descriptor is meant for `node:fs` to use and to close; a listening socket would keep listening
+ * through it.
  */
 function closeDuplicate(fd: number): void {
   try {
     closeSync(fd);
   } catch {
-    // It was not Deno that started this process.
+    // There is no second descriptor, because Deno did not start this process.
   }
 }
 
-/** A listener of the runtime's own. */
+/** A listener that the runtime's own `listen` has opened. */
 interface NativeListener {
   /** The address that the socket is bound to: for a unix socket, the spare path. */
   readonly addr: Addr;
@@ -141,7 +145,7 @@ function listenOnBun(listen: Addr, reusePort: boolean): NativeListener {
   const where = listen.transport === "unix"
     ? { unix: listen.path }
     : { hostname: listen.hostname, port: listen.port, reusePort };
-  // Bun wants to know what becomes of the data of connections, of which there will be none.
+  // Bun requires a handler for the data of connections, although this listener accepts none.
   const listener = bun().listen({ ...where, socket: { data() {} } });
   const addr = listen.transport === "unix" ? listen : { ...listen, port: listener.port };
   return { addr, close: () => listener.stop(true) };

@@ -1,7 +1,7 @@
 /**
- * Which of the sockets that share a port with SO_REUSEPORT gets the next connection, on Linux. By
- * itself the kernel spreads connections over all of them, and those that wait in the accept queue
- * of one that closes are reset.
+ * Functions that steer new connections among the sockets that share a port with SO_REUSEPORT, on Linux. By
+ * default the kernel spreads connections over all of these sockets. When one of the sockets closes, the
+ * connections in its accept queue are reset.
  */
 import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
@@ -22,13 +22,17 @@ const BPF_RET_K = 0x06;
 const TCP_FLAGS = 13;
 const TCP_SYN = 0x02;
 const TCP_ACK = 0x10;
-/** The offset in `struct tcp_info` of a listener of the number of connections that wait to be accepted. */
+/**
+ * The offset of the field `tcpi_unacked` in `struct tcp_info`. For a listener the field holds the number of
+ * connections in the accept queue.
+ */
 const INFO_UNACKED = 24;
 const INFO_SIZE = 28;
+
 /**
- * Has the kernel give every new connection to the socket, which has just been the last to join
- * those of its port. When another of them closes, the number stands for none, and the kernel
- * spreads connections again.
+ * Makes the kernel give every new connection to the socket `fd`, which must be the last that joined its port.
+ * Returns false if that fails. When another socket of the port closes, the index that the kernel was given
+ * matches no socket any more, and the kernel spreads connections again.
  */
 export function steerTo(libc: LibC, fd: number, addr: Addr): boolean {
   const index = countListening(libc, addr) - 1;
@@ -36,10 +40,10 @@ export function steerTo(libc: LibC, fd: number, addr: Addr): boolean {
   return attach(libc, fd, SO_ATTACH_REUSEPORT_CBPF, [[BPF_RET_K, 0, 0, index]]);
 }
 
-/** An instruction of classic BPF: its code, how far to jump if true and if false, its constant. */
+/** An instruction of classic BPF: its code, the jumps if its condition is true or false, and its constant. */
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, constant: number];
 
-/** Has the kernel run a program for a socket. Returns false if the kernel refuses. */
+/** Attaches a BPF program to a socket, for the kernel to run. Returns false if the kernel refuses. */
 function attach(
   libc: LibC,
   fd: number,
@@ -54,7 +58,7 @@ function attach(
     program.setUint32(8 * i + 4, constant, true);
   }
   const bytes = new Uint8Array(program.buffer);
-  // A `struct sock_fprog`: the number of instructions, and where they are.
+  // A `struct sock_fprog`: the number of instructions, and their address.
   const fprog = new DataView(new ArrayBuffer(16));
   fprog.setUint16(0, instructions.length, true);
   fprog.setBigUint64(8, libc.pointer(bytes), true);
@@ -62,7 +66,7 @@ function attach(
   return libc.setsockopt(fd, SOL_SOCKET, option, value, value.length) === 0;
 }
 
-/** A program that lets everything pass but the first segment of a handshake: SYN without ACK. */
+/** The BPF program that drops the first segment of each handshake (SYN without ACK), and nothing else. */
 const NO_NEW_HANDSHAKES: readonly Instruction[] = [
   [BPF_LD_B_ABS, 0, 0, TCP_FLAGS],
   [BPF_AND_K, 0, 0, TCP_SYN | TCP_ACK],
@@ -72,8 +76,9 @@ const NO_NEW_HANDSHAKES: readonly Instruction[] = [
 ];
 
 /**
- * Has the kernel ignore new handshakes with a listening socket of TCP, and finish those that have
- * begun. Clients whose first segment is lost send it again after a second. Returns what undoes that.
+ * Makes the kernel ignore new handshakes with a listening TCP socket, and finish the handshakes that have
+ * begun. A client whose first segment is ignored sends it again after a second. Returns a function that lets
+ * handshakes in again.
  */
 export function holdBackHandshakes(libc: LibC, fd: number): () => void {
   attach(libc, fd, SO_ATTACH_FILTER, NO_NEW_HANDSHAKES);
@@ -82,12 +87,12 @@ export function holdBackHandshakes(libc: LibC, fd: number): () => void {
   };
 }
 
-/** Has the kernel spread connections again over the sockets of the port. */
+/** Makes the kernel spread connections over all sockets of the port again. */
 export function stopSteering(libc: LibC, fd: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, new Uint8Array(4), 4);
 }
 
-/** Returns how many connections wait in the accept queue of a listening socket of TCP. */
+/** Returns the number of connections in the accept queue of a listening TCP socket; undefined for others. */
 export function acceptQueue(libc: LibC, fd: number): number | undefined {
   const info = new Uint8Array(INFO_SIZE);
   const size = new Uint8Array(Uint32Array.of(INFO_SIZE).buffer);
@@ -95,7 +100,7 @@ export function acceptQueue(libc: LibC, fd: number): number | undefined {
   return new DataView(info.buffer).getUint32(INFO_UNACKED, true);
 }
 
-/** Returns how many sockets listen at an address of TCP. */
+/** Returns the number of sockets that listen at a TCP address; 0 for another address. */
 function countListening(libc: LibC, addr: Addr): number {
   if (addr.transport !== "tcp") return 0;
   const address = tableAddress(addr);

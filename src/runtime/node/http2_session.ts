@@ -41,8 +41,8 @@ export class Http2Session implements Protocol {
   #awaitsStream: boolean;
   /** Whether the session has been told to end. */
   #isEnding: boolean;
-  /** Whether the client has been told to begin no more streams. */
-  #isTold = false;
+  /** Whether a GOAWAY, the first or the final one, has told the client to begin no more streams. */
+  #hasSentGoaway = false;
   /** The timer after which the final GOAWAY is sent in any case. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** The time of the first poll since which every poll has found the session idle. */
@@ -105,7 +105,7 @@ export class Http2Session implements Protocol {
       if (this.#isEnding) lingerOverStream(native);
     });
     // Wait until the streams that arrived together with this stream are known.
-    if (this.#isEnding && !this.#isTold) setImmediate(() => this.#endBehindStream());
+    if (this.#isEnding && !this.#hasSentGoaway) setImmediate(() => this.#sendGoawayAfterStream());
   }
 
   /** Does nothing: each stream ends on its own. */
@@ -130,45 +130,45 @@ export class Http2Session implements Protocol {
     for (const native of this.#streams.values()) {
       if (native.writableFinished) lingerOverStream(native);
     }
-    if (this.state() === "new" || this.#tell()) return;
+    if (this.state() === "new" || this.#sendFirstGoaway()) return;
     // The poll closes an idle session, and may have to leave the session open for a while.
-    if (this.#streams.size > 0) this.#closeIn(LULL);
+    if (this.#streams.size > 0) this.#sendFinalGoawayIn(LULL);
   }
 
   /**
-   * Sends GOAWAY after a stream has begun: the first of two if the runtime can, otherwise the final GOAWAY.
+   * Sends GOAWAY after a stream has begun: the first GOAWAY if it can be sent, otherwise the final GOAWAY.
    */
-  #endBehindStream(): void {
-    if (!this.#tell()) this.#close();
+  #sendGoawayAfterStream(): void {
+    if (!this.#sendFirstGoaway()) this.#sendFinalGoaway();
   }
 
   /**
-   * Sends the first GOAWAY and a PING, unless that was done before or the session is closed. The answer to
-   * the PING arrives after every stream that crossed the GOAWAY. Returns false if the GOAWAY cannot be
-   * sent.
+   * Sends the first GOAWAY and a PING, unless a GOAWAY was sent before or the session is closed. The answer
+   * to the PING arrives after every stream that crossed the GOAWAY. Returns false if the first GOAWAY cannot
+   * be sent on this runtime or at this time.
    */
-  #tell(): boolean {
-    if (this.#isTold || this.#native.closed) return true;
+  #sendFirstGoaway(): boolean {
+    if (this.#hasSentGoaway || this.#native.closed) return true;
     if (!sendGoawayNotice(this.#native, this.#socket)) return false;
-    this.#isTold = true;
-    this.#closeIn(ROUND_TRIP_TIMEOUT);
+    this.#hasSentGoaway = true;
+    this.#sendFinalGoawayIn(ROUND_TRIP_TIMEOUT);
     // Clients answer a PING before they send the streams that they have ready. Streams that arrived
     // together with the answer are not read yet, so wait one turn.
-    this.#native.ping(() => setImmediate(() => this.#close()));
+    this.#native.ping(() => setImmediate(() => this.#sendFinalGoaway()));
     return true;
   }
 
   /** Sends the final GOAWAY after a number of milliseconds, unless that is scheduled already. */
-  #closeIn(ms: number): void {
+  #sendFinalGoawayIn(ms: number): void {
     if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => this.#close(), ms);
+    this.#timer = setTimeout(() => this.#sendFinalGoaway(), ms);
     this.#native.once("close", () => clearTimeout(this.#timer));
   }
 
   /** Sends the final GOAWAY, after which no stream begins. */
-  #close(): void {
+  #sendFinalGoaway(): void {
     clearTimeout(this.#timer);
-    this.#isTold = true;
+    this.#hasSentGoaway = true;
     this.#native.close();
   }
 
@@ -177,10 +177,10 @@ export class Http2Session implements Protocol {
    * to be destroyed.
    */
   closeIdle(now: number): boolean {
-    if (!this.#isTold) {
+    if (!this.#hasSentGoaway) {
       const quiet = now - this.#newest;
-      if (quiet < LULL) this.#closeIn(LULL - quiet);
-      else this.#close();
+      if (quiet < LULL) this.#sendFinalGoawayIn(LULL - quiet);
+      else this.#sendFinalGoaway();
     }
     this.#idleSince ??= now;
     return now - this.#idleSince >= GOAWAY_TIMEOUT;

@@ -259,7 +259,7 @@ function slot<T>(owner: object, description: string): T | undefined {
 }
 
 function activeHandles(): net.Socket[] {
-  // The cast: the function is not in the types. Bun's returns nothing.
+  // The cast: the function is not in the types. Bun's function returns no handles.
   const { _getActiveHandles: handles } = process as unknown as {
     _getActiveHandles?(): net.Socket[];
   };
@@ -297,7 +297,7 @@ export const internals: NodeInternals = {
     throw new Error("this version of Node has no net._createServerHandle");
   },
   listenOnHandle(server, handle, backlog) {
-    // The cast: Node's own `listen` ends there, whatever it is given.
+    // The cast: the types lack these members. Every call of Node's own `listen` ends with them.
     const native = server as unknown as {
       _handle: Handle | null;
       _listen2?(address: null, port: -1, type: -1, backlog: number | undefined): void;
@@ -343,11 +343,11 @@ export const internals: NodeInternals = {
   socketOf: (session) =>
     slot<net.Socket>(session, "socket") ?? slot<net.Socket>(session, "::bunhttp2socket::"),
   heldResponse(response) {
-    // The cast: none of it is in the types.
+    // The cast: the types lack these fields.
     const held = response as unknown as Partial<HeldResponse> & { readonly socket: unknown };
     const isHeld = held.socket === null && Array.isArray(held.outputData) &&
       typeof held.outputSize === "number";
-    // The cast: what the type asks for was seen.
+    // The cast: the fields that the type requires were checked.
     return isHeld ? held as HeldResponse : undefined;
   },
   destroySoonOf(socket) {

@@ -24,7 +24,7 @@ export function sayCloseAtHead(res: http.ServerResponse): void {
     if (status < 200) return callWith(writeHead, status, text, given);
     return callWith(writeHead, status, text, lastHeaders(res, given));
   };
-  // The cast: as above.
+  // The cast: this signature covers all overloads.
   res.writeHead = sayingClose as typeof res.writeHead;
 }
 
@@ -34,8 +34,8 @@ const HEAD = /^HTTP\/1\.1 [2-9][^]*?\r\n\r\n/;
 const KEPT_ALIVE = /^(?:connection|keep-alive):.*\r\n/gim;
 
 /**
- * Makes a response say `Connection: close` whose head is written but not sent, because an earlier response
- * in the pipeline has not ended. Returns false if the head is already being sent, or is out of reach.
+ * Makes a response whose head is written but not sent say `Connection: close`. Such a head waits for an
+ * earlier response of the pipeline to end. Returns false if the head is already being sent, or is out of reach.
  */
 export function sayCloseInHeldHead(res: http.ServerResponse): boolean {
   const held = internals.heldResponse(res);
@@ -43,7 +43,7 @@ export function sayCloseInHeldHead(res: http.ServerResponse): boolean {
   const head = typeof first?.data === "string" ? HEAD.exec(first.data)?.[0] : undefined;
   if (held === undefined || first === undefined || head === undefined) return false;
   const last = head.replace(KEPT_ALIVE, "").replace("\r\n", "\r\nConnection: close\r\n");
-  // The cast: `head` was matched in it, so the data is a string.
+  // The cast: `head` was matched in the data, so the data is a string.
   first.data = last + (first.data as string).slice(head.length);
   held.outputSize += last.length - head.length;
   // With these fields Node closes the connection after the response.

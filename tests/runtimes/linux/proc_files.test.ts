@@ -27,6 +27,7 @@ for (const chunk of [1, 3, 7, Infinity]) {
         ["a\nno end", ["a", "no end"]],
         ["", []],
         ["\n", [""]],
+        ["ä€\n😀", ["ä€", "😀"]],
       ] as const
     ) {
       fake.files.set(PATH, content);
