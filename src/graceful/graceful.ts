@@ -2,7 +2,7 @@ import { adopt } from "../adopt.ts";
 import { refuse } from "../options/checks.ts";
 import { isNativeServer, type NativeServer } from "../runtime/native_servers.ts";
 import { DrivenServer, type Server } from "../server/server.ts";
-import { connectionsOf } from "./drain_servers.ts";
+import { connectionsOf } from "./deadline.ts";
 import { endPhases } from "./phases.ts";
 import { Exceptions } from "./exceptions.ts";
 import { Failures } from "./failures.ts";

@@ -1,7 +1,8 @@
 import { isOnTerminal } from "../runtime/host/terminal.ts";
 import type { DrivenServer } from "../server/server.ts";
 import { cleanUp } from "./cleanup.ts";
-import { connectionsOf, drainAll, lameDuck } from "./drain_servers.ts";
+import { connectionsOf, drainAll } from "./deadline.ts";
+import { lameDuck } from "./lame_duck.ts";
 import type { EventSink } from "./events.ts";
 import type { Failures } from "./failures.ts";
 import type { GracefulSettings } from "./options.ts";

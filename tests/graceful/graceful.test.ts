@@ -101,19 +101,6 @@ for (const engine of engines) {
   });
 }
 
-test(`[${runtime}] graceful() gives several servers one deadline`, async () => {
-  const ending = await Ending.start({ servers: ["auto", "node"], graceful: { timeout: 300 } });
-  for (const addr of ending.addrs) await ending.request("/stuck", addr);
-  await ending.says(/^arrived: \/stuck;[^]*^arrived: \/stuck;/m);
-  ending.program.signal("SIGTERM");
-  const { connections } = await ending.event("forced");
-  assertEquals(connections.map(({ path }) => path), ["/stuck", "/stuck"]);
-  assertEquals(await ending.exit(), 1);
-  const { report, elapsed } = await ending.event("ended");
-  assertEquals(report.servers.map(({ forced }) => forced), [1, 1]);
-  assert(elapsed < 600, `${elapsed}`);
-});
-
 test(`[${runtime}] graceful() tells once a second what it waits for`, async () => {
   const ending = await Ending.start({ servers: ["auto"], graceful: { timeout: LONG } });
   const client = await ending.inFlight("/gate");

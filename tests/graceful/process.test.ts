@@ -39,17 +39,6 @@ for (const engine of engines) {
     );
   });
 
-  test(`${on} graceful() cuts off a stuck request at the deadline, and exits 1`, async () => {
-    const program = run("service.ts", [engine, "300"]);
-    const client = await connect(await addrOf(program));
-    client.write(request("/stuck"));
-    await program.says(/arrived: \/stuck/);
-    program.signal("SIGINT");
-    await deadline(client.closed, SOON);
-    assertEquals(await deadline(program.exit, SOON), 1);
-    assertStringIncludes(program.output, "cause: SIGINT, forced: true\n");
-  });
-
   test(`${on} shutdown() leaves nothing that keeps the process alive`, async () => {
     const program = run("one_shot.ts", [engine]);
     assertEquals(await deadline(program.exit, SOON), 0);

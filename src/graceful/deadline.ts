@@ -1,3 +1,4 @@
+/** The deadline of the servers of a process: what has not drained by then is closed by force. */
 import type { ConnInfo } from "../core/conn.ts";
 import { ShutdownIncompleteError } from "../core/errors.ts";
 import type { ShutdownOptions } from "../options/shutdown.ts";
@@ -18,23 +19,6 @@ const CLOSE_WAIT = FORCE_WAIT + 100;
 /** Returns the open connections of the servers that are not closed. */
 export function connectionsOf(servers: readonly DrivenServer[]): ConnInfo[] {
   return servers.flatMap((server) => server.state === "closed" ? [] : server.connections());
-}
-
-/**
- * Makes the servers serve as a lame duck for `ms` milliseconds: each HTTP/1 response is the last one of its
- * connection. Resolves earlier if all servers have finished.
- */
-export async function lameDuck(servers: readonly DrivenServer[], ms: number): Promise<void> {
-  if (ms === 0) return;
-  for (const server of servers) server.startLameDuck();
-  const { promise: over, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  // Without servers, something else in this process serves, and the delay is for its clients.
-  if (servers.length > 0) {
-    Promise.all(servers.map(({ finished }) => finished)).then(() => resolve());
-  }
-  await over;
-  clearTimeout(timer);
 }
 
 /**
