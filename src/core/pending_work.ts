@@ -23,11 +23,10 @@ export class PendingWork {
   add(promise: PromiseLike<unknown>, origin: WorkOrigin): void {
     const key = {};
     this.#open.set(key, { ...origin, since: performance.now() });
-    const done = () => {
+    settled(promise).then(() => {
       this.#open.delete(key);
       this.#onChange();
-    };
-    Promise.resolve(promise).catch(reportError).then(done);
+    });
   }
 
   get isEmpty(): boolean {
@@ -47,5 +46,14 @@ export class PendingWork {
       remoteAddr,
       ...inFlight(request, now),
     }));
+  }
+}
+
+/** Resolves when a promise has settled. Never throws or rejects, whatever the members of the promise do. */
+async function settled(promise: PromiseLike<unknown>): Promise<void> {
+  try {
+    await promise;
+  } catch (error) {
+    reportError(error);
   }
 }

@@ -158,5 +158,6 @@ async function firstCause(
   signal?.removeEventListener("abort", onAbort);
   // After an upgrade the next signal is the first one, which does not force.
   if (cause !== "upgraded") signals.expectForce();
+  if (cause === "disconnected") signals.expectCopies();
   return cause;
 }

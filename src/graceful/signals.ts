@@ -76,6 +76,14 @@ export class GracefulSignals {
     signalState().stopWatching ??= watchOwnSignals(onOwnSignal);
   }
 
+  /**
+   * Makes signals that follow at once count as copies. Must be called when the loss of the primary has started the
+   * end: a service manager signals the whole process group, and a worker may learn of its primary's end first.
+   */
+  expectCopies(): void {
+    signalState().burst.begin();
+  }
+
   startEnd(name: NodeJS.Signals): void {
     this.expectForce();
     this.#resolveFirst(name);

@@ -1,7 +1,7 @@
 import { ofProcess } from "../core/process_state.ts";
 import { endOfProcess } from "./end_of_process.ts";
 import type { EventSink } from "./events.ts";
-import { notify } from "../systemd/notify.ts";
+import { notifyUnlessEnding } from "../systemd/notify.ts";
 
 /** The number of ms that a phase may take beyond its deadline before the service manager steps in. */
 const MARGIN = 5_000;
@@ -35,7 +35,9 @@ export class StopNotice {
 
   /** Sends a message, and does not wait for it, so that the end is not held up. */
   #send(state: Record<string, number>): void {
-    notify(state).catch((error: unknown) => this.#events.failed("telling systemd", error));
+    notifyUnlessEnding(state).catch((error: unknown) =>
+      this.#events.failed("telling systemd", error)
+    );
   }
 }
 

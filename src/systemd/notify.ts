@@ -34,9 +34,19 @@ import { serviceManager } from "./service_manager.ts";
  * ```
  */
 export async function notify(state: Readonly<Record<string, string | number>>): Promise<boolean> {
-  const lines = linesOf(state);
+  return await send(linesOf(state), true);
+}
+
+/** Sends a message as {@linkcode notify} does, and does not keep this process alive for the message. */
+export async function notifyUnlessEnding(
+  state: Readonly<Record<string, number>>,
+): Promise<boolean> {
+  return await send(linesOf(state), false);
+}
+
+async function send(lines: readonly string[], keepsAlive: boolean): Promise<boolean> {
   const manager = serviceManager();
-  await manager?.send(lines);
+  await manager?.send(lines, keepsAlive);
   return manager !== undefined;
 }
 
@@ -68,7 +78,7 @@ export async function notify(state: Readonly<Record<string, string | number>>): 
  */
 export async function notifyReloading(): Promise<boolean> {
   const manager = serviceManager();
-  await manager?.send(["RELOADING=1", `MONOTONIC_USEC=${manager.now()}`]);
+  await manager?.send(["RELOADING=1", `MONOTONIC_USEC=${manager.now()}`], true);
   return manager !== undefined;
 }
 

@@ -1,6 +1,7 @@
 /** The program `systemd-notify`, which sends messages where the runtime cannot call the C library. */
-import { execFile } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
 import process from "node:process";
+import { setTimeout } from "node:timers";
 import { promisify } from "node:util";
 
 /** The number of milliseconds to wait for a service manager whose queue is full. */
@@ -10,11 +11,16 @@ const PATIENCE = 5_000;
  * Runs `systemd-notify`, which sends the lines as one datagram to the socket of `NOTIFY_SOCKET`. The program ends when
  * the service manager has read them: once the sender is gone, the manager cannot tell which service it belonged to.
  *
+ * With `keepsAlive` the program keeps this process alive.
+ *
  * @throws {Error} If the program does not exist, fails, or takes longer than 5 s.
  */
-export async function runSystemdNotify(lines: readonly string[]): Promise<void> {
+export async function runSystemdNotify(
+  lines: readonly string[],
+  keepsAlive: boolean,
+): Promise<void> {
   try {
-    await run(lines);
+    await run(lines, keepsAlive);
   } catch (error) {
     if (!isAbsent(error)) throw error;
     throw new Error(
@@ -26,14 +32,28 @@ export async function runSystemdNotify(lines: readonly string[]): Promise<void> 
 }
 
 /** Runs the program, and kills it if this process ends first: it would wait for ever for a manager that reads nothing. */
-async function run(lines: readonly string[]): Promise<void> {
-  const running = promisify(execFile)("systemd-notify", lines, { timeout: PATIENCE });
+async function run(lines: readonly string[], keepsAlive: boolean): Promise<void> {
+  const running = promisify(execFile)("systemd-notify", lines);
   const kill = () => void running.child.kill();
+  const timer = setTimeout(kill, PATIENCE);
+  if (!keepsAlive) {
+    unref(running.child);
+    timer.unref();
+  }
   process.once("exit", kill);
   try {
     await running;
   } finally {
+    clearTimeout(timer);
     process.off("exit", kill);
+  }
+}
+
+function unref(child: ChildProcess): void {
+  child.unref();
+  for (const stream of [child.stdin, child.stdout, child.stderr]) {
+    // The types do not know it: the streams of a child are sockets.
+    if (stream !== null && "unref" in stream && typeof stream.unref === "function") stream.unref();
   }
 }
 

@@ -27,9 +27,12 @@ export class ServiceManager {
     return monotonicMicroseconds(this.#libc);
   }
 
-  /** Sends the lines as one message. Rejects if the message cannot be delivered. */
-  async send(lines: readonly string[]): Promise<void> {
-    if (this.#libc === undefined) await runSystemdNotify(lines);
-    else await sendDatagram(this.#libc, this.#address, lines.join("\n"));
+  /**
+   * Sends the lines as one message. Rejects if the message cannot be delivered. With `keepsAlive` this process does not
+   * end by itself before that.
+   */
+  async send(lines: readonly string[], keepsAlive: boolean): Promise<void> {
+    if (this.#libc === undefined) await runSystemdNotify(lines, keepsAlive);
+    else await sendDatagram(this.#libc, this.#address, lines.join("\n"), keepsAlive);
   }
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { UpgradeError } from "../core/errors.ts";
 import { checkMilliseconds } from "../options/checks.ts";
 import { reportError } from "../core/report_error.ts";
-import { notify, notifyReloading } from "../systemd/notify.ts";
+import { notify, notifyReloading, notifyUnlessEnding } from "../systemd/notify.ts";
 import { commandLine } from "../runtime/linux/command_line.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
@@ -190,7 +190,7 @@ export class Upgrader {
     }
     for (const socket of takeUnclaimed()) new SharedListener(socket, true).close();
     const handover = predecessor();
-    if (handover === undefined) this.#notify(() => notify({ READY: 1 }));
+    if (handover === undefined) this.#notify(() => notifyUnlessEnding({ READY: 1 }));
     else await this.#succeed(handover);
     this.#state = "ready";
   }
@@ -242,7 +242,7 @@ export class Upgrader {
       return pid;
     } catch (error) {
       this.#state = "ready";
-      this.#notify(() => notify({ READY: 1 }));
+      this.#notify(() => notifyUnlessEnding({ READY: 1 }));
       throw error;
     }
   }

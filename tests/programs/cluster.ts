@@ -16,7 +16,8 @@ if (cluster.isPrimary) {
 } else {
   const gate = Promise.withResolvers<void>();
   process.on("SIGUSR2", () => gate.resolve());
-  const answer = async () => {
+  const answer = async (path: string) => {
+    if (path === "/quick") return "quick";
     console.log("arrived;");
     await gate.promise;
     return "answered";
@@ -30,13 +31,13 @@ if (cluster.isPrimary) {
   console.log(`ended: ${cause} ${exitCode};`);
 }
 
-async function served(answer: () => Promise<string>): Promise<Server> {
+async function served(answer: (path: string) => Promise<string>): Promise<Server> {
   const where = { port: 0, hostname: "127.0.0.1" };
-  return await serve(async () => new Response(await answer()), where);
+  return await serve(async ({ url }) => new Response(await answer(new URL(url).pathname)), where);
 }
 
-async function adopted(answer: () => Promise<string>): Promise<Server> {
-  const native = http.createServer(async (_req, res) => void res.end(await answer()));
+async function adopted(answer: (path: string) => Promise<string>): Promise<Server> {
+  const native = http.createServer(async ({ url }, res) => void res.end(await answer(url!)));
   await new Promise<void>((resolve) => native.listen(0, "127.0.0.1", resolve));
   return adopt(native);
 }

@@ -27,6 +27,7 @@ if (libc !== undefined) {
       });
       ending.program.signal("SIGTERM");
       assertEquals(await deadline(ending.program.exit, AT_ONCE), 0);
+      assertEquals(/.*keeps the process alive.*/.exec(ending.program.output)?.[0], undefined);
     });
   });
 }

@@ -1,4 +1,6 @@
 import cluster from "node:cluster";
+import http from "node:http";
+import https from "node:https";
 import process from "node:process";
 
 /**
@@ -26,15 +28,55 @@ export function onPrimaryGone(call: () => void): () => void {
   // A worker that is told to disconnect closes its servers, and closes its channel when their last connection
   // has ended. If the runtime does not emit this message, the function is called only then.
   // https://github.com/nodejs/node/blob/v26.x/lib/internal/cluster/child.js (`onmessage`)
-  const onInternalMessage = (message: unknown) => {
+  let letClose = () => {};
+  const beforeRuntime = (message: unknown) => {
+    if (isDisconnect(message)) letClose = keepIdleConnections();
+  };
+  const behindRuntime = (message: unknown) => {
+    letClose();
     if (isDisconnect(message)) call();
   };
-  process.prependListener("disconnect", onDisconnect);
-  process.on("internalMessage", onInternalMessage);
-  return () => {
-    process.off("disconnect", onDisconnect);
-    process.off("internalMessage", onInternalMessage);
+  const onError = (error: unknown) => {
+    // Without a listener of its own, the program would see any other error as an uncaught exception.
+    const isHandled = isOfLostChannel(error) || worker.listenerCount("error") > 1;
+    if (!isHandled) throw error;
   };
+  worker.on("error", onError);
+  process.prependListener("disconnect", onDisconnect);
+  process.prependListener("internalMessage", beforeRuntime);
+  process.on("internalMessage", behindRuntime);
+  return () => {
+    worker.off("error", onError);
+    process.off("disconnect", onDisconnect);
+    process.off("internalMessage", beforeRuntime);
+    process.off("internalMessage", behindRuntime);
+  };
+}
+
+/**
+ * Keeps the `close` of servers of `node:http` from closing idle and new connections, on which a request may be
+ * on its way, until the returned function is called. The drain closes them in time. Without the methods that
+ * this replaces, `close` closes no such connection.
+ */
+function keepIdleConnections(): () => void {
+  const prototypes = [http.Server.prototype, https.Server.prototype]
+    .filter((prototype) => Object.hasOwn(prototype, "closeIdleConnections"));
+  const originals = prototypes.map(({ closeIdleConnections }) => closeIdleConnections);
+  for (const prototype of prototypes) prototype.closeIdleConnections = () => {};
+  return () => {
+    for (const [index, prototype] of prototypes.entries()) {
+      prototype.closeIdleConnections = originals[index]!;
+    }
+  };
+}
+
+/**
+ * Returns whether an error means that the primary is gone, which "disconnect" announces too, a moment later. A
+ * worker tells its primary when it closes a server.
+ */
+function isOfLostChannel(error: unknown): boolean {
+  return error instanceof Error && "code" in error &&
+    ["EPIPE", "ECONNRESET", "ERR_IPC_CHANNEL_CLOSED"].includes(String(error.code));
 }
 
 function isDisconnect(message: unknown): boolean {

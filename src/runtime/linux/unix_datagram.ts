@@ -16,18 +16,24 @@ const PAUSE = 10;
 
 /**
  * Sends the text as one datagram to a socket's path, or to `@name` in the abstract namespace. When
- * it resolves, the datagram is in the queue of its receiver.
+ * it resolves, the datagram is in the queue of its receiver. With `keepsAlive` a wait for room in the queue keeps
+ * this process alive.
  *
  * @throws {Error} If there is no such socket, or its receiver has not made room for 5 s.
  */
-export async function sendDatagram(libc: LibC, address: string, text: string): Promise<void> {
+export async function sendDatagram(
+  libc: LibC,
+  address: string,
+  text: string,
+  keepsAlive: boolean,
+): Promise<void> {
   const to = socketAddress(address);
   const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   try {
     if (libc.connect(fd, to, to.length) !== 0) {
       refuse("the address of a unix datagram socket that this process can send to", address);
     }
-    if (!await sent(libc, fd, new TextEncoder().encode(text))) {
+    if (!await sent(libc, fd, new TextEncoder().encode(text), keepsAlive)) {
       refuse("a socket whose receiver takes the message", address);
     }
   } finally {
@@ -39,10 +45,15 @@ export async function sendDatagram(libc: LibC, address: string, text: string): P
  * Sends the bytes, and returns false if the receiver's queue stays full. A wait in the kernel would stop
  * the event loop.
  */
-async function sent(libc: LibC, fd: number, bytes: Uint8Array): Promise<boolean> {
+async function sent(
+  libc: LibC,
+  fd: number,
+  bytes: Uint8Array,
+  keepsAlive: boolean,
+): Promise<boolean> {
   for (let waited = 0; libc.send(fd, bytes, bytes.length, 0) < 0; waited += PAUSE) {
     if (waited >= PATIENCE) return false;
-    await sleep(PAUSE);
+    await sleep(PAUSE, undefined, { ref: keepsAlive });
   }
   return true;
 }
