@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import type http from "node:http";
 import type { Http2ServerResponse as Http2Response } from "node:http2";
+import { sendNodeResponse } from "srvx/node";
 import { messageOf } from "./deferred_response.ts";
 import { flatten, type Message } from "./message.ts";
 import type { Exchange } from "./protocol.ts";
@@ -13,22 +14,44 @@ export class BodyError extends Error {
   }
 }
 
+/** Called when a streamed body is over or the client is gone, and with the error of a failed response. */
+export type OnSettled = (error: unknown) => void;
+
 /**
- * Sends a response. Returns undefined if Node has been given all of it, and otherwise a promise that
- * resolves when the body has ended or the client is gone.
+ * Sends a response. An error is given to `onSettled`: a {@linkcode BodyError} if the body has failed, and
+ * otherwise what Node throws at a head that it cannot send.
  *
  * A body that is complete within the turn of the event loop in which it is sent has a `Content-Length`.
  * Other bodies are sent in chunks.
- *
- * @throws {BodyError} As a rejection, if the body fails.
- * @throws What Node throws at a head that it cannot send. The promise may reject with it.
  */
-export function sendResponse(res: Exchange["res"], response: Response): Promise<void> | undefined {
-  const message = messageOf(response) ?? nativeMessage(response);
-  const { body } = message;
-  if (body instanceof ReadableStream) return sendStream(res, message, body);
-  sendWhole(res, message, body);
-  return undefined;
+export function sendResponse(
+  res: Exchange["res"],
+  response: Response,
+  onSettled: OnSettled,
+): void {
+  if ("_toNodeResponse" in response) return sendFastResponse(res, response, onSettled);
+  try {
+    const message = messageOf(response) ?? nativeMessage(response);
+    const { body } = message;
+    if (!(body instanceof ReadableStream)) sendWhole(res, message, body);
+    else if (isClosed(res)) cancel(body);
+    else new StreamedResponse(res, message, body, onSettled);
+  } catch (error) {
+    onSettled(error);
+  }
+}
+
+/** Sends a `FastResponse` of srvx, which only srvx can read without creating the native object. */
+function sendFastResponse(
+  res: Exchange["res"],
+  response: Response,
+  onSettled: OnSettled,
+): void {
+  // The cast: srvx uses only members that both kinds of response have.
+  sendNodeResponse(res as http.ServerResponse, response).then(
+    () => onSettled(undefined),
+    onSettled,
+  );
 }
 
 function nativeMessage({ status, statusText, headers, body }: Response): Message {
@@ -74,102 +97,138 @@ function writeHead(res: Exchange["res"], { status, statusText, headers }: Messag
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 type Read = Awaited<ReturnType<Reader["read"]>>;
 
-/** The part of a body that is there in the turn of the event loop in which the body is sent. */
-interface Opening {
-  readonly chunk: Uint8Array | undefined;
-  /** The read that follows the chunk. Undefined if the body has ended. */
-  readonly next: Promise<Read> | undefined;
-}
+/** Sends a response whose body is a stream. */
+class StreamedResponse {
+  // The type of one kind of response: both kinds have the members that are used here.
+  readonly #res: http.ServerResponse;
+  readonly #message: Message;
+  readonly #onSettled: OnSettled;
+  readonly #reader: Reader;
+  /** The first chunk, while it is unknown whether it is the whole body. */
+  #first: Uint8Array | undefined;
+  /** The end of the turn of the event loop, while the head waits to learn the length of the body. */
+  #turn: NodeJS.Immediate | undefined;
+  #isSettled = false;
 
-async function sendStream(
-  res: Exchange["res"],
-  message: Message,
-  body: ReadableStream<Uint8Array>,
-): Promise<void> {
-  if (isClosed(res)) return void cancel(body);
-  const reader = body.getReader();
-  const { chunk, next } = await failing(res, reader, openingOf(reader));
-  if (next === undefined) return sendWhole(res, message, chunk ?? new Uint8Array());
-  if (message.length !== undefined) addLength(message.headers, message.length);
-  writeHead(res, message);
-  if (res.req.method === "HEAD") {
-    cancel(reader);
-    res.end();
-    return;
+  constructor(
+    res: Exchange["res"],
+    message: Message,
+    body: ReadableStream<Uint8Array>,
+    onSettled: OnSettled,
+  ) {
+    this.#res = res as http.ServerResponse;
+    this.#message = message;
+    this.#onSettled = onSettled;
+    this.#reader = body.getReader();
+    this.#turn = setImmediate(() => this.#endTurn());
+    this.#read();
   }
-  await failing(res, reader, pump(res, reader, chunk, next));
-}
 
-/** Reads a body until it ends, has a second chunk, or the turn of the event loop is over. */
-function openingOf(reader: Reader): Promise<Opening> {
-  return new Promise((resolve, reject) => {
-    let chunk: Uint8Array | undefined;
-    let next = reader.read();
-    let isOver = false;
-    const settle = (next: Opening["next"]) => {
-      isOver = true;
-      clearImmediate(turn);
-      resolve({ chunk, next });
-    };
-    const turn = setImmediate(() => settle(next));
-    const onRead = ({ done, value }: Read) => {
-      if (isOver) return;
-      if (done) return settle(undefined);
-      if (chunk !== undefined) return settle(next);
-      chunk = value;
-      next = reader.read();
-      next.then(onRead, reject);
-    };
-    next.then(onRead, reject);
-  });
-}
-
-/** Sends a body chunk by chunk, not faster than the client reads. Returns when the client is gone. */
-async function pump(
-  res: Exchange["res"],
-  reader: Reader,
-  chunk: Uint8Array | undefined,
-  next: Promise<Read>,
-): Promise<void> {
-  let wake = () => {};
-  let isGone = isClosed(res);
-  const onDrain = () => wake();
-  const onGone = () => {
-    isGone = true;
-    cancel(reader);
-    wake();
+  readonly #read = (): void => {
+    this.#reader.read().then(this.#onRead, this.#fail);
   };
-  // The cast: both kinds of response write in the same way.
-  const write = async (chunk: Uint8Array) => {
-    if (!isGone && !(res as http.ServerResponse).write(chunk)) {
-      await new Promise<void>((resolve) => wake = resolve);
+
+  readonly #onRead = (read: Read): void => {
+    if (this.#isSettled) return;
+    try {
+      if (read.done) this.#end();
+      else if (this.#turn === undefined) this.#write(read.value);
+      else this.#writeEarly(read.value);
+    } catch (error) {
+      this.#fail(error);
     }
   };
-  if (isGone) cancel(reader);
-  res.on("drain", onDrain).on("close", onGone).on("error", onGone);
-  try {
-    if (chunk !== undefined) await write(chunk);
-    for (let read = await next; !read.done; read = await reader.read()) await write(read.value);
-    if (!isGone) res.end();
-  } finally {
-    res.off("drain", onDrain).off("close", onGone).off("error", onGone);
+
+  /** Takes a chunk before the head is written. With the second chunk, the length stays unknown. */
+  #writeEarly(chunk: Uint8Array): void {
+    if (this.#first === undefined) {
+      this.#first = chunk;
+      this.#read();
+    } else if (this.#begin()) this.#write(chunk);
+  }
+
+  #endTurn(): void {
+    if (!this.#isSettled) this.#begin();
+  }
+
+  /** Writes the head and the first chunk. Returns false if nothing else is to be sent. */
+  #begin(): boolean {
+    clearImmediate(this.#turn);
+    this.#turn = undefined;
+    const { length, headers } = this.#message;
+    if (length !== undefined) addLength(headers, length);
+    if (!this.#writeHead()) return false;
+    if (isClosed(this.#res) || this.#res.req.method === "HEAD") {
+      cancel(this.#reader);
+      this.#res.end();
+      this.#settle();
+      return false;
+    }
+    this.#res.on("close", this.#onGone).on("error", this.#onGone);
+    if (this.#first !== undefined) this.#res.write(this.#first);
+    return true;
+  }
+
+  #writeHead(): boolean {
+    try {
+      writeHead(this.#res, this.#message);
+      return true;
+    } catch (error) {
+      cancel(this.#reader, error);
+      this.#settle(error);
+      return false;
+    }
+  }
+
+  /** Writes a chunk, and reads the next one when the client has made room. */
+  #write(chunk: Uint8Array): void {
+    if (this.#res.write(chunk)) this.#read();
+    else this.#res.once("drain", this.#read);
+  }
+
+  /** Ends the response. A body that has ended before the head was written is sent with its length. */
+  #end(): void {
+    if (this.#turn === undefined) this.#res.end();
+    else {
+      clearImmediate(this.#turn);
+      try {
+        sendWhole(this.#res, this.#message, this.#first ?? EMPTY);
+      } catch (error) {
+        return this.#settle(error);
+      }
+    }
+    this.#settle();
+  }
+
+  /** Destroys the response, as the rest of its body cannot be sent. */
+  readonly #fail = (error: unknown): void => {
+    if (this.#isSettled) return;
+    clearImmediate(this.#turn);
+    cancel(this.#reader, error);
+    this.#settle(new BodyError(error));
+    this.#res.destroy(error instanceof Error ? error : undefined);
+  };
+
+  /** Stops when the client is gone. */
+  readonly #onGone = (): void => {
+    cancel(this.#reader);
+    this.#settle();
+  };
+
+  #settle(error?: unknown): void {
+    this.#isSettled = true;
+    if (this.#turn === undefined) {
+      this.#res.off("close", this.#onGone).off("error", this.#onGone).off("drain", this.#read);
+    }
+    this.#onSettled(error);
   }
 }
+
+const EMPTY = new Uint8Array();
 
 /** Returns whether the client is gone, or the response has ended. */
 function isClosed(res: Exchange["res"]): boolean {
   return "stream" in res ? res.stream.destroyed : res.destroyed;
-}
-
-/** Awaits a step of a body. If the step fails, destroys the response and throws a {@linkcode BodyError}. */
-async function failing<T>(res: Exchange["res"], reader: Reader, step: Promise<T>): Promise<T> {
-  try {
-    return await step;
-  } catch (error) {
-    cancel(reader, error);
-    res.destroy(error instanceof Error ? error : undefined);
-    throw new BodyError(error);
-  }
 }
 
 /** Cancels a body that is no longer wanted. Its source may fail at that, which matters to nobody. */

@@ -140,16 +140,12 @@ function responder(
 
   function send(conn: NodeConn, res: Exchange["res"], response: Response): void {
     conn.sending(res);
-    const onFailure = (error: unknown) => failSending(conn, res, error);
-    try {
+    sendResponse(res, response, (error) => {
+      if (error !== undefined) return failSending(conn, res, error);
       // Deno sets `errored` on the socket only.
-      sendResponse(res, response)?.then(() => {
-        const errored = res.errored ?? conn.socket.errored;
-        if (errored) report(errored);
-      }, onFailure);
-    } catch (error) {
-      onFailure(error);
-    }
+      const errored = res.errored ?? conn.socket.errored;
+      if (errored) report(errored);
+    });
   }
 
   return onRequest;
