@@ -61,8 +61,8 @@ export interface ServeOptions extends ServerOptions {
   /**
    * Whether the engine `"node"` may replace the global `Response`, `Request` and `fetch` of Node, for the
    * rest of the process. The replacements behave like Node's own, and create Node's objects only when they
-   * are needed. Node's own `Response` makes a request cost 40 % more. On Deno and Bun, and with other
-   * engines, the option has no effect.
+   * are needed. Node's own `Response` makes a short request cost about a third more. On Deno and Bun, and
+   * with other engines, the option has no effect.
    *
    * @default {false}
    */
