@@ -25,10 +25,10 @@ export async function drawCharts(results: Results, folder: string): Promise<stri
   return files;
 }
 
-/** The ratio of each server to the bare one, a panel for each runtime and load. */
+/** The ratio of each server to the bare one, a row of panels for each runtime, a panel for each load. */
 function steadyChart({ steady }: Results): Chart {
   const values = steady.map(({ runtime, contestant, load, ratio }) => ({
-    panel: runtime,
+    runtime,
     contestant,
     load: LOADS[load].title,
     ratio: ratio.median,
@@ -36,89 +36,89 @@ function steadyChart({ steady }: Results): Chart {
     high: ratio.quartiles[1],
     own: isOwn(contestant),
   }));
-  const y = { field: "contestant", type: "nominal", sort: null, title: null };
+  const loads = Object.values(LOADS).map(({ title }) => title);
   return {
     title: "Server CPU time a request, as a ratio to the bare server (median and quartiles)",
-    data: { values },
-    facet: rowsByRuntime({
-      column: { field: "load", sort: Object.values(LOADS).map(({ title }) => title), title: null },
-    }),
-    resolve: { scale: { y: "independent" } },
-    spec: {
-      width: 170,
-      encoding: { y },
-      height: { step: 15 },
-      layer: [
-        { mark: { type: "rule", color: "#999" }, encoding: { x: { datum: 1 } } },
-        {
-          mark: "rule",
-          encoding: {
-            x: { field: "low", type: "quantitative", title: null, scale: { zero: false } },
-            x2: { field: "high" },
-            color: OWN_COLOR,
+    vconcat: runtimesOf(values).map((runtime) => ({
+      data: { values: values.filter((value) => value.runtime === runtime) },
+      facet: { column: { field: "load", sort: loads, title: runtime } },
+      spec: {
+        width: 165,
+        height: { step: 15 },
+        layer: [
+          { mark: { type: "rule", color: "#bbb" }, encoding: { x: { datum: 1 } } },
+          {
+            mark: "rule",
+            encoding: { y: NAMES, x: ratioOf("low"), x2: { field: "high" }, color: OWN_COLOR },
           },
-        },
-        {
-          mark: { type: "point", filled: true, size: 50 },
-          encoding: { x: { field: "ratio", type: "quantitative" }, color: OWN_COLOR },
-        },
-      ],
-    },
+          {
+            mark: { type: "point", filled: true, size: 50 },
+            encoding: { y: NAMES, x: ratioOf("ratio"), color: OWN_COLOR },
+          },
+        ],
+      },
+    })),
   };
 }
 
-/** The median and the 99th percentile of each server's drains. */
+/** The names of the servers, in the order of the results. */
+const NAMES = { field: "contestant", type: "nominal", sort: null, title: null };
+
+/** The axis of ratios, which need not begin at zero. */
+function ratioOf(field: string): object {
+  return { field, type: "quantitative", title: null, scale: { zero: false } };
+}
+
+/** The median and the 99th percentile of each server's drains, a panel for each runtime. */
 function drainChart({ drain }: Results): Chart {
   const values = drain.map(({ runtime, contestant, median, p99 }) => ({
-    panel: runtime,
+    runtime,
     contestant,
     // A logarithmic scale has no zero. A server that is late each time is at the right end.
     median: Math.max(FAST, median ?? LATE),
     p99: Math.max(FAST, p99 ?? LATE),
     own: isOwn(contestant),
   }));
-  const y = { field: "contestant", type: "nominal", sort: null, title: null };
-  const scale = { type: "log", domain: [FAST, LATE] };
+  const x = {
+    field: "median",
+    type: "quantitative",
+    scale: { type: "log", domain: [FAST, LATE] },
+    title: "ms; at the left end: less than 0.01; at the right end: more than a second",
+  };
   return {
-    title: "From the last response to the end of the shutdown, in ms (median to p99)",
-    data: { values },
-    facet: rowsByRuntime({}),
-    resolve: { scale: { y: "independent" } },
-    spec: {
+    title: "From the last response to the end of the shutdown (median to p99)",
+    vconcat: runtimesOf(values).map((runtime) => ({
+      title: runtime,
+      data: { values: values.filter((value) => value.runtime === runtime) },
       width: 560,
-      encoding: { y },
       height: { step: 15 },
+      encoding: { y: NAMES, x, color: OWN_COLOR },
       layer: [
-        {
-          mark: "rule",
-          encoding: {
-            x: { field: "median", type: "quantitative", scale, title: AXIS_OF_DRAINS },
-            x2: { field: "p99" },
-            color: OWN_COLOR,
-          },
-        },
-        {
-          mark: { type: "point", filled: true, size: 50 },
-          encoding: { x: { field: "median", type: "quantitative", scale }, color: OWN_COLOR },
-        },
+        { mark: "rule", encoding: { x2: { field: "p99" } } },
+        { mark: { type: "point", filled: true, size: 50 } },
       ],
-    },
+    })),
   };
 }
 
 /** The ends of the scale of drains, in ms. */
 const FAST = 0.01;
 const LATE = 1_000;
-const AXIS_OF_DRAINS = "ms; at the right end: more than a second";
 
 /** The time of a shutdown by the number of idle connections. */
 function scaleChart({ scale }: Results): Chart {
   const values = scale.filter(({ time }) => time !== null)
-    .map(({ runtime, contestant, idle, time }) => ({ panel: runtime, contestant, idle, time }));
+    .map(({ runtime, contestant, idle, time }) => ({
+      runtime,
+      contestant,
+      idle,
+      time,
+      own: isOwn(contestant),
+    }));
   return {
     title: "Shutdown by idle connections, in ms",
     data: { values },
-    facet: { column: { field: "panel", title: null, sort: RUNTIME_ORDER } },
+    facet: { column: { field: "runtime", title: null, sort: runtimesOf(values) } },
     spec: {
       width: 240,
       height: 260,
@@ -137,8 +137,12 @@ function scaleChart({ scale }: Results): Chart {
   };
 }
 
-const LOGARITHMIC = { type: "log" };
-const RUNTIME_ORDER = ["node", "deno", "bun"];
+const LOGARITHMIC = { type: "log", nice: false };
+
+/** The runtimes in the order of the results. */
+function runtimesOf<Name>(values: readonly { readonly runtime: Name }[]): Name[] {
+  return [...new Set(values.map(({ runtime }) => runtime))];
+}
 
 /** The package is blue, and others are gray. */
 const OWN_COLOR = {
@@ -152,12 +156,8 @@ function isOwn(contestant: string): boolean {
   return /^(serve|adopt)\b/.test(contestant);
 }
 
-function rowsByRuntime(more: object): object {
-  return { row: { field: "panel", title: null, sort: RUNTIME_ORDER }, ...more };
-}
-
 async function toSvg(chart: Chart, { versions, date }: Results): Promise<string> {
-  const { parse, View } = await import("vega");
+  const { Error: errors, logger, parse, View } = await import("vega");
   const { compile } = await import("vega-lite");
   const subtitle = `${versions.join(", ")}; ${date.slice(0, 10)}`;
   const { spec } = compile({
@@ -166,7 +166,8 @@ async function toSvg(chart: Chart, { versions, date }: Results): Promise<string>
     padding: 12,
     ...chart,
     title: { text: chart.title, subtitle, anchor: "start" },
-  });
+    // No warnings: each panel has a scale of its own for the names, of which Vega-Lite is not sure.
+  }, { logger: logger(errors) });
   const view = new View(parse(spec), { renderer: "none" });
   const svg = await view.toSVG();
   view.finalize();

@@ -45,6 +45,10 @@ declare module "stoppable" {
 }
 
 declare module "vega" {
+  /** The level of errors in logs. */
+  const errors: number;
+  export { errors as Error };
+  export function logger(level: number): object;
   export function parse(spec: object): object;
   export class View {
     constructor(runtime: object, options?: { renderer?: "none" });
@@ -54,5 +58,5 @@ declare module "vega" {
 }
 
 declare module "vega-lite" {
-  export function compile(spec: object): { spec: object };
+  export function compile(spec: object, options?: { logger?: object }): { spec: object };
 }
