@@ -21,6 +21,7 @@ export const start: Start = async () => {
   if (node !== undefined) keepIdle(node);
   return {
     port: Number(new URL(server.url!).port),
+    node,
     shutdown: () => server.close(),
   };
 };
