@@ -11,6 +11,7 @@ export const start: Start = async () => {
   const port = await listen(server);
   return {
     port,
+    node: server,
     shutdown: () => new Promise((resolve) => server.stop(resolve)),
   };
 };
