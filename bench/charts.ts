@@ -126,11 +126,14 @@ function scaleChart({ scale }: Results): Chart {
       encoding: {
         x: { field: "idle", type: "quantitative", title: "connections", scale: LOGARITHMIC },
         y: { field: "time", type: "quantitative", title: "ms", scale: LOGARITHMIC },
+        strokeWidth: { condition: { test: "datum.own", value: 4 }, value: 1.5 },
         color: {
           field: "contestant",
           type: "nominal",
+          sort: null,
           title: null,
           scale: { scheme: "tableau20" },
+          legend: { labelLimit: 300 },
         },
       },
     },
