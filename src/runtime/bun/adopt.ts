@@ -62,9 +62,6 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.scheme = native.url.protocol === "https:" ? "https" : "http";
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets?.disableDeferAccept();
   }
 
   /**

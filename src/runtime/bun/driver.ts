@@ -95,9 +95,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets.disableDeferAccept();
+    // The drain deals with deferred connections, but a listener of several processes outlives the drain.
+    if (this.isHandedOn) this.sockets.disableDeferAccept();
   }
 
   /**

@@ -11,6 +11,7 @@ import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
 import { descriptors } from "./proc_files.ts";
 import { addrIn, AF_UNIX, isAt, NAME_SIZE } from "./sockaddr.ts";
+import { handshakesAt } from "./socket_diagnosis.ts";
 import {
   cookieOf,
   intOption,
@@ -142,6 +143,19 @@ export class KernelSockets {
   /** Returns the listening sockets of the process by their cookies, since a number may be reused. */
   #listeners(): Map<bigint, number> {
     return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
+  }
+
+  /** Returns whether the kernel shows a connection with its first bytes, or a second after its handshake. */
+  defersAccept(listener: number): boolean {
+    return (intOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT) ?? 0) > 0;
+  }
+
+  /**
+   * Returns the clients of the handshakes at the port of a TCP address that have not ended, or undefined if
+   * the kernel does not tell.
+   */
+  handshakesAt(listener: Addr & { transport: "tcp" }): Set<string> | undefined {
+    return handshakesAt(this.#libc, listener);
   }
 
   /** Has the kernel show a connection at once, not only with its first bytes. Returns false if it refuses. */

@@ -44,7 +44,6 @@ export class BunNodeDriver extends NodeDriver {
     this.#server = server;
     const onListening = () => {
       this.#sockets = ServerSockets.at(this.#kernel, this.addr);
-      this.#sockets?.disableDeferAccept();
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
