@@ -124,12 +124,14 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#unread.answered(info, () => this.open());
       return response;
     };
+    // Bun does not tell its own handler of errors which request has failed.
+    const answerError = async (error: unknown, info: BunFlight) =>
+      answer(await onError(error), info);
     const answerLater = async (pending: Promise<Response>, info: BunFlight) => {
       try {
         return answer(await pending, info);
       } catch (error) {
-        this.#settle(info);
-        throw error;
+        return await answerError(error, info);
       }
     };
     const fetch = (request: Request, server: BunServer) => {
@@ -141,8 +143,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
         const response = isRefused ? unavailable() : handler(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
       } catch (error) {
-        this.#settle(info);
-        throw error;
+        return answerError(error, info);
       }
     };
     try {

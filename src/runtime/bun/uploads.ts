@@ -5,6 +5,9 @@ import { keyOf } from "../../core/addr.ts";
 /** The number of recorded connections at which {@linkcode UnreadUploads} first removes closed ones. */
 const SWEEP_AT = 1_024;
 
+/** The methods of a request that read its body to the end. */
+const READERS = ["arrayBuffer", "blob", "bytes", "formData", "json", "text"] as const;
+
 /**
  * The connections on which a request was answered before its upload was read. Bun receives the rest of the
  * upload afterwards, and does not count the connection as idle until its next request is answered.
@@ -13,7 +16,14 @@ export class UnreadUploads {
   #conns = new Set<string>();
   /** The requests whose handler has read the property `body`. */
   readonly #streamed = new WeakSet<Request>();
-  readonly #watchedBody = watchedBody((request) => this.#streamed.add(request));
+  /** Those of them whose body was read to its end by a method of the request. */
+  readonly #read = new WeakSet<Request>();
+  readonly #watchedReaders = watchedReaders((request) => this.#read.add(request));
+  readonly #watchedBody = watchedBody((request) => {
+    if (this.#streamed.has(request)) return;
+    this.#streamed.add(request);
+    Object.defineProperties(request, this.#watchedReaders);
+  });
   #sweepAt = SWEEP_AT;
 
   get isEmpty(): boolean {
@@ -22,8 +32,8 @@ export class UnreadUploads {
 
   /**
    * Starts to watch whether the handler reads the property `body` of a request. Bun does not show whether a
-   * used body was cancelled; a handler that never reads the property cannot have cancelled the body. Reading
-   * the property after the response would create a stream.
+   * used body was cancelled; a handler that never reads the property, or reads the body by a method of the
+   * request, cannot have cancelled the body. Reading the property after the response would create a stream.
    */
   begin(request: Request): void {
     if (mayHaveBody(request)) Object.defineProperty(request, "body", this.#watchedBody);
@@ -33,6 +43,7 @@ export class UnreadUploads {
   answered(info: BunFlight, open: () => readonly KernelConn[]): void {
     const { request } = info;
     if (!mayHaveBody(request)) return;
+    if (this.#read.has(request)) return;
     if (request.bodyUsed && !this.#streamed.has(request)) return;
     const { remoteAddr } = info;
     // The connections on a unix socket have no addresses that tell them apart.
@@ -67,4 +78,17 @@ function watchedBody(onUse: (request: Request) => void): PropertyDescriptor {
       return bodyOf?.call(this) ?? null;
     },
   };
+}
+
+/** Creates the methods of {@linkcode READERS}, which call `onRead` when the request's own method succeeds. */
+function watchedReaders(onRead: (request: Request) => void): PropertyDescriptorMap {
+  return Object.fromEntries(READERS.map((name) => [name, {
+    configurable: true,
+    writable: true,
+    value(this: Request) {
+      const body = Request.prototype[name].call(this);
+      body.then(() => onRead(this), () => {});
+      return body;
+    },
+  }]));
 }
