@@ -37,6 +37,12 @@ async function handler(request: Request): Promise<Response> {
       for await (const chunk of body ?? []) size += chunk.length;
       return new Response(String(size));
     }
+    case "/reader": {
+      const reader = body!.getReader();
+      let size = 0;
+      for (let part; !(part = await reader.read()).done;) size += part.value.length;
+      return new Response(String(size));
+    }
   }
   return new Response("done");
 }
@@ -103,23 +109,28 @@ if (runtime === "bun" && hasKernelHelp) {
     await deadline(client.closed, SOON);
   });
 
-  // A loop that ends and a loop that breaks leave the same traces.
-  for (const [what, isServed] of [["/text", true], ["/loop", false]] as const) {
-    test(`[bun, engine bun] shutdown() ${isServed ? "serves" : "closes"} a half head behind an upload that ${what} has read`, async () => {
-      const server = await starts["engine bun"](tcp);
-      const client = await connect(server.addr);
-      client.write(request(`POST ${what}`, "Content-Length: 3") + "abc");
-      assertEquals((await deadline(client.response(), SOON)).body, "3");
-      client.write("GET / HTTP/1.1\r\nHo");
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      const done = server.shutdown({ timeout: SOON });
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
-      client.write("st: test\r\n\r\n");
-      if (isServed) assertEquals((await deadline(client.response(), SOON)).body, "done");
-      await deadline(client.closed, SOON);
-      assertEquals(client.received, "");
-      await deadline(done, SOON);
-    });
+  // What a reader leaves unread, and what it reads to the end, leave the same traces.
+  for (const [what, isServed] of [["/text", true], ["/loop", true], ["/reader", false]] as const) {
+    test(
+      `[bun, engine bun] shutdown() ${
+        isServed ? "serves" : "closes"
+      } a half head behind an upload that ${what} has read`,
+      async () => {
+        const server = await starts["engine bun"](tcp);
+        const client = await connect(server.addr);
+        client.write(request(`POST ${what}`, "Content-Length: 3") + "abc");
+        assertEquals((await deadline(client.response(), SOON)).body, "3");
+        client.write("GET / HTTP/1.1\r\nHo");
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        const done = server.shutdown({ timeout: SOON });
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        client.write("st: test\r\n\r\n");
+        if (isServed) assertEquals((await deadline(client.response(), SOON)).body, "done");
+        await deadline(client.closed, SOON);
+        assertEquals(client.received, "");
+        await deadline(done, SOON);
+      },
+    );
   }
 
   test("[bun, adopted Bun.serve] shutdown() serves a client until idleGrace ends, and then cuts it off", async () => {

@@ -16,13 +16,14 @@ export class UnreadUploads {
   #conns = new Set<string>();
   /** The requests whose handler has read the property `body`. */
   readonly #streamed = new WeakSet<Request>();
-  /** Those of them whose body was read to its end by a method of the request. */
+  /** Those of them whose body was read to its end, by a method of the request or by a loop. */
   readonly #read = new WeakSet<Request>();
   readonly #watchedReaders = watchedReaders((request) => this.#read.add(request));
-  readonly #watchedBody = watchedBody((request) => {
+  readonly #watchedBody = watchedBody((request, body) => {
     if (this.#streamed.has(request)) return;
     this.#streamed.add(request);
     Object.defineProperties(request, this.#watchedReaders);
+    if (body !== null) watchLoops(body, () => this.#read.add(request));
   });
   #sweepAt = SWEEP_AT;
 
@@ -32,8 +33,8 @@ export class UnreadUploads {
 
   /**
    * Starts to watch whether the handler reads the property `body` of a request. Bun does not show whether a
-   * used body was cancelled; a handler that never reads the property, or reads the body by a method of the
-   * request, cannot have cancelled the body. Reading the property after the response would create a stream.
+   * used body was cancelled; a handler that never reads the property cannot have cancelled the body. Reading
+   * the property after the response would create a stream.
    */
   begin(request: Request): void {
     if (mayHaveBody(request)) Object.defineProperty(request, "body", this.#watchedBody);
@@ -69,13 +70,16 @@ function mayHaveBody({ method }: Request): boolean {
 }
 
 /** Creates a property `body` that calls `onUse` and then returns the request's original `body`. */
-function watchedBody(onUse: (request: Request) => void): PropertyDescriptor {
+function watchedBody(
+  onUse: (request: Request, body: ReadableStream | null) => void,
+): PropertyDescriptor {
   const bodyOf = Object.getOwnPropertyDescriptor(Request.prototype, "body")?.get;
   return {
     configurable: true,
     get(this: Request): ReadableStream | null {
-      onUse(this);
-      return bodyOf?.call(this) ?? null;
+      const body = bodyOf?.call(this) ?? null;
+      onUse(this, body);
+      return body;
     },
   };
 }
@@ -91,4 +95,18 @@ function watchedReaders(onRead: (request: Request) => void): PropertyDescriptorM
       return body;
     },
   }]));
+}
+
+/** Calls `onEnd` when a `for await` loop over a stream has come to the end of the stream. */
+function watchLoops(stream: ReadableStream, onEnd: () => void): void {
+  const { values } = stream;
+  const value = (options?: ReadableStreamIteratorOptions) =>
+    toItsEnd(values.call(stream, options), onEnd);
+  const watched = { configurable: true, writable: true, value };
+  Object.defineProperties(stream, { values: watched, [Symbol.asyncIterator]: watched });
+}
+
+async function* toItsEnd<T>(chunks: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
+  yield* chunks;
+  onEnd();
 }
