@@ -42,6 +42,7 @@ if (runtime === "bun" && hasKernelHelp) {
         const server = await begin();
         assertEquals(defersAccept(server.addr), true);
         const client = await connect(server.addr);
+        assertEquals(server.connections().map(({ state }) => state), ["new"]);
         const done = server.shutdown({ timeout: SOON });
         await new Promise((resolve) => setTimeout(resolve, wait));
         client.write(request("/hello", "Connection: close"));

@@ -106,11 +106,12 @@ export class AdoptedBunDriver extends BunServeDriver {
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";
-    return this.open().map(({ silent, silentFor, remoteAddr }) => ({
+    const open = this.open().map(({ silent, silentFor, remoteAddr }): ConnInfo => ({
       state: silent ? "new" : busy,
       age: silentFor,
       remoteAddr,
     }));
+    return [...open, ...(this.sockets?.withheld() ?? [])];
   }
 }
 

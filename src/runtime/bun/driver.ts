@@ -140,7 +140,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#unread.begin(request);
       try {
         const isRefused = this.drainStart !== undefined && isUpgrade(request);
-        const response = isRefused ? unavailable() : handler(request, info);
+        // Bun never counts a connection as idle whose last request was a refused upgrade.
+        const response = isRefused ? sayingClose(unavailable()) : handler(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
       } catch (error) {
         return answerError(error, info);
@@ -264,6 +265,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...flights.map((flight) => flight.snapshot(now)),
       ...webSockets,
       ...withoutWebSockets(withoutRequest, webSockets),
+      ...(this.sockets?.withheld() ?? []),
     ];
   }
 }

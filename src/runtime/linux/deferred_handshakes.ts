@@ -6,6 +6,8 @@
  * The kernel repeats its part of such a handshake a second after the first segment. The answer to that, or the
  * first data of the client, ends the handshake, and the connection enters the accept queue.
  */
+import { keyOf } from "../../core/addr.ts";
+import type { Handshake } from "./socket_diagnosis.ts";
 
 /** The number of ms for which the handshakes may last: the second of the kernel, and a slow round trip. */
 const LONGEST = 1_500;
@@ -18,13 +20,15 @@ const SHARE = 4;
 
 /** The handshakes of one listener that were deferred at one moment. */
 export class DeferredHandshakes {
-  readonly #pending: () => ReadonlySet<string>;
+  readonly #pending: () => readonly Handshake[];
+  /** The clients of the handshakes that had not ended at the last look. */
   #left: ReadonlySet<string>;
 
-  /** `pending` returns the clients of the pending handshakes with the listener. */
-  constructor(pending: () => ReadonlySet<string>) {
+  /** `pending` returns the handshakes with the listener that have not ended. */
+  constructor(pending: () => readonly Handshake[]) {
     this.#pending = pending;
-    this.#left = pending();
+    // A client that does not answer the repetition is gone.
+    this.#left = clientsOf(pending().filter(({ isRepeated }) => !isRepeated));
   }
 
   /** The number of the handshakes that had not ended at the last look. */
@@ -45,9 +49,13 @@ export class DeferredHandshakes {
   /** Finds the handshakes that are left, and returns the number of ms that this has taken. */
   #look(): number {
     const start = performance.now();
-    this.#left = this.#left.intersection(this.#pending());
+    this.#left = this.#left.intersection(clientsOf(this.#pending()));
     return performance.now() - start;
   }
+}
+
+function clientsOf(handshakes: readonly Handshake[]): Set<string> {
+  return new Set(handshakes.map(({ client }) => keyOf(client)));
 }
 
 /** Resolves after `ms`, or when `force` aborts. */

@@ -11,7 +11,7 @@ import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
 import { descriptors } from "./proc_files.ts";
 import { addrIn, AF_UNIX, isAt, NAME_SIZE } from "./sockaddr.ts";
-import { handshakesAt } from "./socket_diagnosis.ts";
+import { type Handshake, handshakesAt } from "./socket_diagnosis.ts";
 import {
   cookieOf,
   intOption,
@@ -26,6 +26,7 @@ import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steeri
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
+const SO_REUSEPORT = 15;
 const TCP_DEFER_ACCEPT = 9;
 const SHUT_RDWR = 2;
 const MSG_NOSIGNAL = 0x4000;
@@ -150,11 +151,16 @@ export class KernelSockets {
     return (intOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT) ?? 0) > 0;
   }
 
+  /** Returns whether other sockets, also of other processes, may listen at the address of a listener. */
+  isPortShared(listener: number): boolean {
+    return intOption(this.#libc, listener, SOL_SOCKET, SO_REUSEPORT) !== 0;
+  }
+
   /**
-   * Returns the clients of the handshakes at the port of a TCP address that have not ended, or undefined if
-   * the kernel does not tell.
+   * Returns the handshakes with the listeners at a TCP address that have not ended, or undefined if the kernel
+   * does not tell.
    */
-  handshakesAt(listener: Addr & { transport: "tcp" }): Set<string> | undefined {
+  handshakesAt(listener: Addr & { transport: "tcp" }): Handshake[] | undefined {
     return handshakesAt(this.#libc, listener);
   }
 

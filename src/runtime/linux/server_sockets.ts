@@ -1,4 +1,5 @@
 import type { Addr } from "../../core/addr.ts";
+import type { ConnInfo } from "../../core/conn.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { DeferredHandshakes } from "./deferred_handshakes.ts";
 import type { KernelConn } from "./kernel_conn.ts";
@@ -153,13 +154,29 @@ export class ServerSockets {
     const kernel = this.#kernel;
     if (!this.#defers()) return undefined;
     this.disableDeferAccept();
-    const deferred = new DeferredHandshakes(() => kernel.handshakesAt(addr) ?? new Set());
+    const deferred = new DeferredHandshakes(() => kernel.handshakesAt(addr) ?? []);
     return deferred.size === 0 ? undefined : deferred;
   }
 
   #holdBackHandshakes(): void {
     const { listener } = this;
     if (listener !== undefined) this.#letIn = this.#kernel.holdBackHandshakes(listener);
+  }
+
+  /**
+   * Returns the connections that the kernel withholds from Bun, see {@linkcode DeferredHandshakes}. Returns an
+   * empty list if they could be those of another listener.
+   */
+  withheld(): ConnInfo[] {
+    const { listener } = this;
+    const addr = this.#addr;
+    if (listener === undefined || addr.transport === "unix") return [];
+    if (this.#deferred === undefined && !this.#kernel.defersAccept(listener)) return [];
+    if (this.#kernel.isPortShared(listener)) return [];
+    const handshakes = this.#kernel.handshakesAt(addr) ?? [];
+    return handshakes
+      .filter(({ isRepeated }) => !isRepeated)
+      .map(({ client, age }) => ({ state: "new", age, remoteAddr: client }));
   }
 
   /** Returns the open connections of the server. */

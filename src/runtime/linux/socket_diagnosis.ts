@@ -5,7 +5,7 @@
  */
 import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
-import { AF_INET, AF_INET6 } from "./sockaddr.ts";
+import { addrIn, AF_INET, AF_INET6, isAt } from "./sockaddr.ts";
 import { IPPROTO_TCP } from "./socket_options.ts";
 
 const AF_NETLINK = 16;
@@ -22,25 +22,41 @@ const HEADER = 16;
 const REQUEST = HEADER + 56;
 /** The set of states that contains `TCP_SYN_RECV` alone. */
 const SYN_RECV = 1 << 3;
-/** The offsets in a `struct inet_diag_msg`: of the port and the address of the client. */
+/** The offsets of fields in a `struct inet_diag_msg`. */
+const FAMILY = 0;
+const REPEATS = 3;
+const LOCAL_PORT = 4;
 const CLIENT_PORT = 6;
+const LOCAL_ADDRESS = 8;
 const CLIENT_ADDRESS = 24;
+const EXPIRES = 52;
+/** The number of ms after which the kernel first repeats its part of a handshake. */
+const FIRST_REPEAT = 1_000;
 const CHUNK = 32 * 1024;
 
+/** A handshake that the client has begun, and that has not ended. */
+export interface Handshake {
+  readonly client: Addr;
+  /** Whether the kernel has repeated its part of the handshake. */
+  readonly isRepeated: boolean;
+  /** The time in ms since the handshake began, if it is not repeated. */
+  readonly age: number;
+}
+
 /**
- * Returns the clients of the handshakes with the listeners at the port of a TCP address, each as a text that
- * tells the client from others. Returns undefined if the kernel does not tell.
+ * Returns the handshakes with the listeners at a TCP address. Returns undefined if the kernel does not tell.
  */
 export function handshakesAt(
   libc: LibC,
-  { hostname, port }: Addr & { transport: "tcp" },
-): Set<string> | undefined {
+  listener: Addr & { transport: "tcp" },
+): Handshake[] | undefined {
+  const { hostname, port } = listener;
   const fd = libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   if (fd < 0) return undefined;
   try {
     const request = requestFor(hostname.includes(":") ? AF_INET6 : AF_INET, port);
     if (libc.send(fd, request, request.length, 0) !== request.length) return undefined;
-    return clientsIn(libc, fd);
+    return handshakesIn(libc, fd, listener);
   } finally {
     libc.close(fd);
   }
@@ -59,16 +75,23 @@ function requestFor(family: number, port: number): Uint8Array {
 }
 
 /** Reads the answer, which may come in several parts. Returns undefined if the kernel reports an error. */
-function clientsIn(libc: LibC, fd: number): Set<string> | undefined {
-  const clients = new Set<string>();
+function handshakesIn(libc: LibC, fd: number, listener: Addr): Handshake[] | undefined {
+  const handshakes: Handshake[] = [];
   const buffer = new Uint8Array(CHUNK);
   const view = new DataView(buffer.buffer);
   for (let size; (size = libc.read(fd, buffer, CHUNK)) > 0;) {
     for (let at = 0; at + HEADER <= size;) {
       const type = view.getUint16(at + 4, true);
-      if (type === NLMSG_DONE) return clients;
+      if (type === NLMSG_DONE) return handshakes;
       if (type !== SOCK_DIAG_BY_FAMILY) return undefined;
-      clients.add(clientIn(buffer.subarray(at + HEADER)));
+      const message = buffer.subarray(at + HEADER);
+      if (isAt(addrAt(message, LOCAL_PORT, LOCAL_ADDRESS), listener)) {
+        handshakes.push({
+          client: addrAt(message, CLIENT_PORT, CLIENT_ADDRESS),
+          isRepeated: message[REPEATS] !== 0,
+          age: Math.max(0, FIRST_REPEAT - view.getUint32(at + HEADER + EXPIRES, true)),
+        });
+      }
       // Messages begin at multiples of four bytes.
       at += (view.getUint32(at, true) + 3) & ~3;
     }
@@ -76,8 +99,13 @@ function clientsIn(libc: LibC, fd: number): Set<string> | undefined {
   return undefined;
 }
 
-function clientIn(message: Uint8Array): string {
-  const port = message.subarray(CLIENT_PORT, CLIENT_PORT + 2);
-  const address = message.subarray(CLIENT_ADDRESS, CLIENT_ADDRESS + 16);
-  return [...port, ...address].join(".");
+/** Returns an address in a message, by way of the `struct sockaddr` that has the same port and address. */
+function addrAt(message: Uint8Array, port: number, address: number): Addr {
+  const name = new Uint8Array(28);
+  const family = message[FAMILY]!;
+  name[0] = family;
+  name.set(message.subarray(port, port + 2), 2);
+  if (family === AF_INET6) name.set(message.subarray(address, address + 16), 8);
+  else name.set(message.subarray(address, address + 4), 4);
+  return addrIn(name)!;
 }

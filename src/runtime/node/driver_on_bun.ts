@@ -91,7 +91,7 @@ export class BunNodeDriver extends NodeDriver {
       age: silentFor,
       remoteAddr,
     }));
-    return [...super.connections(now), ...unseen];
+    return [...super.connections(now), ...unseen, ...(this.#sockets?.withheld() ?? [])];
   }
 
   /** Closes the connections whose TLS handshake takes too long. Returns whether no handshake is pending. */
