@@ -140,7 +140,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#unread.begin(request);
       try {
         const isRefused = this.drainStart !== undefined && isUpgrade(request);
-        // Bun never counts a connection as idle whose last request was a refused upgrade.
+        // An upgrade can be refused while the drain still waits for withheld connections, and idle ones stay.
         const response = isRefused ? sayingClose(unavailable()) : handler(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
       } catch (error) {
