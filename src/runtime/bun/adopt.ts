@@ -1,9 +1,14 @@
 /** The adoption of existing servers of `Bun.serve`. */
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
+import { LINGER } from "../../server/linger.ts";
+import type { PollPolicy } from "../../server/conn_table.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import type { BunServer } from "../api/bun.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
+
+/** In bytes: more than the head of a request can have. */
+const MORE_THAN_A_HEAD = 64n * 1024n;
 
 /** A server that `Bun.serve` has returned: the part of `Bun.Server` that this package uses. */
 export interface BunNativeServer {
@@ -53,6 +58,10 @@ export class AdoptedBunDriver extends BunServeDriver {
   protected readonly server: BunServer;
   protected readonly sockets: ServerSockets | undefined;
   protected readonly isHandedOn: boolean = false;
+  /** The number of bytes that each connection had received when the drain started, by its cookie. */
+  #received = new Map<bigint, bigint>();
+  /** The time since which every poll has found the server quiet, on the clock of the polls. */
+  #quietSince = Infinity;
 
   constructor(native: BunNativeServer) {
     super();
@@ -62,9 +71,32 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.scheme = native.url.protocol === "https:" ? "https" : "http";
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets?.disableDeferAccept();
+  }
+
+  override startDrain(onChange: () => void): void {
+    super.startDrain(onChange);
+    this.#received = new Map(this.open().map(({ cookie, received }) => [cookie, received]));
+  }
+
+  override closeIdleConns(now: number, policy: PollPolicy): boolean {
+    this.#quietSince = this.isQuiet() ? Math.min(this.#quietSince, now) : Infinity;
+    if (!policy.spareIdle) {
+      if (now - this.#quietSince >= LINGER) this.#endUploads();
+      // What is left can be an upload, answered unread, whose client has stopped.
+      this.closeQuiet(now);
+    }
+    return super.closeIdleConns(now, policy);
+  }
+
+  /**
+   * Ends the connections that still receive an upload after its response, which Bun does not count as idle.
+   * To be called when the server is quiet.
+   */
+  #endUploads(): void {
+    for (const conn of this.open()) {
+      const before = this.#received.get(conn.cookie) ?? 0n;
+      if (conn.received - before > MORE_THAN_A_HEAD) this.sockets?.shutdown(conn);
+    }
   }
 
   /**
@@ -74,11 +106,12 @@ export class AdoptedBunDriver extends BunServeDriver {
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";
-    return this.open().map(({ silent, silentFor, remoteAddr }) => ({
+    const open = this.open().map(({ silent, silentFor, remoteAddr }): ConnInfo => ({
       state: silent ? "new" : busy,
       age: silentFor,
       remoteAddr,
     }));
+    return [...open, ...(this.sockets?.withheld() ?? [])];
   }
 }
 

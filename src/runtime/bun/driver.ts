@@ -95,9 +95,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets.disableDeferAccept();
+    // The drain deals with deferred connections, but a listener of several processes outlives the drain.
+    if (this.isHandedOn) this.sockets.disableDeferAccept();
   }
 
   /**
@@ -125,12 +124,14 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#unread.answered(info, () => this.open());
       return response;
     };
+    // Bun does not tell its own handler of errors which request has failed.
+    const answerError = async (error: unknown, info: BunFlight) =>
+      answer(await onError(error), info);
     const answerLater = async (pending: Promise<Response>, info: BunFlight) => {
       try {
         return answer(await pending, info);
       } catch (error) {
-        this.#settle(info);
-        throw error;
+        return await answerError(error, info);
       }
     };
     const fetch = (request: Request, server: BunServer) => {
@@ -139,11 +140,11 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#unread.begin(request);
       try {
         const isRefused = this.drainStart !== undefined && isUpgrade(request);
-        const response = isRefused ? unavailable() : handler(request, info);
+        // An upgrade can be refused while the drain still waits for withheld connections, and idle ones stay.
+        const response = isRefused ? sayingClose(unavailable()) : handler(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
       } catch (error) {
-        this.#settle(info);
-        throw error;
+        return answerError(error, info);
       }
     };
     try {
@@ -264,6 +265,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...flights.map((flight) => flight.snapshot(now)),
       ...webSockets,
       ...withoutWebSockets(withoutRequest, webSockets),
+      ...(this.sockets?.withheld() ?? []),
     ];
   }
 }

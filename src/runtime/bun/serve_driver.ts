@@ -148,7 +148,7 @@ export abstract class BunServeDriver implements Driver {
 
   /** Returns whether no connection is open. False if the kernel does not show connections. */
   #isEmpty(): boolean {
-    return this.sockets !== undefined && this.#isQuiet() && this.open().length === 0;
+    return this.sockets !== undefined && this.isQuiet() && this.open().length === 0;
   }
 
   /** Returns whether the drain is over. Bun may report that later than the kernel, or never. */
@@ -162,11 +162,11 @@ export abstract class BunServeDriver implements Driver {
    */
   #closeSilent(now: number): number {
     const { sockets } = this;
-    if (sockets === undefined || this.addr.transport === "unix") return this.#closeQuiet(now);
+    if (sockets === undefined || this.addr.transport === "unix") return this.closeQuiet(now);
     let next = Infinity;
     for (const conn of this.open()) {
       // With TLS, the handshake has been received, and it is unknown what has arrived after it.
-      if (!conn.silent && !(this.scheme === "https" && this.#isQuiet())) continue;
+      if (!conn.silent && !(this.scheme === "https" && this.isQuiet())) continue;
       const expiry = performance.now() - conn.silentFor + NEW_CONN_LIFETIME;
       if (now < expiry) {
         next = Math.min(next, expiry);
@@ -183,17 +183,18 @@ export abstract class BunServeDriver implements Driver {
    * in flight. Returns the time at which to try again. Used if it is unknown what a connection has received:
    * a connection that is left has then been silent, or has sent a part of a head, for at least that long.
    */
-  #closeQuiet(now: number): number {
+  protected closeQuiet(now: number): number {
     const expiry = (this.drainStart ?? now) + NEW_CONN_LIFETIME;
     if (now < expiry) return expiry;
-    if (this.#isQuiet()) {
+    if (this.isQuiet()) {
       this.#closedIdle += this.open().length;
       this.server.stop(true);
     }
     return now;
   }
 
-  #isQuiet(): boolean {
+  /** Returns whether no request is in flight and no WebSocket is open. */
+  protected isQuiet(): boolean {
     return this.server.pendingRequests + this.server.pendingWebSockets === 0;
   }
 

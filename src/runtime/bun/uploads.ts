@@ -5,6 +5,9 @@ import { keyOf } from "../../core/addr.ts";
 /** The number of recorded connections at which {@linkcode UnreadUploads} first removes closed ones. */
 const SWEEP_AT = 1_024;
 
+/** The methods of a request that read its body to the end. */
+const READERS = ["arrayBuffer", "blob", "bytes", "formData", "json", "text"] as const;
+
 /**
  * The connections on which a request was answered before its upload was read. Bun receives the rest of the
  * upload afterwards, and does not count the connection as idle until its next request is answered.
@@ -13,7 +16,15 @@ export class UnreadUploads {
   #conns = new Set<string>();
   /** The requests whose handler has read the property `body`. */
   readonly #streamed = new WeakSet<Request>();
-  readonly #watchedBody = watchedBody((request) => this.#streamed.add(request));
+  /** Those of them whose body was read to its end, by a method of the request or by a loop. */
+  readonly #read = new WeakSet<Request>();
+  readonly #watchedReaders = watchedReaders((request) => this.#read.add(request));
+  readonly #watchedBody = watchedBody((request, body) => {
+    if (this.#streamed.has(request)) return;
+    this.#streamed.add(request);
+    Object.defineProperties(request, this.#watchedReaders);
+    if (body !== null) watchLoops(body, () => this.#read.add(request));
+  });
   #sweepAt = SWEEP_AT;
 
   get isEmpty(): boolean {
@@ -33,6 +44,7 @@ export class UnreadUploads {
   answered(info: BunFlight, open: () => readonly KernelConn[]): void {
     const { request } = info;
     if (!mayHaveBody(request)) return;
+    if (this.#read.has(request)) return;
     if (request.bodyUsed && !this.#streamed.has(request)) return;
     const { remoteAddr } = info;
     // The connections on a unix socket have no addresses that tell them apart.
@@ -58,13 +70,43 @@ function mayHaveBody({ method }: Request): boolean {
 }
 
 /** Creates a property `body` that calls `onUse` and then returns the request's original `body`. */
-function watchedBody(onUse: (request: Request) => void): PropertyDescriptor {
+function watchedBody(
+  onUse: (request: Request, body: ReadableStream | null) => void,
+): PropertyDescriptor {
   const bodyOf = Object.getOwnPropertyDescriptor(Request.prototype, "body")?.get;
   return {
     configurable: true,
     get(this: Request): ReadableStream | null {
-      onUse(this);
-      return bodyOf?.call(this) ?? null;
+      const body = bodyOf?.call(this) ?? null;
+      onUse(this, body);
+      return body;
     },
   };
+}
+
+/** Creates the methods of {@linkcode READERS}, which call `onRead` when the request's own method succeeds. */
+function watchedReaders(onRead: (request: Request) => void): PropertyDescriptorMap {
+  return Object.fromEntries(READERS.map((name) => [name, {
+    configurable: true,
+    writable: true,
+    value(this: Request) {
+      const body = Request.prototype[name].call(this);
+      body.then(() => onRead(this), () => {});
+      return body;
+    },
+  }]));
+}
+
+/** Calls `onEnd` when a `for await` loop over a stream has come to the end of the stream. */
+function watchLoops(stream: ReadableStream, onEnd: () => void): void {
+  const { values } = stream;
+  const value = (options?: ReadableStreamIteratorOptions) =>
+    toItsEnd(values.call(stream, options), onEnd);
+  const watched = { configurable: true, writable: true, value };
+  Object.defineProperties(stream, { values: watched, [Symbol.asyncIterator]: watched });
+}
+
+async function* toItsEnd<T>(chunks: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
+  yield* chunks;
+  onEnd();
 }

@@ -14,6 +14,8 @@ export interface KernelConn {
   /** The label of the listener that accepted the connection, see {@linkcode ListenerLabels}. */
   readonly label: number | undefined;
   readonly remoteAddr: Addr;
+  /** The number of bytes that were received on the connection; 0 for a unix socket: the kernel does not tell. */
+  readonly received: bigint;
   /** Whether nothing has been received on the connection. Always false for a unix socket: the kernel does not tell. */
   readonly silent: boolean;
   /** The time in ms since something was received, or since the connection was accepted. */
@@ -68,12 +70,14 @@ class ConnReader {
     if (!isAt(addrIn(this.#name)!, listener)) return undefined;
     if (!this.#readInfo(fd) || this.#info[INFO_STATE] !== TCP_ESTABLISHED) return undefined;
     if (!this.#readPeerName(fd)) return undefined;
+    const received = this.#infoView.getBigUint64(INFO_BYTES_RECEIVED, true);
     return {
       fd,
       cookie: cookieOf(this.#libc, fd),
       label: this.#labels.labelOf(fd),
       remoteAddr: addrIn(this.#name)!,
-      silent: this.#infoView.getBigUint64(INFO_BYTES_RECEIVED, true) === 0n,
+      received,
+      silent: received === 0n,
       silentFor: this.#infoView.getUint32(INFO_LAST_DATA_RECV, true),
     };
   }
@@ -89,6 +93,7 @@ class ConnReader {
       cookie: cookieOf(this.#libc, fd),
       label: undefined,
       remoteAddr: { transport: "unix", path: "" },
+      received: 0n,
       silent: false,
       silentFor: 0,
     };

@@ -44,7 +44,6 @@ export class BunNodeDriver extends NodeDriver {
     this.#server = server;
     const onListening = () => {
       this.#sockets = ServerSockets.at(this.#kernel, this.addr);
-      this.#sockets?.disableDeferAccept();
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
@@ -92,7 +91,7 @@ export class BunNodeDriver extends NodeDriver {
       age: silentFor,
       remoteAddr,
     }));
-    return [...super.connections(now), ...unseen];
+    return [...super.connections(now), ...unseen, ...(this.#sockets?.withheld() ?? [])];
   }
 
   /** Closes the connections whose TLS handshake takes too long. Returns whether no handshake is pending. */
