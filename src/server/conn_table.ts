@@ -85,6 +85,11 @@ export class ConnTable<C extends Conn> {
     if (this.#draining) this.#changed.add(conn);
   }
 
+  /** Records that a request has begun on a connection, which only seemed idle if it was told to close. */
+  begun(conn: C): void {
+    if (this.#open.get(conn) === "idle") this.#open.set(conn, "serving");
+  }
+
   /** Records that a connection may have become idle. Does nothing unless the server is draining. */
   changed(conn: C): void {
     if (!this.#draining || !this.#open.has(conn)) return;
@@ -128,6 +133,8 @@ export class ConnTable<C extends Conn> {
       if (state === "idle" && spareIdle) continue;
       this.#changed.delete(conn);
       this.#look(conn, state, now);
+      // The last poll does not wait for the runtime to announce an end. In Go no poll does.
+      if (atOnce && this.#stateOf(conn) === "closed") this.delete(conn);
     }
   }
 

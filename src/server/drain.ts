@@ -16,7 +16,8 @@ export interface DrainResult {
  *
  * This is the loop of Go's `Shutdown` with one addition: it also polls when `changes` announces that a
  * connection has become idle or has closed, and so ends as soon as the last connection does. Such a poll
- * looks only at the connections that have changed, and does not put off the next poll of Go's loop.
+ * looks only at the connections that have changed, and does not put off the next poll of Go's loop. With
+ * `keepsAlive` the pauses keep the process alive.
  */
 export async function drain(
   server: Pick<Driver, "closeIdleConns">,
@@ -24,6 +25,7 @@ export async function drain(
   changes: Changes,
   { pollInterval, idleGrace = 0, hijacked }: ShutdownOptions,
   clock: () => number = () => performance.now(),
+  keepsAlive = true,
 ): Promise<DrainResult> {
   const start = clock();
   const ignoreHijacked = hijacked === "ignore";
@@ -47,7 +49,7 @@ export async function drain(
     nextFullPoll = now + untilFullPoll;
     // The poll at the end of idleGrace closes the connections that the polls before it have spared.
     const pause = Math.min(untilFullPoll, graceLeft || Infinity);
-    onlyChanged = await changesWithin(pause, change, context);
+    onlyChanged = await changesWithin(pause, change, context, keepsAlive);
   }
 }
 
@@ -70,6 +72,7 @@ function changesWithin(
   pause: number,
   change: Promise<void>,
   context: AbortSignal,
+  keepsAlive: boolean,
 ): Promise<boolean> {
   return new Promise((resolve) => {
     const end = (hasChanged: boolean) => {
@@ -79,6 +82,7 @@ function changesWithin(
     };
     const onAbort = () => end(false);
     const timer = setTimeout(() => end(false), pause);
+    if (!keepsAlive) timer.unref();
     context.addEventListener("abort", onAbort);
     if (context.aborted) onAbort();
     change.then(() => end(true));

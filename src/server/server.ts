@@ -122,8 +122,8 @@ export class DrivenServer implements Server {
   #listenersClosed: Promise<void> | undefined;
   #isListening = true;
   #closed: Promise<void> | undefined;
-  /** The number of calls of `shutdown` that are still waiting. */
-  #waiting = 0;
+  /** Whether the drain continues without a call of `shutdown` that waits for it. */
+  #isDrainingOn = false;
   /** Whether the changes of this turn of the event loop will be announced at its end. */
   #isChangeDue = false;
 
@@ -218,16 +218,15 @@ export class DrivenServer implements Server {
     }
     const listenersClosed = this.#startDrain((options.idleGrace ?? 0) > 0);
     const { context, release } = deadline(options);
-    this.#waiting++;
     await settledOrAborted(listenersClosed, context);
     const { drained, polls } = await drain(this, context, this.#changes, options);
-    this.#waiting--;
     release();
     if (this.#closed !== undefined) {
       await this.#closed;
       return this.#report("closed", start, polls);
     }
     if (!drained) {
+      this.#drainOn();
       const reason = options.signal?.aborted ? "aborted" : "timeout";
       throw new ShutdownIncompleteError(this.#report(reason, start, polls), context.reason);
     }
@@ -322,26 +321,28 @@ export class DrivenServer implements Server {
     await listenersClosed;
   }
 
-  /** Polls at the end of this turn of the event loop, once for all changes of the turn. */
+  /** Wakes the drain at the end of this turn of the event loop, once for all changes of the turn. */
   #onChange(): void {
     if (this.#isChangeDue) return;
     this.#isChangeDue = true;
     setImmediate(() => {
       this.#isChangeDue = false;
-      this.#pollForChanges();
+      this.#changes.announce();
     });
   }
 
-  /** Wakes the waiting calls of `shutdown`. If all their deadlines have passed, the drain continues here. */
-  #pollForChanges(): void {
-    this.#changes.announce();
-    if (this.#waiting > 0 || this.#state === "closed") return;
-    const policy = { spareIdle: false, ignoreHijacked: false, onlyChanged: true, atOnce: false };
-    if (this.closeIdleConns(performance.now(), policy)) this.#finished();
+  /** Continues the drain after the deadline of a call of `shutdown`, for as long as the process lives. */
+  async #drainOn(): Promise<void> {
+    if (this.#isDrainingOn) return;
+    this.#isDrainingOn = true;
+    const { signal: never } = new AbortController();
+    await drain(this, never, this.#changes, {}, () => performance.now(), false);
+    this.#finished();
   }
 
   /** Closes the connections that are idle at `now`, and reports whether nothing is left to wait for. */
   closeIdleConns(now: number, policy: PollPolicy): boolean {
+    if (this.#state === "closed") return true;
     if (this.#isListening) return false;
     const isQuiescent = this.#driver.closeIdleConns(now, policy);
     return isQuiescent && this.#pendingWork.isEmpty;

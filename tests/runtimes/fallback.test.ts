@@ -25,7 +25,7 @@ if (runtime !== "node" && hasKernelHelp) {
       assertEquals((await deadline(client.response(), SOON)).body, "hello");
       await server.close();
       for (const engine of engines.filter((engine) => engine !== "node")) {
-        await assertRejects(() => start(engine, { handoff }), UpgradeError, "event loop");
+        await assertRejects(() => start(engine, { handoff }), UpgradeError, "epoll");
       }
     } finally {
       KernelSockets.prototype.canReplaceListener = canReplaceListener;

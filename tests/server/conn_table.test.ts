@@ -10,7 +10,7 @@ const FULL: PollPolicy = {
   spareIdle: false,
   ignoreHijacked: false,
   onlyChanged: false,
-  atOnce: true,
+  atOnce: false,
 };
 const CHANGED: PollPolicy = { ...FULL, onlyChanged: true };
 

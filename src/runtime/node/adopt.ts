@@ -28,9 +28,12 @@ export function adoptNode(
   server: NodeNativeServer,
   onConnState: ServeSettings["onConnState"],
 ): LateNodeDriver | NodeDriver {
-  const isFindable = internals.canFindConnections(server) && !speaksHttp2(server);
-  if (onConnState !== undefined || !isFindable) return trackNode(server, onConnState, undefined);
-  return new LateNodeDriver(server, isSecure(server), (addr) => trackNode(server, undefined, addr));
+  if (onConnState !== undefined || !internals.canFindConnections(server)) {
+    const driver = trackNode(server, onConnState, undefined);
+    for (const open of openConnections(server)) driver.addOpen(open);
+    return driver;
+  }
+  return new LateNodeDriver(server, (addr) => trackNode(server, undefined, addr));
 }
 
 /** Only TLS servers have `addContext`. On Bun a server of node:https lacks it. */
@@ -38,10 +41,7 @@ function isSecure(server: NodeNativeServer): boolean {
   return "addContext" in server || server instanceof nodeHttps.Server;
 }
 
-/**
- * Creates the driver that knows the connections that a server accepts from now on, and the open connections
- * that can be found.
- */
+/** Creates the driver that knows the connections that a server accepts from now on. */
 function trackNode(
   server: NodeNativeServer,
   onConnState: ServeSettings["onConnState"],
@@ -80,7 +80,6 @@ function trackNode(
       },
     );
   }
-  for (const open of openConnections(server)) driver.addOpen(open);
   return driver;
 }
 

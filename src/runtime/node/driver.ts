@@ -153,6 +153,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     if (this.#seesStreams && "stream" in req) return undefined;
     const socket: Tracked = req.socket;
     const conn = socket[CONN] ?? this.#onConnection(socket);
+    this.conns.begun(conn);
     return conn.begin(req, res, this.endsConnections, this.onChangeOf(conn)) ? conn : undefined;
   }
 

@@ -115,6 +115,8 @@ export class Http1Exchanges implements Protocol {
   /** Records that the connection was found between two requests. */
   foundIdle(): void {
     this.#isResting = true;
+    // The rest of an upload that was answered early may follow.
+    this.#hasBody = internals.newestRequest(this.#socket)?.complete === false;
     this.#headEnd = this.#socket.bytesRead;
   }
 

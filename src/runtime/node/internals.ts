@@ -11,7 +11,7 @@ import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
-import { nodeHttp, nodeHttps } from "../../core/builtins.ts";
+import { nodeHttp } from "../../core/builtins.ts";
 
 /** The object with which Node represents a kernel socket, behind a `net.Server` or a `net.Socket`. */
 export interface Handle {
@@ -161,7 +161,8 @@ export interface NodeInternals {
   httpConnectionsOf(server: net.Server): HttpConnections | undefined;
   /**
    * Returns whether `acceptedBy` and `httpConnectionsOf` may find every connection of a server, so that
-   * nobody need track the connections before they matter. The first request shows whether they do.
+   * nobody need track the connections before they matter. The first request shows whether they do. They do
+   * not find the connections of a TLS server that HTTP has released to an upgrade.
    *
    * Without it: an adopted server costs more, because its connections and requests are tracked all the time.
    */
@@ -331,8 +332,7 @@ export const internals: NodeInternals = {
   },
   canFindConnections(server) {
     const isOther = "deno" in process.versions || "bun" in process.versions;
-    return !isOther && "_getActiveHandles" in process &&
-      (server instanceof nodeHttp.Server || server instanceof nodeHttps.Server);
+    return !isOther && "_getActiveHandles" in process && server instanceof nodeHttp.Server;
   },
   sessionsOf: (server) => [...slot<Set<http2.ServerHttp2Session>>(server, "sessions") ?? []],
   streamsOf(session) {

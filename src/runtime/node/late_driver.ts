@@ -1,4 +1,4 @@
-/** The driver of an adopted HTTP/1 server of Node, which leaves the server alone until a drain is near. */
+/** The driver of an adopted server of `node:http`, which leaves the server alone until a drain is near. */
 import type http from "node:http";
 import type net from "node:net";
 import type { Addr } from "../../core/addr.ts";
@@ -11,35 +11,32 @@ import { NodeConn } from "./conn.ts";
 import { type NodeDriver, restoreState } from "./driver.ts";
 import { internals } from "./internals.ts";
 import { RememberedAddr } from "./listen.ts";
-import { notePipelined, openConnections } from "./open_connections.ts";
+import { notePipelined, type OpenConnection, openConnections } from "./open_connections.ts";
 import { ServerHooks } from "./server_hooks.ts";
 
 /** The events with which a server announces a request. */
 export const REQUEST_EVENTS = ["request", "checkContinue", "checkExpectation"] as const;
 
 /**
- * The driver of an adopted HTTP/1 server of Node. Node itself knows which connections are open and what is in
+ * The driver of an adopted server of `node:http`. Node itself knows which connections are open and what is in
  * flight, so the driver asks Node when a lame duck or a drain starts, and hands over to a
  * {@linkcode NodeDriver}. Until then a connection costs a number that its socket keeps, and a request another.
  */
 export class LateNodeDriver implements Driver {
   readonly engine: Engine = "node";
-  readonly scheme: "http" | "https";
+  readonly scheme = "http";
   readonly #server: net.Server;
   readonly #hooks: ServerHooks;
   readonly #addr: RememberedAddr;
   readonly #startTracking: (addr: Addr | undefined) => NodeDriver;
   #tracking: NodeDriver | undefined;
+  /** The connections that HTTP has released to an upgrade or a tunnel, of which Node does not know all. */
+  readonly #hijacked = new Set<net.Socket>();
   /** Whether the first request has shown that Node's internals tell what is in flight. */
   #isProven = false;
 
   /** `startTracking` creates the driver that tracks each connection, with the address of the server. */
-  constructor(
-    server: net.Server,
-    isSecure: boolean,
-    startTracking: (addr: Addr | undefined) => NodeDriver,
-  ) {
-    this.scheme = isSecure ? "https" : "http";
+  constructor(server: net.Server, startTracking: (addr: Addr | undefined) => NodeDriver) {
     this.#server = server;
     this.#startTracking = startTracking;
     this.#hooks = new ServerHooks(server);
@@ -51,6 +48,12 @@ export class LateNodeDriver implements Driver {
     for (const socket of internals.acceptedBy(server)) noteAccepted(socket);
     this.#hooks.on("connection", noteAccepted);
     for (const event of REQUEST_EVENTS) this.#hooks.inFrontOfOthers(event, this.#onRequest);
+    for (const event of ["upgrade", "connect"]) {
+      this.#hooks.inFrontOfOthers(event, (_req: unknown, socket: net.Socket) => {
+        this.#hijacked.add(socket);
+        socket.once("close", () => this.#hijacked.delete(socket));
+      });
+    }
   }
 
   get addr(): Addr {
@@ -84,8 +87,13 @@ export class LateNodeDriver implements Driver {
     if (this.#tracking === undefined) {
       this.#hooks.release();
       this.#tracking = this.#startTracking(this.#addr.known);
+      for (const open of this.#open()) this.#tracking.addOpen(open);
     }
     return this.#tracking;
+  }
+
+  #open(): OpenConnection[] {
+    return openConnections(this.#server, this.#hijacked);
   }
 
   get tally(): Tally {
@@ -127,10 +135,8 @@ export class LateNodeDriver implements Driver {
   connections(now: number): ConnInfo[] {
     if (this.#tracking !== undefined) return this.#tracking.connections(now);
     const table = new ConnTable<NodeConn>();
-    for (const open of openConnections(this.#server)) {
-      const { accepted, socket } = open;
-      const conn = new NodeConn(accepted, this.scheme === "https", undefined, acceptedAt(accepted));
-      if (socket !== undefined && socket !== accepted) conn.handshaken(socket);
+    for (const open of this.#open()) {
+      const conn = new NodeConn(open.accepted, false, undefined, acceptedAt(open.accepted));
       restoreState(conn, open);
       table.add(conn);
     }

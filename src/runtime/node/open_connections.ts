@@ -32,18 +32,26 @@ export interface OpenStream {
 }
 
 /**
- * Returns the open connections of a server, as far as they can be found. On Bun, which has no list of open
- * connections, the result is empty.
+ * Returns the open connections of a server, as far as they can be found, with the given ones among them. On
+ * Bun, which has no list of open connections, no other connections are found.
  */
-export function openConnections(server: net.Server): OpenConnection[] {
+export function openConnections(
+  server: net.Server,
+  known: Iterable<net.Socket> = [],
+): OpenConnection[] {
   const list = internals.httpConnectionsOf(server);
   const sessions = internals.sessionsOf(server);
   const overTls = new Map(
     [...list?.all ?? [], ...internals.openTlsSockets()].filter(isTls)
       .map((tlsSocket) => [internals.acceptedSocketOf(tlsSocket), tlsSocket]),
   );
-  return internals.acceptedBy(server).map((accepted) => {
-    const socket = "addContext" in server ? overTls.get(accepted) : accepted;
+  // The owner of a server may give it sockets that it has not accepted itself: `emit("connection", socket)`.
+  const withParser = list?.all.map((socket) => internals.acceptedSocketOf(socket) ?? socket) ?? [];
+  const all = new Set([...internals.acceptedBy(server), ...withParser, ...known]);
+  return [...all].filter(({ destroyed }) => !destroyed).map((accepted) => {
+    const socket = "addContext" in server
+      ? overTls.get(accepted) ?? (isTls(accepted) ? accepted : undefined)
+      : accepted;
     const session = sessions.find((one) => isOver(one, accepted));
     const response = socket && newestResponse(socket);
     const streams = session === undefined ? [] : streamsOf(session);
