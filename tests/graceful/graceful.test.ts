@@ -96,7 +96,7 @@ for (const engine of engines) {
     assertStringIncludes(output, "cleanup: quick;");
     assertStringIncludes(
       output,
-      "Timeout still keeps the process alive, ending it with exit code 1",
+      "a timer (Timeout) still keeps the process alive, ending it with exit code 1",
     );
   });
 }
