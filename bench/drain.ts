@@ -1,66 +1,65 @@
-/**
- * How long a drain takes when nothing holds it up, on the engines of the runtime that runs this:
- * with 100 idle connections, and from the last response to the end. The median of 21 runs.
- */
-import net from "node:net";
-import { once } from "node:events";
-import process from "node:process";
-import { type Engine, serve } from "../mod.ts";
+/** The time from the end of the last response to the end of the shutdown. */
+import type { Runtime } from "../support/runtimes.ts";
+import { stoppersOf } from "./contestants.ts";
+import { ServerProcess } from "./server_process.ts";
+import { quantile } from "./stats.ts";
 
-const RUNS = 21;
-const IDLE = 100;
-
-const engines: Engine[] = "deno" in process.versions
-  ? ["deno", "deno-serve", "node"]
-  : "bun" in process.versions
-  ? ["bun", "node"]
-  : ["node"];
-
-function ask(port: number, path: string): net.Socket {
-  const socket = net.connect(port, "127.0.0.1");
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`);
-  return socket;
+/** The drains of one server, in ms; the times are null if each took more than a second. */
+export interface DrainResult {
+  readonly runtime: Runtime;
+  readonly contestant: string;
+  readonly runs: number;
+  /** How many of the runs took more than a second, and are not in the times. */
+  readonly late: number;
+  readonly median: number | null;
+  readonly p99: number | null;
 }
 
-async function measure(engine: Engine): Promise<{ idle: number; last: number }> {
-  const gate = Promise.withResolvers<void>();
-  const arrival = Promise.withResolvers<void>();
-  const server = await serve(async (request) => {
-    if (!request.url.endsWith("/wait")) return new Response("hello");
-    arrival.resolve();
-    await gate.promise;
-    return new Response("waited");
-  }, { port: 0, hostname: "127.0.0.1", engine });
-  const port = server.addr.transport === "tcp" ? server.addr.port : 0;
-  const idle = Array.from({ length: IDLE }, () => ask(port, "/"));
-  await Promise.all(idle.map((socket) => once(socket, "data")));
-  const idleClosed = Promise.all(idle.map((socket) => once(socket, "close")));
-  const waiting = ask(port, "/wait");
-  await arrival.promise;
+/** The runs of one round. */
+const RUNS = 5;
 
-  const start = performance.now();
-  const done = server.shutdown();
-  for (const socket of idle) socket.resume();
-  await idleClosed;
-  const idleTime = performance.now() - start;
-  gate.resolve();
-  await once(waiting, "data");
-  const answered = performance.now();
-  await done;
-  return { idle: idleTime, last: performance.now() - answered };
+/** The time in ms for the runs of one round, for servers that take seconds for each. */
+const BUDGET = 500;
+
+/** What the rounds have shown of one server. */
+interface Entrant {
+  readonly name: string;
+  readonly server?: ServerProcess;
+  readonly latencies: number[];
+  late: number;
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+/** Drains each server with a single request in flight, in rounds that take turns. */
+export async function measureDrain(
+  runtime: Runtime,
+  rounds: number,
+): Promise<DrainResult[]> {
+  await using servers = new AsyncDisposableStack();
+  const entrants: Entrant[] = [];
+  for (const contestant of stoppersOf(runtime)) {
+    const server = servers.use(await ServerProcess.start(contestant));
+    // The first runs load what a shutdown needs.
+    const { latencies, late } = await server.drain(3, BUDGET);
+    // A server that is late each time is not waited for again.
+    const rest = latencies.length === 0 ? { late } : { late: 0, server };
+    entrants.push({ name: contestant.name, latencies: [], ...rest });
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const entrant of entrants) await takeTurn(entrant);
+  }
+  return entrants.map(({ name, latencies, late }) => ({
+    runtime,
+    contestant: name,
+    runs: latencies.length + late,
+    late,
+    median: latencies.length === 0 ? null : quantile(latencies, 0.5),
+    p99: latencies.length === 0 ? null : quantile(latencies, 0.99),
+  }));
 }
 
-for (const engine of engines) {
-  const runs = [];
-  for (let i = 0; i < RUNS; i++) runs.push(await measure(engine));
-  const idle = median(runs.map((run) => run.idle)).toFixed(1);
-  const last = median(runs.map((run) => run.last)).toFixed(1);
-  console.log(
-    `${engine.padEnd(10)} ${IDLE} idle connections closed within ${idle} ms; ` +
-      `resolved ${last} ms after the last response arrived`,
-  );
+async function takeTurn(entrant: Entrant): Promise<void> {
+  if (entrant.server === undefined) return;
+  const { latencies, late } = await entrant.server.drain(RUNS, BUDGET);
+  entrant.latencies.push(...latencies);
+  entrant.late += late;
 }

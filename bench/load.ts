@@ -1,82 +1,124 @@
 /**
- * The clients: HTTP/1.1 by hand over `node:net`, because they share the machine with the server
- * that is measured and have to cost less than that does.
+ * The loads. The clients share the machine with the server that is measured and have to cost less than the
+ * server does, so they write HTTP/1.1 by hand.
  */
-import { connect, type Socket } from "node:net";
-import { ResponseCounter } from "./response_counter.ts";
+import { Connection } from "./connection.ts";
 
-/** How requests come: over kept-alive connections, or each over a connection of its own. */
-export type LoadName = "kept-alive" | "connection";
+/** What requests are sent. */
+export type LoadName = "get" | "post" | "stream" | "connection";
+
+/** A load. */
+export interface Load {
+  /** The title in tables. */
+  readonly title: string;
+  /** The bytes of a request. */
+  readonly request: string;
+  /** Whether each request has a connection of its own. */
+  readonly alone: boolean;
+  /** The requests of one round: few, so that whatever else the machine does strikes all servers alike. */
+  readonly requests: number;
+}
+
+/** All loads, by name. */
+export const LOADS: Readonly<Record<LoadName, Load>> = {
+  get: {
+    title: "GET, kept alive",
+    request: get("/"),
+    alone: false,
+    requests: 1_500,
+  },
+  post: {
+    title: "POST of 16 KiB",
+    request: post(16 * 1024),
+    alone: false,
+    requests: 500,
+  },
+  stream: {
+    title: "stream of 64 KiB",
+    request: get("/stream"),
+    alone: false,
+    requests: 400,
+  },
+  connection: {
+    title: "connection per request",
+    request: get("/", "Connection: close\r\n"),
+    alone: true,
+    requests: 300,
+  },
+};
+
+function get(path: string, more = ""): string {
+  return `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n${more}\r\n`;
+}
+
+function post(length: number): string {
+  return "POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n" +
+    `Content-Type: text/plain\r\nContent-Length: ${length}\r\n\r\n${"x".repeat(length)}`;
+}
 
 /** Sends requests to one server. */
 export interface Client {
   /** Sends so many requests, some at a time, and resolves when each has been answered. */
   send(requests: number): Promise<void>;
-  /** Closes what connections are left. */
+  /** Closes the connections that are left. */
   close(): void;
 }
 
-/** Connects to a server on this machine. */
-export async function clientOf(load: LoadName, port: number, body: string): Promise<Client> {
-  const request = requestBytes(load, body);
-  if (load === "connection") return { send: (n) => sendEachAlone(port, request, n), close() {} };
-  const connections = await openConnections(port, 32);
+/** The number of connections that are kept alive. */
+const KEPT = 32;
+
+/** The number of requests at a time, where each has its own connection. */
+const AT_A_TIME = 16;
+
+/** Makes a client of a server on this machine. */
+export function clientOf({ alone, request }: Load, port: number): Client {
+  if (alone) {
+    return {
+      send: (requests) => share(AT_A_TIME, requests, () => sendAlone(port, request)),
+      close() {},
+    };
+  }
+  const connections = Array<Connection | undefined>(KEPT).fill(undefined);
   return {
-    send: (n) => sendOver(connections, request, n),
-    close: () => connections.forEach((connection) => connection.close()),
+    send: (requests) =>
+      share(KEPT, requests, async (sender) => {
+        let connection = connections[sender];
+        // Deno closes a connection after a large request.
+        if (connection === undefined || connection.isOver) {
+          connection = new Connection(port);
+        }
+        connections[sender] = connection;
+        await connection.answerTo(request);
+      }),
+    close: () => connections.forEach((connection) => connection?.close()),
   };
 }
 
-/** Opens connections that have been used once and are kept alive. Returns what closes them. */
-export async function openIdle(port: number, connections: number): Promise<() => void> {
-  const request = requestBytes("kept-alive", "");
-  const idle = await openConnections(port, connections);
-  await sendOver(idle, request, connections);
-  return () => idle.forEach((connection) => connection.close());
+async function sendAlone(port: number, request: string): Promise<void> {
+  const connection = new Connection(port);
+  await connection.answerTo(request);
+  await connection.closed;
 }
 
-/** How many requests wait for their answer at a time, where each has its own connection. */
-const AT_A_TIME = 16;
-
-/** What those who work side by side still have to send, all of them together. */
-interface Budget {
-  left: number;
-}
-
-async function sendOver(
-  connections: readonly Connection[],
-  request: string,
+/** Shares requests among senders that work side by side. */
+async function share(
+  senders: number,
   requests: number,
+  send: (sender: number) => Promise<void>,
 ): Promise<void> {
-  const budget = { left: requests };
-  await awake(Promise.all(connections.map((connection) => sendSome(connection, request, budget))));
-}
-
-async function sendSome(connection: Connection, request: string, budget: Budget): Promise<void> {
-  while (budget.left > 0) {
-    budget.left--;
-    await connection.answerTo(request);
-  }
-}
-
-async function sendEachAlone(port: number, request: string, requests: number): Promise<void> {
-  const budget = { left: requests };
-  const senders = Array.from({ length: AT_A_TIME }, () => sendSomeAlone(port, request, budget));
-  await awake(Promise.all(senders));
-}
-
-async function sendSomeAlone(port: number, request: string, budget: Budget): Promise<void> {
-  while (budget.left > 0) {
-    budget.left--;
-    const connection = new Connection(port);
-    await connection.answerTo(request);
-    await connection.closed;
-  }
+  let left = requests;
+  const work = async (_: unknown, sender: number) => {
+    while (left > 0) {
+      left--;
+      await send(sender);
+    }
+  };
+  await awake(Promise.all(Array.from({ length: senders }, work)));
 }
 
 /**
- * Keeps this process from sleeping until the work is done: a server that has to wake its client up
- * pays for that, in time that varies more than all that is measured here.
+ * Keeps this process from sleeping until the work is done: a server that has to wake its client up pays for
+ * that, in time that varies more than all that is measured here.
  */
 async function awake(work: Promise<unknown>): Promise<void> {
   let done = false;
@@ -89,68 +131,4 @@ async function awake(work: Promise<unknown>): Promise<void> {
   } finally {
     done = true;
   }
-}
-
-async function openConnections(port: number, count: number): Promise<Connection[]> {
-  const connections: Connection[] = [];
-  // One after the other: a burst could overflow the accept queue.
-  while (connections.length < count) {
-    const connection = new Connection(port);
-    await connection.opened;
-    connections.push(connection);
-  }
-  return connections;
-}
-
-/** One connection, with one request at a time. */
-class Connection {
-  readonly opened: Promise<void>;
-  readonly closed: Promise<void>;
-  readonly #socket: Socket;
-  #answer: PromiseWithResolvers<void> | undefined;
-
-  constructor(port: number) {
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
-    this.opened = new Promise((resolve, reject) => {
-      socket.once("connect", () => resolve());
-      socket.once("error", reject);
-    });
-    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
-    const counter = new ResponseCounter(() => this.#onAnswer());
-    socket.on("data", (chunk) => counter.push(chunk.toString("latin1")));
-    socket.once("close", () => {
-      this.#answer?.reject(new Error("The server has closed the connection of a request"));
-    });
-    this.#socket = socket;
-  }
-
-  /** Sends a request and resolves with the end of its response. */
-  answerTo(request: string): Promise<void> {
-    this.#answer = Promise.withResolvers();
-    this.#socket.write(request, "latin1");
-    return this.#answer.promise;
-  }
-
-  #onAnswer(): void {
-    if (this.#answer === undefined) throw new Error("A response has come without a request");
-    this.#answer.resolve();
-    this.#answer = undefined;
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-}
-
-/** A request as it goes over the wire. With a body it is a POST. */
-function requestBytes(load: LoadName, body: string): string {
-  const head = [
-    `${body === "" ? "GET" : "POST"} / HTTP/1.1`,
-    "Host: 127.0.0.1",
-    "Accept: */*",
-    "User-Agent: bench",
-  ];
-  if (load === "connection") head.push("Connection: close");
-  if (body !== "") head.push("Content-Type: text/plain", `Content-Length: ${body.length}`);
-  return head.join("\r\n") + "\r\n\r\n" + body;
 }

@@ -1,6 +1,8 @@
 /** Counts the responses in what a server sends: with a `Content-Length`, or in chunks. */
 export class ResponseCounter {
   readonly #onResponse: () => void;
+  /** Whether the last head says that the server closes the connection. */
+  isLast = false;
   /** What has come and is not consumed, one character a byte. */
   #received = "";
   /** What is being read: a head, a body of so many more bytes, or a body in chunks. */
@@ -27,8 +29,11 @@ export class ResponseCounter {
     const head = this.#take("\r\n\r\n");
     if (head === undefined) return false;
     if (!head.startsWith("HTTP/1.1 200 ")) {
-      throw new Error(`The server has answered with "${head.split("\r\n", 1)[0]}"`);
+      throw new Error(
+        `The server has answered with "${head.split("\r\n", 1)[0]}"`,
+      );
     }
+    this.isLast = /\r\nconnection: *close/i.test(head);
     this.#reading = bodyOf(head);
     return true;
   }

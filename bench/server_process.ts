@@ -1,86 +1,89 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Engine } from "../mod.ts";
-import type { HandlerName } from "./handlers.ts";
 import { programOf, type Runtime } from "../support/runtimes.ts";
-import type { Kind, Usage } from "./server.ts";
+import { type Command, start } from "./children.ts";
+import type { Contestant } from "./contestants.ts";
+import { goServer } from "./go.ts";
+import type { Drains, Shutdown, Usage } from "./servers/commands.ts";
 
 /** The options that run a file, with a garbage collector that can be called. */
 const RUN: Readonly<Record<Runtime, readonly string[]>> = {
   node: ["--expose-gc"],
-  deno: [
-    "run",
-    "--allow-net",
-    "--allow-ffi",
-    "--allow-read",
-    "--allow-env",
-    "--v8-flags=--expose-gc",
-  ],
+  deno: ["run", "--allow-all", "--no-check", "--v8-flags=--expose-gc"],
   bun: ["run"],
 };
 
-/** The command that runs a file of this folder, as a program and its arguments. */
-function commandOf(runtime: Runtime, file: string): [string, ...string[]] {
-  return [programOf(runtime), ...RUN[runtime], fileURLToPath(new URL(file, import.meta.url))];
+async function commandOf({ platform, module }: Contestant): Promise<Command> {
+  if (platform === "go") return [await goServer()];
+  const file = fileURLToPath(new URL("servers/main.ts", import.meta.url));
+  return [programOf(platform), ...RUN[platform], file, module];
 }
-
-/** What is to be run. */
-export interface ServerSpec {
-  readonly runtime: Runtime;
-  readonly engine: "auto" | Engine;
-  readonly handler: HandlerName;
-}
-
-const running = new Set<ChildProcess>();
-
-// Also when this process is about to end in another way than by its last line.
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 /** A server in a process of its own. */
 export class ServerProcess implements AsyncDisposable {
   readonly port: number;
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
+  readonly #gone: Promise<unknown>;
 
-  private constructor(child: ChildProcess, lines: AsyncIterator<string>, port: number) {
+  private constructor(
+    child: ChildProcess,
+    lines: AsyncIterator<string>,
+    port: number,
+  ) {
     this.#child = child;
     this.#lines = lines;
     this.port = port;
+    this.#gone = new Promise((resolve) => child.once("close", resolve));
   }
 
-  /** Resolves once it listens. */
-  static async start(kind: Kind, { runtime, engine, handler }: ServerSpec): Promise<ServerProcess> {
-    const [program, ...options] = commandOf(runtime, "server.ts");
-    const child = spawn(program, [...options, kind, engine, handler], {
+  /** Resolves once the server listens. */
+  static async start(contestant: Contestant): Promise<ServerProcess> {
+    const child = start(await commandOf(contestant), {
       stdio: ["pipe", "pipe", "inherit"],
     });
-    running.add(child);
-    child.once("exit", () => running.delete(child));
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    // The cast: stdout is a pipe.
+    const lines = createInterface({ input: child.stdout! })
+      [Symbol.asyncIterator]();
     return new ServerProcess(child, lines, Number(await nextLine(lines)));
   }
 
-  /** What it has used so far. */
+  /** What the process has used so far. */
   async usage(): Promise<Usage> {
     return await this.#ask("usage");
   }
 
-  /** What it uses after a garbage collection. */
+  /** What the process uses after a garbage collection. */
   async memory(): Promise<Usage> {
     return await this.#ask("memory");
   }
 
-  async #ask(command: string): Promise<Usage> {
+  /** Drains fresh servers, so many of them or until the time in ms is used up. */
+  async drain(runs: number, budget: number): Promise<Drains> {
+    return await this.#ask(`drain ${runs} ${budget}`);
+  }
+
+  /** Resolves when that many requests to `/wait` are in flight. */
+  async waiting(requests: number): Promise<void> {
+    await this.#ask(`waiting ${requests}`);
+  }
+
+  /** Shuts the server down; the requests in flight are answered after 300 ms. */
+  async shutdown(): Promise<Shutdown> {
+    return await this.#ask("shutdown");
+  }
+
+  // Each caller says by its type which command it has sent.
+  async #ask<Answer>(command: string): Promise<Answer> {
     this.#child.stdin?.write(`${command}\n`);
     return JSON.parse(await nextLine(this.#lines));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!running.has(this.#child)) return;
-    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.stdin?.end();
-    await gone;
+    // A server that is stuck in a shutdown does not look at its stdin.
+    this.#child.kill("SIGKILL");
+    await this.#gone;
   }
 }
 

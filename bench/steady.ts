@@ -1,121 +1,102 @@
-/**
- * What `serve` costs while nothing is shut down: its processor time for a request and its memory
- * for a connection, beside the runtime's own server with the same handler.
- *
- * `npm run bench -- --runtime deno --engine node --rounds 41`
- */
-import { parseArgs } from "node:util";
-import type { Engine } from "../mod.ts";
-import { compare } from "./compare.ts";
-import type { HandlerName } from "./handlers.ts";
-import type { LoadName } from "./load.ts";
-import { memoryOf } from "./memory.ts";
-import { type Runtime, RUNTIMES, versionOf } from "../support/runtimes.ts";
-import type { Kind } from "./server.ts";
-import { table } from "./table.ts";
+/** Processor time of a request while nothing is shut down. */
+import type { Runtime } from "../support/runtimes.ts";
+import { type Contestant, contestantsOf } from "./contestants.ts";
+import { type Client, clientOf, type LoadName, LOADS } from "./load.ts";
+import { ServerProcess } from "./server_process.ts";
+import { type Summary, summaryOf } from "./stats.ts";
 
-/** What is measured on one runtime, in this order. Bare against bare shows the noise. */
-const COMPARISONS: readonly { handler: HandlerName; load: LoadName; against: Kind }[] = [
-  { handler: "sync", load: "kept-alive", against: "bare" },
-  { handler: "sync", load: "kept-alive", against: "graceful" },
-  { handler: "sync", load: "kept-alive", against: "handoff" },
-  { handler: "async", load: "kept-alive", against: "graceful" },
-  { handler: "upload", load: "kept-alive", against: "graceful" },
-  { handler: "sync", load: "connection", against: "bare" },
-  { handler: "sync", load: "connection", against: "graceful" },
-  { handler: "sync", load: "connection", against: "handoff" },
-  { handler: "async", load: "connection", against: "graceful" },
-  { handler: "upload", load: "connection", against: "graceful" },
-];
-
-/** What is said of a row beside its handler and its load. */
-const NOTES: Record<Kind, string> = {
-  bare: " (bare/bare)",
-  graceful: "",
-  handoff: ", handoff",
-};
-
-interface Options {
-  readonly runtimes: readonly Runtime[];
-  readonly engine: "auto" | Engine;
-  readonly rounds: number;
+/** What a request of one load costs one server. */
+export interface SteadyResult {
+  readonly runtime: Runtime;
+  readonly contestant: string;
+  readonly load: LoadName;
+  /** Processor time of the server for a request, in µs. */
+  readonly cpu: Summary;
+  /** That time divided by the one of the bare server in the same round. */
+  readonly ratio: Summary;
 }
 
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      runtime: { type: "string", multiple: true, default: [...RUNTIMES] },
-      engine: { type: "string", default: "auto" },
-      rounds: { type: "string", default: "61" },
-    },
-  });
-  const rounds = Number(values.rounds);
-  if (!(Number.isInteger(rounds) && rounds > 0)) {
-    throw new RangeError(`Cannot measure as '--rounds' must be 1 or more: it is ${values.rounds}`);
+/** A contestant whose server runs. */
+interface Entrant {
+  readonly contestant: Contestant;
+  readonly server: ServerProcess;
+}
+
+/** Until the compilers of the runtimes have settled. */
+const WARM_UP_ROUNDS = 8;
+
+/** Measures the contestants of a runtime, all of which run at the same time and take turns. */
+export async function measureSteady(
+  runtime: Runtime,
+  rounds: number,
+): Promise<SteadyResult[]> {
+  await using servers = new AsyncDisposableStack();
+  const entrants: Entrant[] = [];
+  for (const contestant of contestantsOf(runtime)) {
+    entrants.push({
+      contestant,
+      server: servers.use(await ServerProcess.start(contestant)),
+    });
   }
-  return {
-    runtimes: values.runtime.map(asRuntime),
-    // The cast: serve() refuses what is no engine.
-    engine: values.engine as "auto" | Engine,
-    rounds,
-  };
-}
-
-function asRuntime(name: string): Runtime {
-  const runtime = RUNTIMES.find((runtime) => runtime === name);
-  if (runtime === undefined) {
-    throw new RangeError(
-      `Cannot measure as '--runtime' must be one of ${RUNTIMES.join(", ")}: it is ${name}`,
+  const results: SteadyResult[] = [];
+  // The cast: the keys are the names.
+  for (const load of Object.keys(LOADS) as LoadName[]) {
+    const costs = await takeTurns(entrants, load, WARM_UP_ROUNDS + rounds);
+    results.push(
+      ...summarize(runtime, load, entrants, costs.slice(WARM_UP_ROUNDS)),
     );
   }
-  return runtime;
+  return results;
 }
 
-async function timeTable(runtime: Runtime, { engine, rounds }: Options): Promise<string> {
-  const rows = [["handler, load", "µs bare", "µs serve", "serve/bare", "quartiles"]];
-  for (const comparison of COMPARISONS) {
-    const { bare, other, ratio, quartiles } = await compare({
-      ...comparison,
-      runtime,
-      engine,
-      rounds,
-    });
-    const { handler, load, against } = comparison;
-    rows.push([
-      `${handler}, ${load}${NOTES[against]}`,
-      bare.toFixed(1),
-      other.toFixed(1),
-      ratio.toFixed(3),
-      quartiles.map((quartile) => quartile.toFixed(3)).join(" to "),
-    ]);
+/** Returns what a request has cost in each round, in the order of the entrants, in µs. */
+async function takeTurns(
+  entrants: readonly Entrant[],
+  load: LoadName,
+  rounds: number,
+): Promise<number[][]> {
+  const clients = entrants.map(({ server }) => clientOf(LOADS[load], server.port));
+  const costs: number[][] = [];
+  for (let round = 0; round < rounds; round++) {
+    const cost = Array<number>(entrants.length);
+    for (let turn = 0; turn < entrants.length; turn++) {
+      // Each round begins with another server: the first one warms up what the next ones use.
+      const i = (round + turn) % entrants.length;
+      cost[i] = await costOfRequest(
+        entrants[i]!.server,
+        clients[i]!,
+        LOADS[load].requests,
+      );
+    }
+    costs.push(cost);
   }
-  return table(rows);
+  for (const client of clients) client.close();
+  return costs;
 }
 
-async function memoryTable(runtime: Runtime, { engine }: Options): Promise<string> {
-  const rows = [["memory", "MiB", "KiB a connection"]];
-  for (const kind of ["bare", "graceful"] as const) {
-    const { rss, perConnection } = await memoryOf(kind, { runtime, engine, handler: "sync" });
-    rows.push([
-      kind === "bare" ? "bare" : "serve",
-      (rss / 2 ** 20).toFixed(1),
-      (perConnection / 2 ** 10).toFixed(1),
-    ]);
-  }
-  return table(rows);
+async function costOfRequest(
+  server: ServerProcess,
+  client: Client,
+  requests: number,
+): Promise<number> {
+  const before = await server.usage();
+  await client.send(requests);
+  const after = await server.usage();
+  return (after.cpu - before.cpu) / requests;
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  // Leaving takes the servers along.
-  process.once(signal, () => process.exit(1));
-}
-
-const options = readOptions();
-console.log(
-  `Processor time of the server for a request, in the median of ${options.rounds} rounds.`,
-);
-for (const runtime of options.runtimes) {
-  console.log(`\n${versionOf(runtime)}, engine ${options.engine}\n`);
-  console.log(await timeTable(runtime, options) + "\n");
-  console.log(await memoryTable(runtime, options));
+function summarize(
+  runtime: Runtime,
+  load: LoadName,
+  entrants: readonly Entrant[],
+  costs: readonly (readonly number[])[],
+): SteadyResult[] {
+  return entrants.map(({ contestant }, i) => ({
+    runtime,
+    contestant: contestant.name,
+    load,
+    cpu: summaryOf(costs.map((cost) => cost[i]!)),
+    // The bare server is the first of the contestants.
+    ratio: summaryOf(costs.map((cost) => cost[i]! / cost[0]!)),
+  }));
 }

@@ -1,5 +1,4 @@
 import { statSync } from "node:fs";
-import { isIP } from "node:net";
 import { dirname } from "node:path";
 import type { Addr } from "./addr.ts";
 import { printable } from "./printable.ts";
@@ -54,12 +53,15 @@ function codeOf(listen: Addr, error: unknown): string | undefined {
   return code === "EACCES" && isMissing(dirname(listen.path)) ? "ENOENT" : code;
 }
 
+/** Matches what is not a hostname: an IPv6 address has a colon, and an IPv4 address nothing but digits and dots. */
+const IP_ADDRESS = /:|^[\d.]+$/;
+
 /**
  * Reports whether the error says that the hostname does not resolve. Deno and `Bun.listen` give that error no code, and
  * `Bun.serve` the code ENOTSOCK.
  */
 function isUnresolved(hostname: string, code: string | undefined, error: unknown): boolean {
-  if (isIP(hostname) !== 0 || !(error instanceof Error)) return false;
+  if (IP_ADDRESS.test(hostname) || !(error instanceof Error)) return false;
   if (code !== undefined) return code === "ENOTSOCK";
   return /^failed to (lookup address information|listen at )/i.test(error.message);
 }

@@ -1,6 +1,6 @@
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
-import { styleText } from "node:util";
+import { nodeUtil } from "../core/builtins.ts";
 import { printableLines } from "../core/printable.ts";
 import { type Terminal, terminal } from "../runtime/host/terminal.ts";
 import type { GracefulEvent } from "./events.ts";
@@ -52,6 +52,6 @@ function written(line: LogLine, screen: Terminal | undefined): string {
     : text;
   // `terminal` decides about colors, since Deno can tell there without a permission.
   return screen.hasColors
-    ? PREFIX + styleText(line.color, shown, { validateStream: false })
+    ? PREFIX + nodeUtil.styleText(line.color, shown, { validateStream: false })
     : PREFIX + shown;
 }

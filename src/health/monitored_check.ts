@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { nodeUtil } from "../core/builtins.ts";
 import { reportError } from "../core/report_error.ts";
 import type { Check } from "./options.ts";
 
@@ -122,7 +122,7 @@ async function failureOf(check: Check, signal: AbortSignal): Promise<Error | und
     return await check(signal) === false ? new Error("returned false") : undefined;
   } catch (thrown) {
     if (thrown instanceof Error) return thrown;
-    const text = typeof thrown === "string" ? thrown : inspect(thrown);
+    const text = typeof thrown === "string" ? thrown : nodeUtil.inspect(thrown);
     return new Error(text, { cause: thrown });
   }
 }

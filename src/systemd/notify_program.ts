@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile } from "node:child_process";
 import process from "node:process";
 import { setTimeout } from "node:timers";
-import { promisify } from "node:util";
+import { nodeUtil } from "../core/builtins.ts";
 
 /** The number of milliseconds to wait for a service manager whose queue is full. */
 const PATIENCE = 5_000;
@@ -22,24 +22,31 @@ export async function runSystemdNotify(
   try {
     await run(lines, keepsAlive);
   } catch (error) {
-    if (!isAbsent(error)) throw error;
-    throw new Error(
-      "Cannot notify: the program 'systemd-notify' is not in PATH, and this runtime cannot call the C " +
-        "library instead",
-      { cause: error },
-    );
+    const why = reasonOf(error);
+    throw why === undefined ? error : new Error(`Cannot notify: ${why}`, { cause: error });
   }
+}
+
+/** Returns why the program could not be started, or undefined if it was. */
+function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (error.name === "NotCapable") {
+    return "Deno needs --allow-env=NOTIFY_SOCKET and --allow-ffi, or else --allow-env and " +
+      "--allow-run=systemd-notify";
+  }
+  return "code" in error && error.code === "ENOENT"
+    ? "the program 'systemd-notify' is not in PATH, and this runtime cannot call the C library instead"
+    : undefined;
 }
 
 /** Runs the program, and kills it if this process ends first: it would wait for ever for a manager that reads nothing. */
 async function run(lines: readonly string[], keepsAlive: boolean): Promise<void> {
-  const running = promisify(execFile)("systemd-notify", lines);
+  const running = nodeUtil.promisify(execFile)("systemd-notify", lines);
   const kill = () => void running.child.kill();
   const timer = setTimeout(kill, PATIENCE);
-  if (!keepsAlive) {
-    unref(running.child);
-    timer.unref();
-  }
+  if (!keepsAlive) timer.unref();
+  // A program that could not be started has no process.
+  if (!keepsAlive && running.child.pid !== undefined) unref(running.child);
   process.once("exit", kill);
   try {
     await running;
@@ -55,8 +62,4 @@ function unref(child: ChildProcess): void {
     // The types do not know it: the streams of a child are sockets.
     if (stream !== null && "unref" in stream && typeof stream.unref === "function") stream.unref();
   }
-}
-
-function isAbsent(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

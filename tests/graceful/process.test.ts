@@ -79,6 +79,22 @@ if (runtime === "deno") {
     assertStringIncludes(program.output, ": drained, exit code ");
   });
 
+  test("[deno] graceful() serves, and says what it lacks, where it may not notify systemd", async () => {
+    const env = { NOTIFY_SOCKET: "/nowhere" };
+    for (
+      const permissions of [["--allow-net", "--allow-env"], [
+        "--allow-net",
+        "--allow-env=NOTIFY_SOCKET",
+      ]]
+    ) {
+      const program = run("service.ts", ["deno", "15000"], permissions, env);
+      await addrOf(program);
+      await program.says(/Cannot notify: Deno needs --allow-env=NOTIFY_SOCKET and --allow-ffi/);
+      program.signal("SIGTERM");
+      assertEquals(await deadline(program.exit, SOON), 0, program.output);
+    }
+  });
+
   test("[deno, node] serve() needs --allow-net and --allow-env alone", async () => {
     const program = run("one_shot.ts", ["node"], ["--allow-net", "--allow-env"]);
     assertEquals(await deadline(program.exit, SOON), 0);

@@ -18,9 +18,11 @@ const TYPES: Record<number, Frame["type"]> = {
   6: "PING",
   7: "GOAWAY",
 };
-const [HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE] = [1, 4, 6, 7, 8];
+const [DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE] = [0, 1, 3, 4, 6, 7, 8];
 const INITIAL_WINDOW_SIZE = "\x04";
 const [ACK, END_STREAM, END_HEADERS] = [1, 1, 4];
+/** Of the static table: the methods. */
+const [GET, POST] = ["\x82", "\x83"];
 
 interface Options {
   /** How many bytes of each response may come before the client makes room. */
@@ -59,11 +61,22 @@ export class Http2Client {
 
   /** Asks for a path, of one byte for each character, on a stream. */
   get(stream: number, path: string): void {
-    // Of the static table: GET, https. Literals for the path and the authority (RFC 7541, 6.2.2).
-    const literal = (name: number, value: string) =>
-      String.fromCharCode(name, value.length) + value;
-    const block = "\x82\x87" + literal(4, path) + literal(1, "localhost");
-    this.#send(HEADERS, END_STREAM | END_HEADERS, stream, block);
+    this.#send(HEADERS, END_STREAM | END_HEADERS, stream, GET + target(path));
+  }
+
+  /** Begins an upload to a path, of one byte for each character, on a stream. */
+  post(stream: number, path: string): void {
+    this.#send(HEADERS, END_HEADERS, stream, POST + target(path));
+  }
+
+  /** Sends a piece of an upload, which must fit into a frame and into the window of the server. */
+  upload(stream: number, piece: string): void {
+    this.#send(DATA, 0, stream, piece);
+  }
+
+  /** Gives a stream up with NO_ERROR, as the client of Node does. */
+  reset(stream: number): void {
+    this.#send(RST_STREAM, 0, stream, uint32(0));
   }
 
   /** Lets more of a response come; on stream 0, of all together. */
@@ -142,6 +155,12 @@ export class Http2Client {
       this.#wake = Promise.withResolvers();
     }
   }
+}
+
+/** The scheme https, which is in the static table, and literals for the rest (RFC 7541, section 6.2.2). */
+function target(path: string): string {
+  const literal = (name: number, value: string) => String.fromCharCode(name, value.length) + value;
+  return "\x87" + literal(4, path) + literal(1, "localhost");
 }
 
 /** In the order of the network, a character for each byte. */

@@ -1,7 +1,6 @@
 import cluster from "node:cluster";
-import http from "node:http";
-import https from "node:https";
 import process from "node:process";
+import { nodeHttp, nodeHttps } from "../../core/builtins.ts";
 
 /**
  * Makes the channel to the parent process no longer keep this process alive. A process that was started with
@@ -59,7 +58,7 @@ export function onPrimaryGone(call: () => void): () => void {
  * this replaces, `close` closes no such connection.
  */
 function keepIdleConnections(): () => void {
-  const prototypes = [http.Server.prototype, https.Server.prototype]
+  const prototypes = [nodeHttp.Server.prototype, nodeHttps.Server.prototype]
     .filter((prototype) => Object.hasOwn(prototype, "closeIdleConnections"));
   const originals = prototypes.map(({ closeIdleConnections }) => closeIdleConnections);
   for (const prototype of prototypes) prototype.closeIdleConnections = () => {};

@@ -4,12 +4,12 @@
  */
 import type http from "node:http";
 import type http2 from "node:http2";
-import https from "node:https";
 import type net from "node:net";
 import type { ServeSettings } from "../../options/serve.ts";
 import { BunNodeDriver, runsOnBunServe } from "./driver_on_bun.ts";
 import type { Addr } from "../../core/addr.ts";
 import { NodeDriver } from "./driver.ts";
+import { nodeHttps } from "../../core/builtins.ts";
 import { internals } from "./internals.ts";
 import { LateNodeDriver, REQUEST_EVENTS } from "./late_driver.ts";
 import { openConnections } from "./open_connections.ts";
@@ -35,7 +35,7 @@ export function adoptNode(
 
 /** Only TLS servers have `addContext`. On Bun a server of node:https lacks it. */
 function isSecure(server: NodeNativeServer): boolean {
-  return "addContext" in server || server instanceof https.Server;
+  return "addContext" in server || server instanceof nodeHttps.Server;
 }
 
 /**

@@ -199,8 +199,10 @@ function lingerOverStream(stream: http2.ServerHttp2Stream): void {
   if (stream.endAfterHeaders || stream.readableEnded) return;
   const timer = setTimeout(() => {
     stream.close();
-    // In Node, received data that nobody reads would keep the stream from closing.
-    stream.resume();
+    // In Node, a stream stays open as long as received data is unread. Resuming the stream does not help: the
+    // stream is paused again when a request of the compatibility API has no room for the data, or when the
+    // request was destroyed. All of the response has been sent by now, so nothing of it is lost.
+    stream.destroy();
   }, LINGER);
   stream.once("close", () => clearTimeout(timer));
 }

@@ -7,11 +7,11 @@
  * under "Without it". `tests/runtimes/internals.test.ts` shows which runtimes have which member, and
  * removes each member to see the effect.
  */
-import http from "node:http";
+import type http from "node:http";
 import type http2 from "node:http2";
-import https from "node:https";
 import net from "node:net";
 import process from "node:process";
+import { nodeHttp, nodeHttps } from "../../core/builtins.ts";
 
 /** The object with which Node represents a kernel socket, behind a `net.Server` or a `net.Socket`. */
 export interface Handle {
@@ -332,7 +332,7 @@ export const internals: NodeInternals = {
   canFindConnections(server) {
     const isOther = "deno" in process.versions || "bun" in process.versions;
     return !isOther && "_getActiveHandles" in process &&
-      (server instanceof http.Server || server instanceof https.Server);
+      (server instanceof nodeHttp.Server || server instanceof nodeHttps.Server);
   },
   sessionsOf: (server) => [...slot<Set<http2.ServerHttp2Session>>(server, "sessions") ?? []],
   streamsOf(session) {
@@ -362,7 +362,7 @@ export const internals: NodeInternals = {
     if (!("closeIdleConnections" in server)) return;
     // The owner may have made the server listen again by now, so hide its handle from `close`.
     const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
-    http.Server.prototype.close.call(Object.create(server, hidden));
+    nodeHttp.Server.prototype.close.call(Object.create(server, hidden));
   },
   closeIfIdleOnBun(socket) {
     const handle = slot<{ closeIfIdle?(): unknown }>(socket, "handle");

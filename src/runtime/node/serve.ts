@@ -5,7 +5,7 @@
 import http from "node:http";
 import net from "node:net";
 import process from "node:process";
-import { NodeRequest, sendNodeResponse } from "srvx/node";
+import { NodeRequest } from "srvx/node";
 import { pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
@@ -16,9 +16,12 @@ import type { NodeConn } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
 import { listen, peerAddr } from "./listen.ts";
+import { replaceGlobals } from "./replace_globals.ts";
+import { BodyError, sendResponse } from "./send.ts";
 
 /** Starts a server on `node:http`, or on `node:http2` with TLS. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
+  if (settings.replaceGlobals) replaceGlobals();
   const server = await createServer(settings.tls);
   const listener = settings.tls === undefined ? plainListener(server) : server;
   const driver = new NodeDriver(listener, {
@@ -115,9 +118,15 @@ function responder(
    * handler; otherwise the error is reported and the response is destroyed.
    */
   function failSending(conn: NodeConn, res: Exchange["res"], error: unknown): void {
+    if (error instanceof BodyError) return report(error.cause);
     if (!res.headersSent) return void fail(conn, res, error);
     void onError(error);
     res.destroy();
+  }
+
+  /** Reports an error after which there is nothing to answer. */
+  function report(error: unknown): void {
+    if (!isEndOfConnection(error)) void onError(error);
   }
 
   /**
@@ -131,12 +140,12 @@ function responder(
 
   function send(conn: NodeConn, res: Exchange["res"], response: Response): void {
     conn.sending(res);
-    // The cast: srvx uses only members that both kinds of response have.
-    sendNodeResponse(res as http.ServerResponse, response).then(() => {
-      // When a body fails, the socket is destroyed too. Deno sets `errored` on the socket only.
+    sendResponse(res, response, (error) => {
+      if (error !== undefined) return failSending(conn, res, error);
+      // Deno sets `errored` on the socket only.
       const errored = res.errored ?? conn.socket.errored;
-      if (errored && !isEndOfConnection(errored)) onError(errored);
-    }, (error) => failSending(conn, res, error));
+      if (errored) report(errored);
+    });
   }
 
   return onRequest;

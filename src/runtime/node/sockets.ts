@@ -3,7 +3,7 @@ import cluster from "node:cluster";
 import { closeSync, constants, fstatSync, type Stats, writeSync } from "node:fs";
 import { lookup } from "node:dns/promises";
 import process from "node:process";
-import { getSystemErrorName } from "node:util";
+import { nodeUtil } from "../../core/builtins.ts";
 import { isMainThread, threadId } from "node:worker_threads";
 import type { Addr } from "../../core/addr.ts";
 import { UpgradeError } from "../../core/errors.ts";
@@ -159,7 +159,7 @@ function nameOf(handle: BoundHandle): Addr {
 }
 
 function systemError(call: string, status: number): Error {
-  const code = getSystemErrorName(status);
+  const code = nodeUtil.getSystemErrorName(status);
   return Object.assign(new Error(`${call} ${code}`), { code });
 }
 

@@ -1,0 +1,2 @@
+/** What a program contains that uses `adopt` alone. */
+export { adopt } from "../../mod.ts";

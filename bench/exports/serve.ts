@@ -1,0 +1,2 @@
+/** What a program contains that uses `serve` alone. */
+export { serve } from "../../mod.ts";
