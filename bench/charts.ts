@@ -38,7 +38,7 @@ function steadyChart({ steady }: Results): Chart {
   }));
   const loads = Object.values(LOADS).map(({ title }) => title);
   return {
-    title: "Server CPU time a request, as a ratio to the bare server (median and quartiles)",
+    title: "Server CPU time per request, as a ratio to the bare server (median and quartiles)",
     vconcat: runtimesOf(values).map((runtime) => ({
       data: { values: values.filter((value) => value.runtime === runtime) },
       facet: { column: { field: "load", sort: loads, title: runtime } },

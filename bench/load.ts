@@ -40,7 +40,7 @@ export const LOADS: Readonly<Record<LoadName, Load>> = {
     requests: 400,
   },
   connection: {
-    title: "connection a request",
+    title: "connection per request",
     request: get("/", "Connection: close\r\n"),
     alone: true,
     requests: 300,

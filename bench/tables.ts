@@ -21,7 +21,7 @@ export function steadyTable(runtime: Runtime, results: readonly SteadyResult[]):
     }),
   ]);
   return titled(
-    `${runtime}: server CPU time a request in µs, and its ratio to the bare server ± half of the quartiles' distance`,
+    `${runtime}: server CPU time per request in µs, and its ratio to the bare server ± half of the quartiles' distance`,
     [["", ...loads.flatMap((load) => [LOADS[load].title, "ratio"])], ...rows],
   );
 }

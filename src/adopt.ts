@@ -41,8 +41,9 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  *
  * A server of `Deno.serve` or `Bun.serve` shows less than others. Its responses do not say
  * `Connection: close`, not even during the lame-duck phase of `graceful`. Its own graceful stop decides what
- * becomes of each connection, without `idleGrace`. With `Deno.serve`, `connections()` is empty, and `close()`
- * rejects if requests are in flight that do not end by themselves. {@linkcode serve} supports all of this with its default engine.
+ * becomes of each connection. With `Deno.serve` there is no `idleGrace`, `connections()` is empty, and
+ * `close()` rejects if requests are in flight that do not end by themselves. {@linkcode serve} supports all of this with its
+ * default engine.
  *
  * Three more things hold for `Deno.serve`. Do not abort the `signal` that the server was given once a
  * shutdown has begun: Deno throws where nothing can catch it, and the process ends. The `url` says `http:`

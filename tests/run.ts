@@ -14,10 +14,39 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = (name: string) =>
   fileURLToPath(new URL(`../node_modules/.bin/${name}`, import.meta.url));
 
-const { values: { only }, positionals } = parseArgs({
-  options: { only: { type: "string" } },
-  allowPositionals: true,
-});
+const RUNTIMES = ["node", "deno", "bun"];
+const USAGE = `node tests/run.ts [--only ${RUNTIMES.join("|")}] [FILE.test.ts ...]
+
+Without arguments: the checkers, then every test file on Node, Deno and Bun.
+FILE.test.ts   only these files, on each runtime
+--only NAME    only this runtime, and no checkers
+--help         this text`;
+
+/** Ends the run because of its arguments. */
+function refuse(why: string): never {
+  console.error(`${why}\n\n${USAGE}`);
+  process.exit(2);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: { only: { type: "string" }, help: { type: "boolean" } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+const { values: { only, help }, positionals } = readArguments();
+if (help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+if (only !== undefined && !RUNTIMES.includes(only)) {
+  refuse(`--only must be one of ${RUNTIMES.join(", ")}: current value is "${only}"`);
+}
 const files = positionals.length > 0
   ? positionals
   : readdirSync(new URL(".", import.meta.url), { recursive: true, encoding: "utf8" })

@@ -1,3 +1,5 @@
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Addr } from "./addr.ts";
 import { printable } from "./printable.ts";
 
@@ -10,13 +12,19 @@ export function listenError(listen: Addr, cause: unknown): Error {
   const where = listen.transport === "unix"
     ? `the path "${printable(listen.path)}"`
     : `port ${listen.port} of "${printable(listen.hostname)}"`;
-  const code = codeOf(cause);
-  const reason = code === undefined
-    ? printable(String(cause))
-    : REASONS[code] ?? `${code}: ${printable(String(cause))}`;
+  const code = codeOf(listen, cause);
+  const reason = code === undefined ? printable(String(cause)) : reasonOf(listen, code, cause);
   const error = new Error(`Cannot listen on ${where}: ${reason}`, { cause });
   return code === undefined ? error : Object.assign(error, { code });
 }
+
+function reasonOf(listen: Addr, code: string, cause: unknown): string {
+  if (code === "EADDRINUSE" && listen.transport === "unix") return OCCUPIED;
+  return REASONS[code] ?? `${code}: ${printable(String(cause))}`;
+}
+
+/** The reason for the code EADDRINUSE of a unix socket: a process that was killed leaves its file behind. */
+const OCCUPIED = "a file is at that path; if no process listens on it, remove it";
 
 /** The reasons that messages give for the error codes of the system. */
 const REASONS: Record<string, string> = {
@@ -35,7 +43,39 @@ const CODES: Record<string, string> = {
   NotFound: "ENOENT",
 };
 
-function codeOf(error: unknown): string | undefined {
+/** Returns the code of the system for the error. Where a runtime reports a wrong code or none, the code is found out. */
+function codeOf(listen: Addr, error: unknown): string | undefined {
+  const code = reportedCode(error);
+  if (listen.transport === "tcp") {
+    return isUnresolved(listen.hostname, code, error) ? "ENOTFOUND" : code;
+  }
+  // Node reports a missing folder as a missing permission.
+  return code === "EACCES" && isMissing(dirname(listen.path)) ? "ENOENT" : code;
+}
+
+/** Matches what is not a hostname: an IPv6 address has a colon, and an IPv4 address nothing but digits and dots. */
+const IP_ADDRESS = /:|^[\d.]+$/;
+
+/**
+ * Reports whether the error says that the hostname does not resolve. Deno and `Bun.listen` give that error no code, and
+ * `Bun.serve` the code ENOTSOCK.
+ */
+function isUnresolved(hostname: string, code: string | undefined, error: unknown): boolean {
+  if (IP_ADDRESS.test(hostname) || !(error instanceof Error)) return false;
+  if (code !== undefined) return code === "ENOTSOCK";
+  return /^failed to (lookup address information|listen at )/i.test(error.message);
+}
+
+function isMissing(folder: string): boolean {
+  try {
+    statSync(folder);
+    return false;
+  } catch (error) {
+    return reportedCode(error) === "ENOENT";
+  }
+}
+
+function reportedCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if ("code" in error && typeof error.code === "string") return error.code;
   return CODES[error.name];

@@ -9,6 +9,14 @@ export interface WorkOrigin {
   readonly request: RequestInFlight | undefined;
 }
 
+/** The descriptions of background work among those of connections. */
+const background = new WeakSet<ConnInfo>();
+
+/** Reports whether a description of a connection is one of background work, see {@linkcode PendingWork.snapshot}. */
+export function isBackgroundWork(info: ConnInfo): boolean {
+  return background.has(info);
+}
+
 /** The promises of `waitUntil`: work that goes on behind a response, and that a drain waits for. */
 export class PendingWork {
   readonly #open = new Map<object, WorkOrigin & { readonly since: number }>();
@@ -40,12 +48,16 @@ export class PendingWork {
 
   /** Returns each piece of work in the form of an active connection, because a drain waits for both. */
   snapshot(now: number): ConnInfo[] {
-    return [...this.#open.values()].map(({ remoteAddr, request, since }) => ({
-      state: "active" as const,
-      age: now - (request?.since ?? since),
-      remoteAddr,
-      ...inFlight(request, now),
-    }));
+    return [...this.#open.values()].map(({ remoteAddr, request, since }) => {
+      const info = {
+        state: "active" as const,
+        age: now - (request?.since ?? since),
+        remoteAddr,
+        ...inFlight(request, now),
+      };
+      background.add(info);
+      return info;
+    });
   }
 }
 

@@ -15,11 +15,13 @@ import type { GracefulReport } from "./report.ts";
  * - `"failed"`: something has failed, which stops nothing. `what` names it: a hook or a cleanup function, the
  *   closing of a listener, telling systemd that the process stops, or an upgrade; with `exceptions: "drain"`,
  *   `"uncaughtException"` or `"unhandledRejection"`.
+ * - `"ignored"`: the signal of `upgradeOn` has come when no upgrade can start. `why` is the reason, for example
+ *   that an upgrade is under way.
  * - `"ended"`: everything is done, including the cleanup.
  * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
  *   drain is done. `name` is the name of the function, or the beginning of a nameless one. Each listener is
  *   reported once.
- * - `"interrupted"`: a second signal has come. The process ends right after.
+ * - `"interrupted"`: a signal has come during the end. The process ends right after.
  * - `"kept-alive"`: something still keeps the process alive, which ends right after. `by` names what the runtime
  *   reports as the reason, and is empty if the runtime reports nothing.
  *
@@ -53,6 +55,7 @@ export type GracefulEvent =
     | { readonly type: "forced"; readonly connections: readonly ConnInfo[] }
     | { readonly type: "drained"; readonly forced: boolean }
     | { readonly type: "failed"; readonly what: string; readonly error: unknown }
+    | { readonly type: "ignored"; readonly signal: string; readonly why: string }
     | { readonly type: "ended"; readonly report: GracefulReport }
     | {
       readonly type: "other-listeners";

@@ -72,8 +72,7 @@ export async function graceful(
   const events = new EventSink(logOf(settings));
   const { upgradeOn, upgrader } = settings;
   const failures = new Failures(events);
-  const onFailure = (error: unknown) => events.failed("the upgrade", error);
-  const succession = new Succession(driven, upgradeOn, upgrader, onFailure);
+  const succession = new Succession(driven, upgradeOn, upgrader, events);
   const signals = new GracefulSignals(settings.signals, (signal, exitCode) => {
     events.emit({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
     for (const server of driven) server.close().catch(() => {});

@@ -1,5 +1,7 @@
+import process from "node:process";
 import { UpgradeError } from "../core/errors.ts";
 import type { ConnInfo, ConnState } from "../core/conn.ts";
+import { isBackgroundWork } from "../core/pending_work.ts";
 import type { Addr } from "../core/addr.ts";
 import { printable, printableError } from "../core/printable.ts";
 import type { GracefulEvent } from "./events.ts";
@@ -17,6 +19,16 @@ export interface LogLine {
 const MOST_NAMED = 10;
 /** The number of characters after which a path is cut off. */
 const LONGEST_PATH = 100;
+/** The number of ms before the deadline in which a line about the wait would say less than the next line. */
+const LAST_MOMENT = 500;
+
+/** The names of the runtimes for what keeps a process alive, in words: of one, and of several. */
+const KEEPERS: Readonly<Record<string, readonly [one: string, several: string]>> = {
+  Timeout: ["a timer", "timers"],
+  TCPSocketWrap: ["a TCP connection", "TCP connections"],
+  TCPServerWrap: ["a TCP listener", "TCP listeners"],
+  ProcessWrap: ["a child process", "child processes"],
+};
 
 /** Returns the line for an event; undefined for an event that the next event reports too. */
 export function lineOf(event: GracefulEvent): LogLine | undefined {
@@ -29,17 +41,20 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
     case "ending":
       if (event.drainDelay === 0) return undefined;
       return line(
-        `${event.cause}: not ready any more, serving on for ${duration(event.drainDelay)}`,
+        `${causeText(event.cause)}: not ready any more, serving on for ${
+          duration(event.drainDelay)
+        }`,
         "yellow",
       );
     case "draining":
       return line(
-        `${event.cause}: draining ${counted(event.connections)}, for ${
+        `${causeText(event.cause)}: draining ${counted(event.connections)}, for ${
           duration(event.timeout)
         } at most`,
         "yellow",
       );
     case "waiting":
+      if (event.left < LAST_MOMENT) return undefined;
       return line(
         `waiting for ${counted(event.connections)}, ${duration(event.left)} left${
           oldestRequest(event.connections)
@@ -58,11 +73,13 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
       return line(`${printable(failureOf(event.what))}: ${errorText(event.error)}`, "red");
     case "ended":
       return line(
-        `${outcome(event.report)} after ${
-          duration(event.elapsed)
+        `ended after ${duration(event.elapsed)}: ${
+          outcome(event.report)
         }, exit code ${event.report.exitCode}`,
         event.report.exitCode === 0 ? "green" : "red",
       );
+    case "ignored":
+      return line(`${event.signal} ignored: ${event.why}`, "yellow");
     case "other-listeners":
       return line(
         `other code may end the process before the drain is done: ${
@@ -74,16 +91,16 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
       );
     case "interrupted":
       return line(
-        `${event.signal} again, ending at once with exit code ${event.exitCode}: ${
-          named(event.connections)
-        }`,
+        `${event.signal} during the end, ending at once with exit code ${event.exitCode}: ${
+          event.connections.length === 0 ? "" : "cutting off "
+        }${named(event.connections)}`,
         "red",
       );
     case "kept-alive":
       return line(
-        `${
-          together(event.by)
-        } still keeps the process alive, ending it with exit code ${event.exitCode}`,
+        `${together(event.by)} still ${
+          event.by.length > 1 ? "keep" : "keeps"
+        } the process alive, ending it with exit code ${event.exitCode}`,
         "red",
       );
   }
@@ -95,7 +112,12 @@ function errorText(error: unknown): string {
   return printableError(isPlain ? String(error) : error);
 }
 
+function causeText(cause: string): string {
+  return cause === "finished" ? "a server has closed by itself" : cause;
+}
+
 function failureOf(what: string): string {
+  if (what === "the upgrade") return `the upgrade failed, process ${process.pid} serves on`;
   if (what === "uncaughtException") return "uncaught exception";
   if (what === "unhandledRejection") return "unhandled rejection";
   return `${what} failed`;
@@ -103,11 +125,19 @@ function failureOf(what: string): string {
 
 function outcome({ forced, errors }: GracefulReport): string {
   const how = forced ? "closed by force" : "drained";
-  return errors.length === 0 ? how : `${how}, with ${amount(errors.length, "error")},`;
+  return errors.length === 0 ? how : `${how}, with ${amount(errors.length, "error")}`;
 }
 
-/** Returns a text such as "3 connections (1 active, 2 idle)". */
-function counted(connections: readonly ConnInfo[]): string {
+/** Returns a text such as "3 connections (1 active, 2 idle) and 1 piece of background work". */
+function counted(listed: readonly ConnInfo[]): string {
+  const connections = listed.filter((info) => !isBackgroundWork(info));
+  const works = listed.length - connections.length;
+  const pieces = `${works} ${works === 1 ? "piece" : "pieces"} of background work`;
+  if (works === 0) return countedByState(connections);
+  return connections.length === 0 ? pieces : `${countedByState(connections)} and ${pieces}`;
+}
+
+function countedByState(connections: readonly ConnInfo[]): string {
   if (connections.length === 0) return "no connection";
   const counts = new Map<ConnState, number>();
   for (const { state } of connections) counts.set(state, (counts.get(state) ?? 0) + 1);
@@ -123,24 +153,30 @@ function oldestRequest(connections: readonly ConnInfo[]): string {
   const busy = connections.filter(({ requestAge }) => requestAge !== undefined);
   if (busy.length === 0) return "";
   const oldest = busy.reduce((a, b) => a.requestAge! >= b.requestAge! ? a : b);
-  return `; the oldest request is ${request(oldest)}`;
+  return `; the oldest ${isBackgroundWork(oldest) ? "" : "request "}is ${request(oldest)}`;
 }
 
 /** Returns the names of at most {@linkcode MOST_NAMED} connections, and the number of the others. */
 function named(connections: readonly ConnInfo[]): string {
   if (connections.length === 0) return "no connection is open";
   const shown = connections.slice(0, MOST_NAMED).map((conn) =>
-    conn.method === undefined
-      ? `${conn.state} for ${duration(conn.age)}${from(conn.remoteAddr)}`
-      : request(conn)
+    conn.method === undefined ? withoutRequest(conn) : request(conn)
   );
   const rest = connections.length - shown.length;
   return shown.join("; ") + (rest === 0 ? "" : `; and ${rest} more`);
 }
 
+/** Returns a text such as "idle for 4.2 s from 127.0.0.1". */
+function withoutRequest(conn: ConnInfo): string {
+  if (isBackgroundWork(conn)) return `background work for ${duration(conn.age)}`;
+  return `${conn.state} for ${duration(conn.age)}${from(conn.remoteAddr)}`;
+}
+
 /** Returns a text such as "GET /report for 4.2 s from 127.0.0.1". */
-function request({ method, path = "", requestAge = 0, remoteAddr }: ConnInfo): string {
-  return `${method} ${short(path)} for ${duration(requestAge)}${from(remoteAddr)}`;
+function request(conn: ConnInfo): string {
+  const { method, path = "", requestAge = 0, remoteAddr } = conn;
+  const what = `${method} ${short(path)} for ${duration(requestAge)}${from(remoteAddr)}`;
+  return isBackgroundWork(conn) ? `background work of ${what}` : what;
 }
 
 function from(addr: Addr): string {
@@ -153,12 +189,17 @@ function short(path: string): string {
   return printable(cut);
 }
 
-/** Returns a text such as "Timeout, 2 TCPSocketWrap". */
+/** Returns a text such as "a timer (Timeout), 2 Immediate". */
 function together(names: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
-  const all = [...counts].map(([name, count]) => count === 1 ? name : `${count} ${name}`);
-  return all.join(", ") || "something";
+  return [...counts].map(([name, count]) => keeper(name, count)).join(", ") || "something";
+}
+
+function keeper(name: string, count: number): string {
+  const [one, several] = KEEPERS[name] ?? [];
+  if (count === 1) return one === undefined ? name : `${one} (${name})`;
+  return several === undefined ? `${count} ${name}` : `${count} ${several} (${name})`;
 }
 
 function duration(ms: number): string {

@@ -252,9 +252,11 @@ function checkedSignals(option: string, names: readonly string[]): readonly Node
   }
   for (const name of names) {
     if (Object.hasOwn(constants.signals, name) && !UNCATCHABLE.includes(name)) continue;
+    const full = `SIG${name}`.toUpperCase();
+    const hint = Object.hasOwn(constants.signals, full) ? `, such as "${full}"` : "";
     refuse(
       `call graceful() as '${option}'`,
-      "signals that a process can listen to on this system",
+      `signals that a process can listen to on this system${hint}`,
       name,
     );
   }

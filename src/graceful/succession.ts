@@ -4,7 +4,8 @@ import { sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/shared_listener.ts";
-import { startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
+import { obstacleTo, startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
+import type { EventSink } from "./events.ts";
 
 /**
  * The upgrades of this process, for one call of {@linkcode graceful}: taking over from a predecessor, and starting a
@@ -15,7 +16,7 @@ export class Succession {
   /** Whether this call of `graceful`, among several in one process, is the one that upgrades it. */
   readonly #isInCharge: boolean;
   readonly #signal: NodeJS.Signals | undefined;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #events: EventSink;
   /** Resolves when a successor has taken over. */
   readonly succeeded: Promise<void>;
   readonly #onSuccess: () => void;
@@ -24,7 +25,7 @@ export class Succession {
   #isEnding = false;
 
   /**
-   * `signal` is the signal to upgrade on. `onFailure` is called with the error of an upgrade that has not succeeded.
+   * `signal` is the signal to upgrade on. `events` gets the upgrades that have failed, and the signals that were ignored.
    *
    * @throws {UpgradeError} If a server cannot be handed on.
    */
@@ -32,13 +33,13 @@ export class Succession {
     servers: readonly Server[],
     signal: NodeJS.Signals | undefined,
     upgrader: Upgrader | undefined,
-    onFailure: (error: unknown) => void,
+    events: EventSink,
   ) {
     for (const server of signal === undefined ? [] : servers) refuseUnlessSharable(server);
     this.#upgrader = upgrader ?? upgraderOfProcess();
     this.#isInCharge = signal !== undefined || upgrader !== undefined;
     this.#signal = signal;
-    this.#onFailure = onFailure;
+    this.#events = events;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.succeeded = promise;
     this.#onSuccess = resolve;
@@ -69,19 +70,24 @@ export class Succession {
     if (this.#signal !== undefined) process.off(this.#signal, this.#onSignal);
   }
 
-  #onSignal = async (): Promise<void> => {
+  #onSignal = async (signal: string): Promise<void> => {
     try {
       await startServing(this.#upgrader);
       await this.#upgrader.predecessorGone;
-      const upgrade = this.#upgrader.upgrade();
-      // A refused upgrade does not replace the upgrade that is under way.
-      this.#upgrade ??= upgrade.then(() => {}, () => this.#upgrade = undefined);
-      await upgrade;
+      const why = obstacleTo(this.#upgrader);
+      if (why === undefined) await this.#startUpgrade();
+      else if (!this.#isEnding) this.#events.emit({ type: "ignored", signal, why });
     } catch (error) {
       // An upgrade that the end has cancelled has not failed.
-      if (!this.#isEnding) this.#onFailure(error);
+      if (!this.#isEnding) this.#events.failed("the upgrade", error);
     }
   };
+
+  async #startUpgrade(): Promise<void> {
+    const upgrade = this.#upgrader.upgrade();
+    this.#upgrade = upgrade.then(() => {}, () => this.#upgrade = undefined);
+    await upgrade;
+  }
 }
 
 /** The functions that wait for the successor of each Upgrader, most of which never have one. */

@@ -33,6 +33,13 @@ export function reasonOf(error: Error): string {
   return printable(text.replace(/\s+/g, " ").trim() || error.name);
 }
 
+/** The reason phrases, which the engine `node` does not add by itself. */
+const REASON_PHRASES: Readonly<Record<number, string>> = {
+  200: "OK",
+  405: "Method Not Allowed",
+  503: "Service Unavailable",
+};
+
 function isOk({ error }: CheckResult): boolean {
   return error === undefined;
 }
@@ -45,6 +52,7 @@ function queryOf(url: string): string {
 function withHeaders(body: string, status: number, headers?: Record<string, string>): Response {
   return new Response(body, {
     status,
+    statusText: REASON_PHRASES[status],
     headers: {
       "content-type": "text/plain; charset=utf-8",
       "cache-control": "no-store",

@@ -114,7 +114,10 @@ async function ready(
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const giveUp = (why: string) => afterReading(() => reject(new UpgradeError(why)));
   const timer = setTimeout(
-    () => giveUp(`The new process was not ready within ${readyTimeout} ms`),
+    () =>
+      giveUp(
+        `The new process did not reach graceful() within readyTimeout (${readyTimeout} ms), and was killed`,
+      ),
     readyTimeout,
   );
   const onAbort = () => giveUp("The upgrade was stopped before the new process was ready");
@@ -123,7 +126,9 @@ async function ready(
   child.once("error", (cause) => reject(notStarted(command, cause)));
   child.once("exit", (code, signalName) => {
     const how = signalName === null ? `exited with code ${code}` : `was ended by ${signalName}`;
-    reject(new UpgradeError(`The new process ${how} before it was ready`));
+    // With exit code 0 the program itself has probably reported nothing.
+    const hint = code === 0 ? ": it is ready when it reaches graceful()" : "";
+    reject(new UpgradeError(`The new process ${how} before it was ready${hint}`));
   });
   let said = "";
   pipe?.on("data", (chunk: unknown) => {

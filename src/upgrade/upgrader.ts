@@ -1,7 +1,9 @@
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Addr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
 import { checkMilliseconds } from "../options/checks.ts";
 import { reportError } from "../core/report_error.ts";
 import { notify, notifyReloading, notifyUnlessEnding } from "../systemd/notify.ts";
@@ -9,7 +11,7 @@ import { commandLine } from "../runtime/linux/command_line.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
-import type { Handover } from "../listener/handover.ts";
+import type { Handover, InheritedSocket } from "../listener/handover.ts";
 import { predecessor, takeUnclaimed } from "../listener/inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
@@ -55,6 +57,9 @@ const PREDECESSOR_INTERVAL = 50;
  * must not wait for that.
  */
 export let startServing: (upgrader: Upgrader) => Promise<void>;
+
+/** Returns why no upgrade can start now; undefined if one can. */
+export let obstacleTo: (upgrader: Upgrader) => string | undefined;
 
 /** Returns the place where the Upgrader of this process is kept. */
 const slot = () => ofProcess(newSlot);
@@ -177,6 +182,7 @@ export class Upgrader {
 
   static {
     startServing = (upgrader) => upgrader.#serve();
+    obstacleTo = (upgrader) => upgrader.#obstacle();
   }
 
   async #startServing(): Promise<void> {
@@ -188,7 +194,7 @@ export class Upgrader {
     } finally {
       draft?.discard();
     }
-    for (const socket of takeUnclaimed()) new SharedListener(socket, true).close();
+    for (const socket of takeUnclaimed()) closeUnclaimed(socket);
     const handover = predecessor();
     if (handover === undefined) this.#notify(() => notifyUnlessEnding({ READY: 1 }));
     else await this.#succeed(handover);
@@ -223,7 +229,8 @@ export class Upgrader {
    * predecessor is not gone.
    */
   async upgrade(): Promise<number> {
-    this.#refuseUpgrade();
+    const obstacle = this.#obstacle();
+    if (obstacle !== undefined) throw new UpgradeError(`Cannot upgrade: ${obstacle}`);
     this.#state = "upgrading";
     this.#notify(notifyReloading);
     try {
@@ -262,8 +269,8 @@ export class Upgrader {
     return this.#notified;
   }
 
-  #refuseUpgrade(): void {
-    const why = this.#stopped.signal.aborted
+  #obstacle(): string | undefined {
+    return this.#stopped.signal.aborted
       ? "the upgrader was stopped"
       : this.#state === "starting"
       ? "this process is not ready itself"
@@ -274,8 +281,23 @@ export class Upgrader {
       : isThere(predecessor()?.pid)
       ? "the predecessor of this process is still draining"
       : undefined;
-    if (why !== undefined) throw new UpgradeError(`Cannot upgrade: ${why}`);
   }
+}
+
+/** Closes an inherited socket, and warns, because the service no longer listens at the address. */
+function closeUnclaimed(socket: InheritedSocket): void {
+  console.warn(
+    `The inherited socket ${
+      shownAddr(socket.addr)
+    } was not asked for by this program, and is closed`,
+  );
+  new SharedListener(socket, true).close();
+}
+
+function shownAddr(addr: Addr): string {
+  if (addr.transport === "unix") return printable(addr.path);
+  const host = addr.hostname.includes(":") ? `[${addr.hostname}]` : addr.hostname;
+  return printable(`${host}:${addr.port}`);
 }
 
 function checkUpgrader({ command, cwd, pidFile, readyTimeout }: UpgraderOptions): void {

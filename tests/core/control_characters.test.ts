@@ -21,7 +21,7 @@ test(`[${runtime}] lineOf() writes no control characters`, () => {
   } as const;
   const events = [
     { type: "forced", connections: [conn] },
-    { type: "waiting", left: 1, connections: [conn] },
+    { type: "waiting", left: 1_000, connections: [conn] },
     { type: "other-listeners", listeners: [{ signal: "SIGINT", name: EVIL }] },
     { type: "failed", what: `cleanup ${EVIL}`, error: EVIL.replace("\n", "") },
   ] as const;

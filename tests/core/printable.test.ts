@@ -42,7 +42,9 @@ test(`[${runtime}] printableLines() indents each line after the first`, () => {
 });
 
 test(`[${runtime}] printableError() lets an error write no line of its own`, () => {
-  const text = printableError(new Error(`no\ngraceful: drained after 0 ms, exit code 0${EVIL}`));
+  const text = printableError(
+    new Error(`no\ngraceful: ended after 0 ms: drained, exit code 0${EVIL}`),
+  );
   assertEquals(acting(text, "\n"), []);
   assert(!/^graceful/m.test(text), text);
   assertEquals(printableError("a\nb"), "a\n    b");

@@ -60,7 +60,7 @@ for (const [framework, file] of Object.entries(programs)) {
     assertEquals(await deadline(active.closed, SOON), "end");
     assertEquals(await deadline(program.exit, SOON), 0, program.output);
     assertMatch(program.stdout, /\ncleanup\n$/);
-    assertMatch(program.output, /^graceful: drained after .*, exit code 0$/m);
+    assertMatch(program.output, /^graceful: ended after .*: drained, exit code 0$/m);
   });
 
   test(`[${runtime}] graceful() cuts off a stuck request of ${framework}, and exits 1`, async () => {

@@ -96,7 +96,7 @@ for (const engine of engines) {
     assertStringIncludes(output, "cleanup: quick;");
     assertStringIncludes(
       output,
-      "Timeout still keeps the process alive, ending it with exit code 1",
+      "a timer (Timeout) still keeps the process alive, ending it with exit code 1",
     );
   });
 }
@@ -393,6 +393,7 @@ test(`[${runtime}] graceful() refuses bad options at the call`, async () => {
     [{ signals: "SIGTERM" }, "'signals' must be an array of signal names"],
     [{ signals: ["SIGKILL"] }, "signals that a process can listen to on this system"],
     [{ upgradeOn: "SIGSTOP" }, "'upgradeOn' must be signals that a process can listen to"],
+    [{ upgradeOn: "HUP" }, 'on this system, such as "SIGHUP": current value is "HUP"'],
     [
       { cleanup: [() => {}, 1] },
       "'cleanup' must be a function or an array of functions: current value is 1",

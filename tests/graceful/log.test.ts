@@ -4,8 +4,10 @@ import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { ConnInfo, GracefulEvent } from "../../mod.ts";
+import { UpgradeError } from "../../src/core/errors.ts";
+import { PendingWork } from "../../src/core/pending_work.ts";
 import { lineOf } from "../../src/graceful/log_lines.ts";
 import type { Plan } from "../programs/ending.ts";
 import { Ending } from "../support/ending.ts";
@@ -81,30 +83,48 @@ const lines: [event: GracefulEvent, text: string | undefined][] = [
     {
       elapsed: 1,
       type: "waiting",
-      left: 1,
+      left: 600,
       connections: [{ ...connection, path: `/\x1b[2J\n\x07ä${"x".repeat(200)}` }],
     },
-    `waiting for 1 connection (1 active), 1 ms left; the oldest request is GET /\\u001b[2J\\u000a\\u0007ä${
+    `waiting for 1 connection (1 active), 600 ms left; the oldest request is GET /\\u001b[2J\\u000a\\u0007ä${
       "x".repeat(92)
     }… for 4.2 s from 10.0.0.7`,
   ],
+  [{ elapsed: 1, type: "waiting", left: 499, connections: [connection] }, undefined],
   [{ elapsed: 1, type: "drained", forced: false }, undefined],
-  [{ elapsed: 4_200, type: "ended", report }, "drained after 4.2 s, exit code 0"],
+  [
+    { elapsed: 0, type: "draining", cause: "finished", timeout: 15_000, connections: [] },
+    "a server has closed by itself: draining no connection, for 15 s at most",
+  ],
+  [
+    { elapsed: 0, type: "ignored", signal: "SIGHUP", why: "an upgrade is under way" },
+    "SIGHUP ignored: an upgrade is under way",
+  ],
+  [{ elapsed: 4_200, type: "ended", report }, "ended after 4.2 s: drained, exit code 0"],
   [
     {
       elapsed: 4_200,
       type: "ended",
       report: { ...report, forced: true, errors: [1, 2], exitCode: 1 },
     },
-    "closed by force, with 2 errors, after 4.2 s, exit code 1",
+    "ended after 4.2 s: closed by force, with 2 errors, exit code 1",
   ],
   [
     { elapsed: 1, type: "interrupted", signal: "SIGINT", exitCode: 130, connections: [connection] },
-    "SIGINT again, ending at once with exit code 130: GET /report for 4.2 s from 10.0.0.7",
+    "SIGINT during the end, ending at once with exit code 130: cutting off GET /report for 4.2 s from 10.0.0.7",
+  ],
+  [
+    { elapsed: 1, type: "interrupted", signal: "SIGINT", exitCode: 130, connections: [] },
+    "SIGINT during the end, ending at once with exit code 130: no connection is open",
   ],
   [
     { elapsed: 1, type: "kept-alive", by: ["Timeout", "TCPSocketWrap", "Timeout"], exitCode: 0 },
-    "2 Timeout, TCPSocketWrap still keeps the process alive, ending it with exit code 0",
+    "2 timers (Timeout), a TCP connection (TCPSocketWrap) still keep the process alive, ending it " +
+    "with exit code 0",
+  ],
+  [
+    { elapsed: 1, type: "kept-alive", by: ["Immediate"], exitCode: 0 },
+    "Immediate still keeps the process alive, ending it with exit code 0",
   ],
   [
     { elapsed: 1, type: "kept-alive", by: [], exitCode: 1 },
@@ -119,11 +139,42 @@ test(`[${runtime}] lineOf() has a line for each event`, () => {
   assert(line!.text.startsWith("cleanup db failed: Error: why\n    at "), line!.text);
 });
 
+test(`[${runtime}] lineOf() says whose upgrade has failed, and that the process serves on`, () => {
+  const error = new UpgradeError("Cannot");
+  const line = lineOf({ elapsed: 1, type: "failed", what: "the upgrade", error });
+  assertEquals(
+    line?.text,
+    `the upgrade failed, process ${process.pid} serves on: UpgradeError: Cannot`,
+  );
+});
+
+test(`[${runtime}] lineOf() tells background work from connections`, () => {
+  const work = new PendingWork();
+  const since = performance.now();
+  const { remoteAddr } = connection;
+  const mail = { method: "GET", path: "/mail", since };
+  work.add(new Promise(() => {}), { remoteAddr, request: mail });
+  work.add(new Promise(() => {}), { remoteAddr, request: undefined });
+  const both = work.snapshot(since + 5_000);
+  const waiting = (connections: readonly ConnInfo[]) =>
+    lineOf({ elapsed: 1, type: "waiting", left: 9_000, connections })?.text;
+  const oldest = "; the oldest is background work of GET /mail for 5 s from 10.0.0.7";
+  assertEquals(waiting(both), `waiting for 2 pieces of background work, 9 s left${oldest}`);
+  assertEquals(
+    waiting([...both.slice(0, 1), idle]),
+    `waiting for 1 connection (1 idle) and 1 piece of background work, 9 s left${oldest}`,
+  );
+  assertMatch(
+    lineOf({ elapsed: 1, type: "forced", connections: both })!.text,
+    /by force: background work of GET \/mail for 5 s from 10\.0\.0\.7; background work for \S+ s$/,
+  );
+});
+
 /** In a pattern. */
 const ESC = "\\x1b";
 
 const plan: Plan = { servers: ["auto"], log: "default" };
-const drained = /^graceful: drained after \S+ s, exit code 0$/m;
+const drained = /^graceful: ended after \S+ s: drained, exit code 0$/m;
 
 test(`[${runtime}] graceful() writes lines that stay where there is no terminal`, async () => {
   const ending = await Ending.start(plan);
@@ -229,7 +280,7 @@ testOnTerminal("graceful() redraws in place what passes, in colours", async () =
   );
   const { output } = ending.program;
   const redrawn =
-    `${ESC}\\[39m\\r${ESC}\\[2Kgraceful: ${ESC}\\[32mdrained after .*${ESC}\\[39m\\r\\n`;
+    `${ESC}\\[39m\\r${ESC}\\[2Kgraceful: ${ESC}\\[32mended after .*${ESC}\\[39m\\r\\n`;
   assert(new RegExp(redrawn).test(output), output);
 });
 

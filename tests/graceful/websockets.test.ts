@@ -164,7 +164,7 @@ function drainOf(program: Program): Promise<string> {
 async function drained(program: Program): Promise<void> {
   assertEquals(await deadline(program.exit, SOON), 0, program.output);
   assertMatch(program.stdout, /\ncleanup\n$/);
-  assertMatch(program.output, /^graceful: drained after .*, exit code 0$/m);
+  assertMatch(program.output, /^graceful: ended after .*: drained, exit code 0$/m);
   assert(!program.output.includes("keeps the process alive"), program.output);
 }
 

@@ -70,6 +70,7 @@ for (const engine of engines) {
         isWell = status === 200;
         const response = await fetch(`${server.url}${path}`);
         assertEquals(response.status, status);
+        assertEquals(response.statusText, status === 200 ? "OK" : "Service Unavailable");
         assertEquals(await response.text(), text);
         assertEquals(response.headers.get("content-type"), "text/plain; charset=utf-8");
         assertEquals(response.headers.get("cache-control"), "no-store");

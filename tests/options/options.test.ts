@@ -1,11 +1,23 @@
 /** Bad input is refused at the call, with the option, the rule and the value, and nothing opened. */
 import { test } from "node:test";
 import { generateKeyPairSync } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { serve, type ServeOptions, type ShutdownOptions } from "../../mod.ts";
-import { engines, hasKernelHelp, pem, runtime, start } from "../support/fixture.ts";
+import {
+  engines,
+  hasKernelHelp,
+  pem,
+  runtime,
+  start,
+  temporaryFolder,
+} from "../support/fixture.ts";
 
 const handler = () => new Response("hello");
+
+/** A hostname with a label that is too long, which no resolver is asked about. */
+const UNRESOLVABLE = `${"x".repeat(64)}.invalid`;
 
 /** Options as a caller without a type checker may pass them, and what the message must name. */
 const refused: [unknown, typeof TypeError | typeof RangeError, string[]][] = [
@@ -87,6 +99,27 @@ for (const engine of engines) {
     const again = await start(engine, { port });
     assertEquals(again.server.addr, server.addr);
   });
+
+  for (const handoff of [undefined, "auto"] as const) {
+    test(`[${runtime}, ${engine}, handoff ${handoff}] serve() says why a path or a hostname cannot be listened on`, async () => {
+      const folder = temporaryFolder();
+      const file = join(folder, "file");
+      writeFileSync(file, "");
+      const refusals: [ServeOptions, code: string, reason: string][] = [
+        [{ path: join(folder, "none", "socket") }, "ENOENT", "the folder does not exist"],
+        [{ path: file }, "EADDRINUSE", "a file is at that path; if no process listens on it,"],
+        [{ hostname: UNRESOLVABLE, port: 0 }, "ENOTFOUND", "the hostname does not resolve"],
+      ];
+      for (const [options, code, reason] of refusals) {
+        const error = await assertRejects(
+          () => start(engine, { ...options, handoff }),
+          Error,
+          reason,
+        );
+        assertEquals((error as { code?: string }).code, code);
+      }
+    });
+  }
 
   test(`${on} serve() refuses a certificate that is none`, async () => {
     const { onceFree, port } = await freePort();

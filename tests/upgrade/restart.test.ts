@@ -166,7 +166,7 @@ test(`[${runtime}] Upgrader ends several calls of graceful() together`, async ()
   assertEquals(await service.end(), 0);
 });
 
-test(`[${runtime}] Upgrader closes what the successor does not ask for`, async () => {
+test(`[${runtime}] Upgrader closes what the successor does not ask for, and warns`, async () => {
   const path = join(temporaryFolder(), "socket");
   const servers: ServeOptions[] = [local, local, { path }].map((where) => ({
     ...where,
@@ -177,7 +177,13 @@ test(`[${runtime}] Upgrader closes what the successor does not ask for`, async (
   service.nextMishap = "serves less";
   const pid = await service.restart();
   assertEquals(await service.ask("/", kept!.addr), String(pid));
-  for (const { addr } of left) await assertRejects(() => connect(addr), Error, "connect E");
+  for (const { addr } of left) {
+    await assertRejects(() => connect(addr), Error, "connect E");
+    const shown = addr.transport === "unix" ? addr.path : `${addr.hostname}:${addr.port}`;
+    await service.says(
+      new RegExp(`The inherited socket ${shown} was not asked for by this program, and is closed`),
+    );
+  }
   assert(!existsSync(path));
   assertEquals(await service.end(), 0);
 });

@@ -40,9 +40,11 @@ async function failToRestart(service: Service, message: RegExp): Promise<void> {
 
 const mishaps: Record<string, RegExp> = {
   "crashes at once": /UpgradeError: The new process exited with code 1 before it was ready/,
-  "exits at once": /UpgradeError: The new process exited with code 0 before it was ready/,
+  "exits at once":
+    /UpgradeError: The new process exited with code 0 before it was ready: it is ready when it reaches graceful\(\)/,
   "crashes after serve": /UpgradeError: The new process exited with code 1 before it was ready/,
-  "hangs": /UpgradeError: The new process was not ready within 1500 ms/,
+  "hangs":
+    /, process \d+ serves on: UpgradeError: The new process did not reach graceful\(\) within readyTimeout \(1500 ms\), and was killed/,
 };
 
 for (const [mishap, message] of Object.entries(mishaps)) {
@@ -110,7 +112,9 @@ if (hasProc) {
     const service = await Service.start({ servers, upgrader: { command, readyTimeout } });
     const { pid } = service;
     service.hup();
-    await service.says(/UpgradeError: The new process was not ready within 1500 ms/);
+    await service.says(
+      /UpgradeError: The new process did not reach graceful\(\) within readyTimeout \(1500 ms\)/,
+    );
     assertEquals(service.pids.filter(isRunning), [pid]);
     assertEquals(await service.ask(), String(pid));
     assertEquals(await service.end(), 0);
@@ -251,8 +255,8 @@ test(`[${runtime}] Upgrader ignores the second of two signals during an upgrade,
   service.hup();
   await service.says(/^starts: \d+ hangs;/m);
   service.hup();
-  await service.says(/UpgradeError: Cannot upgrade: an upgrade is under way/);
-  await service.says(/UpgradeError: The new process was not ready/);
+  await service.says(/SIGHUP ignored: an upgrade is under way/);
+  await service.says(/UpgradeError: The new process did not reach graceful/);
   assertEquals(service.pids.length, 2);
   assertEquals(await service.end(), 0);
 });
