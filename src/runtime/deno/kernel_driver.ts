@@ -1,0 +1,374 @@
+/**
+ * The engine `"deno"` with the help of the kernel: one server of Deno for all connections, as `Deno.serve`
+ * has. Deno shows no connection then. The kernel shows them when a drain starts, and closes single ones.
+ */
+import { attempt } from "../../core/attempt.ts";
+import { type Addr, keyOf } from "../../core/addr.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import { reportError } from "../../core/report_error.ts";
+import type { PollPolicy } from "../../server/conn_table.ts";
+import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
+import { badRequest } from "../../server/last_response.ts";
+import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
+import { TableDriver } from "../../server/table_driver.ts";
+import {
+  type Engine,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
+import { addrOf, type DenoHttpServer, type DenoInfo, type DenoListener } from "../api/deno.ts";
+import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
+import type { KernelSockets } from "../linux/kernel_sockets.ts";
+import type { PlaceholderListener } from "../linux/placeholder_listener.ts";
+import { ServerSockets } from "../linux/server_sockets.ts";
+import { hasStaticBody, streamLargeBody } from "./body.ts";
+import { type ConnectionServing, internals } from "./internals.ts";
+import { KernelConnection, type KernelConnectionEvents } from "./kernel_connection.ts";
+import { KernelExchange } from "./kernel_exchange.ts";
+import { lastOf } from "./last_response.ts";
+import { isHttp2, isReceivable, isUnread } from "./upload.ts";
+
+/** The least number of ms between two looks at which connections have closed. */
+const WATCH_INTERVAL = 5;
+/** The least pause between two looks, as a multiple of the time that a look takes. */
+const WATCH_SHARE = 20;
+
+/** The listener of a {@linkcode KernelDriver}, and how the driver serves on it. */
+export interface KernelServing {
+  readonly serving: ConnectionServing & Required<Pick<ConnectionServing, "serveHttpOnListener">>;
+  readonly kernel: KernelSockets;
+  readonly listener: DenoListener;
+  /** The descriptor of the listener. */
+  readonly fd: number;
+  readonly placeholder?: PlaceholderListener<DenoListener>;
+}
+
+export class KernelDriver extends TableDriver<KernelConnection> implements StartedDriver {
+  readonly engine: Engine = "deno";
+  readonly scheme = "http";
+  readonly addr: Addr;
+  readonly #handler: Handler;
+  readonly #settings: ServeSettings;
+  readonly #serving: KernelServing;
+  readonly #server: DenoHttpServer;
+  /** The id of Deno's resource behind the server, or -1. */
+  readonly #resource: number;
+  #sockets: ServerSockets;
+  /** The requests in flight, except for those that were answered in the turn in which they came. */
+  readonly #flights = new Set<KernelExchange>();
+  readonly #byKey = new Map<string, KernelConnection>();
+  /** The WebSockets, by the addresses of their clients. */
+  readonly #webSockets = new Map<string, WebSocket>();
+  /** The addresses of the clients whose uploads were left unread. */
+  readonly #unread = new Set<string>();
+  readonly #http2 = new Set<string>();
+  readonly #ending = new Set<KernelConnection>();
+  #closeListener: (() => boolean) | undefined;
+  #watching: ReturnType<typeof setTimeout> | undefined;
+  #looking: ReturnType<typeof setTimeout> | undefined;
+  #isOver = false;
+  #isStopped = false;
+  readonly #events: KernelConnectionEvents = {
+    onEnding: (conn) => this.#watchEnd(conn),
+    endHttp2: () => this.#endHttp2(),
+  };
+
+  constructor(handler: Handler, settings: ServeSettings, serving: KernelServing) {
+    super();
+    this.#handler = handler;
+    this.#settings = settings;
+    this.#serving = serving;
+    this.addr = settings.socket ?? addrOf(serving.listener.addr);
+    this.#sockets = this.#socketsOf(serving.fd);
+    const { serving: { core, serveHttpOnListener }, listener } = serving;
+    let server: DenoHttpServer;
+    this.#resource = internals.servingResource(core, () => {
+      server = serveHttpOnListener(
+        listener,
+        undefined,
+        this.#onRequest,
+        settings.onError as (error: unknown) => Response | Promise<Response>,
+        () => {},
+      );
+    });
+    this.#server = server!;
+    this.#server.finished.catch(() => {});
+  }
+
+  #socketsOf(fd: number): ServerSockets {
+    const { kernel } = this.#serving;
+    return new ServerSockets(kernel, new Map([[kernel.cookieOf(fd), fd]]));
+  }
+
+  acceptOn(fd: number): number {
+    const listener = this.#serving.placeholder!.replaceListener(fd);
+    this.#sockets = this.#socketsOf(listener);
+    return listener;
+  }
+
+  #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
+    const exchange = new KernelExchange(request, native, this.#settings);
+    if (isHttp2(request)) this.#recordHttp2(exchange);
+    // Deno forgets the address when it upgrades the connection.
+    else if (internals.headerOf(request, "upgrade") !== null) void exchange.remoteAddr;
+    if (this.onChange !== undefined || this.endsConnections) {
+      const refusal = this.#arriveLate(exchange);
+      if (refusal !== undefined) return refusal;
+    }
+    if (!isReceivable(request, exchange.claimed)) return this.#last(exchange, badRequest());
+    try {
+      const response = this.#handler(request, exchange);
+      if (!(response instanceof Promise)) return this.#answer(exchange, response);
+      this.#flights.add(exchange);
+      return response.then(
+        (response) => this.#answer(exchange, response),
+      ).catch((error) => this.#fail(exchange, error));
+    } catch (error) {
+      return this.#fail(exchange, error);
+    }
+  };
+
+  #recordHttp2(exchange: KernelExchange): void {
+    const key = keyOf(exchange.remoteAddr);
+    this.#http2.add(key);
+    const conn = this.#byKey.get(key);
+    if (conn !== undefined) conn.isHttp2 = true;
+  }
+
+  /** Records a request that comes during a drain or before one. Returns a response if it is refused. */
+  #arriveLate(exchange: KernelExchange): Response | undefined {
+    const conn = this.#link(exchange);
+    const { request } = exchange;
+    if (conn?.isClosing === true && !conn.isHttp2) {
+      // The request was pipelined behind the last one, whose response has been written.
+      conn.destroy();
+      return unavailable();
+    }
+    this.#flights.add(exchange);
+    conn?.flights.add(exchange);
+    const isLate = this.onChange !== undefined && isUpgrade(request);
+    return isLate ? this.#last(exchange, unavailable()) : undefined;
+  }
+
+  /** Finds the connection of a request among the known ones. */
+  #link(exchange: KernelExchange): KernelConnection | undefined {
+    const conn = this.#byKey.get(keyOf(exchange.remoteAddr));
+    if (conn !== undefined && !conn.isClosed) exchange.conn = conn;
+    return exchange.conn;
+  }
+
+  async #fail(exchange: KernelExchange, error: unknown): Promise<Response> {
+    this.#flights.add(exchange);
+    return this.#answer(exchange, await this.#settings.onError(error));
+  }
+
+  /** Prepares a response to be sent. */
+  #answer(exchange: KernelExchange, response: Response): Response {
+    refuseUnsendable(response);
+    streamLargeBody(response);
+    if (response.status === 101) return this.#hijack(exchange, response);
+    if (this.endsConnections && exchange.conn?.isHttp2 !== true) {
+      return this.#last(exchange, response);
+    }
+    if (isUnread(exchange.request, exchange.claimed)) this.#unread.add(keyOf(exchange.remoteAddr));
+    this.#followResponse(exchange, response);
+    return response;
+  }
+
+  #followResponse(exchange: KernelExchange, response: Response): void {
+    // Deno has a static body at once, and sends it in this turn.
+    if (this.onChange === undefined && (hasStaticBody(response) || response.body === null)) {
+      this.#flights.delete(exchange);
+      return;
+    }
+    this.#flights.add(exchange);
+    const over = () => this.#over(exchange);
+    exchange.native.completed.then(over, over);
+  }
+
+  #over(exchange: KernelExchange): void {
+    this.#flights.delete(exchange);
+    const { conn } = exchange;
+    if (conn === undefined) return this.onChange?.();
+    conn.flights.delete(exchange);
+    if (!this.#removeIfGone(conn)) this.conns.changed(conn);
+  }
+
+  #last(exchange: KernelExchange, response: Response): Response {
+    const { request, claimed, conn } = exchange;
+    const isLeftUnread = isUnread(request, claimed);
+    if (conn !== undefined) conn.isClosing = true;
+    const { remoteAddr } = exchange;
+    const end = () => {
+      const known = conn ?? this.#findConn(remoteAddr);
+      if (known !== undefined) {
+        known.isClosing = true;
+        if (isLeftUnread) known.linger();
+        else known.end();
+      }
+      this.#over(exchange);
+    };
+    exchange.native.completed.then(end, end);
+    return lastOf(request, response);
+  }
+
+  #findConn(remoteAddr: Addr): KernelConnection | undefined {
+    const key = keyOf(remoteAddr);
+    const known = this.#byKey.get(key);
+    if (known !== undefined && !known.isClosed) return known;
+    this.#refresh();
+    return this.#byKey.get(key);
+  }
+
+  #hijack(exchange: KernelExchange, response: Response): Response {
+    this.#flights.delete(exchange);
+    const socket = internals.webSocketOf(response);
+    if (socket === undefined) return response;
+    const key = keyOf(exchange.remoteAddr);
+    this.#webSockets.set(key, socket);
+    const { conn } = exchange;
+    conn?.flights.delete(exchange);
+    if (conn !== undefined) conn.webSocket = socket;
+    socket.addEventListener("open", () => {
+      if (this.onChange !== undefined) socket.close(GOING_AWAY);
+    });
+    socket.addEventListener("close", () => {
+      this.#webSockets.delete(key);
+      const conn = this.#byKey.get(key);
+      if (conn !== undefined) this.#watchEnd(conn);
+    });
+    return response;
+  }
+
+  override startLameDuck(): void {
+    super.startLameDuck();
+    this.#refresh();
+  }
+
+  override startDrain(onChange: () => void): void {
+    super.startDrain(onChange);
+    this.#closeListener = this.#sockets.closingListener(this.#serving.placeholder !== undefined);
+    this.#refresh();
+  }
+
+  waitingToBeAccepted(): number | undefined {
+    return this.#sockets.waiting;
+  }
+
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    if (this.#sockets.waiting === undefined) return takeInAcceptQueue(UNKNOWN_QUEUE, force);
+    return this.#sockets.emptyAcceptQueue(force);
+  }
+
+  closeListeners(): void {
+    attempt(() => this.#closeListener?.());
+    this.#refresh();
+    this.#watch();
+  }
+
+  /** Finds the connections that are new, and forgets those that are gone. */
+  #refresh(): void {
+    this.#sockets.connectionsClosed();
+    for (const conn of [...this.conns]) this.#removeIfGone(conn);
+    for (const found of this.#sockets.connections()) {
+      const key = keyOf(found.remoteAddr);
+      const known = this.#byKey.get(key);
+      if (known !== undefined && !known.isClosed) continue;
+      const conn = new KernelConnection(found, this.#serving.kernel, this.#events);
+      conn.isUnread = this.#unread.has(key);
+      conn.isHttp2 = this.#http2.has(key);
+      conn.webSocket = this.#webSockets.get(key);
+      this.#byKey.set(key, conn);
+      this.conns.add(conn);
+    }
+    for (const exchange of this.#flights) {
+      if (exchange.conn !== undefined) continue;
+      this.#link(exchange)?.flights.add(exchange);
+      if (this.onChange !== undefined) {
+        const over = () => this.#over(exchange);
+        exchange.native.completed.then(over, over);
+      }
+    }
+  }
+
+  #removeIfGone(conn: KernelConnection): boolean {
+    if (!conn.isGone) return false;
+    conn.gone();
+    this.#ending.delete(conn);
+    const key = keyOf(conn.remoteAddr);
+    if (this.#byKey.get(key) === conn) this.#byKey.delete(key);
+    this.conns.delete(conn);
+    return true;
+  }
+
+  /** Looks in the next turns of the event loop whether a connection has closed. */
+  #watchEnd(conn: KernelConnection): void {
+    this.#ending.add(conn);
+    if (this.#looking !== undefined) return;
+    let pause = 0;
+    const look = () => {
+      for (const conn of this.#ending) this.#removeIfGone(conn);
+      pause = Math.min(pause + 1, WATCH_INTERVAL);
+      const isLeft = this.#ending.size > 0 && !this.#isOver;
+      this.#looking = isLeft ? setTimeout(look, pause) : undefined;
+    };
+    this.#looking = setTimeout(look, 0);
+  }
+
+  /** Looks for connections whose clients have closed them, for less than 5 % of the time. */
+  #watch(): void {
+    if (this.#isOver) return;
+    const start = performance.now();
+    for (const conn of [...this.conns]) this.#removeIfGone(conn);
+    const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
+    this.#watching = setTimeout(() => this.#watch(), pause);
+  }
+
+  override closeIdleConns(now: number, policy: PollPolicy): boolean {
+    const isQuiescent = super.closeIdleConns(now, policy) && this.#flights.size === 0;
+    if (isQuiescent) this.#finish();
+    return isQuiescent;
+  }
+
+  /**
+   * Sends GOAWAY with Deno's own graceful stop, which also closes every connection without a request: so not
+   * before each connection has sent its request.
+   */
+  #endHttp2(): void {
+    if (this.#isStopped) return;
+    for (const conn of this.conns) {
+      if (conn.state() === "new" || (conn.isHttp2 && conn.flights.size > 0)) return;
+      const [flight] = conn.flights;
+      if (flight !== undefined && flight.claimed !== undefined) return;
+    }
+    this.#isStopped = true;
+    this.#server.shutdown().catch(reportError);
+  }
+
+  /** Releases what Deno keeps of the server. */
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#watching);
+    clearTimeout(this.#looking);
+    if (this.#resource >= 0) this.#serving.serving.core.tryClose(this.#resource);
+    else if (!this.#isStopped) this.#server.shutdown().catch(reportError);
+  }
+
+  override async closeAll(): Promise<void> {
+    this.closeListeners();
+    this.#sockets.listenerClosed();
+    const closed = super.closeAll();
+    this.#serving.serving.core.tryClose(this.#resource);
+    for (const conn of [...this.conns]) this.#watchEnd(conn);
+    await closed;
+    this.#flights.clear();
+    this.#finish();
+  }
+
+  override connections(now: number): ConnInfo[] {
+    if (!this.#isOver) this.#refresh();
+    return super.connections(now);
+  }
+}
