@@ -78,6 +78,12 @@ function startOnKernel(
     kernel,
     listener: made,
     fd,
+    listenElsewhere: () =>
+      listen({
+        ...settings,
+        listen: { transport: "tcp", hostname: "127.0.0.1", port: 0 },
+        reusePort: false,
+      }),
   });
 }
 

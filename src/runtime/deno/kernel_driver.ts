@@ -20,7 +20,6 @@ import {
 import { addrOf, type DenoHttpServer, type DenoInfo, type DenoListener } from "../api/deno.ts";
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
-import type { PlaceholderListener } from "../linux/placeholder_listener.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 import { hasStaticBody, streamLargeBody } from "./body.ts";
 import { type ConnectionServing, internals } from "./internals.ts";
@@ -34,6 +33,11 @@ const WATCH_INTERVAL = 5;
 /** The least pause between two looks, as a multiple of the time that a look takes. */
 const WATCH_SHARE = 20;
 
+/** The first and the longest pause in ms before accepting again, and the least time between two reports. */
+const FIRST_PAUSE = 5;
+const LONGEST_PAUSE = 1_000;
+const REPORT_INTERVAL = 10_000;
+
 /** The listener of a {@linkcode KernelDriver}, and how the driver serves on it. */
 export interface KernelServing {
   readonly serving: ConnectionServing & Required<Pick<ConnectionServing, "serveHttpOnListener">>;
@@ -41,7 +45,8 @@ export interface KernelServing {
   readonly listener: DenoListener;
   /** The descriptor of the listener. */
   readonly fd: number;
-  readonly placeholder?: PlaceholderListener<DenoListener>;
+  /** Opens a listener at an address that nobody knows. */
+  listenElsewhere(): DenoListener;
 }
 
 export class KernelDriver extends TableDriver<KernelConnection> implements StartedDriver {
@@ -51,9 +56,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   readonly #handler: Handler;
   readonly #settings: ServeSettings;
   readonly #serving: KernelServing;
-  readonly #server: DenoHttpServer;
-  /** The id of Deno's resource behind the server, or -1. */
-  readonly #resource: number;
+  readonly #servers: DenoHttpServer[] = [];
+  /** The ids of Deno's resources behind the servers, -1 where the id is unknown. */
+  readonly #resources: number[] = [];
   #sockets: ServerSockets;
   /** The requests in flight, except for those that were answered in the turn in which they came. */
   readonly #flights = new Set<KernelExchange>();
@@ -68,6 +73,14 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   #watching: ReturnType<typeof setTimeout> | undefined;
   #looking: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
+  #isListenerClosed = false;
+  /**
+   * Another descriptor of the listener. Deno closes its own, and accepts nothing more, when it is out of
+   * descriptors.
+   */
+  readonly #spare: number;
+  #restarting: ReturnType<typeof setTimeout> | undefined;
+  #reportedAt = -Infinity;
   #isStopped = false;
   readonly #events: KernelConnectionEvents = {
     onEnding: (conn) => this.#watchEnd(conn),
@@ -81,19 +94,65 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#serving = serving;
     this.addr = settings.socket ?? addrOf(serving.listener.addr);
     this.#sockets = this.#socketsOf(serving.fd);
-    const { serving: { core, serveHttpOnListener }, listener } = serving;
-    let server: DenoHttpServer;
-    this.#resource = internals.servingResource(core, () => {
-      server = serveHttpOnListener(
+    this.#spare = serving.kernel.duplicate(serving.fd, 0);
+    this.#serveOn(serving.listener, FIRST_PAUSE);
+  }
+
+  /** Serves on a listener. `pause` is the time to wait before the next try if that fails at once. */
+  #serveOn(listener: DenoListener, pause: number): void {
+    const { core, serveHttpOnListener } = this.#serving.serving;
+    const start = performance.now();
+    const resource = internals.servingResource(core, () => {
+      const server = serveHttpOnListener(
         listener,
         undefined,
         this.#onRequest,
-        settings.onError as (error: unknown) => Response | Promise<Response>,
+        async (error) => await this.#settings.onError(error),
         () => {},
       );
+      this.#servers.push(server);
+      server.finished.catch((error) => {
+        const hasWorked = performance.now() - start > LONGEST_PAUSE;
+        this.#acceptFailed(error, hasWorked ? FIRST_PAUSE : pause);
+      });
     });
-    this.#server = server!;
-    this.#server.finished.catch(() => {});
+    this.#resources.push(resource);
+  }
+
+  #acceptFailed(error: unknown, pause: number): void {
+    if (this.#isListenerClosed) return;
+    if (performance.now() - this.#reportedAt >= REPORT_INTERVAL) {
+      this.#reportedAt = performance.now();
+      // To format the stack Deno opens files, and it panics without a descriptor for them.
+      if (error instanceof Error) error.stack = `${error.name}: ${error.message}`;
+      void this.#settings.onError(error);
+    }
+    const next = Math.min(2 * pause, LONGEST_PAUSE);
+    this.#restarting = setTimeout(() => {
+      try {
+        this.#acceptAgain(next);
+      } catch (error) {
+        this.#acceptFailed(error, next);
+      }
+    }, pause);
+  }
+
+  /** Opens another listener of Deno, and puts the socket of the first one in its place. */
+  #acceptAgain(pause: number): void {
+    const { kernel } = this.#serving;
+    const { made, fd } = kernel.opening(
+      this.#serving.listenElsewhere,
+      ({ addr }) => addrOf(addr),
+      (listener) => listener.close(),
+    );
+    const spare = kernel.duplicate(this.#spare, 0);
+    if (fd === undefined || spare < 0 || !kernel.replaceListener(spare, fd)) {
+      made.close();
+      if (spare >= 0) kernel.close(spare);
+      throw new Error("Cannot accept again: no descriptor is left");
+    }
+    this.#sockets = this.#socketsOf(fd);
+    this.#serveOn(made, pause);
   }
 
   #socketsOf(fd: number): ServerSockets {
@@ -101,10 +160,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     return new ServerSockets(kernel, new Map([[kernel.cookieOf(fd), fd]]));
   }
 
-  acceptOn(fd: number): number {
-    const listener = this.#serving.placeholder!.replaceListener(fd);
-    this.#sockets = this.#socketsOf(listener);
-    return listener;
+  acceptOn(): never {
+    throw new Error("Cannot accept on another socket: the accept loop does that");
   }
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
@@ -121,9 +178,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       const response = this.#handler(request, exchange);
       if (!(response instanceof Promise)) return this.#answer(exchange, response);
       this.#flights.add(exchange);
+      exchange.markPending();
       return response.then(
-        (response) => this.#answer(exchange, response),
-      ).catch((error) => this.#fail(exchange, error));
+        (response) => this.#answerOrFail(exchange, response),
+        (error) => this.#fail(exchange, error),
+      );
     } catch (error) {
       return this.#fail(exchange, error);
     }
@@ -158,6 +217,14 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     return exchange.conn;
   }
 
+  #answerOrFail(exchange: KernelExchange, response: Response): Response | Promise<Response> {
+    try {
+      return this.#answer(exchange, response);
+    } catch (error) {
+      return this.#fail(exchange, error);
+    }
+  }
+
   async #fail(exchange: KernelExchange, error: unknown): Promise<Response> {
     this.#flights.add(exchange);
     return this.#answer(exchange, await this.#settings.onError(error));
@@ -180,9 +247,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     // Deno has a static body at once, and sends it in this turn.
     if (this.onChange === undefined && (hasStaticBody(response) || response.body === null)) {
       this.#flights.delete(exchange);
+      exchange.conn?.flights.delete(exchange);
       return;
     }
     this.#flights.add(exchange);
+    exchange.markPending();
     const over = () => this.#over(exchange);
     exchange.native.completed.then(over, over);
   }
@@ -248,7 +317,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   override startDrain(onChange: () => void): void {
     super.startDrain(onChange);
-    this.#closeListener = this.#sockets.closingListener(this.#serving.placeholder !== undefined);
+    this.#closeListener = this.#sockets.closingListener(false);
     this.#refresh();
   }
 
@@ -262,7 +331,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   closeListeners(): void {
+    if (this.#isListenerClosed) return;
+    this.#isListenerClosed = true;
+    clearTimeout(this.#restarting);
     attempt(() => this.#closeListener?.());
+    this.#serving.kernel.close(this.#spare);
     this.#refresh();
     this.#watch();
   }
@@ -270,7 +343,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   /** Finds the connections that are new, and forgets those that are gone. */
   #refresh(): void {
     this.#sockets.connectionsClosed();
-    for (const conn of [...this.conns]) this.#removeIfGone(conn);
+    this.#removeGone();
     for (const found of this.#sockets.connections()) {
       const key = keyOf(found.remoteAddr);
       const known = this.#byKey.get(key);
@@ -290,6 +363,10 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
         exchange.native.completed.then(over, over);
       }
     }
+  }
+
+  #removeGone(): void {
+    for (const conn of [...this.conns]) this.#removeIfGone(conn);
   }
 
   #removeIfGone(conn: KernelConnection): boolean {
@@ -320,12 +397,13 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   #watch(): void {
     if (this.#isOver) return;
     const start = performance.now();
-    for (const conn of [...this.conns]) this.#removeIfGone(conn);
+    this.#removeGone();
     const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
     this.#watching = setTimeout(() => this.#watch(), pause);
   }
 
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
+    if (!policy.onlyChanged) this.#removeGone();
     const isQuiescent = super.closeIdleConns(now, policy) && this.#flights.size === 0;
     if (isQuiescent) this.#finish();
     return isQuiescent;
@@ -343,7 +421,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       if (flight !== undefined && flight.claimed !== undefined) return;
     }
     this.#isStopped = true;
-    this.#server.shutdown().catch(reportError);
+    for (const server of this.#servers) server.shutdown().catch(reportError);
   }
 
   /** Releases what Deno keeps of the server. */
@@ -352,23 +430,30 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#isOver = true;
     clearTimeout(this.#watching);
     clearTimeout(this.#looking);
-    if (this.#resource >= 0) this.#serving.serving.core.tryClose(this.#resource);
-    else if (!this.#isStopped) this.#server.shutdown().catch(reportError);
+    this.#closeResources();
+    if (this.#isStopped || !this.#resources.includes(-1)) return;
+    for (const server of this.#servers) server.shutdown().catch(reportError);
   }
 
   override async closeAll(): Promise<void> {
     this.closeListeners();
     this.#sockets.listenerClosed();
     const closed = super.closeAll();
-    this.#serving.serving.core.tryClose(this.#resource);
+    this.#closeResources();
     for (const conn of [...this.conns]) this.#watchEnd(conn);
     await closed;
     this.#flights.clear();
     this.#finish();
   }
 
+  #closeResources(): void {
+    for (const resource of this.#resources) this.#serving.serving.core.tryClose(resource);
+  }
+
   override connections(now: number): ConnInfo[] {
-    if (!this.#isOver) this.#refresh();
-    return super.connections(now);
+    if (!this.#isListenerClosed) this.#refresh();
+    // The client of such a request has left, and its handler works.
+    const orphans = [...this.#flights].filter(({ conn }) => conn === undefined);
+    return [...super.connections(now), ...orphans.map((exchange) => exchange.snapshot(now))];
   }
 }
