@@ -67,6 +67,7 @@ function startOnKernel(
   if (typeof serveHttpOnListener !== "function") return undefined;
   const kernel = openKernelSockets();
   if (kernel === undefined) return undefined;
+  const before = where.port === 0 ? [] : kernel.connections(where);
   const { made, fd } = kernel.opening(
     () => listen(settings),
     ({ addr }) => addrOf(addr),
@@ -78,6 +79,7 @@ function startOnKernel(
     kernel,
     listener: made,
     fd,
+    strangers: new Set(before.map(({ cookie }) => cookie)),
     listenElsewhere: () =>
       listen({
         ...settings,

@@ -162,7 +162,10 @@ interface Slots {
   readonly response: symbol | undefined;
 }
 
-const slots = (): Slots => ofProcess(findSlots);
+/** The slots, kept in a variable because each request needs them several times. */
+let found: Slots | undefined;
+
+const slots = (): Slots => found ??= findSlots();
 
 function findSlots(): Slots {
   const stream = new ReadableStream();

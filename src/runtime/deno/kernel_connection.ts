@@ -5,13 +5,19 @@ import { GOING_AWAY } from "../../server/driver.ts";
 import { LINGER } from "../../server/linger.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
-import type { KernelExchange } from "./kernel_exchange.ts";
 
 /**
  * The number of ms after which Deno has read what has arrived. The clock of the kernel cannot tell whether
  * something arrived before or after a response that was sent in the same ms.
  */
 const READ_WITHIN = 2;
+
+/** A request in flight on a {@linkcode KernelConnection}. */
+export interface KernelFlight {
+  /** The length of the body that the request claims; undefined for a request without a body. */
+  readonly claimed: number | undefined;
+  inFlight(): RequestInFlight;
+}
 
 /** The events of a {@linkcode KernelConnection}. */
 export interface KernelConnectionEvents {
@@ -26,7 +32,7 @@ export class KernelConnection implements Conn {
   readonly acceptedAt: number;
   readonly remoteAddr: Addr;
   /** The requests in flight. */
-  readonly flights: Set<KernelExchange> = new Set();
+  readonly flights: Set<KernelFlight> = new Set();
   /** Whether the last response has been passed to Deno. */
   isClosing = false;
   /** Whether an upload was left unread. */

@@ -21,7 +21,7 @@ import { addrOf, type DenoHttpServer, type DenoInfo, type DenoListener } from ".
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
-import { hasStaticBody, streamLargeBody } from "./body.ts";
+import { streamLargeBody } from "./body.ts";
 import { type ConnectionServing, internals } from "./internals.ts";
 import { KernelConnection, type KernelConnectionEvents } from "./kernel_connection.ts";
 import { KernelExchange } from "./kernel_exchange.ts";
@@ -38,6 +38,9 @@ const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 1_000;
 const REPORT_INTERVAL = 10_000;
 
+/** The number of recorded addresses at which those of closed connections are first removed. */
+const PRUNE_AT = 1_024;
+
 /** The listener of a {@linkcode KernelDriver}, and how the driver serves on it. */
 export interface KernelServing {
   readonly serving: ConnectionServing & Required<Pick<ConnectionServing, "serveHttpOnListener">>;
@@ -45,6 +48,8 @@ export interface KernelServing {
   readonly listener: DenoListener;
   /** The descriptor of the listener. */
   readonly fd: number;
+  /** The cookies of the connections that existed at the address before the listener did. */
+  readonly strangers: ReadonlySet<bigint>;
   /** Opens a listener at an address that nobody knows. */
   listenElsewhere(): DenoListener;
 }
@@ -68,6 +73,10 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   /** The addresses of the clients whose uploads were left unread. */
   readonly #unread = new Set<string>();
   readonly #http2 = new Set<string>();
+  /** The addresses of clients whose connections are to end when they are found, see `#endLater`. */
+  readonly #unknown = new Map<string, boolean>();
+  #finding: ReturnType<typeof setTimeout> | undefined;
+  #pruneAt = PRUNE_AT;
   readonly #ending = new Set<KernelConnection>();
   #closeListener: (() => boolean) | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
@@ -156,8 +165,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   #socketsOf(fd: number): ServerSockets {
-    const { kernel } = this.#serving;
-    return new ServerSockets(kernel, new Map([[kernel.cookieOf(fd), fd]]));
+    const { kernel, strangers } = this.#serving;
+    return new ServerSockets(kernel, new Map([[kernel.cookieOf(fd), fd]]), strangers);
   }
 
   acceptOn(): never {
@@ -188,9 +197,28 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     }
   };
 
+  #recordUnread(exchange: KernelExchange): void {
+    this.#unread.add(keyOf(exchange.remoteAddr));
+    this.#prune();
+  }
+
+  /** Forgets what was recorded of connections that have closed. */
+  #prune(): void {
+    const size = () => this.#unread.size + this.#http2.size + this.#webSockets.size;
+    if (size() < this.#pruneAt) return;
+    const open = new Set(this.#sockets.connections().map(({ remoteAddr }) => keyOf(remoteAddr)));
+    for (const recorded of [this.#unread, this.#http2, this.#webSockets]) {
+      for (const key of recorded.keys()) {
+        if (!open.has(key)) recorded.delete(key);
+      }
+    }
+    this.#pruneAt = Math.max(PRUNE_AT, 2 * size());
+  }
+
   #recordHttp2(exchange: KernelExchange): void {
     const key = keyOf(exchange.remoteAddr);
     this.#http2.add(key);
+    this.#prune();
     const conn = this.#byKey.get(key);
     if (conn !== undefined) conn.isHttp2 = true;
   }
@@ -233,19 +261,19 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   /** Prepares a response to be sent. */
   #answer(exchange: KernelExchange, response: Response): Response {
     refuseUnsendable(response);
-    streamLargeBody(response);
+    const isStatic = streamLargeBody(response);
     if (response.status === 101) return this.#hijack(exchange, response);
     if (this.endsConnections && exchange.conn?.isHttp2 !== true) {
       return this.#last(exchange, response);
     }
-    if (isUnread(exchange.request, exchange.claimed)) this.#unread.add(keyOf(exchange.remoteAddr));
-    this.#followResponse(exchange, response);
+    if (isUnread(exchange.request, exchange.claimed)) this.#recordUnread(exchange);
+    this.#followResponse(exchange, isStatic || response.body === null);
     return response;
   }
 
-  #followResponse(exchange: KernelExchange, response: Response): void {
-    // Deno has a static body at once, and sends it in this turn.
-    if (this.onChange === undefined && (hasStaticBody(response) || response.body === null)) {
+  /** Records when the response is delivered. Deno sends a static response in this turn. */
+  #followResponse(exchange: KernelExchange, isStatic: boolean): void {
+    if (this.onChange === undefined && isStatic) {
       this.#flights.delete(exchange);
       exchange.conn?.flights.delete(exchange);
       return;
@@ -268,26 +296,33 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     const { request, claimed, conn } = exchange;
     const isLeftUnread = isUnread(request, claimed);
     if (conn !== undefined) conn.isClosing = true;
-    const { remoteAddr } = exchange;
+    const key = keyOf(exchange.remoteAddr);
     const end = () => {
-      const known = conn ?? this.#findConn(remoteAddr);
-      if (known !== undefined) {
-        known.isClosing = true;
-        if (isLeftUnread) known.linger();
-        else known.end();
-      }
       this.#over(exchange);
+      const known = conn ?? this.#byKey.get(key);
+      if (known === undefined) this.#endLater(key, isLeftUnread);
+      else endAfterLast(known, isLeftUnread);
     };
     exchange.native.completed.then(end, end);
     return lastOf(request, response);
   }
 
-  #findConn(remoteAddr: Addr): KernelConnection | undefined {
-    const key = keyOf(remoteAddr);
-    const known = this.#byKey.get(key);
-    if (known !== undefined && !known.isClosed) return known;
-    this.#refresh();
-    return this.#byKey.get(key);
+  /**
+   * Ends a connection that is not known yet. All connections are looked up at once, and not more often than
+   * once per {@linkcode WATCH_INTERVAL} ms, because a look takes longer the more connections there are.
+   */
+  #endLater(key: string, isLeftUnread: boolean): void {
+    if (this.#isListenerClosed) return;
+    this.#unknown.set(key, isLeftUnread);
+    this.#finding ??= setTimeout(() => {
+      this.#finding = undefined;
+      this.#refresh();
+      for (const [key, isLeftUnread] of this.#unknown) {
+        const conn = this.#byKey.get(key);
+        if (conn !== undefined) endAfterLast(conn, isLeftUnread);
+      }
+      this.#unknown.clear();
+    }, WATCH_INTERVAL);
   }
 
   #hijack(exchange: KernelExchange, response: Response): Response {
@@ -296,6 +331,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     if (socket === undefined) return response;
     const key = keyOf(exchange.remoteAddr);
     this.#webSockets.set(key, socket);
+    this.#prune();
     const { conn } = exchange;
     conn?.flights.delete(exchange);
     if (conn !== undefined) conn.webSocket = socket;
@@ -430,6 +466,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#isOver = true;
     clearTimeout(this.#watching);
     clearTimeout(this.#looking);
+    clearTimeout(this.#finding);
     this.#closeResources();
     if (this.#isStopped || !this.#resources.includes(-1)) return;
     for (const server of this.#servers) server.shutdown().catch(reportError);
@@ -456,4 +493,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     const orphans = [...this.#flights].filter(({ conn }) => conn === undefined);
     return [...super.connections(now), ...orphans.map((exchange) => exchange.snapshot(now))];
   }
+}
+
+/** Ends a connection whose last response has been passed to Deno. */
+function endAfterLast(conn: KernelConnection, isLeftUnread: boolean): void {
+  conn.isClosing = true;
+  if (isLeftUnread) conn.linger();
+  else conn.end();
 }
