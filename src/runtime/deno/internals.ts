@@ -162,10 +162,7 @@ interface Slots {
   readonly response: symbol | undefined;
 }
 
-/** The slots, kept in a variable because each request needs them several times. */
-let found: Slots | undefined;
-
-const slots = (): Slots => found ??= findSlots();
+const slots = (): Slots => ofProcess(findSlots);
 
 function findSlots(): Slots {
   const stream = new ReadableStream();
