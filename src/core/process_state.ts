@@ -10,8 +10,9 @@ const state = new Map<() => unknown, unknown>();
  * the caller.
  */
 export function ofProcess<T>(make: () => T): T {
+  const known = state.get(make);
   // The cast: `make` is the key of what it has made.
-  if (state.has(make)) return state.get(make) as T;
+  if (known !== undefined) return known as T;
   const made = make();
   if (made !== undefined) state.set(make, made);
   return made;
