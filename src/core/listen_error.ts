@@ -24,7 +24,8 @@ function reasonOf(listen: Addr, code: string, cause: unknown): string {
 }
 
 /** The reason for the code EADDRINUSE of a unix socket: a process that was killed leaves its file behind. */
-const OCCUPIED = "a file is at that path; if no process listens on it, remove it";
+const OCCUPIED =
+  "the address is already in use: a file is at that path; if no process listens on it, remove it";
 
 /** The reasons that messages give for the error codes of the system. */
 const REASONS: Record<string, string> = {

@@ -5,7 +5,6 @@
 import { attempt } from "../../core/attempt.ts";
 import { type Addr, keyOf } from "../../core/addr.ts";
 import type { ConnInfo } from "../../core/conn.ts";
-import { reportError } from "../../core/report_error.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
 import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
 import { badRequest } from "../../server/last_response.ts";
@@ -17,12 +16,14 @@ import {
   refuseUnsendable,
   type ServeSettings,
 } from "../../options/serve.ts";
-import { addrOf, type DenoHttpServer, type DenoInfo, type DenoListener } from "../api/deno.ts";
+import { addrOf, type DenoInfo } from "../api/deno.ts";
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
-import { ServerSockets } from "../linux/server_sockets.ts";
+import type { ServerSockets } from "../linux/server_sockets.ts";
 import { streamLargeBody } from "./body.ts";
-import { type ConnectionServing, internals } from "./internals.ts";
+import { ClientRecords } from "./client_records.ts";
+import { internals } from "./internals.ts";
+import { KernelAcceptor, type KernelServing } from "./kernel_acceptor.ts";
 import { KernelConnection, type KernelConnectionEvents } from "./kernel_connection.ts";
 import { KernelExchange } from "./kernel_exchange.ts";
 import { lastOf } from "./last_response.ts";
@@ -33,64 +34,28 @@ const WATCH_INTERVAL = 5;
 /** The least pause between two looks, as a multiple of the time that a look takes. */
 const WATCH_SHARE = 20;
 
-/** The first and the longest pause in ms before accepting again, and the least time between two reports. */
-const FIRST_PAUSE = 5;
-const LONGEST_PAUSE = 1_000;
-const REPORT_INTERVAL = 10_000;
-
-/** The number of recorded addresses at which those of closed connections are first removed. */
-const PRUNE_AT = 1_024;
-
-/** The listener of a {@linkcode KernelDriver}, and how the driver serves on it. */
-export interface KernelServing {
-  readonly serving: ConnectionServing & Required<Pick<ConnectionServing, "serveHttpOnListener">>;
-  readonly kernel: KernelSockets;
-  readonly listener: DenoListener;
-  /** The descriptor of the listener. */
-  readonly fd: number;
-  /** The cookies of the connections that existed at the address before the listener did. */
-  readonly strangers: ReadonlySet<bigint>;
-  /** Opens a listener at an address that nobody knows. */
-  listenElsewhere(): DenoListener;
-}
-
+/** The driver of a server whose connections the kernel shows: it knows them from a drain or a lame duck on. */
 export class KernelDriver extends TableDriver<KernelConnection> implements StartedDriver {
   readonly engine: Engine = "deno";
   readonly scheme = "http";
   readonly addr: Addr;
   readonly #handler: Handler;
   readonly #settings: ServeSettings;
-  readonly #serving: KernelServing;
-  readonly #servers: DenoHttpServer[] = [];
-  /** The ids of Deno's resources behind the servers, -1 where the id is unknown. */
-  readonly #resources: number[] = [];
-  #sockets: ServerSockets;
+  readonly #kernel: KernelSockets;
+  readonly #acceptor: KernelAcceptor;
+  readonly #records: ClientRecords = new ClientRecords(() => this.#sockets.connections());
   /** The requests in flight, except for those that were answered in the turn in which they came. */
   readonly #flights = new Set<KernelExchange>();
   readonly #byKey = new Map<string, KernelConnection>();
-  /** The WebSockets, by the addresses of their clients. */
-  readonly #webSockets = new Map<string, WebSocket>();
-  /** The addresses of the clients whose uploads were left unread. */
-  readonly #unread = new Set<string>();
-  readonly #http2 = new Set<string>();
   /** The addresses of clients whose connections are to end when they are found, see `#endLater`. */
   readonly #unknown = new Map<string, boolean>();
   #finding: ReturnType<typeof setTimeout> | undefined;
-  #pruneAt = PRUNE_AT;
   readonly #ending = new Set<KernelConnection>();
   #closeListener: (() => boolean) | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
   #looking: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
   #isListenerClosed = false;
-  /**
-   * Another descriptor of the listener. Deno closes its own, and accepts nothing more, when it is out of
-   * descriptors.
-   */
-  readonly #spare: number;
-  #restarting: ReturnType<typeof setTimeout> | undefined;
-  #reportedAt = -Infinity;
-  #isStopped = false;
   readonly #events: KernelConnectionEvents = {
     onEnding: (conn) => this.#watchEnd(conn),
     endHttp2: () => this.#endHttp2(),
@@ -100,77 +65,16 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     super();
     this.#handler = handler;
     this.#settings = settings;
-    this.#serving = serving;
+    this.#kernel = serving.kernel;
     this.addr = settings.socket ?? addrOf(serving.listener.addr);
-    this.#sockets = this.#socketsOf(serving.fd);
-    this.#spare = serving.kernel.duplicate(serving.fd, 0);
-    this.#serveOn(serving.listener, FIRST_PAUSE);
-  }
-
-  /** Serves on a listener. `pause` is the time to wait before the next try if that fails at once. */
-  #serveOn(listener: DenoListener, pause: number): void {
-    const { core, serveHttpOnListener } = this.#serving.serving;
-    const start = performance.now();
-    const resource = internals.servingResource(core, () => {
-      const server = serveHttpOnListener(
-        listener,
-        undefined,
-        this.#onRequest,
-        async (error) => await this.#settings.onError(error),
-        () => {},
-      );
-      this.#servers.push(server);
-      server.finished.catch((error) => {
-        const hasWorked = performance.now() - start > LONGEST_PAUSE;
-        this.#acceptFailed(error, hasWorked ? FIRST_PAUSE : pause);
-      });
+    this.#acceptor = new KernelAcceptor(serving, {
+      onRequest: this.#onRequest,
+      onError: settings.onError,
     });
-    this.#resources.push(resource);
   }
 
-  #acceptFailed(error: unknown, pause: number): void {
-    if (this.#isListenerClosed) return;
-    if (performance.now() - this.#reportedAt >= REPORT_INTERVAL) {
-      this.#reportedAt = performance.now();
-      // To format the stack Deno opens files, and it panics without a descriptor for them.
-      if (error instanceof Error) error.stack = `${error.name}: ${error.message}`;
-      void this.#settings.onError(error);
-    }
-    const next = Math.min(2 * pause, LONGEST_PAUSE);
-    this.#restarting = setTimeout(() => {
-      try {
-        this.#acceptAgain(next);
-      } catch (error) {
-        this.#acceptFailed(error, next);
-      }
-    }, pause);
-  }
-
-  /** Opens another listener of Deno, and puts the socket of the first one in its place. */
-  #acceptAgain(pause: number): void {
-    const { kernel } = this.#serving;
-    const { made, fd } = kernel.opening(
-      this.#serving.listenElsewhere,
-      ({ addr }) => addrOf(addr),
-      (listener) => listener.close(),
-    );
-    const spare = kernel.duplicate(this.#spare, 0);
-    if (fd === undefined || spare < 0 || !kernel.replaceListener(spare, fd)) {
-      made.close();
-      if (spare >= 0) kernel.close(spare);
-      throw new Error("Cannot accept again: no descriptor is left");
-    }
-    this.#sockets = this.#socketsOf(fd);
-    this.#serveOn(made, pause);
-  }
-
-  #socketsOf(fd: number): ServerSockets {
-    const { kernel, strangers } = this.#serving;
-    return new ServerSockets(kernel, new Map([[kernel.cookieOf(fd), fd]]), strangers);
-  }
-
-  acceptOn(): never {
-    throw new Error("Cannot accept on another socket: the accept loop does that");
+  get #sockets(): ServerSockets {
+    return this.#acceptor.sockets;
   }
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
@@ -197,28 +101,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     }
   };
 
-  #recordUnread(exchange: KernelExchange): void {
-    this.#unread.add(keyOf(exchange.remoteAddr));
-    this.#prune();
-  }
-
-  /** Forgets what was recorded of connections that have closed. */
-  #prune(): void {
-    const size = () => this.#unread.size + this.#http2.size + this.#webSockets.size;
-    if (size() < this.#pruneAt) return;
-    const open = new Set(this.#sockets.connections().map(({ remoteAddr }) => keyOf(remoteAddr)));
-    for (const recorded of [this.#unread, this.#http2, this.#webSockets]) {
-      for (const key of recorded.keys()) {
-        if (!open.has(key)) recorded.delete(key);
-      }
-    }
-    this.#pruneAt = Math.max(PRUNE_AT, 2 * size());
-  }
-
   #recordHttp2(exchange: KernelExchange): void {
     const key = keyOf(exchange.remoteAddr);
-    this.#http2.add(key);
-    this.#prune();
+    this.#records.addHttp2(key);
     const conn = this.#byKey.get(key);
     if (conn !== undefined) conn.isHttp2 = true;
   }
@@ -266,7 +151,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     if (this.endsConnections && exchange.conn?.isHttp2 !== true) {
       return this.#last(exchange, response);
     }
-    if (isUnread(exchange.request, exchange.claimed)) this.#recordUnread(exchange);
+    if (isUnread(exchange.request, exchange.claimed)) {
+      this.#records.addUnread(keyOf(exchange.remoteAddr));
+    }
     this.#followResponse(exchange, isStatic || response.body === null);
     return response;
   }
@@ -330,8 +217,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     const socket = internals.webSocketOf(response);
     if (socket === undefined) return response;
     const key = keyOf(exchange.remoteAddr);
-    this.#webSockets.set(key, socket);
-    this.#prune();
+    this.#records.addWebSocket(key, socket);
     const { conn } = exchange;
     conn?.flights.delete(exchange);
     if (conn !== undefined) conn.webSocket = socket;
@@ -339,7 +225,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       if (this.onChange !== undefined) socket.close(GOING_AWAY);
     });
     socket.addEventListener("close", () => {
-      this.#webSockets.delete(key);
+      this.#records.deleteWebSocket(key);
       const conn = this.#byKey.get(key);
       if (conn !== undefined) this.#watchEnd(conn);
     });
@@ -369,9 +255,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   closeListeners(): void {
     if (this.#isListenerClosed) return;
     this.#isListenerClosed = true;
-    clearTimeout(this.#restarting);
     attempt(() => this.#closeListener?.());
-    this.#serving.kernel.close(this.#spare);
+    this.#acceptor.listenerClosed();
     this.#refresh();
     this.#watch();
   }
@@ -384,10 +269,10 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       const key = keyOf(found.remoteAddr);
       const known = this.#byKey.get(key);
       if (known !== undefined && !known.isClosed) continue;
-      const conn = new KernelConnection(found, this.#serving.kernel, this.#events);
-      conn.isUnread = this.#unread.has(key);
-      conn.isHttp2 = this.#http2.has(key);
-      conn.webSocket = this.#webSockets.get(key);
+      const conn = new KernelConnection(found, this.#kernel, this.#events);
+      conn.isUnread = this.#records.isUnread(key);
+      conn.isHttp2 = this.#records.isHttp2(key);
+      conn.webSocket = this.#records.webSocketOf(key);
       this.#byKey.set(key, conn);
       this.conns.add(conn);
     }
@@ -450,14 +335,12 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
    * before each connection has sent its request.
    */
   #endHttp2(): void {
-    if (this.#isStopped) return;
     for (const conn of this.conns) {
       if (conn.state() === "new" || (conn.isHttp2 && conn.flights.size > 0)) return;
       const [flight] = conn.flights;
       if (flight !== undefined && flight.claimed !== undefined) return;
     }
-    this.#isStopped = true;
-    for (const server of this.#servers) server.shutdown().catch(reportError);
+    this.#acceptor.stop();
   }
 
   /** Releases what Deno keeps of the server. */
@@ -467,24 +350,18 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     clearTimeout(this.#watching);
     clearTimeout(this.#looking);
     clearTimeout(this.#finding);
-    this.#closeResources();
-    if (this.#isStopped || !this.#resources.includes(-1)) return;
-    for (const server of this.#servers) server.shutdown().catch(reportError);
+    this.#acceptor.release();
   }
 
   override async closeAll(): Promise<void> {
     this.closeListeners();
     this.#sockets.listenerClosed();
     const closed = super.closeAll();
-    this.#closeResources();
+    this.#acceptor.release();
     for (const conn of [...this.conns]) this.#watchEnd(conn);
     await closed;
     this.#flights.clear();
     this.#finish();
-  }
-
-  #closeResources(): void {
-    for (const resource of this.#resources) this.#serving.serving.core.tryClose(resource);
   }
 
   override connections(now: number): ConnInfo[] {
