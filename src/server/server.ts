@@ -226,9 +226,10 @@ export class DrivenServer implements Server {
       return this.#report("closed", start, polls);
     }
     if (!drained) {
-      this.#drainOn();
       const reason = options.signal?.aborted ? "aborted" : "timeout";
-      throw new ShutdownIncompleteError(this.#report(reason, start, polls), context.reason);
+      const report = this.#report(reason, start, polls);
+      this.#drainOn();
+      throw new ShutdownIncompleteError(report, context.reason);
     }
     this.#finished();
     await listenersClosed;
