@@ -80,11 +80,17 @@ const results: Results = {
   imports: [],
   sizes: [],
 };
-console.log(`${results.machine}; ${results.versions.join(", ")}; ${options.rounds} rounds`);
+console.log(
+  `${results.machine}; ${
+    results.versions.join(", ")
+  }; ${options.rounds} rounds`,
+);
 for (const part of options.parts) await MEASURES[part](options, results);
 if (options.json !== undefined) {
   writeFileSync(options.json, JSON.stringify(results, undefined, 2) + "\n");
 }
 if (options.charts !== undefined) {
-  console.log(`\nDrawn: ${(await drawCharts(results, options.charts)).join(", ")}`);
+  console.log(
+    `\nDrawn: ${(await drawCharts(results, options.charts)).join(", ")}`,
+  );
 }

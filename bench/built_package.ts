@@ -17,7 +17,9 @@ export async function buildPackage(): Promise<string> {
 
 /** A folder in bench/node_modules, where the dependency is found. It is removed with the end of this process. */
 function makeFolder(): string {
-  const folder = mkdtempSync(fileURLToPath(new URL("node_modules/.graceful-", import.meta.url)));
+  const folder = mkdtempSync(
+    fileURLToPath(new URL("node_modules/.graceful-", import.meta.url)),
+  );
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

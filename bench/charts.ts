@@ -8,11 +8,20 @@ import type { Results } from "./results.ts";
 type Chart = Readonly<Record<string, unknown>>;
 
 /** Draws the charts of what was measured into a folder, and returns the files. */
-export async function drawCharts(results: Results, folder: string): Promise<string[]> {
+export async function drawCharts(
+  results: Results,
+  folder: string,
+): Promise<string[]> {
   const charts = {
-    "costs-steady.svg": results.steady.length > 0 ? steadyChart(results) : undefined,
-    "costs-drain.svg": results.drain.length > 0 ? drainChart(results) : undefined,
-    "costs-scale.svg": results.scale.length > 0 ? scaleChart(results) : undefined,
+    "costs-steady.svg": results.steady.length > 0
+      ? steadyChart(results)
+      : undefined,
+    "costs-drain.svg": results.drain.length > 0
+      ? drainChart(results)
+      : undefined,
+    "costs-scale.svg": results.scale.length > 0
+      ? scaleChart(results)
+      : undefined,
   };
   mkdirSync(folder, { recursive: true });
   const files: string[] = [];
@@ -38,7 +47,8 @@ function steadyChart({ steady }: Results): Chart {
   }));
   const loads = Object.values(LOADS).map(({ title }) => title);
   return {
-    title: "Server CPU time per request, as a ratio to the bare server (median and quartiles)",
+    title:
+      "Server CPU time per request, as a ratio to the bare server (median and quartiles)",
     vconcat: runtimesOf(values).map((runtime) => ({
       data: { values: values.filter((value) => value.runtime === runtime) },
       facet: { column: { field: "load", sort: loads, title: runtime } },
@@ -46,10 +56,18 @@ function steadyChart({ steady }: Results): Chart {
         width: 165,
         height: { step: 15 },
         layer: [
-          { mark: { type: "rule", color: "#bbb" }, encoding: { x: { datum: 1 } } },
+          {
+            mark: { type: "rule", color: "#bbb" },
+            encoding: { x: { datum: 1 } },
+          },
           {
             mark: "rule",
-            encoding: { y: NAMES, x: ratioOf("low"), x2: { field: "high" }, color: OWN_COLOR },
+            encoding: {
+              y: NAMES,
+              x: ratioOf("low"),
+              x2: { field: "high" },
+              color: OWN_COLOR,
+            },
           },
           {
             mark: { type: "point", filled: true, size: 50 },
@@ -83,7 +101,8 @@ function drainChart({ drain }: Results): Chart {
     field: "median",
     type: "quantitative",
     scale: { type: "log", domain: [FAST, LATE] },
-    title: "ms; at the left end: less than 0.01; at the right end: more than a second",
+    title:
+      "ms; at the left end: less than 0.01; at the right end: more than a second",
   };
   return {
     title: "From the last response to the end of the shutdown (median to p99)",
@@ -118,14 +137,26 @@ function scaleChart({ scale }: Results): Chart {
   return {
     title: "Shutdown by idle connections, in ms",
     data: { values },
-    facet: { column: { field: "runtime", title: null, sort: runtimesOf(values) } },
+    facet: {
+      column: { field: "runtime", title: null, sort: runtimesOf(values) },
+    },
     spec: {
       width: 240,
       height: 260,
       mark: { type: "line", point: true },
       encoding: {
-        x: { field: "idle", type: "quantitative", title: "connections", scale: LOGARITHMIC },
-        y: { field: "time", type: "quantitative", title: "ms", scale: LOGARITHMIC },
+        x: {
+          field: "idle",
+          type: "quantitative",
+          title: "connections",
+          scale: LOGARITHMIC,
+        },
+        y: {
+          field: "time",
+          type: "quantitative",
+          title: "ms",
+          scale: LOGARITHMIC,
+        },
         strokeWidth: { condition: { test: "datum.own", value: 4 }, value: 1.5 },
         color: {
           field: "contestant",
@@ -143,7 +174,9 @@ function scaleChart({ scale }: Results): Chart {
 const LOGARITHMIC = { type: "log", nice: false };
 
 /** The runtimes in the order of the results. */
-function runtimesOf<Name>(values: readonly { readonly runtime: Name }[]): Name[] {
+function runtimesOf<Name>(
+  values: readonly { readonly runtime: Name }[],
+): Name[] {
   return [...new Set(values.map(({ runtime }) => runtime))];
 }
 
@@ -159,7 +192,10 @@ function isOwn(contestant: string): boolean {
   return /^(serve|adopt)\b/.test(contestant);
 }
 
-async function toSvg(chart: Chart, { versions, date }: Results): Promise<string> {
+async function toSvg(
+  chart: Chart,
+  { versions, date }: Results,
+): Promise<string> {
   const { Error: errors, logger, parse, View } = await import("vega");
   const { compile } = await import("vega-lite");
   const subtitle = `${versions.join(", ")}; ${date.slice(0, 10)}`;

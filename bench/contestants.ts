@@ -42,11 +42,11 @@ const PEERS: Readonly<
   bun: [["srvx", "srvx"]],
 };
 
-/** \@hono/node-server replaces the global `Response` by one that is as cheap: this is its like. */
-const FAST: Contestant = {
+/** \@hono/node-server replaces the global `Response` unasked: this is its like. */
+const REPLACING: Contestant = {
   platform: "node",
-  name: "serve, FastResponse",
-  module: "serve_fast_response",
+  name: "serve, replaceGlobals",
+  module: "serve_replace_globals",
   role: "own",
   steadyOnly: true,
 };
@@ -72,7 +72,7 @@ export function contestantsOf(platform: Runtime): Contestant[] {
       role: "own",
       steadyOnly: true,
     },
-    ...(platform === "node" ? [FAST] : []),
+    ...(platform === "node" ? [REPLACING] : []),
     ...PEERS[platform].map(([name, module]): Contestant => ({
       platform,
       name,
@@ -85,10 +85,14 @@ export function contestantsOf(platform: Runtime): Contestant[] {
 
 /** The contestants of a runtime whose shutdowns are compared. */
 export function stoppersOf(platform: Runtime): Contestant[] {
-  return contestantsOf(platform).filter(({ steadyOnly }) => steadyOnly !== true);
+  return contestantsOf(platform).filter(({ steadyOnly }) =>
+    steadyOnly !== true
+  );
 }
 
 /** The versions of all that runs a server. */
 export function versions(): string[] {
-  return [...RUNTIMES.map(versionOf), versionOfGo()].filter((version) => version !== undefined);
+  return [...RUNTIMES.map(versionOf), versionOfGo()].filter((version) =>
+    version !== undefined
+  );
 }

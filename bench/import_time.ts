@@ -22,7 +22,11 @@ export async function measureImports(
   // The first round fills the caches of the runtime and of the disk.
   for (let round = -1; round < rounds; round++) {
     for (const [i, { specifier }] of packages.entries()) {
-      const time = await timeOf(runtime, specifier, i === 0 ? [] : [BARE[runtime].specifier]);
+      const time = await timeOf(
+        runtime,
+        specifier,
+        i === 0 ? [] : [BARE[runtime].specifier],
+      );
       if (round >= 0) times[i]!.push(time);
     }
   }

@@ -58,5 +58,8 @@ declare module "vega" {
 }
 
 declare module "vega-lite" {
-  export function compile(spec: object, options?: { logger?: object }): { spec: object };
+  export function compile(
+    spec: object,
+    options?: { logger?: object },
+  ): { spec: object };
 }

@@ -14,7 +14,13 @@ import { record, type RecordOptions } from "./record.ts";
 import { asCount, asRuntime } from "./runtimes.ts";
 import { draw, type Panel } from "./svg.ts";
 import { BIN } from "./tally.ts";
-import { type Handoff, handOff, naiveReusePort, stopAndStart, type Way } from "./ways.ts";
+import {
+  type Handoff,
+  handOff,
+  naiveReusePort,
+  stopAndStart,
+  type Way,
+} from "./ways.ts";
 
 interface Options extends RecordOptions {
   readonly runtime: Runtime;
@@ -54,9 +60,14 @@ function readOptions(): Options {
   };
 }
 
-function waysOf({ runtime, handoff, engine }: Options): readonly { title: string; way: Way }[] {
+function waysOf(
+  { runtime, handoff, engine }: Options,
+): readonly { title: string; way: Way }[] {
   return [
-    { title: `@x/graceful, handoff: "${handoff}"`, way: handOff(runtime, handoff, engine) },
+    {
+      title: `@x/graceful, handoff: "${handoff}"`,
+      way: handOff(runtime, handoff, engine),
+    },
     { title: "Stop, then start", way: stopAndStart(runtime) },
     { title: "SO_REUSEPORT alone", way: naiveReusePort(runtime) },
   ];
@@ -85,7 +96,9 @@ const panels: Panel[] = [];
 for (const { title, way } of waysOf(options)) {
   const recording = await record(way, options);
   const { failed, requests, restarts } = recording;
-  console.log(`${title}: ${failed} of ${requests} requests failed in ${restarts.length} restarts`);
+  console.log(
+    `${title}: ${failed} of ${requests} requests failed in ${restarts.length} restarts`,
+  );
   panels.push({ title, recording });
 }
 writeFileSync(options.out, draw(panels, footOf(options)));

@@ -33,8 +33,14 @@ export class Connection {
     // The cast: with an encoding it emits strings.
     socket.on("data", (text) => this.#onData(text as unknown as string));
     socket.once("end", () => this.#onEnd("cut", "the connection has ended"));
-    socket.once("timeout", () => this.#onEnd("timeout", `nothing has come for ${SILENCE} ms`));
-    socket.once("error", (error: NodeJS.ErrnoException) => this.#onError(error));
+    socket.once(
+      "timeout",
+      () => this.#onEnd("timeout", `nothing has come for ${SILENCE} ms`),
+    );
+    socket.once(
+      "error",
+      (error: NodeJS.ErrnoException) => this.#onError(error),
+    );
     this.#socket = socket;
   }
 
@@ -47,7 +53,10 @@ export class Connection {
   ask(path: string): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#waiting = { path, resolve, reject };
-      this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`, "latin1");
+      this.#socket.write(
+        `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`,
+        "latin1",
+      );
     });
   }
 
@@ -58,21 +67,29 @@ export class Connection {
 
   #onData(text: string): void {
     this.#received += text;
-    if (this.#waiting === undefined) return this.#fail("wrong", "it was sent without a request");
+    if (this.#waiting === undefined) {
+      return this.#fail("wrong", "it was sent without a request");
+    }
     const bodyAt = this.#received.indexOf("\r\n\r\n") + 4;
     if (bodyAt < 4) return;
     const head = this.#received.slice(0, bodyAt);
     const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
-    if (length === undefined) return this.#fail("wrong", "it has no content-length");
+    if (length === undefined) {
+      return this.#fail("wrong", "it has no content-length");
+    }
     if (this.#received.length < bodyAt + Number(length)) return;
     this.#onResponse(head, this.#received.slice(bodyAt), this.#waiting);
   }
 
   /** A complete response. Its body is `<pid> <path>`. */
   #onResponse(head: string, body: string, { path, resolve }: Waiting): void {
-    if (!head.startsWith("HTTP/1.1 200 ")) return this.#fail("status", "it is not 200");
+    if (!head.startsWith("HTTP/1.1 200 ")) {
+      return this.#fail("status", "it is not 200");
+    }
     const [pid, answered] = body.split(" ");
-    if (answered !== path || !(Number(pid) > 0)) return this.#fail("wrong", `it is not of ${path}`);
+    if (answered !== path || !(Number(pid) > 0)) {
+      return this.#fail("wrong", `it is not of ${path}`);
+    }
     if (/\r\nconnection: *close/i.test(head)) this.#usable = false;
     this.#waiting = undefined;
     this.#received = "";
@@ -83,24 +100,34 @@ export class Connection {
   #onError(error: NodeJS.ErrnoException): void {
     const isReset = this.#connected || error.code === "ECONNRESET";
     if (isReset) return this.#onEnd("reset", error.message);
-    this.#fail(error.code === "ECONNREFUSED" ? "refused" : "connect", error.message);
+    this.#fail(
+      error.code === "ECONNREFUSED" ? "refused" : "connect",
+      error.message,
+    );
   }
 
   /** The connection has ended in this way: without a request in flight, nothing is lost by that. */
   #onEnd(kind: "cut" | "reset" | "timeout", message: string): void {
-    const isCrossed = this.#responses > 0 && this.#received === "" && kind !== "timeout";
+    const isCrossed = this.#responses > 0 && this.#received === "" &&
+      kind !== "timeout";
     this.#fail(isCrossed ? "crossed" : kind, message);
   }
 
   /** Gives the connection up, and the request in flight with it. */
   #fail(kind: RequestFailure["kind"], message: string): void {
     this.close();
-    const start = this.#received === "" ? "" : `; received: ${this.#received.slice(0, 200)}`;
-    this.#waiting?.reject(new RequestFailure(kind, `${message} (${this.#describe()})${start}`));
+    const start = this.#received === ""
+      ? ""
+      : `; received: ${this.#received.slice(0, 200)}`;
+    this.#waiting?.reject(
+      new RequestFailure(kind, `${message} (${this.#describe()})${start}`),
+    );
     this.#waiting = undefined;
   }
 
   #describe(): string {
-    return `${this.#waiting?.path}, response ${this.#responses + 1} of its connection`;
+    return `${this.#waiting?.path}, response ${
+      this.#responses + 1
+    } of its connection`;
   }
 }

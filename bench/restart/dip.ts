@@ -119,7 +119,9 @@ export async function measureDips(options: DipOptions): Promise<DipResult> {
           if (kind === "start" && i % 2 === 1) continue;
           const moment = await happen(kind, service, way, load.tally);
           moments.push(moment);
-          await wait(Math.max(moment.start + WINDOW + BIN - performance.now(), 0));
+          await wait(
+            Math.max(moment.start + WINDOW + BIN - performance.now(), 0),
+          );
           await steady(load.tally, moments);
         }
       }
@@ -146,7 +148,11 @@ async function loadOf(
   await trial.stop();
   const { start, end } = trial.tally;
   const most = median(trial.tally.answeredBetween(start + WARM_UP, end)) / BIN;
-  return new Load({ ...full, keptPause: 0, interval: (fresh + kept) / (most / 2) });
+  return new Load({
+    ...full,
+    keptPause: 0,
+    interval: (fresh + kept) / (most / 2),
+  });
 }
 
 async function happen(
@@ -156,11 +162,16 @@ async function happen(
   tally: Tally,
 ): Promise<Moments> {
   if (kind === "nothing") return { kind, start: performance.now() };
-  return kind === "start" ? await startAlone(service, way) : await restart(service, tally);
+  return kind === "start"
+    ? await startAlone(service, way)
+    : await restart(service, tally);
 }
 
 /** Starts the program once more on another port, and ends it after its first answer. */
-async function startAlone({ processes }: RestartableService, way: Way): Promise<Moments> {
+async function startAlone(
+  { processes }: RestartableService,
+  way: Way,
+): Promise<Moments> {
   const port = await freePort();
   const start = performance.now();
   const pid = await processes.start(way.command(port));
@@ -171,19 +182,35 @@ async function startAlone({ processes }: RestartableService, way: Way): Promise<
   processes.signal(pid, "SIGTERM");
   await processes.gone(pid);
   const gone = performance.now();
-  return { kind: "start", start, ready: processes.readyTimes.get(pid), firstAnswer, gone };
+  return {
+    kind: "start",
+    start,
+    ready: processes.readyTimes.get(pid),
+    firstAnswer,
+    gone,
+  };
 }
 
-async function restart(service: RestartableService, tally: Tally): Promise<Moments> {
+async function restart(
+  service: RestartableService,
+  tally: Tally,
+): Promise<Moments> {
   const { start, end, successor } = await service.restart();
-  const what = () => `process ${successor} has not answered\n${tally.messages.join("\n")}`;
-  const firstAnswer = await until(what, () => tally.firstAnswers.get(successor));
+  const what = () =>
+    `process ${successor} has not answered\n${tally.messages.join("\n")}`;
+  const firstAnswer = await until(
+    what,
+    () => tally.firstAnswers.get(successor),
+  );
   const ready = service.processes.readyTimes.get(successor);
   return { kind: "restart", start, ready, firstAnswer, gone: end };
 }
 
 /** Resolves when there are as many answers as usual, or have not been for too long. */
-async function steady(tally: Tally, moments: readonly Moments[]): Promise<void> {
+async function steady(
+  tally: Tally,
+  moments: readonly Moments[],
+): Promise<void> {
   const usual = usualOf(tally, moments);
   const end = performance.now() + PATIENCE;
   for (let now = performance.now(); now < end; now = performance.now()) {
@@ -201,12 +228,21 @@ function usualOf(tally: Tally, moments: readonly Moments[]): number {
 
 /** The bins of a window, from the one that the moment is in. */
 function binsFrom(moment: number, tally: Tally): number[] {
-  return tally.answeredBetween(moment - BIN, moment + WINDOW).slice(0, WINDOW / BIN);
+  return tally.answeredBetween(moment - BIN, moment + WINDOW).slice(
+    0,
+    WINDOW / BIN,
+  );
 }
 
-function resultOf(options: DipOptions, tally: Tally, moments: readonly Moments[]): DipResult {
+function resultOf(
+  options: DipOptions,
+  tally: Tally,
+  moments: readonly Moments[],
+): DipResult {
   const { requests, failed, messages } = tally;
-  const happenings = moments.map(({ kind, start, ready, firstAnswer, gone }) => ({
+  const happenings = moments.map((
+    { kind, start, ready, firstAnswer, gone },
+  ) => ({
     kind,
     at: performance.timeOrigin + start,
     ready: (ready ?? NaN) - start,
@@ -214,12 +250,21 @@ function resultOf(options: DipOptions, tally: Tally, moments: readonly Moments[]
     gone: (gone ?? NaN) - start,
     bins: binsFrom(start, tally),
   }));
-  return { options, usual: usualOf(tally, moments), happenings, requests, failed, messages };
+  return {
+    options,
+    usual: usualOf(tally, moments),
+    happenings,
+    requests,
+    failed,
+    messages,
+  };
 }
 
 function asAmount(name: string): Amount {
   if (name === "full" || name === "half") return name;
-  throw new RangeError(`Cannot measure as '--load' must be full or half: it is ${name}`);
+  throw new RangeError(
+    `Cannot measure as '--load' must be full or half: it is ${name}`,
+  );
 }
 
 async function main(): Promise<void> {

@@ -2,7 +2,14 @@ import { loadavg } from "node:os";
 import { versionOf } from "../../support/runtimes.ts";
 import { median } from "../stats.ts";
 import { table } from "../table.ts";
-import { BIN, type DipResult, type EventBody, type Kind, KINDS, WINDOW } from "./dip.ts";
+import {
+  BIN,
+  type DipResult,
+  type EventBody,
+  type Kind,
+  KINDS,
+  WINDOW,
+} from "./dip.ts";
 import { shortfall } from "./shortfall.ts";
 
 const COLUMNS = [
@@ -35,33 +42,50 @@ export function printReport(results: readonly DipResult[]): void {
       "that the missing answers usually take.",
   );
   for (const result of results) printSummary(result);
-  console.log(`Load average: ${loadavg().map((load) => load.toFixed(1)).join(", ")}`);
+  console.log(
+    `Load average: ${loadavg().map((load) => load.toFixed(1)).join(", ")}`,
+  );
 }
 
 function rowsOf(result: DipResult): string[][] {
   return KINDS.map((kind) => rowOf(kind, result));
 }
 
-function rowOf(kind: Kind, { options, usual, happenings }: DipResult): string[] {
+function rowOf(
+  kind: Kind,
+  { options, usual, happenings }: DipResult,
+): string[] {
   const { runtime, handoff, amount } = options;
   const those = happenings.filter((happening) => happening.kind === kind);
   const falls = those.map(({ bins }) => shortfall(bins, usual, BIN));
   return [
     `${versionOf(runtime)}, ${handoff}, ${amount}: ${NAMES[kind]}`,
     `${those.length}`,
-    ...(["ready", "firstAnswer", "gone"] as const).map((time) => show(timesOf(those, time))),
-    ...(["raw", "low", "longest"] as const).map((time) => show(falls.map((fall) => fall[time]))),
+    ...(["ready", "firstAnswer", "gone"] as const).map((time) =>
+      show(timesOf(those, time))
+    ),
+    ...(["raw", "low", "longest"] as const).map((time) =>
+      show(falls.map((fall) => fall[time]))
+    ),
     `${shortfall(typical(those), usual, BIN).low}`,
-    ...(["silent", "missing"] as const).map((time) => show(falls.map((fall) => fall[time]))),
+    ...(["silent", "missing"] as const).map((time) =>
+      show(falls.map((fall) => fall[time]))
+    ),
   ];
 }
 
 /** What chance does to one of them is not in this: each bin is the median of them all. */
 function typical(those: readonly EventBody[]): number[] {
-  return Array.from({ length: WINDOW / BIN }, (_, i) => median(those.map(({ bins }) => bins[i]!)));
+  return Array.from(
+    { length: WINDOW / BIN },
+    (_, i) => median(those.map(({ bins }) => bins[i]!)),
+  );
 }
 
-function timesOf(those: readonly EventBody[], time: "ready" | "firstAnswer" | "gone"): number[] {
+function timesOf(
+  those: readonly EventBody[],
+  time: "ready" | "firstAnswer" | "gone",
+): number[] {
   return those.map((happening) => happening[time]);
 }
 
@@ -70,9 +94,13 @@ function show(times: readonly number[]): string {
   return `${median(times).toFixed(0)} (${Math.max(...times).toFixed(0)})`;
 }
 
-function printSummary({ options, usual, requests, failed, messages }: DipResult): void {
+function printSummary(
+  { options, usual, requests, failed, messages }: DipResult,
+): void {
   const { runtime, amount } = options;
   const rate = (usual * 1_000 / BIN).toFixed(0);
-  console.log(`${runtime}, ${amount}: usually ${rate}/s; ${failed} of ${requests} failed`);
+  console.log(
+    `${runtime}, ${amount}: usually ${rate}/s; ${failed} of ${requests} failed`,
+  );
   for (const message of messages) console.log(`  ${message}`);
 }

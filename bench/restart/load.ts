@@ -71,7 +71,10 @@ export class Load {
   constructor(options: LoadOptions) {
     this.#options = options;
     this.tally = new Tally(options.bin);
-    const fresh = Array.from({ length: options.fresh }, () => this.#askEachAlone());
+    const fresh = Array.from(
+      { length: options.fresh },
+      () => this.#askEachAlone(),
+    );
     const kept = Array.from({ length: options.kept }, () => this.#askOnKept());
     this.#clients = Promise.all([...fresh, ...kept]);
     // What goes wrong with the clients themselves is told by stop().
@@ -85,7 +88,9 @@ export class Load {
     await this.#clients;
     const { requests, answered, failed } = this.tally;
     if (requests === answered + failed) return;
-    throw new Error(`The load has miscounted: ${requests} are not ${answered} and ${failed}`);
+    throw new Error(
+      `The load has miscounted: ${requests} are not ${answered} and ${failed}`,
+    );
   }
 
   async #askEachAlone(): Promise<void> {
@@ -93,7 +98,12 @@ export class Load {
     while (await this.#goesOn(pace)) {
       const start = performance.now();
       const connection = new Connection(this.#options.port);
-      await this.#ask(connection, "fresh", start, this.#options.freshPause ?? 0);
+      await this.#ask(
+        connection,
+        "fresh",
+        start,
+        this.#options.freshPause ?? 0,
+      );
       connection.close();
     }
   }
@@ -117,11 +127,17 @@ export class Load {
     await pace.next();
     const { maxRequests = 10_000_000, maxTime = 3_600_000 } = this.#options;
     const { requests, start } = this.tally;
-    return !this.#stopped && requests < maxRequests && performance.now() - start < maxTime;
+    return !this.#stopped && requests < maxRequests &&
+      performance.now() - start < maxTime;
   }
 
   /** Asks once, and pauses. */
-  async #ask(connection: Connection, kind: string, start: number, pause: number): Promise<void> {
+  async #ask(
+    connection: Connection,
+    kind: string,
+    start: number,
+    pause: number,
+  ): Promise<void> {
     const path = `/${kind}/${++this.tally.requests}`;
     try {
       const pid = await connection.ask(path);

@@ -9,7 +9,10 @@ import { announce, answer } from "../../support/announce.ts";
 const DEADLINE = 3_000;
 
 /** Starts a server and resolves with what stops it gracefully. */
-type Start = (port: number, reusePort: boolean) => Promise<() => Promise<unknown>>;
+type Start = (
+  port: number,
+  reusePort: boolean,
+) => Promise<() => Promise<unknown>>;
 
 const hostname = "127.0.0.1";
 
@@ -36,7 +39,10 @@ const startDeno: Start = (port, reusePort) => {
       ): { shutdown(): Promise<void> };
     };
   };
-  const server = Deno.serve({ port, hostname, reusePort, onListen: () => {} }, answer);
+  const server = Deno.serve(
+    { port, hostname, reusePort, onListen: () => {} },
+    answer,
+  );
   return Promise.resolve(() => server.shutdown());
 };
 
@@ -45,7 +51,13 @@ const startBun: Start = (port, reusePort) => {
   const { Bun } = globalThis as unknown as {
     Bun: { serve(options: object): { stop(): Promise<void> } };
   };
-  const server = Bun.serve({ port, hostname, reusePort, development: false, fetch: answer });
+  const server = Bun.serve({
+    port,
+    hostname,
+    reusePort,
+    development: false,
+    fetch: answer,
+  });
   return Promise.resolve(() => server.stop());
 };
 

@@ -29,12 +29,24 @@ export interface Recording {
 }
 
 /** Restarts a service again and again under load, and records what becomes of the requests. */
-export async function record(way: Way, options: RecordOptions): Promise<Recording> {
+export async function record(
+  way: Way,
+  options: RecordOptions,
+): Promise<Recording> {
   const { seconds, every, fresh, kept, pause } = options;
-  await using service = await RestartableService.start(way, (seconds + 60) * 1_000);
+  await using service = await RestartableService.start(
+    way,
+    (seconds + 60) * 1_000,
+  );
   const pids = [service.newest];
   const restarts: number[] = [];
-  const load = new Load({ port: service.port, fresh, kept, freshPause: pause, keptPause: pause });
+  const load = new Load({
+    port: service.port,
+    fresh,
+    kept,
+    freshPause: pause,
+    keptPause: pause,
+  });
   const { start } = load.tally;
   const elapsed = () => performance.now() - start;
   try {
@@ -51,5 +63,11 @@ export async function record(way: Way, options: RecordOptions): Promise<Recordin
   await service.stop();
   const { bins, requests, failed } = load.tally;
   // The last answers come after the end: their bin is none of 250 ms.
-  return { bins: bins.slice(0, seconds * 1_000 / BIN), restarts, pids, requests, failed };
+  return {
+    bins: bins.slice(0, seconds * 1_000 / BIN),
+    restarts,
+    pids,
+    requests,
+    failed,
+  };
 }

@@ -21,7 +21,12 @@ export class RestartableService implements AsyncDisposable {
   readonly #way: Way;
   #newest: number;
 
-  private constructor(way: Way, port: number, processes: Processes, pid: number) {
+  private constructor(
+    way: Way,
+    port: number,
+    processes: Processes,
+    pid: number,
+  ) {
     this.port = port;
     this.processes = processes;
     this.#way = way;
@@ -60,7 +65,9 @@ export class RestartableService implements AsyncDisposable {
     this.processes.signal(this.#newest, "SIGTERM");
     await this.processes.gone(this.#newest);
     const left = this.processes.alive();
-    if (left.length > 0) throw new Error(`Processes are left behind: ${left.join(", ")}`);
+    if (left.length > 0) {
+      throw new Error(`Processes are left behind: ${left.join(", ")}`);
+    }
     await this.processes.outputEnd();
     // The other threads of a process can hold it a little longer than the first.
     await until(

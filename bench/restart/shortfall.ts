@@ -26,7 +26,11 @@ export interface Shortfall {
 }
 
 /** Compares bins of so many milliseconds with what such a bin usually holds. */
-export function shortfall(bins: readonly number[], usual: number, bin: number): Shortfall {
+export function shortfall(
+  bins: readonly number[],
+  usual: number,
+  bin: number,
+): Shortfall {
   const isLow = (count: number) => count < usual * LEVEL;
   const smooth = movingMedian(bins);
   const sum = bins.reduce((a, b) => a + b, 0);
@@ -42,10 +46,15 @@ export function shortfall(bins: readonly number[], usual: number, bin: number): 
 /** The bins at either end are compared with what there is of their neighbours. */
 function movingMedian(bins: readonly number[]): number[] {
   const side = (MEDIAN_OVER - 1) / 2;
-  return bins.map((_, i) => median(bins.slice(Math.max(i - side, 0), i + side + 1)));
+  return bins.map((_, i) =>
+    median(bins.slice(Math.max(i - side, 0), i + side + 1))
+  );
 }
 
-function longestRun(bins: readonly number[], is: (count: number) => boolean): number {
+function longestRun(
+  bins: readonly number[],
+  is: (count: number) => boolean,
+): number {
   let [run, longest] = [0, 0];
   for (const count of bins) {
     run = is(count) ? run + 1 : 0;

@@ -65,7 +65,10 @@ export interface SoakResult {
   /** The messages of the first failures. */
   readonly messages: readonly string[];
   /** The processes that ended with another exit code than 0, and that code. */
-  readonly unclean: readonly { readonly pid: number; readonly code: number | undefined }[];
+  readonly unclean: readonly {
+    readonly pid: number;
+    readonly code: number | undefined;
+  }[];
   /** Answers a second while nothing is restarted, and from the first restart to the last. */
   readonly steadyRate: number;
   readonly rate: number;
@@ -106,7 +109,10 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const settings = { ...DEFAULTS, ...options };
   const { runtime, handoff, engine, restarts, warmUp, steady } = settings;
   const maxTime = warmUp + steady + (restarts + 2) * LONGEST;
-  const service = await RestartableService.start(handOff(runtime, handoff, engine), maxTime);
+  const service = await RestartableService.start(
+    handOff(runtime, handoff, engine),
+    maxTime,
+  );
   // Not `await using`, which Node 22 does not know.
   try {
     return await soakService(service, settings, maxTime);
@@ -117,14 +123,18 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 
 async function soakService(
   service: RestartableService,
-  { runtime, handoff, engine, restarts, fresh, kept, warmUp, steady }: Required<SoakOptions>,
+  { runtime, handoff, engine, restarts, fresh, kept, warmUp, steady }: Required<
+    SoakOptions
+  >,
   maxTime: number,
 ): Promise<SoakResult> {
   const load = new Load({ port: service.port, fresh, kept, maxTime });
   const done: Restart[] = [];
   try {
     await wait(warmUp + steady);
-    while (done.length < restarts) done.push(await restartOnce(service, load.tally));
+    while (done.length < restarts) {
+      done.push(await restartOnce(service, load.tally));
+    }
     await wait(SETTLE);
   } finally {
     await load.stop();
@@ -143,22 +153,35 @@ async function soakService(
 }
 
 /** A process that has not answered anything is not replaced again: that would prove nothing. */
-async function restartOnce(service: RestartableService, tally: Tally): Promise<Restart> {
+async function restartOnce(
+  service: RestartableService,
+  tally: Tally,
+): Promise<Restart> {
   const restart = await service.restart();
   const { successor } = restart;
-  const what = () => `process ${successor} has not answered\n${tally.messages.join("\n")}`;
+  const what = () =>
+    `process ${successor} has not answered\n${tally.messages.join("\n")}`;
   await until(what, () => tally.firstAnswers.get(successor));
   return restart;
 }
 
-function uncleanOf({ processes }: RestartableService, done: readonly Restart[]) {
+function uncleanOf(
+  { processes }: RestartableService,
+  done: readonly Restart[],
+) {
   const pids = [...done.map(({ old }) => old), done.at(-1)!.successor];
   return pids.map((pid) => ({ pid, code: processes.exitCodes.get(pid) }))
     .filter(({ code }) => code !== 0);
 }
 
 function countsOf({ requests, failed, failures, messages, slowest }: Tally) {
-  return { requests, failed, failures: Object.fromEntries(failures), messages, slowest };
+  return {
+    requests,
+    failed,
+    failures: Object.fromEntries(failures),
+    messages,
+    slowest,
+  };
 }
 
 function ratesOf(tally: Tally, warmUp: number, firstRestart: number) {
@@ -166,14 +189,17 @@ function ratesOf(tally: Tally, warmUp: number, firstRestart: number) {
   const restarting = tally.answeredBetween(firstRestart, tally.end);
   return {
     steadyRate: median(steady) * 1_000 / BIN,
-    rate: restarting.reduce((a, b) => a + b, 0) * 1_000 / BIN / restarting.length,
+    rate: restarting.reduce((a, b) => a + b, 0) * 1_000 / BIN /
+      restarting.length,
     lowest: Math.min(...restarting) / median(steady),
   };
 }
 
 function timesOf({ firstAnswers }: Tally, done: readonly Restart[]) {
   return {
-    firstAnswer: times(done.map(({ successor, start }) => firstAnswers.get(successor)! - start)),
+    firstAnswer: times(
+      done.map(({ successor, start }) => firstAnswers.get(successor)! - start),
+    ),
     gone: times(done.map(({ start, end }) => end - start)),
   };
 }
@@ -212,7 +238,9 @@ async function main(): Promise<void> {
   if (values.json !== undefined) {
     writeFileSync(values.json, JSON.stringify(results, null, 2) + "\n");
   }
-  if (results.some(({ failed, unclean }) => failed + unclean.length > 0)) process.exitCode = 1;
+  if (results.some(({ failed, unclean }) => failed + unclean.length > 0)) {
+    process.exitCode = 1;
+  }
 }
 
 if (import.meta.main) {

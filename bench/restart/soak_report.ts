@@ -40,13 +40,19 @@ function show({ median, max }: Times): string {
   return `${median.toFixed(0)} (${max.toFixed(0)})`;
 }
 
-function printFailures({ runtime, failed, failures, messages, unclean }: SoakResult): void {
+function printFailures(
+  { runtime, failed, failures, messages, unclean }: SoakResult,
+): void {
   if (failed > 0) {
-    const kinds = Object.entries(failures).map(([kind, count]) => `${kind} ${count}`);
+    const kinds = Object.entries(failures).map(([kind, count]) =>
+      `${kind} ${count}`
+    );
     console.log(`\n${runtime}: ${kinds.join(", ")}; the first ones:`);
     for (const message of messages) console.log(`  ${message}`);
   }
   for (const { pid, code } of unclean) {
-    console.log(`\n${runtime}: process ${pid} has ended with exit code ${code ?? "none"}`);
+    console.log(
+      `\n${runtime}: process ${pid} has ended with exit code ${code ?? "none"}`,
+    );
   }
 }

@@ -45,7 +45,10 @@ interface Scales {
 }
 
 /** Draws the panels, one below the other, and the lines of text below them. */
-export function draw(panels: readonly Panel[], foot: readonly string[]): string {
+export function draw(
+  panels: readonly Panel[],
+  foot: readonly string[],
+): string {
   const scales = scalesOf(panels.map(({ recording }) => recording));
   const height = TOP + panels.length * PANEL + FOOT;
   const end = TOP + panels.length * PANEL;
@@ -80,23 +83,45 @@ function drawPanel(panel: Panel, top: number, scales: Scales): string[] {
   const failures = answers + GAP + FAILURES;
   return [
     text(LEFT, top + 15, title, "title"),
-    text(WIDTH - RIGHT, top + 15, countOf(recording), `title ${outcomeOf(recording)}`, "end"),
+    text(
+      WIDTH - RIGHT,
+      top + 15,
+      countOf(recording),
+      `title ${outcomeOf(recording)}`,
+      "end",
+    ),
     ...drawAnswerScale(answers, scales),
     ...recording.pids.map((pid, i) =>
-      `<path fill="${COLOURS[i % COLOURS.length]}" d="${areaOf(i, recording, answers, scales)}">` +
+      `<path fill="${COLOURS[i % COLOURS.length]}" d="${
+        areaOf(i, recording, answers, scales)
+      }">` +
       `<title>process ${pid}</title></path>`
     ),
     ...recording.restarts.map((time) =>
-      line(scales.x(time), answers - ANSWERS, scales.x(time), failures, "restart")
+      line(
+        scales.x(time),
+        answers - ANSWERS,
+        scales.x(time),
+        failures,
+        "restart",
+      )
     ),
     ...drawFailures(recording, failures, scales),
   ];
 }
 
 /** What the process has answered, upon what the older ones have: an outline of steps. */
-function areaOf(index: number, { bins, pids }: Recording, bottom: number, scales: Scales): string {
+function areaOf(
+  index: number,
+  { bins, pids }: Recording,
+  bottom: number,
+  scales: Scales,
+): string {
   const y = (bin: Bin, processes: number) => {
-    const below = pids.slice(0, processes).reduce((n, pid) => n + (bin.answered.get(pid) ?? 0), 0);
+    const below = pids.slice(0, processes).reduce(
+      (n, pid) => n + (bin.answered.get(pid) ?? 0),
+      0,
+    );
     return round(bottom - below * 1_000 / BIN / scales.rate * ANSWERS);
   };
   const x = (i: number) => round(scales.x(i * BIN));
@@ -113,28 +138,47 @@ function drawAnswerScale(bottom: number, { rate }: Scales): string[] {
     const y = round(bottom - part * ANSWERS);
     return [
       line(LEFT, y, WIDTH - RIGHT, y, part === 0 ? "axis" : "grid"),
-      text(LEFT - 8, y + 4, `${thousands(rate * part)}${part === 1 ? "/s" : ""}`, "", "end"),
+      text(
+        LEFT - 8,
+        y + 4,
+        `${thousands(rate * part)}${part === 1 ? "/s" : ""}`,
+        "",
+        "end",
+      ),
     ];
   });
 }
 
 /** A bar for each bin, and at each restart how many have failed until the next one. */
-function drawFailures({ bins, restarts }: Recording, bottom: number, scales: Scales): string[] {
+function drawFailures(
+  { bins, restarts }: Recording,
+  bottom: number,
+  scales: Scales,
+): string[] {
   const bars = bins.map(({ failed }, i) => {
     if (failed === 0) return "";
     const height = Math.max(1.5, failed / scales.failures * FAILURES);
     const x = round(scales.x(i * BIN));
     const width = round(scales.x((i + 1) * BIN) - scales.x(i * BIN));
-    return `<rect class="failed" x="${x}" y="${round(bottom - height)}" width="${width}" ` +
+    return `<rect class="failed" x="${x}" y="${
+      round(bottom - height)
+    }" width="${width}" ` +
       `height="${round(height)}"/>`;
   });
   const counts = restarts.map((time, i) => {
     const first = binOf(time);
-    const failed = bins.slice(first, binOf(restarts[i + 1] ?? Infinity)).map((bin) => bin.failed);
+    const failed = bins.slice(first, binOf(restarts[i + 1] ?? Infinity)).map((
+      bin,
+    ) => bin.failed);
     const last = failed.findLastIndex((count) => count > 0);
     if (last < 0) return "";
     const count = failed.reduce((a, b) => a + b);
-    return text(scales.x((first + last + 1) * BIN) + 3, bottom - 6, `${count}`, "failed");
+    return text(
+      scales.x((first + last + 1) * BIN) + 3,
+      bottom - 6,
+      `${count}`,
+      "failed",
+    );
   });
   return [
     line(LEFT, bottom, WIDTH - RIGHT, bottom, "axis"),
@@ -152,8 +196,13 @@ function binOf(time: number): number {
 
 function drawTimes(y: number, { x, seconds }: Scales): string[] {
   const step = seconds > 20 ? 10 : 5;
-  const times = Array.from({ length: Math.floor(seconds / step) + 1 }, (_, i) => i * step);
-  return times.map((time) => text(x(time * 1_000), y, `${time} s`, "", "middle"));
+  const times = Array.from(
+    { length: Math.floor(seconds / step) + 1 },
+    (_, i) => i * step,
+  );
+  return times.map((time) =>
+    text(x(time * 1_000), y, `${time} s`, "", "middle")
+  );
 }
 
 /** What the recording shows, in words. */
@@ -189,13 +238,31 @@ function round(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-function line(x1: number, y1: number, x2: number, y2: number, kind: string): string {
-  return `<path class="${kind}" d="M${round(x1)} ${round(y1)}L${round(x2)} ${round(y2)}"/>`;
+function line(
+  x1: number,
+  y1: number,
+  x2: number,
+  y2: number,
+  kind: string,
+): string {
+  return `<path class="${kind}" d="M${round(x1)} ${round(y1)}L${round(x2)} ${
+    round(y2)
+  }"/>`;
 }
 
-function text(x: number, y: number, content: string, kind = "", anchor = "start"): string {
-  const attributes = `${kind === "" ? "" : ` class="${kind}"`} text-anchor="${anchor}"`;
-  return `<text x="${round(x)}" y="${round(y)}"${attributes}>${escape(content)}</text>`;
+function text(
+  x: number,
+  y: number,
+  content: string,
+  kind = "",
+  anchor = "start",
+): string {
+  const attributes = `${
+    kind === "" ? "" : ` class="${kind}"`
+  } text-anchor="${anchor}"`;
+  return `<text x="${round(x)}" y="${round(y)}"${attributes}>${
+    escape(content)
+  }</text>`;
 }
 
 function escape(content: string): string {

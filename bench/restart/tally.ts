@@ -85,7 +85,9 @@ export class Tally {
     this.failures.set(kind, (this.failures.get(kind) ?? 0) + 1);
     this.#binAt(now).failed++;
     if (this.messages.length >= MESSAGES) return;
-    this.messages.push(`${((now - this.start) / 1_000).toFixed(3)} s: ${kind}: ${message}`);
+    this.messages.push(
+      `${((now - this.start) / 1_000).toFixed(3)} s: ${kind}: ${message}`,
+    );
   }
 
   /** How many requests were answered in each whole bin between two times. */
@@ -95,13 +97,17 @@ export class Tally {
     // A bin in which nothing has ended need not be there.
     return Array.from({ length: Math.max(end - first, 0) }, (_, i) => {
       const bin = this.bins[first + i];
-      return bin === undefined ? 0 : [...bin.answered.values()].reduce((a, b) => a + b, 0);
+      return bin === undefined
+        ? 0
+        : [...bin.answered.values()].reduce((a, b) => a + b, 0);
     });
   }
 
   #binAt(time: number): Bin {
     const index = Math.floor((time - this.start) / this.bin);
-    while (this.bins.length <= index) this.bins.push({ answered: new Map(), failed: 0 });
+    while (this.bins.length <= index) {
+      this.bins.push({ answered: new Map(), failed: 0 });
+    }
     return this.bins[index]!;
   }
 }

@@ -15,7 +15,11 @@ export interface Way {
 }
 
 /** This package's way: a signal. */
-export function handOff(runtime: Runtime, handoff: Handoff, engine: "auto" | Engine): Way {
+export function handOff(
+  runtime: Runtime,
+  handoff: Handoff,
+  engine: "auto" | Engine,
+): Way {
   return {
     command: (
       port,
@@ -39,7 +43,11 @@ export function stopAndStart(runtime: Runtime): Way {
   return {
     command: (
       port,
-    ) => [...commandOf(runtime, new URL("naive_service.ts", import.meta.url)), `${port}`, "alone"],
+    ) => [
+      ...commandOf(runtime, new URL("naive_service.ts", import.meta.url)),
+      `${port}`,
+      "alone",
+    ],
     async replace(processes, old, command) {
       processes.signal(old, "SIGTERM");
       await processes.gone(old);

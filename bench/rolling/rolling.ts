@@ -7,7 +7,11 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { installed } from "../../support/installed.ts";
-import { roll, type Rolled, type RollOptions } from "../../support/rolling/roll.ts";
+import {
+  roll,
+  type Rolled,
+  type RollOptions,
+} from "../../support/rolling/roll.ts";
 import { asCount } from "../restart/runtimes.ts";
 import { printReport } from "./report.ts";
 
@@ -22,8 +26,16 @@ const ways: Readonly<Record<string, Omit<RollOptions, "haproxy">>> = {
   "@x/graceful, drainDelay: 0": { program: graceful, args: ["0"] },
   "the runtimes' own stops": { program: naive },
   "killed": { program: naive, signal: "SIGKILL" },
-  "HAProxy retries: drainDelay: 0": { program: graceful, args: ["0"], forgiveness },
-  "HAProxy retries: idleGrace: 1000": { program: graceful, args: ["0", "1000"], forgiveness },
+  "HAProxy retries: drainDelay: 0": {
+    program: graceful,
+    args: ["0"],
+    forgiveness,
+  },
+  "HAProxy retries: idleGrace: 1000": {
+    program: graceful,
+    args: ["0", "1000"],
+    forgiveness,
+  },
   "HAProxy retries: their own stops": { program: naive, forgiveness },
   "HAProxy retries: killed": { program: naive, signal: "SIGKILL", forgiveness },
 };
@@ -31,7 +43,9 @@ const ways: Readonly<Record<string, Omit<RollOptions, "haproxy">>> = {
 /** The path of HAProxy. */
 function pathOfHAProxy(): string {
   const path = installed("haproxy");
-  if (path === undefined) throw new Error("Cannot roll as 'haproxy' must be installed");
+  if (path === undefined) {
+    throw new Error("Cannot roll as 'haproxy' must be installed");
+  }
   return path;
 }
 
@@ -40,10 +54,15 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => process.exit(1));
 }
 
-const { values } = parseArgs({ options: { rounds: { type: "string", default: "2" } } });
+const { values } = parseArgs({
+  options: { rounds: { type: "string", default: "2" } },
+});
 const rounds = asCount("--rounds", values.rounds, 1);
 const results: [string, Rolled][] = [];
 for (const [way, options] of Object.entries(ways)) {
-  results.push([way, await roll({ haproxy: pathOfHAProxy(), rounds, requests: 0, ...options })]);
+  results.push([
+    way,
+    await roll({ haproxy: pathOfHAProxy(), rounds, requests: 0, ...options }),
+  ]);
 }
 printReport(results);
