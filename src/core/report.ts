@@ -20,7 +20,7 @@ export interface ShutdownReport {
   readonly reason: "drained" | "timeout" | "aborted" | "closed";
   /** The number of milliseconds from the call of `shutdown` to its end. */
   readonly duration: number;
-  /** The number of times that the call of `shutdown` looked for idle connections. */
+  /** The number of times that the call of `shutdown` looked for idle connections, which shows what it cost. */
   readonly polls: number;
   /** The number of connections that were closed because they were idle, or new for more than 5 s. */
   readonly idle: number;

@@ -19,7 +19,7 @@ import type { GracefulReport } from "./report.ts";
  *   that an upgrade is under way.
  * - `"ended"`: everything is done, including the cleanup.
  * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
- *   drain is done. `name` is the name of the function, or the beginning of a nameless one. Each listener is
+ *   drain is done. `name` is the name of the function, or the beginning of its source text if it has no name. Each listener is
  *   reported once.
  * - `"interrupted"`: a signal has come during the end. The process ends right after.
  * - `"kept-alive"`: something still keeps the process alive, which ends right after. `by` names what the runtime

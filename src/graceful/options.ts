@@ -79,8 +79,8 @@ export interface GracefulOptions {
    */
   onDrain?: Cleanup | readonly Cleanup[];
   /**
-   * The signal that starts an upgrade, by custom `"SIGHUP"`. The same program is started again and inherits
-   * the listeners. When this successor reaches its own `graceful`, this process drains and exits. If the
+   * The signal that starts an upgrade, usually `"SIGHUP"`. The same program is started again and inherits the
+   * listeners. When the successor calls `graceful` itself, this process drains and exits. If the
    * successor never does, this process goes on serving, and the log says so. The servers must be started
    * with `handoff`, or listen on what `listen` returned.
    *
@@ -89,7 +89,8 @@ export interface GracefulOptions {
    */
   upgradeOn?: string;
   /**
-   * The Upgrader that starts the successor, where the defaults do not fit: for another command, or a PID file.
+   * The `Upgrader` of `@x/graceful/upgrade` that starts the successor. Give one to start another command than
+   * that of this process, to write a PID file, or to change `readyTimeout`.
    */
   upgrader?: Upgrader;
   /**
@@ -101,7 +102,7 @@ export interface GracefulOptions {
   idleGrace?: number;
   /**
    * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded connections). Ignored
-   * connections end with the drain, which does not count as forced.
+   * connections are cut when the drain is done, which does not count as forced.
    *
    * @default {"wait"}
    */
@@ -120,7 +121,7 @@ export interface GracefulOptions {
    */
   cleanupTimeout?: number;
   /**
-   * The number of milliseconds, 0 to 2 147 483 647, after which the process is ended if something still
+   * How long the process may stay alive after the end, in milliseconds, 0 to 2 147 483 647. It is ended then if something still
    * keeps it alive: a forgotten timer, or a connection that nothing can cut off. The log says so first, and
    * names what it is where the runtime can tell. `false` leaves the process alone.
    *

@@ -67,7 +67,7 @@ export type HealthHandler = (
 export function health(options?: HealthOptions & { next?: undefined }): HealthHandler;
 /**
  * Makes a handler that answers for liveness and readiness, and passes every other request to `next`, with the
- * `info` of the call. Without `info`, `next` is called without it.
+ * second argument of the call: the `info` that `serve` gives to handlers. A call without it calls `next` without it.
  *
  * @throws {TypeError} If an option has the wrong type, a check is not a function or {@linkcode CheckOptions}, a
  * path is not written as in a URL, or both paths are the same.

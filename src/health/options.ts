@@ -32,13 +32,13 @@ export interface HealthOptions {
   liveness?: Readonly<Record<string, Check | CheckOptions>>;
   /**
    * The checks that tell whether the process should be sent requests, by name. The name `shutdown` is reserved for
-   * the failure at the end of the process. The default is no check but that.
+   * the failure at the end of the process. By default there is no other check.
    */
   readiness?: Readonly<Record<string, Check | CheckOptions>>;
   /**
    * The number of milliseconds, 1 to 2 147 483 647, after which a check without its own `timeout` has failed. The
-   * default is just below the 1 s that a Kubernetes probe waits unless `timeoutSeconds` says otherwise, so that the
-   * answer arrives in time and names the check.
+   * default, 750 ms, is just below the 1 s that a Kubernetes probe waits unless `timeoutSeconds` says otherwise, so
+   * that the answer arrives in time and names the check.
    *
    * @default {750}
    */

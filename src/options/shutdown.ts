@@ -2,7 +2,7 @@ import { checkMilliseconds, checkSignal, refuse } from "./checks.ts";
 
 /** Options of `server.shutdown()`. */
 export interface ShutdownOptions {
-  /** A signal that ends the wait when it aborts. */
+  /** A signal that ends the wait of this call when it aborts. The drain goes on. */
   signal?: AbortSignal;
   /**
    * The number of milliseconds after which the shutdown stops waiting, 0 to 2 147 483 647. There is no

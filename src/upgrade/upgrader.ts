@@ -40,8 +40,8 @@ export interface UpgraderOptions {
    */
   readyTimeout?: number;
   /**
-   * The path of a file that holds the id of the process that serves, for those who send it signals. The file is
-   * written in one step when this process is ready, and removed when the process stops without a successor.
+   * The path of a file that holds the id of the process that serves, for programs that send signals to the service. The
+   * file is replaced as a whole when this process is ready, and removed when the process stops without a successor.
    */
   pidFile?: string;
 }
@@ -103,8 +103,8 @@ export function upgraderOfProcess(): Upgrader {
  */
 export class Upgrader {
   /**
-   * Resolves with the process id of the successor when the successor has taken over and no connection waits here to be
-   * accepted: shut the servers down then, and exit.
+   * A promise that resolves with the process id of the successor when the successor has taken over and no connection
+   * waits in an accept queue of this process: shut the servers down then, and exit.
    */
   readonly exit: Promise<number>;
   readonly #options: UpgraderOptions;
@@ -154,7 +154,7 @@ export class Upgrader {
     return this.#predecessorGone;
   }
 
-  /** Whether a successor is ready. {@linkcode Upgrader.exit} has then resolved, or will within seconds. */
+  /** Whether a successor is ready. {@linkcode Upgrader.exit} resolves once the accept queues are empty. */
   get hasSuccessor(): boolean {
     return this.#state === "succeeded";
   }
