@@ -33,6 +33,8 @@ import { isHttp2, isReceivable, isUnread } from "./upload.ts";
 const WATCH_INTERVAL = 5;
 /** The number of looks at connections that are closing in as many turns of the event loop. */
 const QUICK_LOOKS = 20;
+/** The longest time in ms of a look that is soon repeated: with many connections each look takes longer. */
+const QUICK_LOOK = 0.2;
 /** The least pause between two looks, as a multiple of the time that a look takes. */
 const WATCH_SHARE = 20;
 
@@ -267,7 +269,6 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   /** Finds the connections that are new, and forgets those that are gone. */
   #refresh(): void {
-    this.#sockets.connectionsClosed();
     this.#removeGone();
     for (const found of this.#sockets.connections()) {
       const key = keyOf(found.remoteAddr);
@@ -311,12 +312,14 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#isLooking = true;
     let looks = 0;
     const look = () => {
+      const start = performance.now();
       for (const conn of this.#ending) this.#removeIfGone(conn);
+      const took = performance.now() - start;
       this.#isLooking = this.#ending.size > 0 && !this.#isOver;
       if (!this.#isLooking) return;
       looks++;
-      if (looks < QUICK_LOOKS) turnOfLoop().then(look);
-      else this.#looking = setTimeout(look, WATCH_INTERVAL);
+      if (looks < QUICK_LOOKS && took < QUICK_LOOK) turnOfLoop().then(look);
+      else this.#looking = setTimeout(look, Math.max(WATCH_INTERVAL, WATCH_SHARE * took));
     };
     turnOfLoop().then(look);
   }
