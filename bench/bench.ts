@@ -81,9 +81,7 @@ const results: Results = {
   sizes: [],
 };
 console.log(
-  `${results.machine}; ${
-    results.versions.join(", ")
-  }; ${options.rounds} rounds`,
+  `${results.machine}; ${results.versions.join(", ")}; ${options.rounds} rounds`,
 );
 for (const part of options.parts) await MEASURES[part](options, results);
 if (options.json !== undefined) {

@@ -13,15 +13,9 @@ export async function drawCharts(
   folder: string,
 ): Promise<string[]> {
   const charts = {
-    "costs-steady.svg": results.steady.length > 0
-      ? steadyChart(results)
-      : undefined,
-    "costs-drain.svg": results.drain.length > 0
-      ? drainChart(results)
-      : undefined,
-    "costs-scale.svg": results.scale.length > 0
-      ? scaleChart(results)
-      : undefined,
+    "costs-steady.svg": results.steady.length > 0 ? steadyChart(results) : undefined,
+    "costs-drain.svg": results.drain.length > 0 ? drainChart(results) : undefined,
+    "costs-scale.svg": results.scale.length > 0 ? scaleChart(results) : undefined,
   };
   mkdirSync(folder, { recursive: true });
   const files: string[] = [];
@@ -47,8 +41,7 @@ function steadyChart({ steady }: Results): Chart {
   }));
   const loads = Object.values(LOADS).map(({ title }) => title);
   return {
-    title:
-      "Server CPU time per request, as a ratio to the bare server (median and quartiles)",
+    title: "Server CPU time per request, as a ratio to the bare server (median and quartiles)",
     vconcat: runtimesOf(values).map((runtime) => ({
       data: { values: values.filter((value) => value.runtime === runtime) },
       facet: { column: { field: "load", sort: loads, title: runtime } },
@@ -101,8 +94,7 @@ function drainChart({ drain }: Results): Chart {
     field: "median",
     type: "quantitative",
     scale: { type: "log", domain: [FAST, LATE] },
-    title:
-      "ms; at the left end: less than 0.01; at the right end: more than a second",
+    title: "ms; at the left end: less than 0.01; at the right end: more than a second",
   };
   return {
     title: "From the last response to the end of the shutdown (median to p99)",

@@ -1,9 +1,5 @@
 /** The processes that the bench has started. None outlives the bench. */
-import {
-  type ChildProcess,
-  spawn,
-  type SpawnOptions,
-} from "node:child_process";
+import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
 import process from "node:process";
 
 const running = new Set<ChildProcess>();

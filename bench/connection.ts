@@ -21,9 +21,7 @@ export class Connection {
       socket.once("connect", () => resolve());
       socket.once("error", reject);
     });
-    this.closed = new Promise((resolve) =>
-      socket.once("close", () => resolve())
-    );
+    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
     this.#counter = new ResponseCounter(() => this.#onAnswer());
     socket.on("data", (chunk) => this.#counter.push(chunk.toString("latin1")));
     // The end of the connection tells of an error too.

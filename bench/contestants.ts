@@ -85,14 +85,10 @@ export function contestantsOf(platform: Runtime): Contestant[] {
 
 /** The contestants of a runtime whose shutdowns are compared. */
 export function stoppersOf(platform: Runtime): Contestant[] {
-  return contestantsOf(platform).filter(({ steadyOnly }) =>
-    steadyOnly !== true
-  );
+  return contestantsOf(platform).filter(({ steadyOnly }) => steadyOnly !== true);
 }
 
 /** The versions of all that runs a server. */
 export function versions(): string[] {
-  return [...RUNTIMES.map(versionOf), versionOfGo()].filter((version) =>
-    version !== undefined
-  );
+  return [...RUNTIMES.map(versionOf), versionOfGo()].filter((version) => version !== undefined);
 }

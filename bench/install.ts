@@ -18,8 +18,7 @@ export async function installDependencies(): Promise<void> {
 function areInstalled(): boolean {
   const hidden = new URL("node_modules/.package-lock.json", FOLDER);
   if (!existsSync(hidden)) return false;
-  const wanted: Record<string, string> =
-    read(new URL("package.json", FOLDER)).dependencies;
+  const wanted: Record<string, string> = read(new URL("package.json", FOLDER)).dependencies;
   const { packages } = read(hidden);
   return Object.entries(wanted).every(([name, version]) =>
     packages[`node_modules/${name}`]?.version === version

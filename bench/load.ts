@@ -53,9 +53,7 @@ function get(path: string, more = ""): string {
 
 function post(length: number): string {
   return "POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n" +
-    `Content-Type: text/plain\r\nContent-Length: ${length}\r\n\r\n${
-      "x".repeat(length)
-    }`;
+    `Content-Type: text/plain\r\nContent-Length: ${length}\r\n\r\n${"x".repeat(length)}`;
 }
 
 /** Sends requests to one server. */
@@ -76,8 +74,7 @@ const AT_A_TIME = 16;
 export function clientOf({ alone, request }: Load, port: number): Client {
   if (alone) {
     return {
-      send: (requests) =>
-        share(AT_A_TIME, requests, () => sendAlone(port, request)),
+      send: (requests) => share(AT_A_TIME, requests, () => sendAlone(port, request)),
       close() {},
     };
   }

@@ -47,9 +47,7 @@ function asOneOf<Name extends string>(
   const found = names.find((one) => one === name);
   if (found !== undefined) return found;
   throw new RangeError(
-    `Cannot measure as '--${option}' must be one of ${
-      names.join(", ")
-    }: it is ${name}`,
+    `Cannot measure as '--${option}' must be one of ${names.join(", ")}: it is ${name}`,
   );
 }
 

@@ -71,9 +71,7 @@ export async function measureScale(
     for (
       const [contestant, runs] of await takeTurns(contestants, turns, idle, 0)
     ) {
-      const ended = runs.map(({ shutdown }) => shutdown).filter((one) =>
-        one !== undefined
-      );
+      const ended = runs.map(({ shutdown }) => shutdown).filter((one) => one !== undefined);
       const all = ended.length === runs.length ? ended : [];
       results.push({
         runtime,
@@ -99,9 +97,7 @@ export async function measureBusy(
   const idle = Math.min(BUSY_IDLE, sizes().at(-1)!);
   const runs = await takeTurns(stoppersOf(runtime), rounds, idle, IN_FLIGHT);
   return [...runs].map(([contestant, runs]) => {
-    const times = runs.map(({ shutdown }) =>
-      shutdown?.afterResponse ?? undefined
-    )
+    const times = runs.map(({ shutdown }) => shutdown?.afterResponse ?? undefined)
       .filter((time) => time !== undefined);
     const all = times.length === runs.length ? times : [];
     return {
@@ -190,7 +186,5 @@ function medianOf(values: readonly number[]): number | null {
 }
 
 function rangeOf(values: readonly number[]): [number, number] | null {
-  return values.length === 0
-    ? null
-    : [Math.min(...values), Math.max(...values)];
+  return values.length === 0 ? null : [Math.min(...values), Math.max(...values)];
 }

@@ -55,9 +55,7 @@ async function takeTurns(
   load: LoadName,
   rounds: number,
 ): Promise<number[][]> {
-  const clients = entrants.map(({ server }) =>
-    clientOf(LOADS[load], server.port)
-  );
+  const clients = entrants.map(({ server }) => clientOf(LOADS[load], server.port));
   const costs: number[][] = [];
   for (let round = 0; round < rounds; round++) {
     const cost = Array<number>(entrants.length);

@@ -1,10 +1,7 @@
 /** Rows as plain text in columns: the first one to the left, the numbers to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const columns =
-    rows[0]?.map((_, column) => rows.map((row) => row[column] ?? "")) ?? [];
-  const widths = columns.map((cells) =>
-    Math.max(...cells.map((cell) => cell.length))
-  );
+  const columns = rows[0]?.map((_, column) => rows.map((row) => row[column] ?? "")) ?? [];
+  const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)));
   return rows.map((row) => line(row, widths)).join("\n");
 }
 

@@ -56,8 +56,7 @@ export function scaleTable(
   runtime: Runtime,
   results: readonly ScaleResult[],
 ): string {
-  const bare = (idle: number) =>
-    results.find((result) => result.idle === idle)!;
+  const bare = (idle: number) => results.find((result) => result.idle === idle)!;
   return titled(
     `${runtime}: a shutdown with idle connections, and its ratio to the bare server`,
     [
@@ -75,9 +74,7 @@ export function scaleTable(
         result.contestant,
         String(result.idle),
         orLate(result.time, 0),
-        result.time === null
-          ? ""
-          : (result.time / bare(result.idle).time!).toFixed(1),
+        result.time === null ? "" : (result.time / bare(result.idle).time!).toFixed(1),
         range(result.times, 0),
         orLate(result.cpu, 0),
         orLate(result.stall, 0),
@@ -158,9 +155,7 @@ function range(
   values: readonly [number, number] | null,
   digits: number,
 ): string {
-  return values === null
-    ? ""
-    : values.map((value) => value.toFixed(digits)).join(" to ");
+  return values === null ? "" : values.map((value) => value.toFixed(digits)).join(" to ");
 }
 
 function groupBy<Item>(

@@ -14,13 +14,7 @@ import { record, type RecordOptions } from "./record.ts";
 import { asCount, asRuntime } from "./runtimes.ts";
 import { draw, type Panel } from "./svg.ts";
 import { BIN } from "./tally.ts";
-import {
-  type Handoff,
-  handOff,
-  naiveReusePort,
-  stopAndStart,
-  type Way,
-} from "./ways.ts";
+import { type Handoff, handOff, naiveReusePort, stopAndStart, type Way } from "./ways.ts";
 
 interface Options extends RecordOptions {
   readonly runtime: Runtime;

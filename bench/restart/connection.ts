@@ -116,9 +116,7 @@ export class Connection {
   /** Gives the connection up, and the request in flight with it. */
   #fail(kind: RequestFailure["kind"], message: string): void {
     this.close();
-    const start = this.#received === ""
-      ? ""
-      : `; received: ${this.#received.slice(0, 200)}`;
+    const start = this.#received === "" ? "" : `; received: ${this.#received.slice(0, 200)}`;
     this.#waiting?.reject(
       new RequestFailure(kind, `${message} (${this.#describe()})${start}`),
     );
@@ -126,8 +124,6 @@ export class Connection {
   }
 
   #describe(): string {
-    return `${this.#waiting?.path}, response ${
-      this.#responses + 1
-    } of its connection`;
+    return `${this.#waiting?.path}, response ${this.#responses + 1} of its connection`;
   }
 }

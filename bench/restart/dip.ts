@@ -162,9 +162,7 @@ async function happen(
   tally: Tally,
 ): Promise<Moments> {
   if (kind === "nothing") return { kind, start: performance.now() };
-  return kind === "start"
-    ? await startAlone(service, way)
-    : await restart(service, tally);
+  return kind === "start" ? await startAlone(service, way) : await restart(service, tally);
 }
 
 /** Starts the program once more on another port, and ends it after its first answer. */
@@ -196,8 +194,7 @@ async function restart(
   tally: Tally,
 ): Promise<Moments> {
   const { start, end, successor } = await service.restart();
-  const what = () =>
-    `process ${successor} has not answered\n${tally.messages.join("\n")}`;
+  const what = () => `process ${successor} has not answered\n${tally.messages.join("\n")}`;
   const firstAnswer = await until(
     what,
     () => tally.firstAnswers.get(successor),

@@ -2,14 +2,7 @@ import { loadavg } from "node:os";
 import { versionOf } from "../../support/runtimes.ts";
 import { median } from "../stats.ts";
 import { table } from "../table.ts";
-import {
-  BIN,
-  type DipResult,
-  type EventBody,
-  type Kind,
-  KINDS,
-  WINDOW,
-} from "./dip.ts";
+import { BIN, type DipResult, type EventBody, type Kind, KINDS, WINDOW } from "./dip.ts";
 import { shortfall } from "./shortfall.ts";
 
 const COLUMNS = [
@@ -61,16 +54,10 @@ function rowOf(
   return [
     `${versionOf(runtime)}, ${handoff}, ${amount}: ${NAMES[kind]}`,
     `${those.length}`,
-    ...(["ready", "firstAnswer", "gone"] as const).map((time) =>
-      show(timesOf(those, time))
-    ),
-    ...(["raw", "low", "longest"] as const).map((time) =>
-      show(falls.map((fall) => fall[time]))
-    ),
+    ...(["ready", "firstAnswer", "gone"] as const).map((time) => show(timesOf(those, time))),
+    ...(["raw", "low", "longest"] as const).map((time) => show(falls.map((fall) => fall[time]))),
     `${shortfall(typical(those), usual, BIN).low}`,
-    ...(["silent", "missing"] as const).map((time) =>
-      show(falls.map((fall) => fall[time]))
-    ),
+    ...(["silent", "missing"] as const).map((time) => show(falls.map((fall) => fall[time]))),
   ];
 }
 

@@ -6,9 +6,7 @@ export function asRuntime(name: string): Runtime {
   const runtime = RUNTIMES.find((runtime) => runtime === name);
   if (runtime !== undefined) return runtime;
   throw new RangeError(
-    `Cannot restart as '--runtime' must be one of ${
-      RUNTIMES.join(", ")
-    }: it is ${name}`,
+    `Cannot restart as '--runtime' must be one of ${RUNTIMES.join(", ")}: it is ${name}`,
   );
 }
 

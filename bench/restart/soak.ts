@@ -159,8 +159,7 @@ async function restartOnce(
 ): Promise<Restart> {
   const restart = await service.restart();
   const { successor } = restart;
-  const what = () =>
-    `process ${successor} has not answered\n${tally.messages.join("\n")}`;
+  const what = () => `process ${successor} has not answered\n${tally.messages.join("\n")}`;
   await until(what, () => tally.firstAnswers.get(successor));
   return restart;
 }

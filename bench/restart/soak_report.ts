@@ -44,9 +44,7 @@ function printFailures(
   { runtime, failed, failures, messages, unclean }: SoakResult,
 ): void {
   if (failed > 0) {
-    const kinds = Object.entries(failures).map(([kind, count]) =>
-      `${kind} ${count}`
-    );
+    const kinds = Object.entries(failures).map(([kind, count]) => `${kind} ${count}`);
     console.log(`\n${runtime}: ${kinds.join(", ")}; the first ones:`);
     for (const message of messages) console.log(`  ${message}`);
   }

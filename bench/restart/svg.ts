@@ -92,9 +92,7 @@ function drawPanel(panel: Panel, top: number, scales: Scales): string[] {
     ),
     ...drawAnswerScale(answers, scales),
     ...recording.pids.map((pid, i) =>
-      `<path fill="${COLOURS[i % COLOURS.length]}" d="${
-        areaOf(i, recording, answers, scales)
-      }">` +
+      `<path fill="${COLOURS[i % COLOURS.length]}" d="${areaOf(i, recording, answers, scales)}">` +
       `<title>process ${pid}</title></path>`
     ),
     ...recording.restarts.map((time) =>
@@ -160,9 +158,7 @@ function drawFailures(
     const height = Math.max(1.5, failed / scales.failures * FAILURES);
     const x = round(scales.x(i * BIN));
     const width = round(scales.x((i + 1) * BIN) - scales.x(i * BIN));
-    return `<rect class="failed" x="${x}" y="${
-      round(bottom - height)
-    }" width="${width}" ` +
+    return `<rect class="failed" x="${x}" y="${round(bottom - height)}" width="${width}" ` +
       `height="${round(height)}"/>`;
   });
   const counts = restarts.map((time, i) => {
@@ -200,9 +196,7 @@ function drawTimes(y: number, { x, seconds }: Scales): string[] {
     { length: Math.floor(seconds / step) + 1 },
     (_, i) => i * step,
   );
-  return times.map((time) =>
-    text(x(time * 1_000), y, `${time} s`, "", "middle")
-  );
+  return times.map((time) => text(x(time * 1_000), y, `${time} s`, "", "middle"));
 }
 
 /** What the recording shows, in words. */
@@ -245,9 +239,7 @@ function line(
   y2: number,
   kind: string,
 ): string {
-  return `<path class="${kind}" d="M${round(x1)} ${round(y1)}L${round(x2)} ${
-    round(y2)
-  }"/>`;
+  return `<path class="${kind}" d="M${round(x1)} ${round(y1)}L${round(x2)} ${round(y2)}"/>`;
 }
 
 function text(
@@ -257,12 +249,8 @@ function text(
   kind = "",
   anchor = "start",
 ): string {
-  const attributes = `${
-    kind === "" ? "" : ` class="${kind}"`
-  } text-anchor="${anchor}"`;
-  return `<text x="${round(x)}" y="${round(y)}"${attributes}>${
-    escape(content)
-  }</text>`;
+  const attributes = `${kind === "" ? "" : ` class="${kind}"`} text-anchor="${anchor}"`;
+  return `<text x="${round(x)}" y="${round(y)}"${attributes}>${escape(content)}</text>`;
 }
 
 function escape(content: string): string {

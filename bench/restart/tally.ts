@@ -97,9 +97,7 @@ export class Tally {
     // A bin in which nothing has ended need not be there.
     return Array.from({ length: Math.max(end - first, 0) }, (_, i) => {
       const bin = this.bins[first + i];
-      return bin === undefined
-        ? 0
-        : [...bin.answered.values()].reduce((a, b) => a + b, 0);
+      return bin === undefined ? 0 : [...bin.answered.values()].reduce((a, b) => a + b, 0);
     });
   }
 

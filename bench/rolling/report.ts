@@ -39,16 +39,13 @@ function rowOf(
   kinds: readonly string[],
 ): string[] {
   const { answered, failed, restarts } = rolled;
-  const seconds =
-    restarts.reduce((sum, { start, end }) => sum + end - start, 0) / 1_000;
+  const seconds = restarts.reduce((sum, { start, end }) => sum + end - start, 0) / 1_000;
   return [
     way,
     `${restarts.length}`,
     `${answered.length + failed.length}`,
     `${failed.length}`,
-    ...kinds.map((kind) =>
-      `${failed.filter((one) => one.kind === kind).length}`
-    ),
+    ...kinds.map((kind) => `${failed.filter((one) => one.kind === kind).length}`),
     (failed.length / restarts.length).toFixed(1),
     ...RUNTIMES.map((runtime) => failedDuring(rolled, runtime).toFixed(1)),
     (seconds / restarts.length).toFixed(1),
@@ -58,7 +55,6 @@ function rowOf(
 /** How many requests failed in a restart of that runtime's process. */
 function failedDuring({ failed, restarts }: Rolled, runtime: string): number {
   const own = restarts.filter((restart) => restart.runtime === runtime);
-  const isIn = (time: number) =>
-    own.some(({ start, end }) => time >= start && time <= end);
+  const isIn = (time: number) => own.some(({ start, end }) => time >= start && time <= end);
   return failed.filter(({ end }) => isIn(end)).length / own.length;
 }

@@ -7,11 +7,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { installed } from "../../support/installed.ts";
-import {
-  roll,
-  type Rolled,
-  type RollOptions,
-} from "../../support/rolling/roll.ts";
+import { roll, type Rolled, type RollOptions } from "../../support/rolling/roll.ts";
 import { asCount } from "../restart/runtimes.ts";
 import { printReport } from "./report.ts";
 

@@ -82,7 +82,7 @@ export interface StartedDriver extends Driver {
   /**
    * Accepts on the listening socket with the descriptor `fd`, which the driver has not opened itself, and
    * owns the socket from now on. Returns the descriptor of the socket, whose number may have changed. To
-   * be called once, if the settings name the address of a socket. May be absent if they do not.
+   * be called once, if the settings name the address of a socket.
    */
-  acceptOn?(fd: number): number | Promise<number>;
+  acceptOn(fd: number): number | Promise<number>;
 }

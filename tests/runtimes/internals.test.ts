@@ -132,9 +132,6 @@ if (runtime === "node") {
   });
 }
 
-/** Options with which the engine "deno" serves each connection by itself. */
-const acceptLoop = { onConnState: () => {} };
-
 if (runtime === "deno") {
   test("[deno] serve() takes the engine Deno.serve without the internal connectionServing", async () => {
     await without(deno, "connectionServing", () => undefined, async () => {
@@ -154,7 +151,7 @@ if (runtime === "deno") {
     await without(deno, "isDelivered", () => false, async () => {
       await without(deno, "showsDelivery", undefined, async () => {
         for (let i = 0; i < 2; i++) {
-          const fixture = await start("deno", acceptLoop);
+          const fixture = await start("deno");
           await drains(fixture.server, () => fixture.arrived("/wait"), () => fixture.open());
         }
         assertEquals(deno.showsDelivery, false);
@@ -175,7 +172,7 @@ if (runtime === "deno") {
       seen.push(deno.headerOf(request, "host"), deno.uploadOf(request));
       seen.push(deno.isDelivered(native as DenoInfo));
       return new Response("probed");
-    }, { port: 0, hostname: "127.0.0.1", engine: "deno", ...acceptLoop });
+    }, { port: 0, hostname: "127.0.0.1", engine: "deno" });
     const client = await connect(probed.addr);
     client.write(request("/"));
     await deadline(client.response(), SOON);

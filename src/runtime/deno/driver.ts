@@ -11,8 +11,7 @@ import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
-import { type ConnectionServing, internals } from "./internals.ts";
-import { KernelDriver } from "./kernel_driver.ts";
+import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
 import {
   disregardServeAddress,
@@ -28,7 +27,6 @@ import {
 } from "../api/deno.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { listenError } from "../../core/listen_error.ts";
-import { openKernelSockets } from "../linux/kernel_sockets.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
@@ -40,10 +38,7 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
   }
   const hosting = { serving, handler, settings };
   if (settings.socket === undefined) {
-    const ordered = takeServeAddress();
-    const kernelDriver = ordered === undefined && startOnKernel(handler, settings, serving);
-    if (kernelDriver) return kernelDriver;
-    return new DenoDriver(hosting, listenAsOrdered(settings, ordered));
+    return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
   }
   disregardServeAddress();
   const placeholder = new PlaceholderListener(
@@ -53,40 +48,6 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
     (listener) => listener.close(),
   );
   return new DenoDriver(hosting, [placeholder.listener], placeholder);
-}
-
-/** Starts a server that finds its connections through the kernel. Returns undefined where that is not possible. */
-function startOnKernel(
-  handler: Handler,
-  settings: ServeSettings,
-  serving: ConnectionServing,
-): StartedDriver | undefined {
-  const { listen: where, tls, onConnState } = settings;
-  const { serveHttpOnListener } = serving;
-  if (where.transport !== "tcp" || tls !== undefined || onConnState !== undefined) return undefined;
-  if (typeof serveHttpOnListener !== "function") return undefined;
-  const kernel = openKernelSockets();
-  if (kernel === undefined) return undefined;
-  const before = where.port === 0 ? [] : kernel.connections(where);
-  const { made, fd } = kernel.opening(
-    () => listen(settings),
-    ({ addr }) => addrOf(addr),
-    (listener) => listener.close(),
-  );
-  if (fd === undefined) throw new Error("no listener found");
-  return new KernelDriver(handler, settings, {
-    serving: { ...serving, serveHttpOnListener },
-    kernel,
-    listener: made,
-    fd,
-    strangers: new Set(before.map(({ cookie }) => cookie)),
-    listenElsewhere: () =>
-      listen({
-        ...settings,
-        listen: { transport: "tcp", hostname: "127.0.0.1", port: 0 },
-        reusePort: false,
-      }),
-  });
 }
 
 /**

@@ -15,21 +15,12 @@ import {
   type DenoHandler,
   type DenoHttpServer,
   type DenoInfo,
-  type DenoListener,
 } from "../api/deno.ts";
 
 /** The internals of Deno that serve HTTP on one connection. */
 export interface ConnectionServing {
   serveHttpOnConnection(
     conn: DenoConn,
-    signal: undefined,
-    handler: DenoHandler,
-    onError: (error: unknown) => Response | Promise<Response>,
-    onListen: () => void,
-  ): DenoHttpServer;
-  /** Serves HTTP on all connections of a listener, as `Deno.serve` does. */
-  serveHttpOnListener?(
-    listener: DenoListener,
     signal: undefined,
     handler: DenoHandler,
     onError: (error: unknown) => Response | Promise<Response>,

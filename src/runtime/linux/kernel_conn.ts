@@ -22,41 +22,13 @@ export interface KernelConn {
   readonly silentFor: number;
 }
 
-/** What has been sent and received on a connection. */
-export interface Traffic {
-  /** Whether both sides can still send. */
-  readonly isEstablished: boolean;
-  /** Whether anything has been sent. */
-  readonly hasSent: boolean;
-  /** The time in ms since something was sent, or since the connection was made if nothing has been sent. */
-  readonly sentAgo: number;
-  /** The time in ms since something was received, or since the connection was made. */
-  readonly receivedAgo: number;
-}
-
 const TCP_INFO = 11;
 const TCP_ESTABLISHED = 1;
 /** The offsets of fields in `struct tcp_info`. */
 const INFO_STATE = 0;
-const INFO_LAST_DATA_SENT = 44;
 const INFO_LAST_DATA_RECV = 52;
 const INFO_BYTES_RECEIVED = 128;
-const INFO_DATA_SEGS_OUT = 156;
-const INFO_SIZE = 160;
-
-/** Returns the traffic on a connection, or undefined if the descriptor is no TCP socket. */
-export function trafficOf(libc: LibC, fd: number): Traffic | undefined {
-  const info = new Uint8Array(INFO_SIZE);
-  const size = new Uint8Array(Uint32Array.of(INFO_SIZE).buffer);
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, size) !== 0) return undefined;
-  const view = new DataView(info.buffer);
-  return {
-    isEstablished: info[INFO_STATE] === TCP_ESTABLISHED,
-    hasSent: view.getUint32(INFO_DATA_SEGS_OUT, true) > 0,
-    sentAgo: view.getUint32(INFO_LAST_DATA_SENT, true),
-    receivedAgo: view.getUint32(INFO_LAST_DATA_RECV, true),
-  };
-}
+const INFO_SIZE = 136;
 
 /** Returns the connections of this process that a listener at an address has accepted. */
 export function connectionsAt(libc: LibC, listener: Addr, labels: ListenerLabels): KernelConn[] {

@@ -5,7 +5,7 @@
 import type { Addr } from "../../core/addr.ts";
 import type { Steering } from "../../core/sockets.ts";
 import { registrationsOf } from "./epoll.ts";
-import { connectionsAt, type KernelConn, type Traffic, trafficOf } from "./kernel_conn.ts";
+import { connectionsAt, type KernelConn } from "./kernel_conn.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
@@ -28,7 +28,6 @@ const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const SO_REUSEPORT = 15;
 const TCP_DEFER_ACCEPT = 9;
-const SHUT_RD = 0;
 const SHUT_RDWR = 2;
 const MSG_NOSIGNAL = 0x4000;
 const SOCK_STREAM = 1;
@@ -231,16 +230,6 @@ export class KernelSockets {
   /** Returns the connections of this process that a listener at an address has accepted. */
   connections(listener: Addr): KernelConn[] {
     return connectionsAt(this.#libc, listener, this.labels);
-  }
-
-  /** Returns the traffic on a connection, or undefined if the descriptor is no TCP socket. */
-  trafficOf(fd: number): Traffic | undefined {
-    return trafficOf(this.#libc, fd);
-  }
-
-  /** Makes the runtime see the end of what a client sends, behind what has already arrived. */
-  endReading(fd: number): void {
-    this.#libc.shutdown(fd, SHUT_RD);
   }
 
   /** Ends a connection as its client would see it end. */
