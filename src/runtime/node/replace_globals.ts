@@ -3,8 +3,6 @@ import process from "node:process";
 import { patchGlobalRequest } from "srvx/node";
 import { DeferredResponse } from "./deferred_response.ts";
 
-let isReplaced = false;
-
 /**
  * Replaces the global `Response`, `Request` and `fetch` of Node, for the rest of the process. Does nothing
  * on Deno and Bun, where a `Response` costs little.
@@ -13,8 +11,9 @@ let isReplaced = false;
  * native object only when something needs it. The replacements take that native object.
  */
 export function replaceGlobals(): void {
-  if (isReplaced || "deno" in process.versions || "bun" in process.versions) return;
-  isReplaced = true;
+  if ("deno" in process.versions || "bun" in process.versions) return;
+  // The cast: the types of the two classes differ in what their static methods take.
+  if (globalThis.Response === DeferredResponse as unknown) return;
   replace("Response", DeferredResponse);
   patchGlobalRequest();
   const { fetch } = globalThis;
