@@ -56,7 +56,6 @@ for (const [kind, start] of Object.entries(natives)) {
     await last.closed;
     const changed = Promise.withResolvers<void>();
     driver.startDrain(changed.resolve);
-    await driver.emptyAcceptQueue(new AbortController().signal);
     await driver.closeListeners(false);
     driver.endConnections?.();
     const now = performance.now();

@@ -32,7 +32,6 @@ for (const engine of engines) {
     }
     const changed = Promise.withResolvers<void>();
     driver.startDrain(changed.resolve);
-    await driver.emptyAcceptQueue(new AbortController().signal);
     await driver.closeListeners(false);
     driver.endConnections?.();
     const now = performance.now();

@@ -71,6 +71,9 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.scheme = native.url.protocol === "https:" ? "https" : "http";
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
+    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
+    // lose the connection.
+    this.sockets?.disableDeferAccept();
   }
 
   override startDrain(onChange: () => void): void {
@@ -106,12 +109,11 @@ export class AdoptedBunDriver extends BunServeDriver {
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";
-    const open = this.open().map(({ silent, silentFor, remoteAddr }): ConnInfo => ({
+    return this.open().map(({ silent, silentFor, remoteAddr }) => ({
       state: silent ? "new" : busy,
       age: silentFor,
       remoteAddr,
     }));
-    return [...open, ...(this.sockets?.withheld() ?? [])];
   }
 }
 

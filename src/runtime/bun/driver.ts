@@ -95,8 +95,9 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // The drain deals with deferred connections, but a listener of several processes outlives the drain.
-    if (this.isHandedOn) this.sockets.disableDeferAccept();
+    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
+    // lose the connection.
+    this.sockets.disableDeferAccept();
   }
 
   /**
@@ -140,7 +141,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#unread.begin(request);
       try {
         const isRefused = this.drainStart !== undefined && isUpgrade(request);
-        // An upgrade can be refused while the drain still waits for withheld connections, and idle ones stay.
+        // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
         const response = isRefused ? sayingClose(unavailable()) : handler(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
       } catch (error) {
@@ -265,7 +266,6 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...flights.map((flight) => flight.snapshot(now)),
       ...webSockets,
       ...withoutWebSockets(withoutRequest, webSockets),
-      ...(this.sockets?.withheld() ?? []),
     ];
   }
 }

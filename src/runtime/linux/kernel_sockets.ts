@@ -11,7 +11,6 @@ import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
 import { descriptors } from "./proc_files.ts";
 import { addrIn, AF_UNIX, isAt, NAME_SIZE } from "./sockaddr.ts";
-import { type Handshake, handshakesAt } from "./socket_diagnosis.ts";
 import {
   cookieOf,
   intOption,
@@ -26,7 +25,6 @@ import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steeri
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
-const SO_REUSEPORT = 15;
 const TCP_DEFER_ACCEPT = 9;
 const SHUT_RDWR = 2;
 const MSG_NOSIGNAL = 0x4000;
@@ -144,24 +142,6 @@ export class KernelSockets {
   /** Returns the listening sockets of the process by their cookies, since a number may be reused. */
   #listeners(): Map<bigint, number> {
     return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
-  }
-
-  /** Returns whether the kernel shows a connection with its first bytes, or a second after its handshake. */
-  defersAccept(listener: number): boolean {
-    return (intOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT) ?? 0) > 0;
-  }
-
-  /** Returns whether other sockets, also of other processes, may listen at the address of a listener. */
-  isPortShared(listener: number): boolean {
-    return intOption(this.#libc, listener, SOL_SOCKET, SO_REUSEPORT) !== 0;
-  }
-
-  /**
-   * Returns the handshakes with the listeners at a TCP address that have not ended, or undefined if the kernel
-   * does not tell.
-   */
-  handshakesAt(listener: Addr & { transport: "tcp" }): Handshake[] | undefined {
-    return handshakesAt(this.#libc, listener);
   }
 
   /** Has the kernel show a connection at once, not only with its first bytes. Returns false if it refuses. */

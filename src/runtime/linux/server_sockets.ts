@@ -1,7 +1,5 @@
 import type { Addr } from "../../core/addr.ts";
-import type { ConnInfo } from "../../core/conn.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
-import { DeferredHandshakes } from "./deferred_handshakes.ts";
 import type { KernelConn } from "./kernel_conn.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
 
@@ -28,10 +26,6 @@ export class ServerSockets {
   #found: KernelConn[] | undefined;
   /** The cookies of the connections that the listener has accepted; undefined until the listener is closed. */
   #accepted: ReadonlySet<bigint> | undefined;
-  /** The handshakes that were deferred when the listener was about to close; undefined if there were none. */
-  #deferred: DeferredHandshakes | undefined;
-  /** Lets handshakes in again that the kernel ignores; undefined if the kernel ignores none. */
-  #letIn: (() => void) | undefined;
 
   /**
    * Creates the sockets of a server. `listeners` are descriptors by the cookies of their sockets: at least
@@ -54,9 +48,8 @@ export class ServerSockets {
     for (const fd of fds) kernel.labels.label(fd);
     this.#labels = uniqueLabels(kernel, kernel.listenersAt(this.#addr));
     // From here on, each new connection inherits the label of its listener.
-    const isNew = !isLabeled && this.#queued === 0 && this.#own().length === 0;
+    const isNew = !isLabeled && this.waiting === 0 && this.#own().length === 0;
     this.#mayBeUnlabeled = this.#label === undefined || !(isLabeled || isNew);
-    if (this.#defersInTheDark()) this.disableDeferAccept();
   }
 
   /**
@@ -77,37 +70,18 @@ export class ServerSockets {
     return fd !== undefined && this.#kernel.cookieOf(fd) === this.#listener ? fd : undefined;
   }
 
-  /**
-   * The number of connections that the listener has yet to accept: those in its accept queue, and those with
-   * a deferred handshake. Undefined if that is not known.
-   */
-  get waiting(): number | undefined {
-    const queued = this.#queued;
-    return queued === undefined ? undefined : queued + (this.#deferred?.size ?? 0);
-  }
-
   /** The number of connections in the accept queue of the listener; undefined if that is not known. */
-  get #queued(): number | undefined {
+  get waiting(): number | undefined {
     const { listener } = this;
     return listener === undefined ? undefined : this.#kernel.waitingToBeAccepted(listener);
   }
 
-  /**
-   * Lets the deferred handshakes end, and lets Bun accept the connections in the accept queue, which takes one
-   * turn of its event loop.
-   */
-  async emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    if (this.#deferred !== undefined) {
-      await this.#deferred.end(force);
-      this.#holdBackHandshakes();
-    }
-    await takeInAcceptQueue({ waiting: () => this.#queued, accepted: () => 0 }, force);
+  /** Lets Bun accept the connections in the accept queue, which takes one turn of its event loop. */
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return takeInAcceptQueue({ waiting: () => this.waiting, accepted: () => 0 }, force);
   }
 
-  /**
-   * Makes the kernel show new connections at once, and not only when their first bytes have arrived. Each
-   * connection costs the process more then: one more turn of its event loop.
-   */
+  /** Makes the kernel show new connections at once, and not only when their first bytes have arrived. */
   disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
     for (const fd of this.#listeners.values()) this.#kernel.disableDeferAccept(fd);
@@ -119,64 +93,20 @@ export class ServerSockets {
    *
    * From this call on the kernel ignores new handshakes: a connection that came between the last look at the
    * accept queue and the close would be reset, while a client whose first segment is ignored sends it again
-   * and is then refused. If there are deferred handshakes, the kernel ignores new ones only when those have
-   * ended, a second later. With `isHandedOn` handshakes go on, because another process accepts on the socket
+   * and is then refused. With `isHandedOn` handshakes go on, because another process accepts on the socket
    * too.
    */
   closingListener(isHandedOn: boolean): (() => boolean) | undefined {
-    if (!isHandedOn) this.#deferred = this.#showDeferred();
     const { listener } = this;
     if (listener === undefined) return undefined;
     const close = this.#kernel.closingUnnoticed(listener);
-    if (!isHandedOn && this.#deferred === undefined) this.#holdBackHandshakes();
+    const letIn = isHandedOn ? undefined : this.#kernel.holdBackHandshakes(listener);
     return () => {
       const isClosed = this.listener === listener && close();
       if (isClosed) this.listenerClosed();
-      else this.#letIn?.();
+      else letIn?.();
       return isClosed;
     };
-  }
-
-  /** Reports whether the kernel defers handshakes with the listeners, and does not show which. */
-  #defersInTheDark(): boolean {
-    return this.#addr.transport === "tcp" && this.#defers() &&
-      this.#kernel.handshakesAt(this.#addr) === undefined;
-  }
-
-  #defers(): boolean {
-    return [...this.#listeners.values()].some((fd) => this.#kernel.defersAccept(fd));
-  }
-
-  /** Makes the kernel defer no further handshake, and returns those that it has deferred. */
-  #showDeferred(): DeferredHandshakes | undefined {
-    const addr = this.#addr;
-    if (addr.transport === "unix") return undefined;
-    const kernel = this.#kernel;
-    if (!this.#defers()) return undefined;
-    this.disableDeferAccept();
-    const deferred = new DeferredHandshakes(() => kernel.handshakesAt(addr) ?? []);
-    return deferred.size === 0 ? undefined : deferred;
-  }
-
-  #holdBackHandshakes(): void {
-    const { listener } = this;
-    if (listener !== undefined) this.#letIn = this.#kernel.holdBackHandshakes(listener);
-  }
-
-  /**
-   * Returns the connections that the kernel withholds from Bun, see {@linkcode DeferredHandshakes}. Returns an
-   * empty list if they could be those of another listener.
-   */
-  withheld(): ConnInfo[] {
-    const { listener } = this;
-    const addr = this.#addr;
-    if (listener === undefined || addr.transport === "unix") return [];
-    if (this.#deferred === undefined && !this.#kernel.defersAccept(listener)) return [];
-    if (this.#kernel.isPortShared(listener)) return [];
-    const handshakes = this.#kernel.handshakesAt(addr) ?? [];
-    return handshakes
-      .filter(({ isRepeated }) => !isRepeated)
-      .map(({ client, age }) => ({ state: "new", age, remoteAddr: client }));
   }
 
   /** Returns the open connections of the server. */

@@ -44,6 +44,7 @@ export class BunNodeDriver extends NodeDriver {
     this.#server = server;
     const onListening = () => {
       this.#sockets = ServerSockets.at(this.#kernel, this.addr);
+      this.#sockets?.disableDeferAccept();
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
@@ -91,7 +92,7 @@ export class BunNodeDriver extends NodeDriver {
       age: silentFor,
       remoteAddr,
     }));
-    return [...super.connections(now), ...unseen, ...(this.#sockets?.withheld() ?? [])];
+    return [...super.connections(now), ...unseen];
   }
 
   /** Closes the connections whose TLS handshake takes too long. Returns whether no handshake is pending. */
