@@ -8,5 +8,7 @@
 import process from "node:process";
 
 export const nodeHttp: typeof import("node:http") = process.getBuiltinModule("node:http");
-export const nodeHttps: typeof import("node:https") = process.getBuiltinModule("node:https");
 export const nodeUtil: typeof import("node:util") = process.getBuiltinModule("node:util");
+
+/** The module is loaded at the first call: with it comes TLS, whose certificates Node reads in the background. */
+export const nodeHttps = (): typeof import("node:https") => process.getBuiltinModule("node:https");

@@ -58,7 +58,7 @@ export function onPrimaryGone(call: () => void): () => void {
  * this replaces, `close` closes no such connection.
  */
 function keepIdleConnections(): () => void {
-  const prototypes = [nodeHttp.Server.prototype, nodeHttps.Server.prototype]
+  const prototypes = [nodeHttp.Server.prototype, nodeHttps().Server.prototype]
     .filter((prototype) => Object.hasOwn(prototype, "closeIdleConnections"));
   const originals = prototypes.map(({ closeIdleConnections }) => closeIdleConnections);
   for (const prototype of prototypes) prototype.closeIdleConnections = () => {};

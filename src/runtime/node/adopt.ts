@@ -37,8 +37,8 @@ export function adoptNode(
 }
 
 /** Only TLS servers have `addContext`. On Bun a server of node:https lacks it. */
-function isSecure(server: NodeNativeServer): boolean {
-  return "addContext" in server || server instanceof nodeHttps.Server;
+function isSecure(server: NodeNativeServer, onBunServe: boolean): boolean {
+  return onBunServe ? server instanceof nodeHttps().Server : "addContext" in server;
 }
 
 /** Creates the driver that knows the connections that a server accepts from now on. */
@@ -48,9 +48,10 @@ function trackNode(
   addr: Addr | undefined,
 ): NodeDriver {
   const isHttp2 = speaksHttp2(server);
-  const Driver = runsOnBunServe(server, isHttp2) ? BunNodeDriver : NodeDriver;
+  const onBunServe = runsOnBunServe(server, isHttp2);
+  const Driver = onBunServe ? BunNodeDriver : NodeDriver;
   const driver = new Driver(server, {
-    secure: isSecure(server),
+    secure: isSecure(server, onBunServe),
     onConnState,
     addr,
     backlog: undefined,
