@@ -29,6 +29,7 @@ export { listen } from "./src/listener/listen.ts";
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { ServerOptions } from "./src/options/server.ts";
 export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
+export type { BunOptions, DenoOptions, NativeOptions, NodeOptions } from "./src/options/native.ts";
 export type { ShutdownOptions } from "./src/options/shutdown.ts";
 export type { ServerWebSocket, WebSocketHandlers } from "./src/options/websocket.ts";
 export type { ConnInfo, ConnState } from "./src/core/conn.ts";

@@ -1,5 +1,6 @@
 import { ofProcess } from "./core/process_state.ts";
 import { checkType } from "./options/checks.ts";
+import { checkNames, type OptionNames } from "./options/names.ts";
 import { reportError } from "./core/report_error.ts";
 import type { ConnInfo, ConnState } from "./core/conn.ts";
 import {
@@ -20,6 +21,8 @@ export interface AdoptOptions {
    */
   onConnState?: (state: ConnState, conn: ConnInfo) => void;
 }
+
+const NAMES: OptionNames<AdoptOptions> = { onConnState: true };
 
 /**
  * The servers that have been adopted, each with its one {@linkcode Server}. Two tables of the same
@@ -69,6 +72,7 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  */
 export function adopt(native: NativeServer, options: AdoptOptions = {}): Server {
   checkNativeServer(native);
+  checkNames("adopt", options, NAMES);
   checkType("adopt as 'onConnState'", options.onConnState, "function");
   return adopted().get(native) ?? adoptFirst(native, options);
 }

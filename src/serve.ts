@@ -10,8 +10,8 @@ import { startServer } from "./start_server.ts";
  * The promise resolves once the server listens. Deno asks only for `--allow-net`, and for a unix socket
  * also for `--allow-read` and `--allow-write`.
  *
- * @throws {TypeError} If `handler` is not a function, an option has the wrong type or contradicts
- * another, or the engine is not one of this runtime.
+ * @throws {TypeError} If `handler` is not a function, an option does not exist, has the wrong type or
+ * contradicts another, or the engine is not one of this runtime.
  * @throws {RangeError} If an option is out of range.
  * @throws {Error} If the server cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
  * open.

@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { isMainThread } from "node:worker_threads";
 import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
+import { checkNames, type OptionNames } from "../options/names.ts";
 import { Upgrader } from "../upgrade/upgrader.ts";
 import type { GracefulEvent } from "./events.ts";
 
@@ -178,8 +179,29 @@ const MILLISECONDS = [
   "beforeShutdownTimeout",
 ] as const;
 
+const NAMES: OptionNames<GracefulOptions> = {
+  drainDelay: true,
+  timeout: true,
+  signals: true,
+  signal: true,
+  shutdownOnMessage: true,
+  exceptions: true,
+  beforeShutdown: true,
+  beforeShutdownTimeout: true,
+  onDrain: true,
+  upgradeOn: true,
+  upgrader: true,
+  idleGrace: true,
+  hijacked: true,
+  cleanup: true,
+  cleanupTimeout: true,
+  exit: true,
+  log: true,
+};
+
 /** Checks the options of `graceful`, and returns them with their defaults. Throws if an option is invalid. */
 export function gracefulSettings(options: GracefulOptions): GracefulSettings {
+  checkNames("call graceful()", options, NAMES);
   const as = (name: string) => `call graceful() as '${name}'`;
   for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);
   const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;

@@ -5,7 +5,21 @@ import type { PendingWork } from "../core/pending_work.ts";
 import { reportError } from "../core/report_error.ts";
 import type { RequestScope } from "../core/request_scope.ts";
 import { checkText, checkType, refuse } from "./checks.ts";
-import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
+import { checkNames, type OptionNames } from "./names.ts";
+import {
+  checkNative,
+  FOREIGN_NAMES,
+  type NativeOptions,
+  type NativeSettings,
+  nativeSettings,
+} from "./native.ts";
+import {
+  checkServer,
+  SERVER_NAMES,
+  type ServerOptions,
+  type ServerSettings,
+  serverSettings,
+} from "./server.ts";
 import type { WebSocketHandlers } from "./websocket.ts";
 
 /** The second argument of a {@linkcode Handler}: what a handler can use in addition to the request. */
@@ -42,7 +56,7 @@ export type Handler = (request: Request, info: ServeInfo) => Response | Promise<
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /** Options of {@linkcode serve}. */
-export interface ServeOptions extends ServerOptions {
+export interface ServeOptions extends ServerOptions, NativeOptions {
   /**
    * The certificate chain in PEM. This option turns on TLS, with HTTP/2 for clients that support HTTP/2,
    * and needs `key`.
@@ -90,15 +104,32 @@ export interface ServeSettings extends ServerSettings {
   readonly onError: (error: unknown) => Response | Promise<Response>;
   readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
   readonly websocket: WebSocketHandlers | undefined;
+  /** The options of the engines themselves, without those that are undefined. */
+  readonly native: NativeSettings;
 }
+
+const NAMES: OptionNames<ServeOptions> = {
+  ...SERVER_NAMES,
+  cert: true,
+  key: true,
+  engine: true,
+  replaceGlobals: true,
+  onError: true,
+  websocket: true,
+  node: true,
+  deno: true,
+  bun: true,
+};
 
 const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];
 
 /** Throws unless the handler is a function and the options are valid for `serve`. */
 export function checkServe(handler: unknown, options: ServeOptions): void {
   if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
+  checkNames("serve", options, NAMES, FOREIGN_NAMES);
   const as = (name: string) => `serve as '${name}'`;
   checkServer(as, options);
+  checkNative(options);
   for (const name of ["cert", "key"] as const) checkText(as(name), options[name]);
   checkType(as("onError"), options.onError, "function");
   checkType(as("replaceGlobals"), options.replaceGlobals, "boolean");
@@ -127,6 +158,7 @@ export function serveSettings(
     onError: neverFailing(options.onError ?? answerWith500),
     onConnState: options.onConnState && reported(options.onConnState),
     websocket: options.websocket,
+    native: nativeSettings(options),
   };
 }
 

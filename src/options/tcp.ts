@@ -4,8 +4,15 @@ import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
 import { reportError } from "../core/report_error.ts";
 import { checkType, refuse } from "./checks.ts";
-import type { ServeOptions } from "./serve.ts";
-import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
+import { ADDRESS_REPLACEMENTS } from "./listen.ts";
+import { checkNames, type OptionNames } from "./names.ts";
+import {
+  checkServer,
+  SERVER_NAMES,
+  type ServerOptions,
+  type ServerSettings,
+  serverSettings,
+} from "./server.ts";
 
 /**
  * A connection that {@linkcode serveTcp} passes to its handler.
@@ -94,18 +101,19 @@ export interface TcpSettings extends ServerSettings {
   readonly onConnState: (state: ConnState, conn: ConnInfo) => void;
 }
 
+const NO_TLS = "serveTcp has no TLS";
+
+const REPLACEMENTS = { ...ADDRESS_REPLACEMENTS, cert: NO_TLS, key: NO_TLS, tls: NO_TLS };
+
+const NAMES: OptionNames<TcpOptions> = { ...SERVER_NAMES, onError: true };
+
 /** Throws unless the handler is a function and the options are valid for `serveTcp`. */
 export function checkServeTcp(
   handler: unknown,
-  options: TcpOptions & Pick<ServeOptions, "cert" | "key">,
+  options: TcpOptions,
 ): void {
-  for (const name of ["cert", "key"] as const) {
-    // If these options were ignored, secrets would be sent unencrypted.
-    if (options[name] !== undefined) {
-      throw new TypeError(`Cannot serve as '${name}' must be absent: serveTcp has no TLS`);
-    }
-  }
   if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
+  checkNames("serve", options, NAMES, REPLACEMENTS);
   const as = (name: string) => `serve as '${name}'`;
   checkServer(as, options);
   checkType(as("onError"), options.onError, "function");

@@ -50,8 +50,9 @@ export async function startDriver(
   const available = engines();
   // The cast: the keys of a record of engines are engines.
   const names = Object.keys(available) as Engine[];
-  const engine = asked === "auto" ? names.find((name) => canServe(name, settings)) : asked;
-  if (engine === undefined) refuseAllEngines(settings);
+  const engine = asked === "auto"
+    ? names.find((name) => obstacleTo(name, settings) === undefined) ?? names[0]!
+    : asked;
   // Some versions of Deno cannot serve connections one by one. There "deno" means the next best engine.
   const load = available[engine] ?? (engine === "deno" && available["deno-serve"]);
   if (!load) {
@@ -61,7 +62,10 @@ export async function startDriver(
       }): current value is "${printable(asked)}"`,
     );
   }
-  if (!canServe(engine, settings)) refuseEngine(engine, settings);
+  const obstacle = obstacleTo(engine, settings);
+  if (obstacle !== undefined) {
+    throw new TypeError(`Cannot serve as ${obstacle}: current engine is "${engine}"`);
+  }
   const start = await load();
   try {
     return await start(handler, settings);
@@ -80,28 +84,25 @@ export async function startTcpDriver(
   return await startTcp(handler, settings);
 }
 
-/** Returns whether an engine supports the given settings. */
-function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): boolean {
-  if (websocket !== undefined && engine !== "bun") return false;
-  return onConnState === undefined || engine === "node" || engine === "deno";
-}
-
-/**
- * Throws because no engine of the runtime supports the settings. Only `websocket` can cause this, as every
- * other setting is supported by at least one engine.
- */
-function refuseAllEngines({ websocket }: ServeSettings): never {
-  throw new TypeError(
-    `Cannot serve as 'websocket' must be absent where there is no engine "bun": current value is ${
-      printable(String(websocket))
-    }`,
-  );
-}
-
-/** Throws because the requested engine does not support the settings. */
-function refuseEngine(engine: Engine, { websocket }: ServeSettings): never {
-  const rule = engine !== "bun" && websocket !== undefined
-    ? `'websocket' must be absent on every engine but "bun"`
-    : `'onConnState' must be absent with an engine that does not show its connections`;
-  throw new TypeError(`Cannot serve as ${rule}: current engine is "${engine}"`);
+/** Returns why an engine does not support the settings; undefined if it does. */
+function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined {
+  const { onConnState, websocket, native, socket } = settings;
+  if (websocket !== undefined && engine !== "bun") {
+    return `'websocket' must be absent on every engine but "bun"`;
+  }
+  if (onConnState !== undefined && engine !== "node" && engine !== "deno") {
+    return `'onConnState' must be absent with an engine that does not show its connections`;
+  }
+  // On other runtimes these options are not for this server, so that one program can name all engines.
+  for (const [runtime, supporter] of [["bun", "bun"], ["deno", "deno-serve"]] as const) {
+    if (
+      runtime in process.versions && engine !== supporter && Object.keys(native[runtime]).length
+    ) {
+      return `'${runtime}' must be absent on every engine but "${supporter}"`;
+    }
+  }
+  if (native.bun["http3"] === true && socket !== undefined) {
+    return `'bun.http3' must be absent where the listener is inherited or can be handed on`;
+  }
+  return undefined;
 }

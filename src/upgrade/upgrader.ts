@@ -12,6 +12,7 @@ import { startFolder } from "../runtime/host/current_folder.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Handover, InheritedSocket } from "../listener/handover.ts";
+import { checkNames, type OptionNames } from "../options/names.ts";
 import { predecessor, takeUnclaimed } from "../listener/inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
@@ -300,7 +301,16 @@ function shownAddr(addr: Addr): string {
   return printable(`${host}:${addr.port}`);
 }
 
-function checkUpgrader({ command, cwd, pidFile, readyTimeout }: UpgraderOptions): void {
+const NAMES: OptionNames<UpgraderOptions> = {
+  command: true,
+  cwd: true,
+  pidFile: true,
+  readyTimeout: true,
+};
+
+function checkUpgrader(options: UpgraderOptions): void {
+  checkNames("upgrade", options, NAMES);
+  const { command, cwd, pidFile, readyTimeout } = options;
   checkMilliseconds("upgrade as 'readyTimeout'", readyTimeout, 0);
   for (const [name, value] of Object.entries({ cwd, pidFile })) {
     if (value === undefined || (typeof value === "string" && value !== "")) continue;

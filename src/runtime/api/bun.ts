@@ -12,6 +12,7 @@ export interface BunServer {
   requestIP(request: Request): { address: string; port: number } | null;
   upgrade(request: Request, options?: unknown): boolean;
   closeIdleConnections(): number;
+  reload(options: Record<string, unknown>): void;
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 

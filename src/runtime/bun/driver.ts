@@ -8,6 +8,7 @@ import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket
 import { BunFlight, Flights } from "./flights.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
+import { withHandlers, withoutStatic } from "./routes.ts";
 import { UnreadUploads } from "./uploads.ts";
 import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
@@ -22,6 +23,9 @@ import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
   return new BunDriver(handler, settings);
 }
+
+/** A function that answers a request: the handler of `serve`, or the function of a route. */
+type BunHandler = (request: Request, info: BunFlight) => Response | Promise<Response>;
 
 class BunDriver extends BunServeDriver implements StartedDriver {
   readonly scheme: "http" | "https";
@@ -38,6 +42,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   /** The open WebSockets, with the times at which they opened, on the clock of `performance.now()`. */
   readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
+  /** Makes static routes say `Connection: close` too. */
+  #replaceStaticRoutes = (): void => {};
 
   constructor(handler: Handler, settings: ServeSettings) {
     super();
@@ -116,6 +122,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, onError, websocket } = settings;
+    const native = settings.native.bun;
     const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
     const answer = (response: Response, info: BunFlight) => {
       this.#settle(info);
@@ -135,34 +142,45 @@ class BunDriver extends BunServeDriver implements StartedDriver {
         return await answerError(error, info);
       }
     };
-    const fetch = (request: Request, server: BunServer) => {
+    const answering = (handle: BunHandler) => (request: Request, server: BunServer) => {
       const info = new BunFlight(request, server, this.addr, settings);
       this.#flights.add(info);
       this.#unread.begin(request);
       try {
         const isRefused = this.drainStart !== undefined && isUpgrade(request);
         // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
-        const response = isRefused ? sayingClose(unavailable()) : handler(request, info);
+        const response = isRefused ? sayingClose(unavailable()) : handle(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
       } catch (error) {
         return answerError(error, info);
       }
     };
+    const routes = withHandlers(
+      native["routes"] ?? {},
+      (handle) => answering((request, info) => handle(request, info.native)),
+    );
+    const options = {
+      ...(listen.transport === "unix"
+        ? { unix: listen.path }
+        : { hostname: listen.hostname, port: listen.port, reusePort }),
+      ...(tls === undefined ? {} : { tls, http2: true }),
+      ...(websocket === undefined ? {} : { websocket: this.#trackWebSockets(websocket) }),
+      fetch: answering(handler),
+      error: async (error: unknown) => last(await onError(error)),
+      // By default Bun cuts off a handler that takes longer than 10 s.
+      idleTimeout: 0,
+      // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      development: false,
+      ...native,
+      routes,
+    };
+    this.#replaceStaticRoutes = () => {
+      if (native["routes"] === undefined) return;
+      this.server.reload({ ...options, routes: withoutStatic(routes, sayingClose) });
+    };
     try {
-      return bun().serve({
-        ...(listen.transport === "unix"
-          ? { unix: listen.path }
-          : { hostname: listen.hostname, port: listen.port, reusePort }),
-        ...(tls === undefined ? {} : { tls, http2: true }),
-        ...(websocket === undefined ? {} : { websocket: this.#trackWebSockets(websocket) }),
-        fetch,
-        error: async (error: unknown) => last(await onError(error)),
-        // By default Bun cuts off a handler that takes longer than 10 s.
-        idleTimeout: 0,
-        // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
-        maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-        development: false,
-      });
+      return bun().serve(options);
     } catch (error) {
       throw listenError(listen, error);
     }
@@ -208,7 +226,13 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   }
 
   startLameDuck(): void {
+    this.#endConnections();
+  }
+
+  #endConnections(): void {
+    if (this.#endsConnections) return;
     this.#endsConnections = true;
+    this.#replaceStaticRoutes();
   }
 
   override startDrain(onChange: () => void): void {
@@ -217,7 +241,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   }
 
   endConnections(): void {
-    this.#endsConnections = true;
+    this.#endConnections();
     for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
   }
 

@@ -75,6 +75,7 @@ class DenoServeDriver implements StartedDriver {
   #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {
     const { onError } = settings;
     const options = {
+      ...settings.native.deno,
       ...listenOptions(settings),
       onListen: () => {},
       // #answer handles the errors of handlers. The errors left are those of bodies during sending, among

@@ -22,7 +22,7 @@ import { BodyError, sendResponse } from "./send.ts";
 /** Starts a server on `node:http`, or on `node:http2` with TLS. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
   if (settings.replaceGlobals) replaceGlobals();
-  const server = await createServer(settings.tls);
+  const server = await createServer(settings);
   const listener = settings.tls === undefined ? plainListener(server) : server;
   const driver = new NodeDriver(listener, {
     secure: settings.tls !== undefined,
@@ -46,16 +46,13 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
  */
 const KEEP_ALIVE_TIMEOUT = 65_000;
 
-async function createServer(tls: ServeSettings["tls"]): Promise<NodeServer> {
-  const server = await createNodeServer(tls);
-  // Both kinds of server have this option; an HTTP/2 server uses it for its HTTP/1 connections.
-  return Object.assign(server, { keepAliveTimeout: KEEP_ALIVE_TIMEOUT });
-}
-
-async function createNodeServer(tls: ServeSettings["tls"]): Promise<NodeServer> {
-  if (tls === undefined) return http.createServer();
-  const { createSecureServer } = await import("node:http2");
-  return createSecureServer({ ...tls, allowHTTP1: true });
+async function createServer({ tls, native }: ServeSettings): Promise<NodeServer> {
+  const options = { keepAliveTimeout: KEEP_ALIVE_TIMEOUT, ...native.node };
+  const server = tls === undefined
+    ? http.createServer(options)
+    : (await import("node:http2")).createSecureServer({ allowHTTP1: true, ...options, ...tls });
+  // An HTTP/2 server does not take over this option for its HTTP/1 connections, nor does every runtime.
+  return Object.assign(server, { keepAliveTimeout: options.keepAliveTimeout });
 }
 
 /**
