@@ -4,40 +4,24 @@ import { checkObject } from "./checks.ts";
 import { ADDRESS_REPLACEMENTS } from "./listen.ts";
 import { refuseNames, type Replacements } from "./names.ts";
 
-/** The options of Node's servers that `serve` does not pass on. */
-type NodeWithheld =
-  | "cert"
-  | "key"
-  | "IncomingMessage"
-  | "ServerResponse"
-  | "Http1IncomingMessage"
-  | "Http1ServerResponse"
-  | "Http2ServerRequest"
-  | "Http2ServerResponse"
-  | "http1Options"
-  | "optimizeEmptyRequests"
-  | "shouldUpgradeCallback";
-
-/** The options of `Bun.serve` that `serve` does not pass on. */
-type BunWithheld =
-  | "fetch"
-  | "tls"
-  | "port"
-  | "hostname"
-  | "unix"
-  | "reusePort"
-  | "error"
-  | "websocket";
-
 /**
  * The options of Node's own servers, for the engine "node": those of `http.createServer`, and with TLS those of
  * `http2.createSecureServer` too. Node checks their values.
  */
 export interface NodeOptions extends
-  Omit<http.ServerOptions, NodeWithheld>,
   Omit<
-    http2.SecureServerOptions,
-    keyof http.ServerOptions | NodeWithheld
+    http.ServerOptions & http2.SecureServerOptions,
+    | "cert"
+    | "key"
+    | "IncomingMessage"
+    | "ServerResponse"
+    | "Http1IncomingMessage"
+    | "Http1ServerResponse"
+    | "Http2ServerRequest"
+    | "Http2ServerResponse"
+    | "http1Options"
+    | "optimizeEmptyRequests"
+    | "shouldUpgradeCallback"
   > {}
 
 /** The options of `Deno.serve` that have no counterpart in `serve`, for the engine "deno-serve". */
@@ -46,18 +30,20 @@ export interface DenoOptions {
   automaticCompression?: boolean;
 }
 
-/** What `Bun.serve` takes, if the types of Bun are installed. */
-type BunServeOptions = typeof globalThis extends { Bun: { serve(options: infer Options): unknown } }
-  ? Options
-  : Record<string, unknown>;
-
 /**
  * The options of `Bun.serve` that have no counterpart in `serve`, for the engine "bun". Bun checks their values. The
  * type is Bun's own if the types of Bun are installed.
  */
-export type BunOptions = {
-  [Name in Exclude<keyof BunServeOptions, BunWithheld>]?: BunServeOptions[Name];
-};
+export type BunOptions = typeof globalThis extends
+  { Bun: { serve(options: infer Options): unknown } } ? {
+    [
+      Name in Exclude<
+        keyof Options,
+        "fetch" | "tls" | "port" | "hostname" | "unix" | "reusePort" | "error" | "websocket"
+      >
+    ]?: Options[Name];
+  }
+  : Record<string, unknown>;
 
 /** The options of the engines themselves, by engine. They are passed on as they are. */
 export interface NativeOptions {
@@ -88,7 +74,7 @@ const VSOCK = "use adopt() for a server on vsock";
 const OWN_CLASSES = "serve() makes the requests and responses";
 
 /** What to use instead of the options that `serve` does not pass on. */
-const NODE_WITHHELD: Readonly<Record<NodeWithheld, string>> = {
+const NODE_WITHHELD: Replacements = {
   cert: TLS,
   key: TLS,
   IncomingMessage: OWN_CLASSES,
@@ -118,7 +104,7 @@ const DENO_WITHHELD: Replacements = {
   onListen: "use 'onListen' of serve()",
 };
 
-const BUN_WITHHELD: Readonly<Record<BunWithheld, string>> = {
+const BUN_WITHHELD: Replacements = {
   fetch: HANDLER,
   tls: TLS,
   port: "use 'port' of serve()",
