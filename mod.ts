@@ -22,7 +22,8 @@ export type { GracefulReport } from "./src/graceful/report.ts";
 export { serve } from "./src/serve.ts";
 export { serveTcp } from "./src/serve_tcp.ts";
 export type { TcpConn, TcpHandler, TcpOptions } from "./src/options/tcp.ts";
-export type { Server } from "./src/server/server.ts";
+export type { Server, ServerOn } from "./src/server/server.ts";
+export type { NativeServers } from "./src/server/native_server.ts";
 export type { Listener, ListenOptions } from "./src/options/listen.ts";
 export { listen } from "./src/listener/listen.ts";
 // Types only: the class is exported by `@x/graceful/upgrade`.

@@ -1,6 +1,12 @@
-import { checkServe, type Handler, type ServeOptions, serveSettings } from "./options/serve.ts";
+import {
+  checkServe,
+  type Engine,
+  type Handler,
+  type ServeOptions,
+  serveSettings,
+} from "./options/serve.ts";
 import { startDriver } from "./runtime/engines.ts";
-import type { Server } from "./server/server.ts";
+import type { ServerOn } from "./server/server.ts";
 import { startServer } from "./start_server.ts";
 
 /**
@@ -27,14 +33,19 @@ import { startServer } from "./start_server.ts";
  * await graceful(server, { timeout: 15_000 });
  * ```
  */
-export async function serve(handler: Handler, options: ServeOptions = {}): Promise<Server> {
+export async function serve<On extends Engine = Engine>(
+  handler: Handler,
+  options: ServeOptions<On> = {},
+): Promise<ServerOn<On>> {
   checkServe(handler, options);
   if (options.cert !== undefined && options.key !== undefined) {
     const { checkCertificate } = await import("./options/certificate.ts");
     checkCertificate({ cert: options.cert, key: options.key });
   }
-  return await startServer(options, async ({ backlog, socket, ...scope }) => {
+  const server = await startServer(options, async ({ backlog, socket, ...scope }) => {
     const settings = serveSettings({ ...options, backlog }, scope, socket);
     return await startDriver(options.engine ?? "auto", handler, settings);
   });
+  // The cast: the server has the engine that was asked for.
+  return server as ServerOn<On>;
 }

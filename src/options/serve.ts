@@ -56,7 +56,7 @@ export type Handler = (request: Request, info: ServeInfo) => Response | Promise<
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /** Options of {@linkcode serve}. */
-export interface ServeOptions extends ServerOptions, NativeOptions {
+export interface ServeOptions<On extends Engine = Engine> extends ServerOptions, NativeOptions {
   /**
    * The certificate chain in PEM. This option turns on TLS, with HTTP/2 for clients that support HTTP/2,
    * and needs `key`.
@@ -71,7 +71,7 @@ export interface ServeOptions extends ServerOptions, NativeOptions {
    *
    * @default {"auto"}
    */
-  engine?: "auto" | Engine;
+  engine?: "auto" | On;
   /**
    * Whether the engine `"node"` may replace the global `Response`, `Request` and `fetch` of Node, for the
    * rest of the process. The replacements behave like Node's own, and create Node's objects only when they

@@ -1,6 +1,7 @@
 import type { ConnInfo } from "../core/conn.ts";
 import type { Addr } from "../core/addr.ts";
 import type { PollPolicy, Tally } from "./conn_table.ts";
+import type { Refable } from "./native_server.ts";
 import type { Engine } from "../options/serve.ts";
 
 /** The close code that a WebSocket gets at a drain: "going away" (RFC 6455, 7.4.1). */
@@ -18,6 +19,10 @@ export interface Driver {
   readonly addr: Addr;
   /** The scheme of the server's URL. */
   readonly scheme: "http" | "https" | "tcp";
+  /** The runtime's own server; undefined if the engine has none. */
+  readonly native: unknown;
+  /** The handles that keep the process alive while the server listens. */
+  readonly handles: readonly Refable[];
   /** The numbers of connections that have ended since {@linkcode Driver.startDrain}, by how they ended. */
   readonly tally: Tally;
 

@@ -7,6 +7,7 @@ import type { PollPolicy } from "./conn_table.ts";
 import { DrainNotice } from "../core/drain_notice.ts";
 import { checkPromise } from "../options/checks.ts";
 import type { Driver } from "./driver.ts";
+import type { NativeServers } from "./native_server.ts";
 import type { Engine } from "../options/serve.ts";
 import { checkShutdown, type ShutdownOptions } from "../options/shutdown.ts";
 import type { ShutdownReport } from "../core/report.ts";
@@ -27,7 +28,7 @@ import { Changes, drain } from "./drain.ts";
  * await server.shutdown({ timeout: 15_000 });
  * ```
  */
-export interface Server extends AsyncDisposable {
+export interface Server<On extends Engine = Engine> extends AsyncDisposable {
   /** The address of the listener. */
   readonly addr: Addr;
   /**
@@ -36,7 +37,16 @@ export interface Server extends AsyncDisposable {
    */
   readonly url: string;
   /** The engine that runs the server's HTTP; `"node"` for `serveTcp`, which runs on `node:net`. */
-  readonly engine: Engine;
+  readonly engine: On;
+  /**
+   * The runtime's own server, for what only that has: `publish`, `requestIP` or `timeout` of Bun, the events of
+   * `node:http`. Undefined with the engine `"deno"`, which has none. A server of `serveTcp` is one of `node:net`.
+   *
+   * Do not stop or close it, and do not replace its handlers (`reload` of Bun): the shutdown would not know.
+   * The type is known once `engine` is: from the option of `serve`, or from a comparison such as
+   * `server.engine === "bun"`.
+   */
+  readonly native: NativeServers[On];
   /** The way a successor gets the listener. Undefined if the listener cannot be handed over. */
   readonly handoff: "inherit" | "reuseport" | undefined;
   /** The state of the server: first `"serving"`, then `"draining"`, then `"closed"`. It never goes back. */
@@ -93,9 +103,22 @@ export interface Server extends AsyncDisposable {
    * @throws The error of closing a listener.
    */
   close(): Promise<void>;
+  /**
+   * Makes the listener keep the process alive, which is the default, as `ref` of the runtimes does. Does nothing
+   * once the server is closed.
+   */
+  ref(): void;
+  /**
+   * Lets the process end while the server listens, as `unref` of the runtimes does. Open connections and `graceful`
+   * still keep the process alive. Does nothing once the server is closed.
+   */
+  unref(): void;
   /** Shuts the server down without a deadline: waits for as long as the last request takes. */
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** A {@linkcode Server} on one of several engines. `engine` tells them apart. */
+export type ServerOn<On extends Engine> = On extends Engine ? Server<On> : never;
 
 /** The listening socket of a server that did not open the socket itself. */
 export interface ServedListener {
@@ -155,6 +178,11 @@ export class DrivenServer implements Server {
 
   get engine(): Engine {
     return this.#driver.engine;
+  }
+
+  get native(): NativeServers[Engine] {
+    // The cast: the driver of an engine has the server of that engine.
+    return this.#driver.native as NativeServers[Engine];
   }
 
   get handoff(): "inherit" | "reuseport" | undefined {
@@ -239,6 +267,16 @@ export class DrivenServer implements Server {
   close(): Promise<void> {
     this.#closed ??= this.#closeAll();
     return this.#closed;
+  }
+
+  ref(): void {
+    if (!this.#isListening) return;
+    for (const handle of this.#driver.handles) handle.ref();
+  }
+
+  unref(): void {
+    if (!this.#isListening) return;
+    for (const handle of this.#driver.handles) handle.unref();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,6 +3,7 @@
  * checkers of the other runtimes can read them.
  */
 import type { Addr } from "../../core/addr.ts";
+import type { Refable } from "../../server/native_server.ts";
 
 /** A network address as Deno represents it. */
 interface NativeAddr {
@@ -22,7 +23,7 @@ export interface DenoConn {
 }
 
 /** A listener of `Deno.listen` or `Deno.listenTls`. */
-export interface DenoListener {
+export interface DenoListener extends Refable {
   readonly addr: NativeAddr;
   accept(): Promise<DenoConn>;
   close(): void;
@@ -43,7 +44,7 @@ export interface DenoInfo {
 export type DenoHandler = (request: Request, info: DenoInfo) => Response | Promise<Response>;
 
 /** A server that `Deno.serve` returns. */
-export interface DenoHttpServer {
+export interface DenoHttpServer extends Refable {
   readonly addr: NativeAddr;
   readonly finished: Promise<void>;
   shutdown(): Promise<void>;

@@ -1,3 +1,4 @@
+import type { Refable } from "../../server/native_server.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import { NEW_CONN_LIFETIME, type PollPolicy, type Tally } from "../../server/conn_table.ts";
@@ -46,6 +47,14 @@ export abstract class BunServeDriver implements Driver {
   protected abstract readonly isHandedOn: boolean;
   /** The sockets of the server, or undefined if the kernel does not show them. */
   protected abstract readonly sockets: ServerSockets | undefined;
+
+  get native(): unknown {
+    return this.server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.server];
+  }
 
   abstract connections(now: number): ConnInfo[];
 

@@ -2,6 +2,7 @@
  * The engine `"deno"`: an accept loop, and Deno's own HTTP on each connection. The engine thus knows every
  * connection and can close a single one, which `Deno.serve` does not offer.
  */
+import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
@@ -129,6 +130,14 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
     );
     this.#placeholder = placeholder;
     if (placeholder === undefined) this.#accept();
+  }
+
+  get native(): undefined {
+    return undefined;
+  }
+
+  get handles(): readonly Refable[] {
+    return this.#acceptors.map(({ listener }) => listener);
   }
 
   acceptOn(fd: number): number {

@@ -2,6 +2,7 @@
  * The engine `"deno-serve"`, the fallback on Deno: `Deno.serve` exposes requests but no connections, and its
  * own `shutdown()` decides which connections it closes.
  */
+import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
 import { reportError } from "../../core/report_error.ts";
@@ -70,6 +71,14 @@ class DenoServeDriver implements StartedDriver {
     this.addr = settings.socket ?? addrOf(this.#server.addr);
     // Deno supports TLS only on TCP.
     this.scheme = settings.tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
+  }
+
+  get native(): unknown {
+    return this.#server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#server];
   }
 
   #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {

@@ -1,3 +1,4 @@
+import type { Refable } from "../../server/native_server.ts";
 import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
@@ -36,6 +37,8 @@ export interface NodeServerTraits {
   readonly backlog: number | undefined;
   /** Whether HTTP/2 streams are announced by {@linkcode NodeDriver.beginStream}. */
   readonly seesStreams: boolean;
+  /** The server of the engine, which on Bun is another one than the listener. */
+  readonly native: unknown;
   /**
    * Whether the server was created outside this package, and its owner may use the server without our
    * knowledge.
@@ -47,6 +50,7 @@ export interface NodeServerTraits {
 export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly engine: Engine = "node";
   readonly scheme: "http" | "https";
+  readonly native: unknown;
   /** The event listeners of the driver on its server. Listeners for requests are added by the caller. */
   readonly hooks: ServerHooks;
   readonly #listener: net.Server;
@@ -70,6 +74,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   constructor(listener: net.Server, traits: NodeServerTraits) {
     super();
     this.#listener = listener;
+    this.native = traits.native;
     this.hooks = new ServerHooks(listener);
     this.scheme = traits.secure ? "https" : "http";
     this.#onConnState = traits.onConnState;
@@ -104,6 +109,10 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
 
   get addr(): Addr {
     return this.#addr.value;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#listener];
   }
 
   async acceptOn(fd: number): Promise<number> {

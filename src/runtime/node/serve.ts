@@ -31,6 +31,7 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
     backlog: settings.backlog,
     seesStreams: false,
     isAdopted: false,
+    native: server,
   });
   server.on("request", responder(handler, settings, driver));
   if (settings.socket === undefined) await listen(listener, settings);

@@ -3,6 +3,7 @@
  * that exists on all of them, shows a connection when it is accepted, lets each side of a connection end
  * separately, and can accept on an inherited socket.
  */
+import type { Refable } from "../../server/native_server.ts";
 import net from "node:net";
 import { refuse } from "../../options/checks.ts";
 import type { ConnState, RequestInFlight } from "../../core/conn.ts";
@@ -53,6 +54,14 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
 
   get addr(): Addr {
     return this.#addr.value;
+  }
+
+  get native(): unknown {
+    return this.#listener;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#listener];
   }
 
   async acceptOn(fd: number): Promise<number> {
