@@ -14,7 +14,8 @@ export interface ServerOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it.
+   * The address to listen on, or a name that resolves to it. `"0.0.0.0"` is every IPv4 address of the machine, and
+   * `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}
    */

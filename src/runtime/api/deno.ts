@@ -2,7 +2,7 @@
  * The types of the part of Deno's public API that this package uses, written down here so that the type
  * checkers of the other runtimes can read them.
  */
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, unmapped } from "../../core/addr.ts";
 import type { Refable } from "../../server/native_server.ts";
 
 /** A network address as Deno represents it. */
@@ -92,7 +92,9 @@ interface DenoRuntime {
  * address becomes the path of a unix socket, as in Deno's `node:http`.
  */
 export function addrOf({ hostname, port, path, cid }: NativeAddr): Addr {
-  if (hostname !== undefined && port !== undefined) return { transport: "tcp", hostname, port };
+  if (hostname !== undefined && port !== undefined) {
+    return { transport: "tcp", hostname: unmapped(hostname), port };
+  }
   return { transport: "unix", path: cid === undefined ? path ?? "" : `vsock:${cid}:${port}` };
 }
 

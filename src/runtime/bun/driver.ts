@@ -1,7 +1,7 @@
 /** The engine `"bun"`: `Bun.serve`, and the kernel for everything that Bun does not show or cannot do. */
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
-import { type Addr, keyOf } from "../../core/addr.ts";
+import { type Addr, keyOf, unmapped } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
@@ -283,7 +283,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       state: "hijacked" as const,
       age: now - opened,
       // Bun does not show the port of the client.
-      remoteAddr: { transport: "tcp" as const, hostname: remoteAddress, port: 0 },
+      remoteAddr: { transport: "tcp" as const, hostname: unmapped(remoteAddress), port: 0 },
     }));
     const withoutRequest = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
     return [

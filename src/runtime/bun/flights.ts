@@ -1,4 +1,4 @@
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, unmapped } from "../../core/addr.ts";
 import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { BunServer } from "../api/bun.ts";
@@ -35,7 +35,7 @@ export class BunFlight extends Flight<BunServer> {
     if (this.#server.transport === "unix") return this.answered;
     const peer = this.native.requestIP(this.request);
     if (peer === null) return true;
-    this.#peer ??= { transport: "tcp", hostname: peer.address, port: peer.port };
+    this.#peer ??= { transport: "tcp", hostname: unmapped(peer.address), port: peer.port };
     return false;
   }
 
