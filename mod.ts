@@ -30,6 +30,7 @@ export { listen } from "./src/listener/listen.ts";
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { ServerOptions } from "./src/options/server.ts";
 export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
+export type { Limits } from "./src/options/limits.ts";
 export type { BunOptions, DenoOptions, NativeOptions, NodeOptions } from "./src/options/native.ts";
 export type { ShutdownOptions } from "./src/options/shutdown.ts";
 export type { ServerWebSocket, WebSocketHandlers } from "./src/options/websocket.ts";
@@ -41,4 +42,9 @@ export type { DenoNativeServer } from "./src/runtime/deno/adopt.ts";
 export type { BunNativeServer } from "./src/runtime/bun/adopt.ts";
 export type { Engine } from "./src/options/serve.ts";
 export type { ShutdownReport } from "./src/core/report.ts";
-export { ServerClosedError, ShutdownIncompleteError, UpgradeError } from "./src/core/errors.ts";
+export {
+  BodyTooLargeError,
+  ServerClosedError,
+  ShutdownIncompleteError,
+  UpgradeError,
+} from "./src/core/errors.ts";

@@ -7,6 +7,7 @@ import {
 } from "./options/serve.ts";
 import { startDriver } from "./runtime/engines.ts";
 import type { ServerOn } from "./server/server.ts";
+import { limitBodies } from "./server/body_limit.ts";
 import { startServer } from "./start_server.ts";
 
 /**
@@ -44,7 +45,11 @@ export async function serve<On extends Engine = Engine>(
   }
   const server = await startServer(options, async ({ backlog, socket, ...scope }) => {
     const settings = serveSettings({ ...options, backlog }, scope, socket);
-    return await startDriver(options.engine ?? "auto", handler, settings);
+    return await startDriver(
+      options.engine ?? "auto",
+      limitBodies(handler, settings.limits.maxBodySize),
+      settings,
+    );
   });
   // The cast: the server has the engine that was asked for.
   return server as ServerOn<On>;

@@ -5,6 +5,13 @@ import type { PendingWork } from "../core/pending_work.ts";
 import { reportError } from "../core/report_error.ts";
 import type { RequestScope } from "../core/request_scope.ts";
 import { checkText, checkType, refuse } from "./checks.ts";
+import {
+  checkLimits,
+  LIMIT_NAMES,
+  type Limits,
+  type LimitSettings,
+  limitSettings,
+} from "./limits.ts";
 import { checkNames, type OptionNames } from "./names.ts";
 import {
   checkNative,
@@ -56,7 +63,8 @@ export type Handler = (request: Request, info: ServeInfo) => Response | Promise<
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
 /** Options of {@linkcode serve}. */
-export interface ServeOptions<On extends Engine = Engine> extends ServerOptions, NativeOptions {
+export interface ServeOptions<On extends Engine = Engine>
+  extends ServerOptions, Limits, NativeOptions {
   /**
    * The certificate chain in PEM. This option turns on TLS, with HTTP/2 for clients that support HTTP/2,
    * and needs `key`.
@@ -104,12 +112,14 @@ export interface ServeSettings extends ServerSettings {
   readonly onError: (error: unknown) => Response | Promise<Response>;
   readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
   readonly websocket: WebSocketHandlers | undefined;
+  readonly limits: LimitSettings;
   /** The options of the engines themselves, without those that are undefined. */
   readonly native: NativeSettings;
 }
 
 const NAMES: OptionNames<ServeOptions> = {
   ...SERVER_NAMES,
+  ...LIMIT_NAMES,
   cert: true,
   key: true,
   engine: true,
@@ -129,6 +139,7 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
   checkNames("serve", options, NAMES, FOREIGN_NAMES);
   const as = (name: string) => `serve as '${name}'`;
   checkServer(as, options);
+  checkLimits(as, options);
   checkNative(options);
   for (const name of ["cert", "key"] as const) checkText(as(name), options[name]);
   checkType(as("onError"), options.onError, "function");
@@ -158,6 +169,7 @@ export function serveSettings(
     onError: neverFailing(options.onError ?? answerWith500),
     onConnState: options.onConnState && reported(options.onConnState),
     websocket: options.websocket,
+    limits: limitSettings(options),
     native: nativeSettings(options),
   };
 }
