@@ -32,7 +32,10 @@ export interface Limits {
 }
 
 /** Checked {@linkcode Limits} with their defaults. No limit is Infinity. */
-export type LimitSettings = Readonly<Required<Limits>>;
+export interface LimitSettings extends Readonly<Required<Limits>> {
+  /** The name of a time limit that was asked for. The defaults are left out where they cannot be kept. */
+  readonly asked: "idleTimeout" | "headerTimeout" | undefined;
+}
 
 /** The names of {@linkcode Limits}. */
 export const LIMIT_NAMES: OptionNames<Limits> = {
@@ -50,11 +53,12 @@ export function checkLimits(as: (name: string) => string, options: Limits): void
 
 /** Returns checked limits with their defaults. */
 export function limitSettings(
-  { maxBodySize = Infinity, idleTimeout = 65_000, headerTimeout = 60_000 }: Limits,
+  { maxBodySize = Infinity, idleTimeout, headerTimeout }: Limits,
 ): LimitSettings {
   return {
+    asked: idleTimeout ? "idleTimeout" : headerTimeout ? "headerTimeout" : undefined,
     maxBodySize,
-    idleTimeout: idleTimeout || Infinity,
-    headerTimeout: headerTimeout || Infinity,
+    idleTimeout: idleTimeout === 0 ? Infinity : idleTimeout ?? 65_000,
+    headerTimeout: headerTimeout === 0 ? Infinity : headerTimeout ?? 60_000,
   };
 }

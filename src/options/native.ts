@@ -1,6 +1,7 @@
 import type http from "node:http";
 import type http2 from "node:http2";
-import { checkObject } from "./checks.ts";
+import type { Limits } from "./limits.ts";
+import { checkObject, refuse } from "./checks.ts";
 import { ADDRESS_REPLACEMENTS } from "./listen.ts";
 import { refuseNames, type Replacements } from "./names.ts";
 
@@ -136,7 +137,6 @@ export const FOREIGN_NAMES: Replacements = {
     "http2",
     "http3",
     "id",
-    "idleTimeout",
     "ipv6Only",
     "maxRequestBodySize",
     "routes",
@@ -168,11 +168,23 @@ function inBlock(block: keyof NativeOptions, names: readonly string[]): Replacem
   );
 }
 
+/** The limits of Node's servers that are options of `serve` too, by their name there. */
+const LIMITS_OF_NODE = {
+  keepAliveTimeout: "idleTimeout",
+  headersTimeout: "headerTimeout",
+} as const;
+
 /** Throws for options of an engine that `serve` does not pass on. */
-export function checkNative(options: NativeOptions): void {
+export function checkNative(options: NativeOptions & Limits): void {
   checkBlock("node", options.node, NODE_WITHHELD);
   checkBlock("deno", options.deno, DENO_WITHHELD);
   checkBlock("bun", options.bun, BUN_WITHHELD);
+  for (const [theirs, ours] of Object.entries(LIMITS_OF_NODE)) {
+    // The cast: the block is an object.
+    const value = (options.node as Record<string, unknown> | undefined)?.[theirs];
+    if (value === undefined || options[ours] === undefined) continue;
+    refuse(`serve as 'node.${theirs}'`, `absent where '${ours}' is given`, value);
+  }
 }
 
 function checkBlock(name: keyof NativeOptions, block: unknown, withheld: Replacements): void {

@@ -86,7 +86,7 @@ export async function startTcpDriver(
 
 /** Returns why an engine does not support the settings; undefined if it does. */
 function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined {
-  const { onConnState, websocket, native, socket } = settings;
+  const { onConnState, websocket, native, socket, limits } = settings;
   if (websocket !== undefined && engine !== "bun") {
     return `'websocket' must be absent on every engine but "bun"`;
   }
@@ -100,6 +100,9 @@ function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined
     ) {
       return `'${runtime}' must be absent on every engine but "${supporter}"`;
     }
+  }
+  if (limits.asked !== undefined && engine === "deno-serve") {
+    return `'${limits.asked}' must be absent with an engine that does not show its connections`;
   }
   if (native.bun["http3"] === true && socket !== undefined) {
     return `'bun.http3' must be absent where the listener is inherited or can be handed on`;

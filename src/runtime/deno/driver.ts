@@ -2,6 +2,7 @@
  * The engine `"deno"`: an accept loop, and Deno's own HTTP on each connection. The engine thus knows every
  * connection and can close a single one, which `Deno.serve` does not offer.
  */
+import { Expiry } from "../../server/expiry.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
@@ -129,6 +130,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
       })
     );
     this.#placeholder = placeholder;
+    this.expiry = new Expiry(this.conns, hosting.settings.limits);
     if (placeholder === undefined) this.#accept();
   }
 

@@ -1,3 +1,5 @@
+import { Expiry } from "../../server/expiry.ts";
+import type { LimitSettings } from "../../options/limits.ts";
 import type { Refable } from "../../server/native_server.ts";
 import type http from "node:http";
 import type http2 from "node:http2";
@@ -109,6 +111,11 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
 
   get addr(): Addr {
     return this.#addr.value;
+  }
+
+  /** Closes connections that exceed the time limits from now on. */
+  limitTimes(limits: Pick<LimitSettings, "idleTimeout" | "headerTimeout">): void {
+    this.expiry = new Expiry(this.conns, limits);
   }
 
   get handles(): readonly Refable[] {

@@ -9,6 +9,7 @@ import { NodeRequest } from "srvx/node";
 import { pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import type { LimitSettings } from "../../options/limits.ts";
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { StartedDriver } from "../../server/driver.ts";
@@ -22,7 +23,8 @@ import { BodyError, sendResponse } from "./send.ts";
 /** Starts a server on `node:http`, or on `node:http2` with TLS. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
   if (settings.replaceGlobals) replaceGlobals();
-  const server = await createServer(settings);
+  const limits = timeLimits(settings);
+  const server = await createServer(settings, limits);
   const listener = settings.tls === undefined ? plainListener(server) : server;
   const driver = new NodeDriver(listener, {
     secure: settings.tls !== undefined,
@@ -33,6 +35,7 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
     isAdopted: false,
     native: server,
   });
+  driver.limitTimes(limits);
   server.on("request", responder(handler, settings, driver));
   if (settings.socket === undefined) await listen(listener, settings);
   // Errors of the listener from here on are not errors of starting the server.
@@ -40,20 +43,40 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
   return driver;
 }
 
-/**
- * The number of milliseconds that an idle connection stays open. Most load balancers reuse a connection for
- * up to 60 s; if the server closed it earlier, the next request of a load balancer could cross the close.
- * Node's default is 5 s. The other engines let clients close idle connections.
- */
-const KEEP_ALIVE_TIMEOUT = 65_000;
-
-async function createServer({ tls, native }: ServeSettings): Promise<NodeServer> {
-  const options = { keepAliveTimeout: KEEP_ALIVE_TIMEOUT, ...native.node };
+async function createServer(
+  { tls, native }: ServeSettings,
+  { idleTimeout, headerTimeout }: TimeLimits,
+): Promise<NodeServer> {
+  const options = {
+    ...native.node,
+    keepAliveTimeout: milliseconds(idleTimeout),
+    headersTimeout: milliseconds(headerTimeout),
+  };
   const server = tls === undefined
     ? http.createServer(options)
     : (await import("node:http2")).createSecureServer({ allowHTTP1: true, ...options, ...tls });
   // An HTTP/2 server does not take over this option for its HTTP/1 connections, nor does every runtime.
   return Object.assign(server, { keepAliveTimeout: options.keepAliveTimeout });
+}
+
+type TimeLimits = Pick<LimitSettings, "idleTimeout" | "headerTimeout">;
+
+/** Returns the time limits. What Node calls them has been checked to be absent where ours are given. */
+function timeLimits({ limits, native }: ServeSettings): TimeLimits {
+  const { keepAliveTimeout, headersTimeout } = native.node;
+  return {
+    idleTimeout: limitOf(keepAliveTimeout) ?? limits.idleTimeout,
+    headerTimeout: limitOf(headersTimeout) ?? limits.headerTimeout,
+  };
+}
+
+/** In Node 0 is no limit. Node checks other values. */
+function limitOf(value: unknown): number | undefined {
+  return typeof value === "number" ? value || Infinity : undefined;
+}
+
+function milliseconds(limit: number): number {
+  return limit === Infinity ? 0 : limit;
 }
 
 /**
