@@ -27,6 +27,14 @@ const LEAST_INTERVAL = 10;
 /** The number of ms that looks may take in one turn of the event loop. */
 const SLICE = 3;
 
+/** Returns the number of ms between two looks at the connections, or undefined if no time is limited. */
+export function lookInterval(
+  { idleTimeout, headerTimeout }: Pick<LimitSettings, Wait["for"]>,
+): number | undefined {
+  const shorter = Math.min(idleTimeout, headerTimeout);
+  return shorter === Infinity ? undefined : Math.max(shorter / LOOKS, LEAST_INTERVAL);
+}
+
 /**
  * Closes connections that are idle, or whose head does not arrive, for longer than the limits allow. It looks at all
  * connections now and then, so that requests cost nothing.
@@ -42,9 +50,9 @@ export class Expiry {
   constructor(conns: Iterable<LimitedConn>, limits: Pick<LimitSettings, Wait["for"]>) {
     this.#conns = conns;
     this.#limits = limits;
-    const shorter = Math.min(limits.idleTimeout, limits.headerTimeout);
-    if (shorter === Infinity) return;
-    this.#timer = setInterval(() => this.#start(), Math.max(shorter / LOOKS, LEAST_INTERVAL));
+    const interval = lookInterval(limits);
+    if (interval === undefined) return;
+    this.#timer = setInterval(() => this.#start(), interval);
     this.#timer.unref();
   }
 

@@ -12,7 +12,7 @@ const file = (name: string) => readFileSync(path(name), "utf8");
 
 /** The rows of the table below a heading: the option, and what becomes of it. */
 function table(heading: string): Map<string, string> {
-  const section = file("docs/options.md").split("\n## ").find((part) => part.startsWith(heading))!;
+  const section = file("docs/options.md").split("\n### ").find((part) => part.startsWith(heading))!;
   return new Map(
     [...section.matchAll(/^\| `(\w+)` +\| (.*?) +\|$/gm)].map(([, name, fate]) => [name!, fate!]),
   );

@@ -43,6 +43,18 @@ if (runtime === "node") {
     session.destroy();
   });
 
+  test("[node] 'node.requestTimeout' may be shorter than 'headerTimeout', and that longer than Node's default", async () => {
+    for (
+      const options of [{ node: { requestTimeout: 30_000 } }, { headerTimeout: 400_000 }, {
+        headerTimeout: 0,
+      }]
+    ) {
+      const { server } = await start("node", options);
+      assertEquals(await (await fetch(`${server.url}hello`)).text(), "hello");
+      await server.shutdown();
+    }
+  });
+
   test("[node] an undefined option in 'node' leaves the default", async () => {
     const { server } = await start("node", { node: { keepAliveTimeout: undefined } });
     const client = await connect(server.addr);

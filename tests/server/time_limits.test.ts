@@ -2,12 +2,20 @@
 import { after, test } from "node:test";
 import { once } from "node:events";
 import http2 from "node:http2";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { deadline, delay } from "@std/async";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Engine, serve, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, type RawClient, request } from "../../support/client.ts";
-import { engines, hasKernelHelp, pem, runtime, start as startFixture } from "../support/fixture.ts";
+import {
+  engines,
+  hasKernelHelp,
+  pem,
+  runtime,
+  start as startFixture,
+  temporaryFolder,
+} from "../support/fixture.ts";
 
 /** In ms: the limit of the tests. */
 const LIMIT = 400;
@@ -161,6 +169,46 @@ for (const engine of limited) {
     const [headers] = await deadline(once(stream, "response"), SOON);
     assertEquals([headers[":status"], await text(stream)], [200, "slow"]);
     await deadline(closed, SOON);
+  });
+}
+
+if (runtime === "bun") {
+  test("[bun, bun] idleTimeout leaves alone a WebSocket, and a client that reads a static route slowly", async () => {
+    const body = "x".repeat(16 * 1024 * 1024);
+    const server = await start("bun", {
+      idleTimeout: LIMIT,
+      bun: {
+        routes: {
+          "/socket": (request: Request, native: { upgrade(request: Request): boolean }) => {
+            assert(native.upgrade(request));
+          },
+          "/static": new Response(body),
+        },
+      },
+      websocket: { message: (socket, message) => void socket.send(message) },
+    });
+    const socket = new WebSocket(server.url.replace("http", "ws") + "socket");
+    await once(socket, "open");
+    const slow = await connect(server.addr);
+    slow.write(request("/static"));
+    await slow.take(/\r\n\r\n/);
+    slow.socket.pause();
+    await delay(LONGER);
+    const echo = once(socket, "message");
+    socket.send("still there");
+    assertEquals((await deadline(echo, SOON))[0].data, "still there");
+    slow.socket.resume();
+    while (slow.received.length < body.length) await delay(10);
+    socket.close();
+    await server.close();
+  });
+
+  test("[bun, bun] serve() refuses a time limit on a unix socket", async () => {
+    await assertRejects(
+      () => startFixture("bun", { path: join(temporaryFolder(), "socket"), idleTimeout: 1 }),
+      TypeError,
+      `'idleTimeout' must be absent with the engine "bun" on a unix socket: use the engine "node"`,
+    );
   });
 }
 

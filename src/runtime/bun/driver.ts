@@ -5,7 +5,9 @@ import { type Addr, keyOf, unmapped } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
-import { BunFlight, Flights } from "./flights.ts";
+import { BunExpiry } from "./expiry.ts";
+import type { LimitSettings } from "../../options/limits.ts";
+import { BunFlight, Flights, peerOf } from "./flights.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
 import { withHandlers, withoutStatic } from "./routes.ts";
@@ -42,11 +44,16 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   /** The open WebSockets, with the times at which they opened, on the clock of `performance.now()`. */
   readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
+  /** What closes connections that exceed a time limit; undefined if the kernel does not show the connections. */
+  #expiry: BunExpiry | undefined;
+  readonly #limits: LimitSettings;
   /** Makes static routes say `Connection: close` too. */
   #replaceStaticRoutes = (): void => {};
 
   constructor(handler: Handler, settings: ServeSettings) {
     super();
+    this.#limits = settings.limits;
+    this.#checkLimits(settings.listen);
     this.scheme = settings.tls === undefined ? "http" : "https";
     this.isHandedOn = settings.socket !== undefined;
     this.#placeholder = settings.socket && new PlaceholderListener(
@@ -104,6 +111,20 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
     // lose the connection.
     this.sockets.disableDeferAccept();
+    // The kernel tells nothing of the connections of a unix socket.
+    if (this.addr.transport === "unix") return;
+    const busy = () => new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));
+    this.#expiry = new BunExpiry(this.sockets, this.#limits, busy);
+  }
+
+  /** Throws for a time limit that was asked for and cannot be kept. */
+  #checkLimits({ transport }: Addr): void {
+    const { asked } = this.#limits;
+    if (asked === undefined || (this.kernel !== undefined && transport === "tcp")) return;
+    throw new TypeError(
+      `Cannot serve as '${asked}' must be absent with the engine "bun" on ` +
+        `${transport === "tcp" ? process.platform : "a unix socket"}: use the engine "node"`,
+    );
   }
 
   /**
@@ -114,8 +135,10 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     const { server } = this;
     const upgrade = server.upgrade.bind(server);
     server.upgrade = (request, ...options) => {
+      const peer = server.requestIP(request);
       const isUpgraded = upgrade(request, ...options);
       if (isUpgraded) this.#flights.markUpgraded(request);
+      if (isUpgraded && peer !== null) this.#expiry?.hijacked(keyOf(peerOf(peer)));
       return isUpgraded;
     };
   }
@@ -248,7 +271,10 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (!policy.spareIdle) this.#endUnread();
     const isQuiescent = super.closeIdleConns(now, policy) && !this.#flights.hasUnanswered;
-    if (isQuiescent) clearTimeout(this.#linger);
+    if (isQuiescent) {
+      clearTimeout(this.#linger);
+      this.#expiry?.stop();
+    }
     return isQuiescent;
   }
 
@@ -272,6 +298,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
 
   override async closeAll(): Promise<void> {
     clearTimeout(this.#linger);
+    this.#expiry?.stop();
     await super.closeAll();
     this.#flights.abandon();
   }

@@ -50,13 +50,19 @@ async function createServer(
   const options = {
     ...native.node,
     keepAliveTimeout: milliseconds(idleTimeout),
-    headersTimeout: milliseconds(headerTimeout),
+    // Node refuses a time that is longer than that of the whole request. The time ends with the shorter one anyway.
+    headersTimeout: milliseconds(Math.min(headerTimeout, requestTimeout(native.node))),
   };
   const server = tls === undefined
     ? http.createServer(options)
     : (await import("node:http2")).createSecureServer({ allowHTTP1: true, ...options, ...tls });
   // An HTTP/2 server does not take over this option for its HTTP/1 connections, nor does every runtime.
   return Object.assign(server, { keepAliveTimeout: options.keepAliveTimeout });
+}
+
+/** Returns the time in which a whole request must arrive, whose default in Node is 300 s. */
+function requestTimeout({ requestTimeout: given }: ServeSettings["native"]["node"]): number {
+  return limitOf(given) ?? 300_000;
 }
 
 type TimeLimits = Pick<LimitSettings, "idleTimeout" | "headerTimeout">;
