@@ -4,10 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Addr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
-import { checkMilliseconds } from "../options/checks.ts";
+import { checkMilliseconds, checkObject, checkType } from "../options/checks.ts";
+import { isAbsolute, join } from "node:path";
 import { reportError } from "../core/report_error.ts";
 import { notify, notifyReloading, notifyUnlessEnding } from "../systemd/notify.ts";
 import { commandLine } from "../runtime/linux/command_line.ts";
+import { startEnvironment } from "../runtime/linux/start_environment.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
@@ -33,6 +35,12 @@ export interface UpgraderOptions {
    * path that was used then: if the path leads through a symlink, the new process runs where the link points now.
    */
   cwd?: string;
+  /**
+   * The environment variables of the new process. The default is those that this process was started with, so that
+   * the new process reads files such as `.env` as they are then. Where the system does not tell them (another system
+   * than Linux, and Deno without `--allow-ffi`), they are the present ones.
+   */
+  env?: Readonly<Record<string, string>>;
   /**
    * The number of milliseconds, 0 to 2 147 483 647, that the new process may take to become ready before it is killed.
    * The default is tableflip's.
@@ -237,7 +245,8 @@ export class Upgrader {
     try {
       const listeners = openListeners();
       const pid = await startSuccessor(listeners, {
-        command: this.#options.command ?? commandLine(),
+        command: this.#options.command ?? inFolder(commandLine(), this.#folder),
+        env: this.#options.env ?? startEnvironment(),
         cwd: this.#options.cwd ?? this.#folder,
         readyTimeout: this.#options.readyTimeout ?? 60_000,
         signal: this.#stopped.signal,
@@ -285,6 +294,15 @@ export class Upgrader {
   }
 }
 
+/**
+ * Returns a command whose program is found from the folder in which this process was started: not every runtime looks
+ * for a relative path in the working directory of the new process.
+ */
+function inFolder([program = "", ...args]: readonly string[], folder = "."): readonly string[] {
+  const isPath = program.includes("/") && !isAbsolute(program);
+  return [isPath ? join(folder, program) : program, ...args];
+}
+
 /** Closes an inherited socket, and warns, because the service no longer listens at the address. */
 function closeUnclaimed(socket: InheritedSocket): void {
   console.warn(
@@ -304,13 +322,14 @@ function shownAddr(addr: Addr): string {
 const NAMES: OptionNames<UpgraderOptions> = {
   command: true,
   cwd: true,
+  env: true,
   pidFile: true,
   readyTimeout: true,
 };
 
 function checkUpgrader(options: UpgraderOptions): void {
   checkNames("upgrade", options, NAMES);
-  const { command, cwd, pidFile, readyTimeout } = options;
+  const { command, cwd, env, pidFile, readyTimeout } = options;
   checkMilliseconds("upgrade as 'readyTimeout'", readyTimeout, 0);
   for (const [name, value] of Object.entries({ cwd, pidFile })) {
     if (value === undefined || (typeof value === "string" && value !== "")) continue;
@@ -319,6 +338,12 @@ function checkUpgrader(options: UpgraderOptions): void {
         shown(value)
       }`,
     );
+  }
+  if (env !== undefined) {
+    checkObject("upgrade as 'env'", env);
+    for (const [name, value] of Object.entries(env)) {
+      checkType(`upgrade as 'env.${name}'`, value, "string");
+    }
   }
   const isCommand = Array.isArray(command) && command.length > 0 &&
     command.every((word) => typeof word === "string");

@@ -68,6 +68,7 @@ export type DenoListenOptions =
 
 interface DenoRuntime {
   readonly internal: symbol;
+  readonly build: { readonly standalone: boolean };
   readonly noColor: boolean;
   readonly permissions: {
     querySync(
