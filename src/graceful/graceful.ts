@@ -153,6 +153,7 @@ async function firstCause(
     ...others,
     ...servers.map(({ finished }) => finished.then(() => "finished")),
     succession.succeeded.then(() => "upgraded"),
+    succession.hungUp,
   ]);
   signal?.removeEventListener("abort", onAbort);
   // After an upgrade the next signal is the first one, which does not force.

@@ -85,6 +85,12 @@ export interface GracefulOptions {
    * successor never does, this process goes on serving, and the log says so. The servers must be started
    * with `handoff`, or listen on what `listen` returned.
    *
+   * A SIGHUP because the terminal of the process has gone is an end, as SIGTERM is. Under `nohup` it is ignored. Only
+   * Linux tells; elsewhere it is an upgrade.
+   *
+   * No upgrade starts in process 1 of a container, or under a supervisor that takes the end of this process for that
+   * of the service, and the log says so.
+   *
    * A signal that comes while an upgrade is under way is ignored, and the log says so. A signal that comes
    * while the predecessor is still draining waits for the predecessor's end.
    */

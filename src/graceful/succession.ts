@@ -4,6 +4,7 @@ import { sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/shared_listener.ts";
+import { ControllingTerminal, isUnderNohup } from "../runtime/linux/controlling_terminal.ts";
 import { obstacleTo, startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
 import type { EventSink } from "./events.ts";
 
@@ -20,6 +21,10 @@ export class Succession {
   /** Resolves when a successor has taken over. */
   readonly succeeded: Promise<void>;
   readonly #onSuccess: () => void;
+  /** Resolves with the signal that says that the terminal of this process has gone, which ends it. */
+  readonly hungUp: Promise<string>;
+  readonly #onHangup: (signal: string) => void;
+  readonly #terminal: ControllingTerminal | undefined;
   /** The upgrade that is under way. */
   #upgrade: Promise<void> | undefined;
   #isEnding = false;
@@ -40,6 +45,10 @@ export class Succession {
     this.#isInCharge = signal !== undefined || upgrader !== undefined;
     this.#signal = signal;
     this.#events = events;
+    const hangup = Promise.withResolvers<string>();
+    this.hungUp = hangup.promise;
+    this.#onHangup = hangup.resolve;
+    if (signal === "SIGHUP") this.#terminal = new ControllingTerminal();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.succeeded = promise;
     this.#onSuccess = resolve;
@@ -66,11 +75,17 @@ export class Succession {
   }
 
   release(): void {
+    this.#terminal?.release();
     waitersOf(this.#upgrader).delete(this.#onSuccess);
     if (this.#signal !== undefined) process.off(this.#signal, this.#onSignal);
   }
 
   #onSignal = async (signal: string): Promise<void> => {
+    if (this.#terminal?.hasJustGone()) {
+      if (!isUnderNohup()) return this.#onHangup(signal);
+      const why = "the terminal has gone, and nohup keeps this process";
+      return this.#events.emit({ type: "ignored", signal, why });
+    }
     try {
       await startServing(this.#upgrader);
       await this.#upgrader.predecessorGone;

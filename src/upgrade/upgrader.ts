@@ -10,6 +10,7 @@ import { reportError } from "../core/report_error.ts";
 import { notify, notifyReloading, notifyUnlessEnding } from "../systemd/notify.ts";
 import { commandLine } from "../runtime/linux/command_line.ts";
 import { startEnvironment } from "../runtime/linux/start_environment.ts";
+import { keeper } from "../runtime/linux/keeper.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
@@ -234,6 +235,8 @@ export class Upgrader {
    *
    * @throws {UpgradeError} If the successor cannot be started, ends before it is ready, or is not ready within
    * `readyTimeout`. Nothing is left of it, and this process goes on serving.
+   * @throws {UpgradeError} If this process is process 1 of a container, or a supervisor has started it that would take
+   * its end for that of the service: runit, daemontools, s6, supervisord, pm2, tini, dumb-init.
    * @throws {UpgradeError} If this process is not ready, is being upgraded, has been upgraded or was stopped, or if its
    * predecessor is not gone.
    */
@@ -280,7 +283,10 @@ export class Upgrader {
   }
 
   #obstacle(): string | undefined {
-    return this.#stopped.signal.aborted
+    const kept = keeper();
+    return kept !== undefined
+      ? `${kept}: use a supervisor whose process stays, such as \`graceful run\``
+      : this.#stopped.signal.aborted
       ? "the upgrader was stopped"
       : this.#state === "starting"
       ? "this process is not ready itself"

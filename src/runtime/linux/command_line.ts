@@ -2,7 +2,7 @@ import process from "node:process";
 import { UpgradeError } from "../../core/errors.ts";
 import { printable } from "../../core/printable.ts";
 import { isStandalone } from "../host/standalone.ts";
-import { ownProcFile } from "./proc_files.ts";
+import { procFile } from "./proc_files.ts";
 
 /**
  * Returns the command that this process was started with. The command that the system reports comes first, because it
@@ -10,7 +10,7 @@ import { ownProcFile } from "./proc_files.ts";
  * command is a guess, and a warning says so.
  */
 export function commandLine(): string[] {
-  const given = ownProcFile("cmdline").split("\0").slice(0, -1);
+  const given = procFile("/proc/self/cmdline").split("\0").slice(0, -1);
   if (isWhole(given)) return given;
   if ("deno" in process.versions && !isStandalone()) {
     // Deno does not report its own command-line options, which include the permissions.

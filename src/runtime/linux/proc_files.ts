@@ -27,12 +27,8 @@ export function contentOf(libc: LibC, path: string): string {
   return [...linesOf(libc, path)].join("\n");
 }
 
-/**
- * Returns the text of a file of this process in `/proc`; an empty text on another system, if the file cannot be read,
- * and on Deno without FFI.
- */
-export function ownProcFile(name: "cmdline" | "environ"): string {
-  const path = `/proc/self/${name}`;
+/** Returns the text of a file; an empty text if the file cannot be read, and on Deno without FFI. */
+export function procFile(path: string): string {
   if ("deno" in process.versions) {
     const libc = openLibC();
     return libc === undefined ? "" : contentOf(libc, path);

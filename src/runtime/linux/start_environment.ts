@@ -1,5 +1,5 @@
 import process from "node:process";
-import { ownProcFile } from "./proc_files.ts";
+import { procFile } from "./proc_files.ts";
 
 /**
  * Returns the environment variables that this process was started with, as far as the system tells, and otherwise the
@@ -7,7 +7,7 @@ import { ownProcFile } from "./proc_files.ts";
  * new process.
  */
 export function startEnvironment(): NodeJS.ProcessEnv {
-  const entries = ownProcFile("environ").split("\0").filter((entry) => entry.includes("="));
+  const entries = procFile("/proc/self/environ").split("\0").filter((entry) => entry.includes("="));
   if (entries.length === 0) return { ...process.env };
   return Object.fromEntries(entries.map((entry) => {
     const equals = entry.indexOf("=");
