@@ -1,11 +1,20 @@
 /** The events of `graceful` on the channels of node:diagnostics_channel. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { readFileSync } from "node:fs";
+import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { graceful, type GracefulChannels, serve } from "../../mod.ts";
+import { CHANNEL_NAMES, type ChannelName } from "../../src/core/channel_names.ts";
 import { Ending, SOON } from "../support/ending.ts";
 import { runtime } from "../support/fixture.ts";
+
+/** `true` if the types name each channel, and no other one. */
+type IsComplete = [ChannelName, keyof GracefulChannels] extends
+  [keyof GracefulChannels, ChannelName] ? true
+  : false;
+const isComplete: IsComplete = true;
 
 /** What an end publishes that drains, but for the event of each second. */
 const DRAINED = [
@@ -19,6 +28,13 @@ const DRAINED = [
 
 const namesOf = (ending: Ending) =>
   ending.messages.map(([name]) => name).filter((name) => name !== "graceful.waiting");
+
+test(`[${runtime}] GracefulChannels and docs/observability.md name each channel`, () => {
+  assert(isComplete);
+  const page = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8");
+  const rows = [...page.matchAll(/^\| `(graceful\.\S+)` /gm)].map(([, name]) => name!);
+  assertEquals(rows.toSorted(), CHANNEL_NAMES.toSorted());
+});
 
 test(`[${runtime}] graceful() publishes its events where the log is off`, async () => {
   const ending = await Ending.start({

@@ -1,6 +1,6 @@
 /**
- * Everything that this package uses of `node:http`, `node:http2` and `node:net` beyond their public API,
- * on Node and in the `node:` modules of Deno and Bun.
+ * Everything that this package uses of `node:http`, `node:http2`, `node:net` and `node:diagnostics_channel`
+ * beyond their public API, on Node and in the `node:` modules of Deno and Bun.
  *
  * Each member reads an internal of the runtime at the time of the call. If the runtime lacks the internal,
  * or has something else in its place, the member does not throw but has the effect that its comment names
