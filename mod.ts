@@ -18,6 +18,8 @@ export { adopt, type AdoptOptions } from "./src/adopt.ts";
 export { graceful } from "./src/graceful/graceful.ts";
 export type { Cleanup, GracefulOptions } from "./src/graceful/options.ts";
 export type { GracefulEvent } from "./src/graceful/events.ts";
+export type { GracefulChannels } from "./src/graceful/channels.ts";
+export type { ShutdownChannels } from "./src/server/shutdown_channels.ts";
 export type { GracefulReport } from "./src/graceful/report.ts";
 export { serve } from "./src/serve.ts";
 export { serveTcp } from "./src/serve_tcp.ts";

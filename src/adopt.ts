@@ -10,6 +10,7 @@ import {
   whenClosed,
   whenListening,
 } from "./runtime/native_servers.ts";
+import { channels } from "./runtime/channels.ts";
 import { ServerClosedError } from "./core/errors.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
 
@@ -79,7 +80,7 @@ export function adopt(native: NativeServer, options: AdoptOptions = {}): Server 
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
   const { driver, release } = driverOf(native, onConnState);
-  const server = new DrivenServer(driver);
+  const server = new DrivenServer(driver, { channels: channels() });
   adopted().set(native, server);
   let isLeft = false;
   const listening = whenListening(native, (close) => {

@@ -5,6 +5,7 @@ import type { ServerOptions } from "./options/server.ts";
 import { PendingWork } from "./core/pending_work.ts";
 import type { StartedDriver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
+import { channels } from "./runtime/channels.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
 
@@ -55,7 +56,7 @@ async function start(
       ...scope,
       socket: listener?.addr,
     });
-    server = new DrivenServer(driver, scope, listener);
+    server = new DrivenServer(driver, { scope, listener, channels: channels() });
     await listener?.giveTo(driver);
     return server;
   } catch (error) {

@@ -142,7 +142,8 @@ export interface GracefulOptions {
    * failures.
    *
    * A function gets each event, and is not waited for. What it throws is reported on the console and stops
-   * nothing.
+   * nothing. Whatever the log is, the events are also published on channels of `node:diagnostics_channel`,
+   * see {@linkcode GracefulChannels}.
    */
   log?: false | ((event: GracefulEvent) => unknown);
 }

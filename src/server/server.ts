@@ -15,6 +15,7 @@ import { ServerClosedError, ShutdownIncompleteError } from "../core/errors.ts";
 import { PendingWork } from "../core/pending_work.ts";
 import type { RequestScope } from "../core/request_scope.ts";
 import { Changes, drain } from "./drain.ts";
+import type { ShutdownPublisher } from "./shutdown_channels.ts";
 
 /**
  * A server that shuts down like Go's `http.Server`, whichever engine runs it.
@@ -129,6 +130,16 @@ export interface ServedListener {
   closed(): void;
 }
 
+/** What a {@linkcode DrivenServer} shares with other parts of the package. */
+interface DrivenServerContext {
+  /** The scope that the driver gives to its requests. */
+  readonly scope?: RequestScope;
+  /** The listening socket, if the server did not open it itself. */
+  readonly listener?: ServedListener | undefined;
+  /** Publishes the calls of `shutdown`. Without it they are not published. */
+  readonly channels?: ShutdownPublisher;
+}
+
 /** A {@linkcode Server} that works through a driver. */
 export class DrivenServer implements Server {
   readonly finished: Promise<void>;
@@ -138,6 +149,7 @@ export class DrivenServer implements Server {
   /** The controller that aborts when the listeners must close at once. */
   readonly #force = new AbortController();
   readonly #listener: ServedListener | undefined;
+  readonly #channels: ShutdownPublisher | undefined;
   readonly #changes = new Changes();
   readonly #hooks: (() => unknown)[] = [];
   #finish: () => void;
@@ -150,16 +162,12 @@ export class DrivenServer implements Server {
   /** Whether the changes of this turn of the event loop will be announced at its end. */
   #isChangeDue = false;
 
-  /** Creates a server over `driver`. `scope` must be the scope that the driver gives to its requests. */
-  constructor(
-    driver: Driver,
-    scope: RequestScope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() },
-    listener?: ServedListener,
-  ) {
+  constructor(driver: Driver, { scope, listener, channels }: DrivenServerContext = {}) {
     this.#driver = driver;
-    this.#drainNotice = scope.drainNotice;
-    this.#pendingWork = scope.pendingWork;
+    this.#drainNotice = scope?.drainNotice ?? new DrainNotice();
+    this.#pendingWork = scope?.pendingWork ?? new PendingWork();
     this.#listener = listener;
+    this.#channels = channels;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
     this.#finish = resolve;
@@ -240,6 +248,31 @@ export class DrivenServer implements Server {
   async shutdown(options: ShutdownOptions = {}): Promise<ShutdownReport> {
     checkShutdown(options);
     const start = performance.now();
+    this.#channels?.publish("graceful.shutdown.start", () => ({
+      addr: this.#addrIfKnown(),
+      connections: this.connections(),
+    }));
+    try {
+      const report = await this.#shutdown(options, start);
+      this.#publishEnd(start, report, undefined);
+      return report;
+    } catch (error) {
+      const report = error instanceof ShutdownIncompleteError ? error.report : undefined;
+      this.#publishEnd(start, report, error);
+      throw error;
+    }
+  }
+
+  #publishEnd(start: number, report: ShutdownReport | undefined, error: unknown): void {
+    this.#channels?.publish("graceful.shutdown.end", () => ({
+      addr: this.#addrIfKnown(),
+      duration: performance.now() - start,
+      report,
+      error,
+    }));
+  }
+
+  async #shutdown(options: ShutdownOptions, start: number): Promise<ShutdownReport> {
     if (this.#closed !== undefined) {
       await this.#closed;
       return this.#report("closed", start, 0);

@@ -2,6 +2,7 @@
  * What this package uses of the runtimes beyond their public API: which of it is there on this version, and
  * that a server serves and shuts down without each of it.
  */
+import { channel } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
@@ -44,6 +45,7 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
   seemToListen: () => {},
   stopConnectionChecks: () => {},
   closeIfIdleOnBun: () => false,
+  subscribersOf: () => undefined,
 };
 
 /** The same for Deno's, but for what has tests of its own below. */
@@ -201,6 +203,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "httpConnectionsOf",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
   deno: [
     "acceptedBy",
@@ -211,6 +214,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "heldResponse",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
   bun: [
     "closeIfIdleOnBun",
@@ -219,6 +223,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "heldResponse",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
 };
 
@@ -254,6 +259,9 @@ async function seenOn(): Promise<string[]> {
   native.listen(0, "127.0.0.1");
   await once(native, "listening");
   see("handleOf", node.handleOf(native));
+  const subscribed = channel("test.subscribed");
+  subscribed.subscribe(() => {});
+  see("subscribersOf", node.subscribersOf(subscribed)?.length === 1);
   see("boundKeyOf", node.boundKeyOf(native));
   // The cast: it listens on TCP.
   const { port } = native.address() as net.AddressInfo;
