@@ -6,6 +6,8 @@ import { PendingWork } from "./core/pending_work.ts";
 import type { StartedDriver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
 import { channels } from "./runtime/channels.ts";
+import process from "node:process";
+import { predecessor } from "./listener/inheritance.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
 
@@ -62,8 +64,22 @@ async function start(
   } catch (error) {
     if (server === undefined) listener?.close();
     else await server.close();
-    throw error;
+    throw withPredecessor(error);
   }
+}
+
+/**
+ * Returns the error of a server that could not start. If its address is in use while the predecessor drains, the
+ * error says that the predecessor may be the one that listens there.
+ */
+function withPredecessor(error: unknown): unknown {
+  if (!(error instanceof Error && "code" in error) || error.code !== "EADDRINUSE") return error;
+  const handover = predecessor();
+  if (handover === undefined || process.ppid !== handover.pid) return error;
+  const message =
+    `${error.message}. The predecessor, process ${handover.pid}, may still listen there, and has ` +
+    "handed on no listener for this address: start its server with 'handoff', and ask for the same address";
+  return Object.assign(new Error(message, { cause: error }), { code: error.code });
 }
 
 /** Closes the server when the signal aborts. The signal may already have aborted while the server started. */

@@ -36,6 +36,12 @@ export interface GracefulChannels extends ShutdownChannels {
   "graceful.failed": Extract<GracefulEvent, { type: "failed" }>;
   /** A signal has come that cannot start an upgrade. */
   "graceful.ignored": Extract<GracefulEvent, { type: "ignored" }>;
+  /** An upgrade waits for the end of the predecessor of this process. */
+  "graceful.upgrade-waiting": Extract<GracefulEvent, { type: "upgrade-waiting" }>;
+  /** A successor is being started. */
+  "graceful.upgrade-started": Extract<GracefulEvent, { type: "upgrade-started" }>;
+  /** The successor serves. */
+  "graceful.upgrade-ready": Extract<GracefulEvent, { type: "upgrade-ready" }>;
   /** Everything is done, including the cleanup. */
   "graceful.ended": Extract<GracefulEvent, { type: "ended" }>;
   /** Other code listens to the signals as well. */

@@ -20,6 +20,12 @@ import type { GracefulReport } from "./report.ts";
  *   `"uncaughtException"` or `"unhandledRejection"`.
  * - `"ignored"`: the signal of `upgradeOn` has come when no upgrade can start. `why` is the reason, for example
  *   that an upgrade is under way.
+ * - `"upgrade-waiting"`: the signal of `upgradeOn` has come, and the upgrade starts when the predecessor of this
+ *   process has drained. Further signals until then are the same one.
+ * - `"upgrade-started"`: the successor is being started, with this command and in this folder. The folder is undefined
+ *   if it is unknown: the successor then starts in the working directory.
+ * - `"upgrade-ready"`: the successor serves, `duration` ms after it was started, and the end of this process begins. An
+ *   upgrade that was given up is a `"failed"`.
  * - `"ended"`: everything is done, including the cleanup.
  * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
  *   drain is done. `name` is the name of the function, or the beginning of its source text if it has no name. Each listener is
@@ -59,6 +65,17 @@ export type GracefulEvent =
     | { readonly type: "drained"; readonly forced: boolean }
     | { readonly type: "failed"; readonly what: string; readonly error: unknown }
     | { readonly type: "ignored"; readonly signal: string; readonly why: string }
+    | {
+      readonly type: "upgrade-waiting";
+      readonly signal: string;
+      readonly predecessor: number;
+    }
+    | {
+      readonly type: "upgrade-started";
+      readonly command: readonly string[];
+      readonly folder: string | undefined;
+    }
+    | { readonly type: "upgrade-ready"; readonly successor: number; readonly duration: number }
     | { readonly type: "ended"; readonly report: GracefulReport }
     | {
       readonly type: "other-listeners";
