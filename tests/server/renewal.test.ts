@@ -225,7 +225,8 @@ for (const engine of able) {
         "'passphrase' must be",
       ],
       [{ ...second, certificates: [{ serverName: "a.b" }] }, "'certificates[0].cert' must be"],
-      [undefined, "'cert' must be in PEM"],
+      [{ ...second, ca: "" }, "'ca' is not an option"],
+      [undefined, "the options must be an object"],
     ];
     for (const [certificate, message] of refused) {
       const error = await assertRejects(
@@ -419,6 +420,13 @@ if (runtime === "bun") {
   });
 
   if (isLinux) {
+    test("[bun, bun] setCertificate() refuses a server of HTTP/3", async () => {
+      const { server } = await start("bun", { ...first, bun: { http3: true } });
+      const error = await assertRejects(() => server.setCertificate(second), UpgradeError);
+      assertStringIncludes(error.message, "HTTP/3");
+      assertEquals(await nameOf(server), "first");
+    });
+
     test("[bun, bun] setCertificate() on a unix socket names the engine that can do it", async () => {
       const path = join(temporaryFolder(), "socket");
       const { server } = await start("bun", { ...first, path });
@@ -428,6 +436,16 @@ if (runtime === "bun") {
     });
   }
 }
+
+test(`[${runtime}, node] setCertificate() keeps what 'node' says of TLS`, async () => {
+  const { server } = await start("node", { ...first, node: { maxVersion: "TLSv1.2" } });
+  assertEquals((await see(server.addr)).protocol, "TLSv1.2");
+  const certificates = [{ serverName: "api.example.com", ...named }];
+  await server.setCertificate({ ...second, certificates });
+  const { name, protocol } = await see(server.addr);
+  assertEquals([name, protocol], ["second", "TLSv1.2"]);
+  assertEquals((await see(server.addr, { servername: "api.example.com" })).protocol, "TLSv1.2");
+});
 
 if (runtime !== "deno") {
   test(`[${runtime}, node] setCertificate() works on a unix socket`, async () => {
