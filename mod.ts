@@ -31,6 +31,8 @@ export { listen } from "./src/listener/listen.ts";
 // Types only: the class is exported by `@x/graceful/upgrade`.
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { ServerOptions } from "./src/options/server.ts";
+export type { CertificateOptions, NamedCertificate, TlsOptions } from "./src/options/tls.ts";
+export type { PeerCertificate } from "./src/core/peer_certificate.ts";
 export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
 export type { Limits } from "./src/options/limits.ts";
 export type { BunOptions, DenoOptions, NativeOptions, NodeOptions } from "./src/options/native.ts";

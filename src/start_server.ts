@@ -2,6 +2,7 @@ import { reportError } from "./core/report_error.ts";
 import type { Addr } from "./core/addr.ts";
 import { DrainNotice } from "./core/drain_notice.ts";
 import type { ServerOptions } from "./options/server.ts";
+import type { TlsOptions, TlsSettings } from "./options/tls.ts";
 import { PendingWork } from "./core/pending_work.ts";
 import type { StartedDriver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
@@ -21,6 +22,20 @@ export interface StartContext {
    * own listening socket.
    */
   readonly socket: Addr | undefined;
+}
+
+/**
+ * Returns the settings of TLS for checked options; undefined for a server without TLS. The module that reads
+ * certificates is loaded with the first server that has some, because `node:crypto` is expensive.
+ *
+ * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together.
+ */
+export async function readTls(
+  { cert, key, ...options }: TlsOptions & { alpnProtocols?: readonly string[] },
+): Promise<TlsSettings | undefined> {
+  if (cert === undefined || key === undefined) return undefined;
+  const { tlsSettings } = await import("./options/certificate.ts");
+  return tlsSettings((name) => `serve as '${name}'`, { ...options, cert, key });
 }
 
 /**

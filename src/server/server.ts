@@ -8,10 +8,12 @@ import { DrainNotice } from "../core/drain_notice.ts";
 import { checkPromise } from "../options/checks.ts";
 import type { Driver } from "./driver.ts";
 import type { NativeServers } from "./native_server.ts";
+import type { ServedCertificates } from "./served_certificates.ts";
 import type { Engine } from "../options/serve.ts";
+import { type CertificateOptions, checkSetCertificate } from "../options/tls.ts";
 import { checkShutdown, type ShutdownOptions } from "../options/shutdown.ts";
 import type { ShutdownReport } from "../core/report.ts";
-import { ServerClosedError, ShutdownIncompleteError } from "../core/errors.ts";
+import { ServerClosedError, ShutdownIncompleteError, UpgradeError } from "../core/errors.ts";
 import { PendingWork } from "../core/pending_work.ts";
 import type { RequestScope } from "../core/request_scope.ts";
 import { Changes, drain } from "./drain.ts";
@@ -34,7 +36,8 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
   readonly addr: Addr;
   /**
    * A URL that reaches the server from this machine. For a unix socket, the URL is `http+unix:` with
-   * the path of the socket. For a server that `serveTcp` started, the schemes are `tcp:` and `tcp+unix:`.
+   * the path of the socket. For a server that `serveTcp` started, the schemes are `tcp:` and `tcp+unix:`, or
+   * `tls:` and `tls+unix:`.
    */
   readonly url: string;
   /** The engine that runs the server's HTTP; `"node"` for `serveTcp`, which runs on `node:net`. */
@@ -81,6 +84,34 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * @throws {TypeError} If `promise` is no promise.
    */
   waitUntil(promise: PromiseLike<unknown>): void;
+  /**
+   * Presents other certificates on new connections, without a restart. No connection is lost: open ones go
+   * on as they are. The certificates are checked first; if the promise rejects, the server keeps the ones
+   * that it has. Without `certificates` those of single server names stay as they are.
+   *
+   * The engine `"node"` can do this everywhere. The engines `"deno"`, `"deno-serve"` and `"bun"` hand the
+   * listener to a new one inside the process, on Linux and over TCP; Deno asks for `--allow-ffi`.
+   *
+   * @throws {TypeError} If the server has no TLS or was adopted, a certificate or a key cannot be read, or
+   * they do not belong together.
+   * @throws {ServerClosedError} If the drain has already started.
+   * @throws {UpgradeError} If the engine cannot hand over its listener here. The message says what it needs.
+   *
+   * @example
+   * ```ts
+   * import { readFileSync } from "node:fs";
+   * import { serve } from "@x/graceful";
+   *
+   * const certificate = () => ({
+   *   cert: readFileSync(new URL("./tls.crt", import.meta.url)),
+   *   key: readFileSync(new URL("./tls.key", import.meta.url)),
+   * });
+   * const server = await serve(() => new Response("hello"), { port: 0, ...certificate() });
+   * await server.setCertificate(certificate());
+   * await server.close();
+   * ```
+   */
+  setCertificate(certificate: CertificateOptions): Promise<void>;
   /**
    * Closes the listeners, then the idle connections, and waits for the other connections to become
    * idle, as Go's `Shutdown` does. `shutdown` may be called many times, also concurrently: all calls
@@ -243,6 +274,37 @@ export class DrivenServer implements Server {
       throw new ServerClosedError(`Cannot register with onShutdown: the server is ${this.#state}`);
     }
     this.#hooks.push(fn);
+  }
+
+  async setCertificate(certificate: CertificateOptions): Promise<void> {
+    const as = (name: string) => `set the certificate as '${name}'`;
+    this.#servedCertificates();
+    checkSetCertificate(certificate);
+    const { readCertificates } = await import("../options/certificate.ts");
+    // A drain may have started meanwhile.
+    const served = this.#servedCertificates();
+    try {
+      served.replace(readCertificates(as, certificate, served.current));
+    } catch (error) {
+      if (!(error instanceof UpgradeError)) throw error;
+      throw new UpgradeError(
+        `Cannot set the certificate with the engine "${this.engine}", unlike with "node": ${error.message}`,
+        { cause: error },
+      );
+    }
+  }
+
+  #servedCertificates(): ServedCertificates {
+    const { certificates, scheme } = this.#driver;
+    if (certificates === undefined) {
+      throw new TypeError(
+        scheme === "https" || scheme === "tls"
+          ? "Cannot set the certificate: the server was adopted, and its owner has set TLS up"
+          : "Cannot set the certificate: the server has no TLS",
+      );
+    }
+    if (this.#state === "serving") return certificates;
+    throw new ServerClosedError(`Cannot set the certificate: the server is ${this.#state}`);
   }
 
   async shutdown(options: ShutdownOptions = {}): Promise<ShutdownReport> {

@@ -3,7 +3,13 @@ import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
 import { type Addr, keyOf, unmapped } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import {
+  type Handler,
+  HTTP_PROTOCOLS,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
+import type { TlsSettings } from "../../options/tls.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
 import { BunExpiry } from "./expiry.ts";
 import type { LimitSettings } from "../../options/limits.ts";
@@ -17,19 +23,34 @@ import type { KernelConn } from "../linux/kernel_conn.ts";
 import { sayingClose } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
+import { UpgradeError } from "../../core/errors.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
-import { PlaceholderListener } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
+import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
 /** Starts a server of the engine `"bun"`. */
 export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
-  return new BunDriver(handler, settings);
+  const { tls, socket } = settings;
+  const isHandedOn = socket !== undefined;
+  if (tls === undefined) return new BunDriver(handler, settings, isHandedOn);
+  return new SuccessiveServers(
+    (certificates, socket) => {
+      if (socket !== undefined && settings.native.bun["http3"] === true) {
+        throw new UpgradeError("Cannot hand the socket of HTTP/3 to another server");
+      }
+      const now = { ...settings, socket, tls: { ...tls, certificates } };
+      return new BunDriver(handler, now, isHandedOn);
+    },
+    tls.certificates,
+    socket,
+  );
 }
 
 /** A function that answers a request: the handler of `serve`, or the function of a route. */
 type BunHandler = (request: Request, info: BunFlight) => Response | Promise<Response>;
 
-class BunDriver extends BunServeDriver implements StartedDriver {
+class BunDriver extends BunServeDriver implements ReplaceableDriver {
   readonly scheme: "http" | "https";
   readonly addr: Addr;
   protected readonly server: BunServer;
@@ -50,12 +71,12 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   /** Makes static routes say `Connection: close` too. */
   #replaceStaticRoutes = (): void => {};
 
-  constructor(handler: Handler, settings: ServeSettings) {
+  constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
     super();
     this.#limits = settings.limits;
     this.#checkLimits(settings.listen);
     this.scheme = settings.tls === undefined ? "http" : "https";
-    this.isHandedOn = settings.socket !== undefined;
+    this.isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
@@ -83,6 +104,24 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     const listener = this.#placeholder!.replaceListener(fd);
     this.#trackSockets(listener);
     return listener;
+  }
+
+  acceptBeside(fd: number): number {
+    const strangers = this.#connectionsAt(this.addr);
+    const listener = this.#placeholder!.acceptBeside(fd);
+    this.#trackSockets(listener, strangers);
+    return listener;
+  }
+
+  listenerFd(): number {
+    return this.sockets?.listener ?? soleListenerAt(this.addr);
+  }
+
+  endIfUnused(): boolean {
+    if (!this.isEmpty() || this.#flights.hasUnanswered) return false;
+    this.#expiry?.stop();
+    this.server.stop(true);
+    return true;
   }
 
   #opening(open: () => BunServer, asked: Addr): { made: BunServer; fd: number | undefined } {
@@ -186,7 +225,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...(listen.transport === "unix"
         ? { unix: listen.path }
         : { hostname: listen.hostname, port: listen.port, reusePort }),
-      ...(tls === undefined ? {} : { tls, http2: true }),
+      ...(tls === undefined ? {} : tlsOptions(tls)),
       ...(websocket === undefined ? {} : { websocket: this.#trackWebSockets(websocket) }),
       fetch: answering(handler),
       error: async (error: unknown) => last(await onError(error)),
@@ -319,6 +358,27 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...withoutWebSockets(withoutRequest, webSockets),
     ];
   }
+}
+
+/** The number of TLS 1.3 in the protocol. */
+const TLS_1_3 = 0x0304;
+
+function tlsOptions(
+  { certificates: { standard, named }, minVersion, alpnProtocols = HTTP_PROTOCOLS }: TlsSettings,
+): Record<string, unknown> {
+  const version = minVersion === "TLSv1.3" ? { minVersion: TLS_1_3 } : {};
+  return {
+    tls: [
+      { ...standard, ...version },
+      ...[...named].map(([serverName, certificate]) => ({
+        serverName,
+        ...certificate,
+        ...version,
+      })),
+    ],
+    http2: alpnProtocols.includes("h2"),
+    http1: alpnProtocols.includes("http/1.1"),
+  };
 }
 
 function addrOf({ address }: BunServer, asked: Addr): Addr {

@@ -150,7 +150,8 @@ export interface NodeInternals {
    * Returns the accepted socket under a TLS socket. Returns undefined on Bun, which has a single socket for
    * both.
    *
-   * Without it: the handshake of a TLS connection is not seen before its first request.
+   * Without it: the handshake of a TLS connection is not seen before its first request. `serveTcp` goes by the
+   * address of the client, which on a unix socket can be any of the clients whose handshake is under way.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/internal/tls/wrap.js (`_parent`)
    */
