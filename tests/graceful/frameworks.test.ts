@@ -137,9 +137,14 @@ test(`[${runtime}] graceful() keeps the grace of the second server of Fastify wh
   assertEquals(await deadline(program.exit, SOON), 0, program.output);
 });
 
-test(`[${runtime}] graceful() says that the second server of Fastify is not drained if it gets the first alone`, async () => {
-  const { program } = await listening("fastify_localhost.ts", "15000", "server");
-  await deadline(program.says(/^graceful: Fastify listens on 'localhost' with one server/m), SOON);
-  program.kill();
-  await deadline(program.exit, SOON);
-});
+for (const given of ["server", "another app"]) {
+  test(`[${runtime}] graceful() says that the second server of Fastify is not drained, given ${given}`, async () => {
+    const { program } = await listening("fastify_localhost.ts", "15000", given);
+    await deadline(
+      program.says(/^graceful: Fastify listens on 'localhost' with one server/m),
+      SOON,
+    );
+    program.kill();
+    await deadline(program.exit, SOON);
+  });
+}
