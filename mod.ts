@@ -16,6 +16,7 @@
  */
 export { adopt, type AdoptOptions } from "./src/adopt.ts";
 export { graceful } from "./src/graceful/graceful.ts";
+export type { AppWithServer } from "./src/graceful/servers_of.ts";
 export type { Cleanup, GracefulOptions } from "./src/graceful/options.ts";
 export type { GracefulEvent } from "./src/graceful/events.ts";
 export type { GracefulChannels } from "./src/graceful/channels.ts";

@@ -29,9 +29,9 @@ interface Kind {
   large: number;
 }
 
-function plain(file: string, awaitsAnswer: boolean): Kind {
+function plain(file: string, awaitsAnswer: boolean, path = "/"): Kind {
   const message = (text: string) => text;
-  return { file, path: "/", greeting: [], message, code: 1001, awaitsAnswer, large: 8 * 1024 ** 2 };
+  return { file, path, greeting: [], message, code: 1001, awaitsAnswer, large: 8 * 1024 ** 2 };
 }
 
 const socketIo: Kind = {
@@ -50,18 +50,22 @@ const kinds: Record<string, Kind> = {
     "ws": plain("ws.ts", true),
     "socket.io": socketIo,
     "crossws, node adapter": plain("crossws_node.ts", true),
+    "Hono, @hono/node-server": plain("hono_node.ts", true),
   },
   deno: {
     "ws": plain("ws.ts", true),
     "socket.io": socketIo,
     "crossws, serve": plain("crossws_deno.ts", true),
     "Deno.upgradeWebSocket": plain("deno_upgrade.ts", true),
+    "Hono, serve": plain("hono_deno.ts", true),
   },
   bun: {
     "ws": plain("ws.ts", true),
     "socket.io": socketIo,
     "crossws, serve": plain("crossws_bun.ts", false),
     "server.upgrade": plain("bun_upgrade.ts", false),
+    "Hono, serve": plain("hono_bun.ts", false),
+    "Elysia, serve": plain("elysia_bun.ts", false, "/ws"),
   },
 }[runtime];
 

@@ -30,7 +30,8 @@ export interface BunNativeServer {
 /** Returns whether a value looks like a {@linkcode BunNativeServer}. */
 export function isBunServer(value: unknown): value is BunNativeServer {
   return typeof value === "object" && value !== null && "stop" in value && "reload" in value &&
-    "pendingRequests" in value && "pendingWebSockets" in value;
+    "pendingRequests" in value && typeof value.pendingRequests === "number" &&
+    "pendingWebSockets" in value;
 }
 
 /**

@@ -24,6 +24,11 @@ export class BunFlight extends Flight<BunServer> {
     this.#server = server;
   }
 
+  /** The name under which helpers of Hono for Bun look for the server, in what a fetch handler is given. */
+  get server(): BunServer {
+    return this.native;
+  }
+
   get remoteAddr(): Addr {
     if (this.#server.transport === "unix") return { transport: "unix", path: "" };
     // The getter keeps the address of the client while Bun knows the address.

@@ -228,6 +228,16 @@ class NodeInfo extends RequestInfo {
     return peerCertificateOf(this.#conn.socket);
   }
 
+  /** The name under which helpers of Hono for Node look for the request, in what a fetch handler is given. */
+  get incoming(): Exchange["req"] {
+    return this.native.req;
+  }
+
+  /** The name under which helpers of Hono for Node look for the response. */
+  get outgoing(): Exchange["res"] {
+    return this.native.res;
+  }
+
   get remoteAddr(): Addr {
     return peerAddr(this.native.req.socket);
   }

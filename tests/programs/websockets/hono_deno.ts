@@ -1,0 +1,12 @@
+import { graceful, serve } from "@x/graceful";
+import { Hono } from "hono";
+import { upgradeWebSocket } from "hono/deno";
+import { announce, cleanup, idleGrace, timeout } from "./support.ts";
+
+const app = new Hono();
+app.get("/", upgradeWebSocket(() => ({ onMessage: ({ data }, ws) => ws.send(data as string) })));
+app.get("/", (context) => context.text("hello"));
+
+const server = await serve(app.fetch, { port: 0, hostname: "127.0.0.1" });
+announce(server.addr);
+await graceful(server, { timeout, idleGrace, cleanup });
