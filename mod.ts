@@ -28,8 +28,9 @@ export { listen } from "./src/listener/listen.ts";
 // Types only: the class is exported by `@x/graceful/upgrade`.
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { ServerOptions } from "./src/options/server.ts";
-export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
+export type { Answer, Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
 export type { ShutdownOptions } from "./src/options/shutdown.ts";
+export type { WebSocketClosing } from "./src/options/hijacked.ts";
 export type { ServerWebSocket, WebSocketHandlers } from "./src/options/websocket.ts";
 export type { ConnInfo, ConnState } from "./src/core/conn.ts";
 export type { Addr } from "./src/core/addr.ts";

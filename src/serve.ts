@@ -27,7 +27,10 @@ import { startServer } from "./start_server.ts";
  * await graceful(server, { timeout: 15_000 });
  * ```
  */
-export async function serve(handler: Handler, options: ServeOptions = {}): Promise<Server> {
+export async function serve<Data = unknown>(
+  handler: Handler,
+  options: ServeOptions<Data> = {},
+): Promise<Server> {
   checkServe(handler, options);
   if (options.cert !== undefined && options.key !== undefined) {
     const { checkCertificate } = await import("./options/certificate.ts");

@@ -92,11 +92,16 @@ export function health(options?: HealthOptions & { next?: undefined }): HealthHa
  * ```
  */
 export function health(options: HealthOptions): Handler;
-export function health(options: HealthOptions = {}): HealthHandler {
+export function health(
+  options: HealthOptions = {},
+): (request: Request, info?: ServeInfo) => ReturnType<Handler> {
   checkHealth(options);
   const { livePath = LIVE_PATH, readyPath = READY_PATH, details = false } = options;
   // The cast: `info` is missing only if a caller breaks the type of the returned handler.
-  const next = (options.next ?? notFound) as HealthHandler;
+  const next = (options.next ?? notFound) as (
+    request: Request,
+    info?: ServeInfo,
+  ) => ReturnType<Handler>;
   const liveness = monitored("liveness", options);
   const readiness = monitored("readiness", options);
 

@@ -44,6 +44,7 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
   seemToListen: () => {},
   stopConnectionChecks: () => {},
   closeIfIdleOnBun: () => false,
+  webSocketOf: () => undefined,
 };
 
 /** The same for Deno's, but for what has tests of its own below. */
@@ -54,6 +55,8 @@ const DENO_ABSENT = {
   },
   webSocketOf: () => undefined,
   resourceOf: () => -1,
+  hasWebSockets: () => false,
+  closeWebSocket: (socket: WebSocket, code: number, reason: string) => socket.close(code, reason),
   headerOf: (request: Request, name: string) => request.headers.get(name),
   uploadOf: () => undefined,
   readInPieces: () => {},

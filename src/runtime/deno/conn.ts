@@ -1,17 +1,23 @@
 import { type ConnState, inFlight, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
+import {
+  type Answer,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
 import { streamLargeBody } from "./body.ts";
-import { Exchange } from "./exchange.ts";
+import { Exchange, type ExchangeConn } from "./exchange.ts";
 import { type Exchanges, Http1Exchanges, Http2Streams } from "./exchanges.ts";
 import { type ConnectionServing, internals } from "./internals.ts";
 import { isHttp2, isReceivable } from "./upload.ts";
 import { addrOf, type DenoConn, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
-import { GOING_AWAY } from "../../server/driver.ts";
 import { badRequest } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
+import { WebSocketLife } from "../../server/web_socket_life.ts";
 
 /** The objects that the connections of one server share. */
 export interface Hosting {
@@ -20,6 +26,10 @@ export interface Hosting {
   readonly settings: ServeSettings;
   /** Called by each connection when the connection is gone. */
   onGone(conn: DenoConnection): void;
+  /** Called by each connection that has become a WebSocket. */
+  onWebSocket(conn: DenoConnection): void;
+  /** Cuts off the connection of a client that does not read. */
+  cutStalled(client: Addr): void;
   /** Returns whether each response is the last response of its connection. */
   endsConnections(): boolean;
   /**
@@ -32,7 +42,7 @@ export interface Hosting {
 const nothing = () => {};
 
 /** An accepted connection with Deno's HTTP on it. The state is computed from its requests at each call. */
-export class DenoConnection implements Conn {
+export class DenoConnection implements Conn, ExchangeConn {
   readonly acceptedAt: number = performance.now();
   readonly #peer: DenoConn["remoteAddr"];
   readonly #hosting: Hosting;
@@ -54,6 +64,8 @@ export class DenoConnection implements Conn {
   #isGone = false;
   #lingering: ReturnType<typeof setTimeout> | undefined;
   #webSocket: WebSocket | undefined;
+  /** The life of the WebSocket; undefined until something waits for its end. */
+  #life: WebSocketLife | undefined;
 
   constructor(peer: DenoConn["remoteAddr"], hosting: Hosting) {
     this.#hosting = hosting;
@@ -122,7 +134,7 @@ export class DenoConnection implements Conn {
     return response.then(this.#answered, this.#failed);
   };
 
-  #answered = (response: Response): Response => {
+  #answered = (response: Answer): Response => {
     this.#settled();
     return this.#finish(response);
   };
@@ -147,7 +159,7 @@ export class DenoConnection implements Conn {
   }
 
   /** Prepares a response to be sent. */
-  #finish = (response: Response): Response => {
+  #finish = (response: Answer): Response => {
     // Deno refuses such a response too, but its error cannot be caught if the handler returned a promise.
     refuseUnsendable(response);
     streamLargeBody(response);
@@ -178,9 +190,14 @@ export class DenoConnection implements Conn {
     socket.addEventListener("open", () => {
       core.tryClose(this.#resource);
       this.#announce("hijacked");
-      if (this.#hosting.draining(this) !== undefined) socket.close(GOING_AWAY);
+      this.#hosting.onWebSocket(this);
     });
     socket.addEventListener("close", () => this.#gone());
+  }
+
+  endRequest(release: () => void): void {
+    if (this.#webSocket === undefined || this.#isGone) release();
+    else (this.#life ??= new WebSocketLife()).onEnd(release);
   }
 
   state(): ConnState {
@@ -194,8 +211,11 @@ export class DenoConnection implements Conn {
     return this.#handling > 0 || oldest?.isInFlight ? oldest?.inFlight() : undefined;
   }
 
-  startEnding(): void {
-    if (this.#webSocket?.readyState === WebSocket.OPEN) this.#webSocket.close(GOING_AWAY);
+  closeWebSocket({ code, reason }: ClosingHandshake): boolean {
+    const socket = this.#webSocket;
+    if (socket === undefined || socket.readyState === WebSocket.CONNECTING) return false;
+    internals.closeWebSocket(socket, code, reason);
+    return true;
   }
 
   startDrain(onChange: () => void): void {
@@ -235,7 +255,7 @@ export class DenoConnection implements Conn {
   destroy(): void {
     this.#isForced = true;
     const { core } = this.#hosting.serving;
-    if (this.#webSocket !== undefined) core.tryClose(internals.resourceOf(this.#webSocket));
+    if (this.#webSocket !== undefined) this.#destroyWebSocket(this.#webSocket);
     core.tryClose(this.#resource);
     this.#handshaking?.close();
     // No `finished` follows: HTTP has not started, Deno waits for the client, or `finished` has settled.
@@ -243,10 +263,16 @@ export class DenoConnection implements Conn {
     this.#handshaking = undefined;
   }
 
+  #destroyWebSocket(socket: WebSocket): void {
+    if (socket.bufferedAmount > 0) this.#hosting.cutStalled(this.remoteAddr);
+    this.#hosting.serving.core.tryClose(internals.resourceOf(socket));
+  }
+
   #gone(): void {
     if (this.#isGone) return;
     this.#isGone = true;
     clearTimeout(this.#lingering);
+    this.#life?.end();
     this.#hosting.onGone(this);
     this.#announce("closed");
   }

@@ -13,6 +13,7 @@ import { Acceptor } from "./acceptor.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
 import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
+import { StalledConns } from "./stalled_conns.ts";
 import {
   disregardServeAddress,
   type ServeAddress,
@@ -115,9 +116,14 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
     this.addr = socket ?? addrOf(listeners[0]!.addr);
     // Deno supports TLS only on TCP.
     this.scheme = tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
+    const stalled = new StalledConns(() =>
+      socket === undefined ? listeners.map(({ addr }) => addrOf(addr)) : [socket]
+    );
     this.#hosting = {
       ...hosting,
+      cutStalled: (client) => stalled.cut(client),
       onGone: (conn) => this.conns.delete(conn),
+      onWebSocket: (conn) => this.closeIfWebSocket(conn),
       endsConnections: () => this.endsConnections,
       draining: (conn) => this.onChangeOf(conn),
     };

@@ -19,14 +19,19 @@ import type { RequestScope } from "../../core/request_scope.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
 import { hasStaticBody, streamLargeBody } from "./body.ts";
 import { lastOf } from "./last_response.ts";
+import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
+import { ServeWebSockets } from "./serve_web_sockets.ts";
+import { StalledConns } from "./stalled_conns.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import { badRequest } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
+import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 
@@ -48,6 +53,10 @@ class DenoServeDriver implements StartedDriver {
   readonly #server: DenoHttpServer;
   readonly #placeholder: PlaceholderListener<DenoHttpServer> | undefined;
   readonly #flights = new Set<CuttableFlight>();
+  readonly #webSockets = new ServeWebSockets(
+    (isCut) => this.#ended(isCut),
+    new StalledConns(() => [this.addr]),
+  );
   #endsConnections = false;
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
@@ -102,11 +111,16 @@ class DenoServeDriver implements StartedDriver {
     this.#flights.add(flight);
     const end = () => {
       this.#flights.delete(flight);
-      if (this.#onChange === undefined) return;
-      this.tally[flight.isCut ? "forced" : "drained"]++;
-      this.#onChange();
+      if (flight.webSocket === undefined) this.#ended(flight.isCut);
     };
     flight.native.completed.then(end, end);
+  }
+
+  /** Counts a request or a WebSocket that is over. */
+  #ended(isCut: boolean): void {
+    if (this.#onChange === undefined) return;
+    this.tally[isCut ? "forced" : "drained"]++;
+    this.#onChange();
   }
 
   async #answer(handler: Handler, flight: CuttableFlight, onError: OnError): Promise<Response> {
@@ -118,6 +132,7 @@ class DenoServeDriver implements StartedDriver {
     try {
       const response = await Promise.race([handler(request, flight), flight.cut]);
       refuseUnsendable(response);
+      if (response.status === 101) return this.#upgraded(response, flight);
       streamLargeBody(response);
       return this.#finish(flight.cuttable(response), request);
     } catch (error) {
@@ -125,8 +140,18 @@ class DenoServeDriver implements StartedDriver {
     }
   }
 
+  #upgraded(response: Response, flight: CuttableFlight): Response {
+    const socket = internals.webSocketOf(response);
+    if (socket === undefined) return response;
+    const { remoteAddr, since, native } = flight;
+    const life = new WebSocketLife();
+    flight.webSocket = life;
+    this.#webSockets.add(socket, { remoteAddr, since, life }, native.completed);
+    return response;
+  }
+
   #finish(response: Response, request: Request): Response {
-    return this.#endsConnections && response.status !== 101 ? lastOf(request, response) : response;
+    return this.#endsConnections ? lastOf(request, response) : response;
   }
 
   startLameDuck(): void {
@@ -153,14 +178,29 @@ class DenoServeDriver implements StartedDriver {
   closeListeners(spareIdle: boolean): void {
     attempt(() => this.#queue?.close?.());
     const closed = spareIdle && this.#placeholder?.closeListener();
-    if (!closed) this.#stop();
+    if (!closed) this.#stopUnlessWebSockets();
     const { path } = this.#server.addr;
     if (this.#placeholder === undefined && path !== undefined) rmSync(path, { force: true });
   }
 
+  closeWebSockets(handshake: ClosingHandshake): void {
+    this.#webSockets.close(handshake);
+  }
+
+  /** Whether a WebSocket is open, or may become open because its request is in flight. */
+  get #hasWebSockets(): boolean {
+    return !this.#webSockets.isEmpty ||
+      [...this.#flights].some(({ request }) => isUpgrade(request));
+  }
+
   /**
-   * Starts Deno's own graceful stop, which closes the listener together with idle and new connections.
+   * Starts Deno's own graceful stop, unless there are WebSockets. The stop closes the listener together with
+   * idle and new connections, and cuts WebSockets off.
    */
+  #stopUnlessWebSockets(): void {
+    if (!this.#hasWebSockets) this.#stop();
+  }
+
   #stop(): void {
     this.#stopped ??= this.#server.shutdown().catch(reportError).finally(() => {
       this.#gone = true;
@@ -169,7 +209,8 @@ class DenoServeDriver implements StartedDriver {
   }
 
   closeIdleConns(_now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle) this.#stop();
+    if (policy.ignoreHijacked) this.#stop();
+    else if (!policy.spareIdle) this.#stopUnlessWebSockets();
     return this.#gone;
   }
 
@@ -179,6 +220,7 @@ class DenoServeDriver implements StartedDriver {
    */
   async closeAll(): Promise<void> {
     this.#stop();
+    this.#webSockets.cutAll();
     for (const flight of this.#flights) flight.end();
     if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
     // Only the client can end a request that is left, such as an upload that is being read.
@@ -186,13 +228,16 @@ class DenoServeDriver implements StartedDriver {
   }
 
   connections(now: number): ConnInfo[] {
-    return [...this.#flights].map((flight) => flight.snapshot(now));
+    const flights = [...this.#flights].map((flight) => flight.snapshot(now));
+    return [...flights, ...this.#webSockets.snapshot(now)];
   }
 }
 
 /** A request in flight that can be ended, with the info for its handler. */
 class CuttableFlight extends Flight<DenoInfo> {
   readonly remoteAddr: Addr;
+  /** The life of the WebSocket that the request has become. */
+  webSocket: WebSocketLife | undefined;
   readonly #cut = new AbortController();
   /** A promise that resolves with the response to send when `end()` is called. */
   readonly cut: Promise<Response>;
@@ -217,7 +262,7 @@ class CuttableFlight extends Flight<DenoInfo> {
 
   /** Returns the response, with a body that `end()` cuts off if the body is a stream. */
   cuttable(response: Response): Response {
-    if (this.isCut || response.status === 101 || hasStaticBody(response)) return response;
+    if (this.isCut || hasStaticBody(response)) return response;
     if (response.body === null) return response;
     const { status, statusText, headers } = response;
     const body = response.body.pipeThrough(new TransformStream(), { signal: this.#cut.signal });
@@ -225,6 +270,10 @@ class CuttableFlight extends Flight<DenoInfo> {
   }
 
   protected override onEnd(release: () => void): void {
-    this.native.completed.then(release, release);
+    const end = () => {
+      if (this.webSocket === undefined) release();
+      else this.webSocket.onEnd(release);
+    };
+    this.native.completed.then(end, end);
   }
 }

@@ -8,7 +8,12 @@ import process from "node:process";
 import { NodeRequest } from "srvx/node";
 import { pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import {
+  type Answer,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { StartedDriver } from "../../server/driver.ts";
@@ -82,7 +87,7 @@ function responder(
   function onRequest(req: Exchange["req"], res: Exchange["res"]): void {
     const conn = driver.begin(req, res);
     if (conn === undefined) return;
-    let response: Response | Promise<Response>;
+    let response: ReturnType<Handler>;
     try {
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
       const request = new NodeRequest({ req, res } as never) as unknown as Request;
@@ -99,7 +104,7 @@ function responder(
   async function answerLater(
     conn: NodeConn,
     res: Exchange["res"],
-    pending: Promise<Response>,
+    pending: Promise<Answer>,
   ): Promise<void> {
     conn.startHandler();
     try {
@@ -155,7 +160,7 @@ function responder(
  * Throws unless a value is a response that can be sent. A FastResponse of srvx is accepted unchecked,
  * because reading its properties would slow it down.
  */
-function refuseUnlessSendable(response: Response): void {
+function refuseUnlessSendable(response: Answer): asserts response is Response {
   if (response instanceof Response && "_toNodeResponse" in response) return;
   refuseUnsendable(response);
 }
