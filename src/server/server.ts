@@ -123,7 +123,10 @@ export class DrivenServer implements Server {
   readonly #listener: ServedListener | undefined;
   readonly #changes = new Changes();
   readonly #hooks: (() => unknown)[] = [];
-  readonly #farewell = new Farewell(() => this.#closeWebSockets());
+  readonly #farewell = new Farewell(
+    () => this.#closeWebSockets(),
+    () => this.#onChange(),
+  );
   /** The options of the call that has started the drain. */
   #drainOptions: ShutdownOptions = {};
   #isRestart = false;
@@ -310,7 +313,6 @@ export class DrivenServer implements Server {
     this.#driver.closeWebSockets?.(
       closingHandshake(this.#drainOptions.hijacked, this.#isRestart),
     );
-    this.#onChange();
   }
 
   #waitingToBeAccepted(): number | undefined {
@@ -371,7 +373,7 @@ export class DrivenServer implements Server {
     if (this.#state === "closed") return true;
     if (this.#isListening) return false;
     // WebSockets that nobody waits for are cut off after the drain, and must have been told before.
-    const ignoreHijacked = policy.ignoreHijacked && this.#farewell.isSaid;
+    const ignoreHijacked = policy.ignoreHijacked && this.#farewell.isDone;
     const isQuiescent = this.#driver.closeIdleConns(now, { ...policy, ignoreHijacked });
     return isQuiescent && this.#pendingWork.isEmpty;
   }

@@ -262,8 +262,9 @@ export const internals: DenoInternals = {
     return typeof value === "number" ? value : -1;
   },
   hasWebSockets() {
-    const resources = internals.connectionServing()?.core.resources() ?? {};
-    return Object.values(resources).includes("serverWebSocket");
+    // A stand-in of Deno's server can be adopted on another runtime, which has no such namespace.
+    const resources = deno() && internals.connectionServing()?.core.resources();
+    return Object.values(resources ?? {}).includes("serverWebSocket");
   },
   closeWebSocket(socket, code, reason) {
     if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);

@@ -10,7 +10,4 @@ wss.on("connection", (socket) => {
 });
 
 const server = adopt(native.listen(0, "127.0.0.1", () => announce(native.address())));
-server.onShutdown(() => {
-  for (const client of wss.clients) client.close(1001);
-});
 await graceful(server, { timeout, idleGrace, cleanup });
