@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { deadline } from "@std/async";
-import type { Addr } from "../../mod.ts";
+import type { Addr, GracefulOptions } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
 import { RawWebSocket, TEXT, upgradeTo } from "../support/raw_web_socket.ts";
@@ -76,8 +76,12 @@ async function open(addr: Addr, kind: Kind): Promise<RawWebSocket> {
   return socket;
 }
 
-async function start({ file }: Kind, timeout: number): Promise<{ program: Program; addr: Addr }> {
-  const program = run(`websockets/${file}`, [String(timeout)]);
+async function start(
+  { file }: Kind,
+  timeout: number,
+  hijacked: GracefulOptions["hijacked"] = "wait",
+): Promise<{ program: Program; addr: Addr }> {
+  const program = run(`websockets/${file}`, [String(timeout), JSON.stringify(hijacked)]);
   const port = Number(await deadline(program.says(/^address: .*"port":(\d+)/m), SOON));
   return { program, addr: { transport: "tcp", hostname: "127.0.0.1", port } };
 }
@@ -174,6 +178,21 @@ for (const [name, kind] of Object.entries(kinds)) {
     socket.answerClose();
     await deadline(socket.closed, SOON);
     await drained(program);
+  });
+}
+
+for (const name of ["ws", "Deno.upgradeWebSocket", "server.upgrade"]) {
+  const kind = kinds[name];
+  if (kind === undefined) continue;
+  test(`[${runtime}, ${name}] graceful() cuts off a client that does not answer after hijacked.within, and exits 0`, async () => {
+    const hijacked = { close: 4000, reason: "bye", within: 300 };
+    const { program, addr } = await start(kind, 15_000, hijacked);
+    const client = await open(addr, kind);
+    client.endsWithServer = false;
+    await drainOf(program);
+    assertEquals(await deadline(client.closeFrame(), SOON), [4000, "bye"]);
+    await drained(program);
+    client.socket.destroy();
   });
 }
 

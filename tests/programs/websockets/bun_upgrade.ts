@@ -1,5 +1,5 @@
 import { graceful, serve } from "@x/graceful";
-import { announce, cleanup, idleGrace, timeout } from "./support.ts";
+import { announce, cleanup, hijacked, idleGrace, timeout } from "./support.ts";
 
 const server = await serve((request, { native }) => {
   if (request.headers.get("upgrade") !== "websocket") return new Response("hello");
@@ -12,4 +12,4 @@ const server = await serve((request, { native }) => {
   websocket: { message: (socket, data) => void socket.send(data) },
 });
 announce(server.addr);
-await graceful(server, { timeout, idleGrace, cleanup });
+await graceful(server, { timeout, idleGrace, hijacked, cleanup });
