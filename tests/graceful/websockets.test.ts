@@ -7,7 +7,7 @@ import { deadline } from "@std/async";
 import type { Addr, GracefulOptions } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
-import { RawWebSocket, TEXT, upgradeTo } from "../support/raw_web_socket.ts";
+import { RawWebSocket, TEXT, upgradeTo } from "../../support/raw_web_socket.ts";
 import { type Program, run } from "../support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */

@@ -16,8 +16,8 @@ import type { DenoInfo } from "../../src/runtime/api/deno.ts";
 import { connect, request } from "../../support/client.ts";
 import { until } from "../../support/until.ts";
 import { engines, runtime, start } from "../support/fixture.ts";
-import { RawWebSocket } from "../support/raw_web_socket.ts";
-import { kinds, type WebSocketFixture } from "../support/web_socket_servers.ts";
+import { RawWebSocket } from "../../support/raw_web_socket.ts";
+import { kinds, type WebSocketFixture } from "../../support/web_socket_servers.ts";
 
 /** In ms. */
 const SOON = 10_000;

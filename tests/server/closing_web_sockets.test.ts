@@ -10,13 +10,13 @@ import { adopt, serve, type Server, ShutdownIncompleteError } from "../../mod.ts
 import { connect, request } from "../../support/client.ts";
 import { until } from "../../support/until.ts";
 import { engines, hasKernelHelp, runtime } from "../support/fixture.ts";
-import { CLOSE, PING, RawWebSocket, TEXT } from "../support/raw_web_socket.ts";
+import { CLOSE, PING, RawWebSocket, TEXT } from "../../support/raw_web_socket.ts";
 import {
   type Behavior,
   kinds,
   type WebSocketFixture,
   type WebSocketKind,
-} from "../support/web_socket_servers.ts";
+} from "../../support/web_socket_servers.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 10_000;

@@ -7,7 +7,7 @@ import type { Addr } from "../../mod.ts";
 import { runtime } from "../support/fixture.ts";
 import { SOON } from "../support/generations.ts";
 import { run } from "../support/process.ts";
-import { RawWebSocket, TEXT } from "../support/raw_web_socket.ts";
+import { RawWebSocket, TEXT } from "../../support/raw_web_socket.ts";
 
 test(`[${runtime}] graceful() closes WebSockets with 1012 at a restart, and with 1001 at the end`, async () => {
   const program = run("websockets/chat.ts", [], ["--allow-all"]);

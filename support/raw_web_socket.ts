@@ -1,8 +1,7 @@
 import { Buffer } from "node:buffer";
 import type net from "node:net";
-import { assertEquals } from "@std/assert";
-import type { Addr } from "../../mod.ts";
-import { connect, request } from "../../support/client.ts";
+import type { Addr } from "../mod.ts";
+import { connect, request } from "./client.ts";
 
 /** The opcodes of frames (RFC 6455, 5.2). */
 export const TEXT = 1;
@@ -48,7 +47,8 @@ export class RawWebSocket {
   static async open(addr: Addr, path = "/", ...headers: string[]): Promise<RawWebSocket> {
     const client = await connect(addr);
     client.write(upgradeTo(path, ...headers));
-    assertEquals((await client.head()).status, 101);
+    const { status } = await client.head();
+    if (status !== 101) throw new Error(`Not upgraded: the status is ${status}`);
     return new RawWebSocket(client.socket, client.closed, Buffer.from(client.received, "latin1"));
   }
 
@@ -96,14 +96,13 @@ export class RawWebSocket {
   /** Waits for the next frame, which must be a text. */
   async text(): Promise<string> {
     const { opcode, payload } = await this.next();
-    assertEquals(opcode, TEXT);
-    return payload.toString();
+    return expected(TEXT, opcode, payload).toString();
   }
 
   /** Waits for the next frame, which must close, and returns its code and its reason. */
   async closeFrame(): Promise<[code: number, reason: string]> {
     const { opcode, payload } = await this.next();
-    assertEquals(opcode, CLOSE);
+    expected(CLOSE, opcode, payload);
     return payload.length === 0
       ? [1005, ""]
       : [payload.readUInt16BE(), payload.subarray(2).toString()];
@@ -122,6 +121,14 @@ export class RawWebSocket {
     this.#size -= count;
     return all.subarray(0, count);
   }
+}
+
+/** Returns the payload of a frame that has the wanted opcode, and throws for another. */
+function expected(wanted: number, opcode: number, payload: Buffer): Buffer {
+  if (opcode === wanted) return payload;
+  throw new Error(
+    `Opcode ${opcode} came, not ${wanted}, with ${payload.toString("latin1", 0, 80)}`,
+  );
 }
 
 /** The text of a request that asks for a WebSocket. */

@@ -11,8 +11,8 @@ import {
   type Server,
   type ServerWebSocket,
   type WebSocketHandlers,
-} from "../../mod.ts";
-import { runtime } from "./fixture.ts";
+} from "../mod.ts";
+import { currentRuntime } from "./runtimes.ts";
 
 /** What all kinds of WebSockets of a server have. */
 export interface ServerSocket {
@@ -202,6 +202,6 @@ const bunKinds: Record<string, WebSocketKind> = {
 
 /** The kinds of this runtime. */
 export const kinds: Record<string, WebSocketKind> = {
-  ...{ node: {}, deno: denoKinds, bun: bunKinds }[runtime],
+  ...{ node: {}, deno: denoKinds, bun: bunKinds }[currentRuntime],
   "adopted ws": ws,
 };
