@@ -87,19 +87,28 @@ for (const [name, kind] of Object.entries(kinds)) {
     const say = (text: string) => {
       for (const socket of sockets) socket.send(text);
     };
+    const [hook, listeners] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     server.draining.addEventListener("abort", () => say("listener"));
     server.draining.addEventListener("abort", async () => {
+      await hook.promise;
       await sleep(30);
       say("late listener");
+      await sleep(30);
+      say("last listener");
+      listeners.resolve();
     });
-    server.onShutdown(() => say("hook"));
+    server.onShutdown(() => {
+      say("hook");
+      hook.resolve();
+    });
     server.onShutdown(async () => {
-      await sleep(90);
+      await listeners.promise;
+      await sleep(30);
       say("late hook");
       closeAsOwner(kind, fixture);
     });
     const done = server.shutdown({ hijacked: CLOSING });
-    for (const text of ["listener", "hook", "late listener", "late hook"]) {
+    for (const text of ["listener", "hook", "late listener", "last listener", "late hook"]) {
       assertEquals(await deadline(client.text(), SOON), text);
     }
     assertEquals(await deadline(client.closeFrame(), SOON), closeFrameOf(kind));
@@ -138,13 +147,13 @@ for (const [name, kind] of Object.entries(kinds)) {
     server.onShutdown(() => new Promise(() => {}));
     const reported = await silently(async () => {
       const start = performance.now();
-      const done = server.shutdown({ timeout: 2_000, hijacked: CLOSING });
+      const done = server.shutdown({ timeout: 4_000, hijacked: CLOSING });
       assertEquals(await deadline(client.closeFrame(), SOON), closeFrameOf(kind));
       const time = performance.now() - start;
       client.answerClose();
       assertEquals((await deadline(done, SOON)).reason, "drained");
-      // Half of the timeout.
-      if (kind.closes !== "owner") assert(time > 950 && time < 2_000, `after ${time} ms`);
+      // Half of the timeout. Timers may be early by a millisecond.
+      if (kind.closes !== "owner") assert(time > 1_990, `after ${time} ms`);
     });
     assertEquals(reported.map(String), ["Error: of a hook", "Error: of an async hook"]);
   });
@@ -262,40 +271,35 @@ for (const [name, kind] of Object.entries(kinds)) {
     });
 
     test(`${on} shutdown() cuts off a client that does not answer after hijacked.within`, async () => {
-      const { server, clients: [silent, answering] } = await open(kind, {}, 2);
-      for (const client of [silent!, answering!]) client.endsWithServer = false;
+      const { server, client } = await open(kind);
+      client.endsWithServer = false;
       const start = performance.now();
-      const done = server.shutdown({ hijacked: { within: 400 } });
-      for (const client of [silent!, answering!]) {
-        assertEquals(await deadline(client.closeFrame(), SOON), [1001, ""]);
-      }
-      answering!.answerClose();
-      answering!.socket.end();
+      const done = server.shutdown({ hijacked: { within: 300 } });
+      assertEquals(await deadline(client.closeFrame(), SOON), [1001, ""]);
       const { reason, forced, drained } = await deadline(done, SOON);
       const time = performance.now() - start;
-      assertEquals([reason, forced, drained], ["drained", 1, 1]);
-      assert(time >= 400 && time < 2_000, `after ${time} ms`);
-      silent!.socket.end();
-      await deadline(silent!.closed, SOON);
+      assertEquals([reason, forced, drained], ["drained", 1, 0]);
+      assert(time > 290, `after ${time} ms`);
+      client.socket.end();
+      await deadline(client.closed, SOON);
     });
 
     // Without the kernel's help, Deno and Bun keep what their clients do not read.
     if (hasKernelHelp || runtime === "node") {
       test(`${on} shutdown() cuts off a client that does not read after hijacked.within`, async () => {
-        const { server, sockets, clients: [stalled, reading] } = await open(kind, {}, 2);
-        stalled!.socket.pause();
+        const { server, sockets, client } = await open(kind);
+        client.socket.pause();
         server.onShutdown(() => {
           for (const socket of sockets) socket.send("x".repeat(LARGE));
         });
-        const done = server.shutdown({ hijacked: { within: 1_000 } });
-        assertEquals((await deadline(reading!.text(), SOON)).length, LARGE);
-        assertEquals(await deadline(reading!.closeFrame(), SOON), [1001, ""]);
-        reading!.answerClose();
-        const { reason, forced } = await deadline(done, SOON);
+        const { reason, forced } = await deadline(
+          server.shutdown({ hijacked: { within: 300 } }),
+          SOON,
+        );
         assertEquals([reason, forced], ["drained", 1]);
-        stalled!.socket.resume();
-        await deadline(stalled!.closed, SOON);
-        assert(stalled!.received < LARGE);
+        client.socket.resume();
+        await deadline(client.closed, SOON);
+        assert(client.received < LARGE);
       });
     }
 
@@ -369,6 +373,39 @@ for (const name of ["deno", "deno-serve"]) {
     client.send(PING, "are you there?");
     assertEquals((await deadline(done, SOON)).reason, "drained", "this exception is no more");
     client.socket.destroy();
+  });
+}
+
+if (engines.includes("deno")) {
+  test(`[${runtime}, deno] shutdown() gives a client that reads more time than Deno's idleTimeout`, async () => {
+    // The cast: the types of other runtimes do not know Deno's namespace.
+    const { Deno } = globalThis as unknown as {
+      Deno: {
+        upgradeWebSocket(
+          request: Request,
+          options: { idleTimeout: number },
+        ): { socket: WebSocket; response: Response };
+      };
+    };
+    const opened = Promise.withResolvers<WebSocket>();
+    const server = await serve((request) => {
+      const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 1 });
+      socket.onopen = () => opened.resolve(socket);
+      return response;
+    }, { port: 0, hostname: "127.0.0.1", engine: "deno" });
+    const client = await RawWebSocket.open(server.addr);
+    const socket = await deadline(opened.promise, SOON);
+    client.socket.pause();
+    server.onShutdown(() => socket.send("x".repeat(LARGE)));
+    const done = server.shutdown({ hijacked: CLOSING });
+    await sleep(2_000);
+    assertEquals(socket.readyState, WebSocket.CLOSING);
+    client.socket.resume();
+    assertEquals((await deadline(client.text(), SOON)).length, LARGE);
+    assertEquals(await deadline(client.closeFrame(), SOON), [1012, "back soon"]);
+    client.answerClose(1012);
+    assertEquals((await deadline(done, SOON)).reason, "drained");
+    assertEquals(socket.readyState, WebSocket.CLOSED);
   });
 }
 

@@ -28,8 +28,8 @@ export interface Hosting {
   onGone(conn: DenoConnection): void;
   /** Called by each connection that has become a WebSocket. */
   onWebSocket(conn: DenoConnection): void;
-  /** Cuts off the connection of a client that does not read. */
-  cutStalled(client: Addr): void;
+  /** Cuts off the connection of a client, which Deno would keep until the client has read everything. */
+  cut(client: Addr): void;
   /** Returns whether each response is the last response of its connection. */
   endsConnections(): boolean;
   /**
@@ -264,7 +264,7 @@ export class DenoConnection implements Conn, ExchangeConn {
   }
 
   #destroyWebSocket(socket: WebSocket): void {
-    if (socket.bufferedAmount > 0) this.#hosting.cutStalled(this.remoteAddr);
+    this.#hosting.cut(this.remoteAddr);
     this.#hosting.serving.core.tryClose(internals.resourceOf(socket));
   }
 

@@ -10,10 +10,10 @@ import type { Engine, Handler, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
+import { ClientConns } from "./client_conns.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
 import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
-import { StalledConns } from "./stalled_conns.ts";
 import {
   disregardServeAddress,
   type ServeAddress,
@@ -116,12 +116,12 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
     this.addr = socket ?? addrOf(listeners[0]!.addr);
     // Deno supports TLS only on TCP.
     this.scheme = tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
-    const stalled = new StalledConns(() =>
+    const conns = new ClientConns(() =>
       socket === undefined ? listeners.map(({ addr }) => addrOf(addr)) : [socket]
     );
     this.#hosting = {
       ...hosting,
-      cutStalled: (client) => stalled.cut(client),
+      cut: (client) => conns.cut(client),
       onGone: (conn) => this.conns.delete(conn),
       onWebSocket: (conn) => this.closeIfWebSocket(conn),
       endsConnections: () => this.endsConnections,

@@ -217,6 +217,12 @@ function isComplete(stream: object): boolean {
 /** Creates the record of whether resource ids are consecutive, which the first connection shows. */
 const newNumbering = (): { isConsecutive?: boolean } => ({});
 
+/**
+ * The state of a WebSocket that is closing and goes on receiving, which is none of Deno's own. Deno ends a
+ * WebSocket that is CLOSING at the next event, and pings one that is OPEN.
+ */
+const RECEIVING = 4;
+
 const CORE_FUNCTIONS = ["createCancelHandle", "close", "tryClose", "resources"] as const;
 
 /** The internals of this version of Deno. */
@@ -270,16 +276,10 @@ export const internals: DenoInternals = {
     if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
     const state = slotOf(socket, "[[readyState]]");
     if (valueOf(socket, state) !== WebSocket.CLOSING) return;
-    // Deno ends a WebSocket that is CLOSING at the next event, whatever the event is.
-    Object.assign(socket, { [state!]: WebSocket.OPEN });
-    Object.defineProperties(socket, {
-      readyState: {
-        configurable: true,
-        get: () =>
-          valueOf(socket, state) === WebSocket.CLOSED ? WebSocket.CLOSED : WebSocket.CLOSING,
-      },
-      // A second close would make it CLOSING again.
-      close: { configurable: true, writable: true, value() {} },
+    Object.assign(socket, { [state!]: RECEIVING });
+    Object.defineProperty(socket, "readyState", {
+      configurable: true,
+      get: () => valueOf(socket, state) === WebSocket.CLOSED ? WebSocket.CLOSED : WebSocket.CLOSING,
     });
   },
   headerOf(request, name) {

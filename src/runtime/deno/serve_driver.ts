@@ -18,11 +18,11 @@ import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
 import { hasStaticBody, streamLargeBody } from "./body.ts";
+import { ClientConns } from "./client_conns.ts";
 import { lastOf } from "./last_response.ts";
 import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
 import { ServeWebSockets } from "./serve_web_sockets.ts";
-import { StalledConns } from "./stalled_conns.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
@@ -55,7 +55,7 @@ class DenoServeDriver implements StartedDriver {
   readonly #flights = new Set<CuttableFlight>();
   readonly #webSockets = new ServeWebSockets(
     (isCut) => this.#ended(isCut),
-    new StalledConns(() => [this.addr]),
+    new ClientConns(() => [this.addr]),
   );
   #endsConnections = false;
   #onChange: (() => void) | undefined;

@@ -2,8 +2,8 @@ import type { Addr } from "../../core/addr.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { ClosingHandshake } from "../../options/hijacked.ts";
 import type { WebSocketLife } from "../../server/web_socket_life.ts";
+import type { ClientConns } from "./client_conns.ts";
 import { internals } from "./internals.ts";
-import type { StalledConns } from "./stalled_conns.ts";
 
 /**
  * The number of ms in which Deno opens a WebSocket once the response to its request is delivered. A WebSocket
@@ -32,12 +32,12 @@ export class ServeWebSockets {
   readonly #entries = new Map<WebSocket, Entry>();
   /** Called when a WebSocket is gone, and told whether it was cut off. */
   readonly #onGone: (isCut: boolean) => void;
-  readonly #stalled: StalledConns;
+  readonly #conns: ClientConns;
   #handshake: ClosingHandshake | undefined;
 
-  constructor(onGone: (isCut: boolean) => void, stalled: StalledConns) {
+  constructor(onGone: (isCut: boolean) => void, conns: ClientConns) {
     this.#onGone = onGone;
-    this.#stalled = stalled;
+    this.#conns = conns;
   }
 
   get isEmpty(): boolean {
@@ -76,7 +76,7 @@ export class ServeWebSockets {
 
   /** Cuts a WebSocket off. Where that is impossible, Deno's own stop does it, which waits for nothing else. */
   #cut(socket: WebSocket, { remoteAddr }: Entry): void {
-    if (socket.bufferedAmount > 0) this.#stalled.cut(remoteAddr);
+    this.#conns.cut(remoteAddr);
     internals.connectionServing()?.core.tryClose(internals.resourceOf(socket));
     this.#delete(socket, true);
   }

@@ -3,11 +3,11 @@ import type { KernelConn } from "../linux/kernel_conn.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 
 /**
- * The connections of a server on which data waits for the client. Deno keeps such a connection until the
- * client has read the data, even when its resource is closed. Only the kernel can cut it off, which needs the
- * C library.
+ * The connections of a server by their clients. Deno keeps a WebSocket on which data waits until the client
+ * has read the data, even when the resource is closed. Only the kernel can cut it off, which needs the C
+ * library.
  */
-export class StalledConns {
+export class ClientConns {
   readonly #listeners: () => readonly Addr[];
   /** The open connections by their clients, as the last search in this turn of the event loop found them. */
   #found: Map<string, KernelConn> | undefined;
