@@ -15,7 +15,8 @@ export interface ServeInfo {
   /**
    * A signal that aborts when the server starts to drain. A handler should then end a response that would
    * otherwise go on for ever. The signal belongs to this request, and its listeners are dropped when the
-   * request is over; that of a WebSocket is over when the WebSocket has closed. An error that a listener throws is reported on the console, and stops nothing.
+   * request is over; that of a WebSocket is over when the WebSocket has closed. An error that a listener
+   * throws is reported on the console, and stops nothing.
    */
   readonly draining: AbortSignal;
   /**

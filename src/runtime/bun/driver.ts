@@ -160,7 +160,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#flights.add(info);
       this.#unread.begin(request);
       try {
-        const isRefused = this.drainStart !== undefined && isUpgrade(request);
+        const isRefused = this.drainStart !== undefined &&
+          isUpgrade(request.headers.get("upgrade"));
         // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
         const response = isRefused ? sayingClose(unavailable()) : handler(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
@@ -256,8 +257,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
 
   override async closeAll(): Promise<void> {
     clearTimeout(this.#linger);
-    await super.closeAll();
     this.#webSockets.cutAll();
+    await super.closeAll();
     this.#flights.abandon();
   }
 

@@ -127,7 +127,8 @@ export class DenoConnection implements Conn, ExchangeConn {
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
     if (!isReceivable(request, exchange.claimed)) return this.#endAfter(badRequest());
     const isLate = this.#isGone ||
-      (this.#hosting.draining(this) !== undefined && isUpgrade(request));
+      (this.#hosting.draining(this) !== undefined &&
+        isUpgrade(internals.headerOf(request, "upgrade")));
     const response = isLate ? unavailable() : handler(request, exchange);
     if (!(response instanceof Promise)) return this.#finish(response);
     this.#handling++;

@@ -126,7 +126,7 @@ class DenoServeDriver implements StartedDriver {
   async #answer(handler: Handler, flight: CuttableFlight, onError: OnError): Promise<Response> {
     const { request } = flight;
     if (!isReceivable(request, claimedLength(request))) return lastOf(request, badRequest());
-    if (this.#onChange !== undefined && isUpgrade(request)) {
+    if (this.#onChange !== undefined && flight.asksForWebSocket) {
       return this.#finish(unavailable(), request);
     }
     try {
@@ -190,7 +190,7 @@ class DenoServeDriver implements StartedDriver {
   /** Whether a WebSocket is open, or may become open because its request is in flight. */
   get #hasWebSockets(): boolean {
     return !this.#webSockets.isEmpty ||
-      [...this.#flights].some(({ request }) => isUpgrade(request));
+      [...this.#flights].some(({ asksForWebSocket }) => asksForWebSocket);
   }
 
   /**
@@ -236,6 +236,7 @@ class DenoServeDriver implements StartedDriver {
 /** A request in flight that can be ended, with the info for its handler. */
 class CuttableFlight extends Flight<DenoInfo> {
   readonly remoteAddr: Addr;
+  readonly asksForWebSocket: boolean;
   /** The life of the WebSocket that the request has become. */
   webSocket: WebSocketLife | undefined;
   readonly #cut = new AbortController();
@@ -245,6 +246,7 @@ class CuttableFlight extends Flight<DenoInfo> {
   constructor(request: Request, native: DenoInfo, scope: RequestScope) {
     super(request, native, scope);
     this.remoteAddr = addrOf(native.remoteAddr);
+    this.asksForWebSocket = isUpgrade(internals.headerOf(request, "upgrade"));
     this.cut = new Promise((resolve) => {
       this.#cut.signal.addEventListener("abort", () => {
         resolve(unavailable());
