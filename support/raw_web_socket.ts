@@ -15,6 +15,14 @@ export interface Message {
   readonly payload: Buffer;
 }
 
+/** Options of a {@linkcode RawWebSocket}. */
+export interface OpenOptions {
+  readonly path?: string;
+  /** Further lines of the head of the request. */
+  readonly headers?: readonly string[];
+  readonly tls?: boolean;
+}
+
 /** A client of bytes: it answers nothing by itself, also no close frame. */
 export class RawWebSocket {
   readonly socket: net.Socket;
@@ -44,8 +52,9 @@ export class RawWebSocket {
     });
   }
 
-  static async open(addr: Addr, path = "/", ...headers: string[]): Promise<RawWebSocket> {
-    const client = await connect(addr);
+  static async open(addr: Addr, options: OpenOptions = {}): Promise<RawWebSocket> {
+    const { path = "/", headers = [], tls = false } = options;
+    const client = await connect(addr, tls ? { alpn: "http/1.1" } : {});
     client.write(upgradeTo(path, ...headers));
     const { status } = await client.head();
     if (status !== 101) throw new Error(`Not upgraded: the status is ${status}`);

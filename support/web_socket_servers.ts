@@ -1,6 +1,7 @@
 /** Servers with WebSockets, of each kind that a runtime has. */
 import { once } from "node:events";
-import { createServer, type Server as HttpServer } from "node:http";
+import { createServer, type RequestListener, type Server as HttpServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { WebSocketServer } from "ws";
 import {
   adopt,
@@ -28,6 +29,8 @@ export interface Behavior {
   /** Called with each request, and waited for. */
   gate?(): Promise<void>;
   compress?: boolean;
+  /** The certificate and its key. Servers that are adopted on Deno and Bun speak no TLS here. */
+  tls?: { readonly cert: string; readonly key: string };
 }
 
 /** A server, and its open WebSockets. */
@@ -93,7 +96,10 @@ function tracking(behavior: Behavior): {
 
 async function startWs(behavior: Behavior = {}): Promise<WebSocketFixture> {
   const { sockets, opened, closed } = tracking(behavior);
-  const native: HttpServer = createServer((_request, response) => void response.end("hello"));
+  const onRequest: RequestListener = (_request, response) => void response.end("hello");
+  const native: HttpServer = behavior.tls === undefined
+    ? createServer(onRequest)
+    : createSecureServer(behavior.tls, onRequest);
   const wss = new WebSocketServer({
     noServer: true,
     perMessageDeflate: behavior.compress ?? false,
@@ -126,7 +132,11 @@ function denoHandler(behavior: Behavior, track: ReturnType<typeof tracking>) {
 
 async function startDeno(engine: Engine, behavior: Behavior = {}): Promise<WebSocketFixture> {
   const track = tracking(behavior);
-  const server = await serve(denoHandler(behavior, track), { ...local, engine });
+  const server = await serve(denoHandler(behavior, track), {
+    ...local,
+    ...behavior.tls,
+    engine,
+  });
   return { server, sockets: track.sockets };
 }
 
@@ -158,7 +168,12 @@ async function startBun(behavior: Behavior = {}): Promise<WebSocketFixture> {
     // The cast: with this engine it is the `Bun.Server`.
     if ((info.native as BunNamespace).upgrade(request, { data: info })) return;
     return new Response("hello");
-  }, { ...local, engine: "bun", websocket: bunHandlers(behavior, track) });
+  }, {
+    ...local,
+    ...behavior.tls,
+    engine: "bun",
+    websocket: bunHandlers(behavior, track),
+  });
   return { server, sockets: track.sockets };
 }
 

@@ -68,7 +68,7 @@ const kinds: Record<string, Kind> = {
 
 /** Opens a WebSocket of a kind, and says what it has to say first. */
 async function open(addr: Addr, kind: Kind): Promise<RawWebSocket> {
-  const socket = await deadline(RawWebSocket.open(addr, kind.path), SOON);
+  const socket = await deadline(RawWebSocket.open(addr, { path: kind.path }), SOON);
   for (const [said, answer] of kind.greeting) {
     assertMatch(await deadline(socket.text(), SOON), said);
     if (answer !== "") socket.send(TEXT, answer);

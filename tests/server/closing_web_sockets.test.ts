@@ -9,8 +9,8 @@ import { deadline } from "@std/async";
 import { adopt, serve, type Server, ShutdownIncompleteError } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { until } from "../../support/until.ts";
-import { engines, hasKernelHelp, runtime } from "../support/fixture.ts";
-import { CLOSE, PING, RawWebSocket, TEXT } from "../../support/raw_web_socket.ts";
+import { engines, hasKernelHelp, pem, runtime } from "../support/fixture.ts";
+import { CLOSE, type OpenOptions, PING, RawWebSocket, TEXT } from "../../support/raw_web_socket.ts";
 import {
   type Behavior,
   kinds,
@@ -42,12 +42,12 @@ async function open(
   kind: WebSocketKind,
   behavior: Behavior = {},
   count = 1,
-  ...headers: string[]
+  options: OpenOptions = {},
 ): Promise<WebSocketFixture & { clients: RawWebSocket[]; client: RawWebSocket }> {
   const fixture = await kind.start(behavior);
   const clients = [];
   for (let i = 0; i < count; i++) {
-    clients.push(await deadline(RawWebSocket.open(fixture.server.addr, "/", ...headers), SOON));
+    clients.push(await deadline(RawWebSocket.open(fixture.server.addr, options), SOON));
   }
   await holds(() => fixture.sockets.size === count);
   return { ...fixture, clients, client: clients[0]! };
@@ -335,13 +335,36 @@ for (const [name, kind] of Object.entries(kinds)) {
     });
   }
 
+  if (isPackage) {
+    test(`${on} shutdown() loses nothing over TLS either`, async () => {
+      const { server, sockets, client } = await open(kind, { tls: pem }, 1, { tls: true });
+      assertEquals(server.connections().map(({ state }) => state), ["hijacked"]);
+      const text = "x".repeat(LARGE);
+      server.onShutdown(async () => {
+        await sleep(20);
+        for (const socket of sockets) socket.send(text);
+      });
+      client.socket.pause();
+      const done = server.shutdown({ hijacked: CLOSING, timeout: SOON });
+      for (let i = 0; i < 50; i++) {
+        client.send(TEXT, "crossing");
+        await sleep(1);
+      }
+      client.socket.resume();
+      assert(await deadline(client.text(), SOON) === text);
+      assertEquals(await deadline(client.closeFrame(), SOON), [1012, "back soon"]);
+      client.answerClose();
+      assertEquals((await deadline(done, SOON)).reason, "drained");
+    });
+  }
+
   if (name === "adopted ws" || name === "bun") {
     test(`${on} shutdown() sends the close frame behind messages that are compressed`, async () => {
       const { server, sockets, client } = await open(
         kind,
         { compress: true },
         1,
-        "Sec-WebSocket-Extensions: permessage-deflate",
+        { headers: ["Sec-WebSocket-Extensions: permessage-deflate"] },
       );
       const text = "compressible ".repeat(100_000);
       server.onShutdown(() => {

@@ -180,16 +180,19 @@ export class DenoConnection implements Conn, ExchangeConn {
 
   /**
    * Follows the WebSocket that belongs to a response, if there is one. When HTTP on a single connection
-   * ends, Deno ends its WebSocket too. The resource of HTTP is therefore closed as soon as the WebSocket is
-   * open, and Deno then finds nothing to end.
+   * ends, Deno ends its WebSocket too. The resource of HTTP is therefore closed before that, and Deno then
+   * finds nothing to end: when the WebSocket is open, or with TLS, where HTTP ends first, when the response is
+   * delivered.
    */
   #hijack(response: Response): void {
     const socket = internals.webSocketOf(response);
     if (socket === undefined) return;
     this.#webSocket = socket;
-    const { core } = this.#hosting.serving;
+    const { serving: { core }, settings } = this.#hosting;
+    const endHttp = () => core.tryClose(this.#resource);
+    if (settings.tls !== undefined) this.#newest?.native.completed.then(endHttp, endHttp);
     socket.addEventListener("open", () => {
-      core.tryClose(this.#resource);
+      endHttp();
       this.#announce("hijacked");
       this.#hosting.onWebSocket(this);
     });
