@@ -35,9 +35,9 @@ import { readTls, startServer } from "./start_server.ts";
  * await graceful(server, { timeout: 15_000 });
  * ```
  */
-export async function serve<On extends Engine = Engine>(
+export async function serve<On extends Engine = Engine, Data = unknown>(
   handler: Handler,
-  options: ServeOptions<On> = {},
+  options: ServeOptions<On, Data> = {},
 ): Promise<ServerOn<On>> {
   checkServe(handler, options);
   const tls = await readTls(options);

@@ -38,7 +38,8 @@ export interface ServeInfo {
   /**
    * A signal that aborts when the server starts to drain. A handler should then end a response that would
    * otherwise go on for ever. The signal belongs to this request, and its listeners are dropped when the
-   * request is over. An error that a listener throws is reported on the console, and stops nothing.
+   * request is over; that of a WebSocket is over when the WebSocket has closed. An error that a listener
+   * throws is reported on the console, and stops nothing.
    */
   readonly draining: AbortSignal;
   /**
@@ -61,16 +62,22 @@ export interface ServeInfo {
 }
 
 /**
- * A function that answers a request. If the function throws or rejects, {@linkcode ServeOptions.onError}
- * makes the response.
+ * What a {@linkcode Handler} returns: a response, or nothing if it has upgraded the request, as handlers on
+ * Bun do.
  */
-export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
+export type Answer = Response | undefined | void;
+
+/**
+ * A function that answers a request. If the function throws or rejects, or returns nothing without having
+ * upgraded the request, {@linkcode ServeOptions.onError} makes the response.
+ */
+export type Handler = (request: Request, info: ServeInfo) => Answer | Promise<Answer>;
 
 /** The name of an engine, which runs the HTTP of a server. */
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
-/** Options of {@linkcode serve}. */
-export interface ServeOptions<On extends Engine = Engine>
+/** Options of {@linkcode serve}. `Data` is the type of what WebSockets carry with the engine `"bun"`. */
+export interface ServeOptions<On extends Engine = Engine, Data = unknown>
   extends ServerOptions, TlsOptions, Limits, NativeOptions {
   /**
    * The protocols that clients can choose from by ALPN. HTTP/2 goes before HTTP/1 where a client knows both.
@@ -105,10 +112,10 @@ export interface ServeOptions<On extends Engine = Engine>
    */
   onError?: (error: unknown) => Response | Promise<Response>;
   /**
-   * The WebSocket handlers and options of the engine `"bun"`, passed on as they are. Other engines refuse
-   * this option.
+   * The WebSocket handlers and options of the engine `"bun"`, passed on as they are: an object for
+   * `Bun.serve`, or what `hono/bun`, `crossws` and others export for it. Other engines refuse this option.
    */
-  websocket?: WebSocketHandlers;
+  websocket?: WebSocketHandlers<Data>;
 }
 
 /** The settings that the driver of an HTTP server gets from checked {@linkcode ServeOptions}. */

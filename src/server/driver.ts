@@ -2,11 +2,9 @@ import type { ConnInfo } from "../core/conn.ts";
 import type { Addr } from "../core/addr.ts";
 import type { PollPolicy, Tally } from "./conn_table.ts";
 import type { Refable } from "./native_server.ts";
+import type { ClosingHandshake } from "../options/hijacked.ts";
 import type { Engine } from "../options/serve.ts";
 import type { ServedCertificates } from "./served_certificates.ts";
-
-/** The close code that a WebSocket gets at a drain: "going away" (RFC 6455, 7.4.1). */
-export const GOING_AWAY = 1001;
 
 /**
  * A driver gives access to the parts of a server that Go's `Shutdown` uses: listeners and connections.
@@ -66,11 +64,18 @@ export interface Driver {
 
   /**
    * Starts to end the connections: from now on each HTTP/1 response says `Connection: close` and ends its
-   * connection, HTTP/2 sessions are sent GOAWAY, and WebSockets are told that the server goes away. To be
-   * called when the listeners are closed or about to close. Absent if the driver cannot change the
-   * responses of the server.
+   * connection, and HTTP/2 sessions are sent GOAWAY. To be called when the listeners are closed or about to
+   * close. Absent if the driver cannot change the responses of the server.
    */
   endConnections?(): void;
+
+  /**
+   * Starts the closing handshake of each open WebSocket, and from now on of each WebSocket that opens: sends
+   * the close frame behind everything that the server has sent, and cuts the connection off if it has not
+   * ended within the time of the handshake. To be called once, after {@linkcode Driver.closeListeners}, when
+   * the application has had the time to send its last messages. Absent if the driver knows no WebSockets.
+   */
+  closeWebSockets?(handshake: ClosingHandshake): void;
 
   /**
    * Closes the connections that are idle at `now`. Returns whether no connection is left to wait for. The

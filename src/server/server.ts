@@ -10,6 +10,7 @@ import type { Driver } from "./driver.ts";
 import type { NativeServers } from "./native_server.ts";
 import type { ServedCertificates } from "./served_certificates.ts";
 import type { Engine } from "../options/serve.ts";
+import { closingHandshake } from "../options/hijacked.ts";
 import { type CertificateOptions, checkSetCertificate } from "../options/tls.ts";
 import { checkShutdown, type ShutdownOptions } from "../options/shutdown.ts";
 import type { ShutdownReport } from "../core/report.ts";
@@ -17,6 +18,7 @@ import { ServerClosedError, ShutdownIncompleteError, UpgradeError } from "../cor
 import { PendingWork } from "../core/pending_work.ts";
 import type { RequestScope } from "../core/request_scope.ts";
 import { Changes, drain } from "./drain.ts";
+import { Farewell } from "./farewell.ts";
 import type { ShutdownPublisher } from "./shutdown_channels.ts";
 
 /**
@@ -71,6 +73,10 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * Registers a function to call when a shutdown starts and the listeners are closed, as Go's
    * `RegisterOnShutdown` does. Use it to end long-lived connections, for example. The shutdown does not
    * wait for the function. An error of the function is reported on the console and stops nothing.
+   *
+   * The function may send last messages to WebSockets, and may close them itself. WebSockets that it leaves
+   * open are sent a close frame when all functions, and the listeners of `draining`, have settled, for which
+   * they have 5 s, or half of a `timeout` shorter than 10 s.
    *
    * @throws {ServerClosedError} If the drain has already started.
    */
@@ -183,6 +189,13 @@ export class DrivenServer implements Server {
   readonly #channels: ShutdownPublisher | undefined;
   readonly #changes = new Changes();
   readonly #hooks: (() => unknown)[] = [];
+  readonly #farewell = new Farewell(
+    () => this.#closeWebSockets(),
+    () => this.#onChange(),
+  );
+  /** The options of the call that has started the drain. */
+  #drainOptions: ShutdownOptions = {};
+  #isRestart = false;
   #finish: () => void;
   #state: "serving" | "draining" | "closed" = "serving";
   #listenersClosed: Promise<void> | undefined;
@@ -242,6 +255,11 @@ export class DrivenServer implements Server {
    */
   startLameDuck(): void {
     if (this.#state === "serving") this.#driver.startLameDuck?.();
+  }
+
+  /** Makes "service restart" the default close code of WebSockets. To be called before the drain. */
+  expectRestart(): void {
+    this.#isRestart = true;
   }
 
   connections(): ConnInfo[] {
@@ -339,7 +357,7 @@ export class DrivenServer implements Server {
       await this.#closed;
       return this.#report("closed", start, 0);
     }
-    const listenersClosed = this.#startDrain((options.idleGrace ?? 0) > 0);
+    const listenersClosed = this.#startDrain(options);
     const { context, release } = deadline(options);
     await settledOrAborted(listenersClosed, context);
     const { drained, polls } = await drain(this, context, this.#changes, options);
@@ -383,14 +401,15 @@ export class DrivenServer implements Server {
    * and starts to close the listeners. If a step fails, the error is reported and the listeners still
    * close.
    */
-  #startDrain(spareIdle: boolean): Promise<void> {
+  #startDrain(options: ShutdownOptions): Promise<void> {
     if (this.#listenersClosed !== undefined) return this.#listenersClosed;
     this.#state = "draining";
+    this.#drainOptions = options;
     const onChange = () => this.#onChange();
     attempt(() => this.#driver.startDrain(onChange));
     this.#pendingWork.startDrain(onChange);
     this.#drainNotice.start(new ServerClosedError("The server is draining"));
-    this.#listenersClosed = this.#endAccepting(spareIdle);
+    this.#listenersClosed = this.#endAccepting((options.idleGrace ?? 0) > 0);
     // shutdown() and close() throw this error later. Until then, the rejection would be unhandled.
     this.#listenersClosed.catch(() => {});
     return this.#listenersClosed;
@@ -409,7 +428,8 @@ export class DrivenServer implements Server {
     if (waiting !== 0) await this.#emptyAcceptQueue();
     const closed = this.#closeListeners(spareIdle);
     if (waiting !== undefined) attempt(() => this.#driver.endConnections?.());
-    for (const hook of this.#hooks) startHook(hook);
+    const lastWords = [...this.#hooks.map(startHook), this.#drainNotice.settled()];
+    this.#farewell.sayAfter(Promise.all(lastWords), this.finished, this.#drainOptions.timeout);
     try {
       await closed;
     } finally {
@@ -420,6 +440,12 @@ export class DrivenServer implements Server {
         this.#onChange();
       }
     }
+  }
+
+  #closeWebSockets(): void {
+    this.#driver.closeWebSockets?.(
+      closingHandshake(this.#drainOptions.hijacked, this.#isRestart),
+    );
   }
 
   #waitingToBeAccepted(): number | undefined {
@@ -447,7 +473,8 @@ export class DrivenServer implements Server {
 
   async #closeAll(): Promise<void> {
     this.#force.abort();
-    const listenersClosed = this.#startDrain(false);
+    const listenersClosed = this.#startDrain({});
+    this.#farewell.say();
     await this.#driver.closeAll();
     this.#pendingWork.abandon();
     this.#changes.announce();
@@ -478,7 +505,9 @@ export class DrivenServer implements Server {
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (this.#state === "closed") return true;
     if (this.#isListening) return false;
-    const isQuiescent = this.#driver.closeIdleConns(now, policy);
+    // WebSockets that nobody waits for are cut off after the drain, and must have been told before.
+    const ignoreHijacked = policy.ignoreHijacked && this.#farewell.isDone;
+    const isQuiescent = this.#driver.closeIdleConns(now, { ...policy, ignoreHijacked });
     return isQuiescent && this.#pendingWork.isEmpty;
   }
 
@@ -540,7 +569,10 @@ async function settledOrAborted(promise: Promise<void>, context: AbortSignal): P
   context.removeEventListener("abort", onAbort);
 }
 
-/** Starts a hook in a turn of its own, so that an error or a long-running hook does not delay the drain. */
-function startHook(hook: () => unknown): void {
-  Promise.resolve().then(hook).catch(reportError);
+/**
+ * Starts a hook in a turn of its own, so that an error or a long-running hook does not delay the drain.
+ * Resolves when the hook has settled. Never rejects.
+ */
+function startHook(hook: () => unknown): Promise<unknown> {
+  return Promise.resolve().then(hook).catch(reportError);
 }

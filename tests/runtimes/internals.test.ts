@@ -7,6 +7,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Addr, adopt, listen, serve, type Server, serveTcp } from "../../mod.ts";
@@ -14,7 +15,10 @@ import { internals as deno } from "../../src/runtime/deno/internals.ts";
 import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
 import type { DenoInfo } from "../../src/runtime/api/deno.ts";
 import { connect, request } from "../../support/client.ts";
+import { until } from "../../support/until.ts";
 import { engines, pem, runtime, start } from "../support/fixture.ts";
+import { RawWebSocket } from "../../support/raw_web_socket.ts";
+import { kinds, type WebSocketFixture } from "../../support/web_socket_servers.ts";
 
 /** In ms. */
 const SOON = 10_000;
@@ -46,6 +50,7 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
   stopConnectionChecks: () => {},
   closeIfIdleOnBun: () => false,
   subscribersOf: () => undefined,
+  webSocketOf: () => undefined,
 };
 
 /** The same for Deno's, but for what has tests of its own below. */
@@ -56,6 +61,8 @@ const DENO_ABSENT = {
   },
   webSocketOf: () => undefined,
   resourceOf: () => -1,
+  hasWebSockets: () => false,
+  closeWebSocket: (socket: WebSocket, code: number, reason: string) => socket.close(code, reason),
   headerOf: (request: Request, name: string) => request.headers.get(name),
   uploadOf: () => undefined,
   readInPieces: () => {},
@@ -226,6 +233,54 @@ if (runtime === "deno") {
     assertEquals(seen, ["test", undefined, false, "test", upload, false]);
     await probed.close(); // Without the number of its resource the connection would have stayed open.
     await deadline(client.closed, SOON);
+  });
+}
+
+/** Starts a server with a WebSocket, and a hook that says something when it has ended a turn later. */
+async function openWebSocket(kind: string): Promise<WebSocketFixture & { client: RawWebSocket }> {
+  const fixture = await kinds[kind]!.start();
+  const { server, sockets } = fixture;
+  const client = await deadline(RawWebSocket.open(server.addr), SOON);
+  await until(() => "a WebSocket", () => sockets.size > 0 || undefined);
+  server.onShutdown(async () => {
+    await sleep(20);
+    for (const socket of sockets) socket.send("last");
+  });
+  return { ...fixture, client };
+}
+
+test(`[${runtime}] adopt() sends a WebSocket of ws no close frame without the internal webSocketOf`, async () => {
+  await without(node, "webSocketOf", () => undefined, async () => {
+    const { server, client } = await openWebSocket("adopted ws");
+    await assertRejects(() => server.shutdown({ timeout: 200 }), Error, "hijacked");
+    assertEquals(await deadline(client.text(), SOON), "last");
+    client.answerClose();
+    assertEquals(await deadline(client.closeFrame(), SOON), [1001, ""]);
+    await deadline(server.shutdown(), SOON);
+  });
+});
+
+if (runtime === "deno") {
+  for (const engine of ["deno", "deno-serve"]) {
+    test(`[deno, ${engine}] shutdown() closes WebSockets without the internal closeWebSocket`, async () => {
+      await without(deno, "closeWebSocket", DENO_ABSENT.closeWebSocket, async () => {
+        const { server, client } = await openWebSocket(engine);
+        const done = server.shutdown();
+        assertEquals(await deadline(client.text(), SOON), "last");
+        assertEquals(await deadline(client.closeFrame(), SOON), [1001, ""]);
+        client.answerClose();
+        assertEquals((await deadline(done, SOON)).reason, "drained");
+      });
+    });
+  }
+
+  test("[deno] adopt() ends WebSockets of Deno.serve before the hooks without the internal hasWebSockets", async () => {
+    await without(deno, "hasWebSockets", () => false, async () => {
+      const { server, client } = await openWebSocket("adopted Deno.serve");
+      const done = server.shutdown();
+      assertEquals(await deadline(client.closeFrame(), SOON), [1001, "Server shutting down"]);
+      await deadline(done, SOON);
+    });
   });
 }
 

@@ -94,13 +94,12 @@ export abstract class BunServeDriver implements Driver {
 
   /**
    * Polls for the end of the last connection, which Bun does not report while it believes that it still
-   * listens. The polls take less than 5 % of the time.
+   * listens, nor for WebSockets. The polls take less than 5 % of the time.
    */
   #watch(): void {
     const start = performance.now();
-    // After its stop, Bun reports the end itself.
-    if (this.#isStopped) return;
-    if (this.isEmpty()) return this.onChange();
+    // After its stop, Bun reports the end of the last request itself.
+    if (this.#isStopped ? !this.hasClosingWebSockets : this.isEmpty()) return this.onChange();
     const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
     this.#watching = setTimeout(() => this.#watch(), pause);
   }
@@ -116,7 +115,7 @@ export abstract class BunServeDriver implements Driver {
 
   async closeAll(): Promise<void> {
     clearTimeout(this.#watching);
-    this.#forced = this.#isGone ? 0 : this.count();
+    this.#forced += this.#isGone && !this.hasClosingWebSockets ? 0 : this.count();
     this.#isStopped = true;
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.connectionsClosed();
@@ -144,8 +143,9 @@ export abstract class BunServeDriver implements Driver {
     this.#closeIdle();
     this.#stopped = this.server.stop().then(() => {
       this.#isGone = true;
-      this.onChange();
+      this.#watch();
     });
+    clearTimeout(this.#watching);
     this.sockets?.listenerClosed();
   }
 
@@ -172,7 +172,25 @@ export abstract class BunServeDriver implements Driver {
 
   /** Returns whether the drain is over. Bun may report that later than the kernel, or never. */
   #isDrained(): boolean {
-    return this.#isGone || (this.#isStopped && this.isEmpty());
+    return (this.#isGone && !this.hasClosingWebSockets) || (this.#isStopped && this.isEmpty());
+  }
+
+  /**
+   * Whether the connection of a WebSocket still waits for its client after the close frame. Bun counts such a
+   * WebSocket as gone, although the client may not have received everything yet.
+   */
+  protected abstract get hasClosingWebSockets(): boolean;
+
+  /** Returns whether a connection still exists, which may be closing. */
+  protected exists({ fd, cookie }: KernelConn): boolean {
+    return this.kernel?.cookieOf(fd) === cookie;
+  }
+
+  /** Cuts a connection off, which counts as forced. */
+  protected cut(conn: KernelConn): void {
+    this.#forced++;
+    this.sockets?.shutdown(conn);
+    this.onChange();
   }
 
   /**
@@ -212,12 +230,14 @@ export abstract class BunServeDriver implements Driver {
     return now;
   }
 
-  /** Returns whether no request is in flight and no WebSocket is open. */
+  /** Returns whether no request is in flight and no WebSocket is open or closing. */
   protected isQuiet(): boolean {
-    return this.server.pendingRequests + this.server.pendingWebSockets === 0;
+    return this.server.pendingRequests + this.server.pendingWebSockets === 0 &&
+      !this.hasClosingWebSockets;
   }
 
   #onlyWebSockets(): boolean {
-    return this.server.pendingRequests === 0 && this.server.pendingWebSockets > 0;
+    const { pendingRequests, pendingWebSockets } = this.server;
+    return pendingRequests === 0 && (pendingWebSockets > 0 || this.hasClosingWebSockets);
   }
 }

@@ -12,6 +12,7 @@ import type { Engine, Handler, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
+import { ClientConns } from "./client_conns.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
 import { internals } from "./internals.ts";
 import {
@@ -58,9 +59,20 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
     ordered?: ServeAddress,
   ) {
     super();
+    const { socket } = hosting.settings;
+    const conns = new ClientConns(() =>
+      socket === undefined
+        ? [
+          this.addr,
+          ...(this.#duplicate === undefined ? [] : [addrOf(this.#duplicate.listener.addr)]),
+        ]
+        : [socket]
+    );
     this.#hosting = {
       ...hosting,
+      cut: (client) => conns.cut(client),
       onGone: (conn) => this.conns.delete(conn),
+      onWebSocket: (conn) => this.closeIfWebSocket(conn),
       endsConnections: () => this.endsConnections,
       draining: (conn) => this.onChangeOf(conn),
     };

@@ -106,6 +106,26 @@ export interface DenoInternals {
    */
   resourceOf(socket: WebSocket): number;
   /**
+   * Sends the close frame of an open WebSocket of the server, and goes on receiving until the client answers
+   * it, as RFC 6455 has it. The same for a WebSocket whose close frame was sent by its owner. `readyState` is
+   * CLOSING meanwhile, and messages that are sent are dropped.
+   *
+   * Without it: `socket.close()`. If a message of the client crosses the close frame, Deno closes the
+   * connection with the message unread, and the kernel drops what the client has yet to receive.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/ext/websocket/01_websocket.js (`_eventLoop`)
+   */
+  closeWebSocket(socket: WebSocket, code: number, reason: string): void;
+  /**
+   * Returns whether a WebSocket of any server of the process is open.
+   *
+   * Without it: false. An adopted server of `Deno.serve` ends its WebSockets before the application has sent
+   * its last messages.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/ext/websocket/lib.rs (`serverWebSocket`)
+   */
+  hasWebSockets(): boolean;
+  /**
    * Returns a header of a request, or null. Does not create the `Headers` object of the request.
    *
    * Without it: the header from the `Headers` object, which costs more.
@@ -206,6 +226,12 @@ function isComplete(stream: object): boolean {
 /** Creates the record of whether resource ids are consecutive, which the first connection shows. */
 const newNumbering = (): { isConsecutive?: boolean } => ({});
 
+/**
+ * The state of a WebSocket that is closing and goes on receiving, which is none of Deno's own. Deno ends a
+ * WebSocket that is CLOSING at the next event, and pings one that is OPEN.
+ */
+const RECEIVING = 4;
+
 const CORE_FUNCTIONS = ["createCancelHandle", "close", "tryClose", "resources"] as const;
 
 /** The internals of this version of Deno. */
@@ -257,6 +283,21 @@ export const internals: DenoInternals = {
   resourceOf(socket) {
     const value = valueOf(socket, slotOf(socket, "[[rid]]"));
     return typeof value === "number" ? value : -1;
+  },
+  hasWebSockets() {
+    // A stand-in of Deno's server can be adopted on another runtime, which has no such namespace.
+    const resources = deno() && internals.connectionServing()?.core.resources();
+    return Object.values(resources ?? {}).includes("serverWebSocket");
+  },
+  closeWebSocket(socket, code, reason) {
+    if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
+    const state = slotOf(socket, "[[readyState]]");
+    if (valueOf(socket, state) !== WebSocket.CLOSING) return;
+    Object.assign(socket, { [state!]: RECEIVING });
+    Object.defineProperty(socket, "readyState", {
+      configurable: true,
+      get: () => valueOf(socket, state) === WebSocket.CLOSED ? WebSocket.CLOSED : WebSocket.CLOSING,
+    });
   },
   headerOf(request, name) {
     const inner = innerOf(request);

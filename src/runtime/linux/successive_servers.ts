@@ -3,6 +3,7 @@ import { attempt } from "../../core/attempt.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import type { Engine } from "../../options/serve.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import type { Certificates } from "../../options/tls.ts";
 import type { PollPolicy, Tally } from "../../server/conn_table.ts";
 import type { StartedDriver } from "../../server/driver.ts";
@@ -166,6 +167,10 @@ export class SuccessiveServers implements StartedDriver, Refable {
 
   endConnections(): void {
     for (const server of this.#all) server.endConnections?.();
+  }
+
+  closeWebSockets(handshake: ClosingHandshake): void {
+    for (const server of this.#all) server.closeWebSockets?.(handshake);
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {

@@ -14,6 +14,16 @@ import net from "node:net";
 import process from "node:process";
 import { nodeHttp } from "../../core/builtins.ts";
 
+/** A WebSocket of the package `ws`, which is a wrapper around the socket that HTTP has released. */
+export interface WsWebSocket {
+  /** The state of the connection, with the values of `WebSocket.readyState`. */
+  readonly readyState: number;
+  /** The socket of the connection. */
+  readonly _socket?: net.Socket | null;
+  /** Sends the close frame behind all messages, those included that are still being compressed. */
+  close(code: number, reason: string): void;
+}
+
 /** The object with which Node represents a kernel socket, behind a `net.Server` or a `net.Socket`. */
 export interface Handle {
   /** The descriptor of the socket. */
@@ -243,6 +253,16 @@ export interface NodeInternals {
    * @see https://github.com/nodejs/node/blob/v26.x/lib/diagnostics_channel.js (`_subscribers`)
    */
   subscribersOf(channel: Channel): readonly Subscriber[] | undefined;
+  /**
+   * Returns the WebSocket that the package `ws` has made of a socket. `socket.io`, `crossws` and others
+   * bring `ws` with them, and Bun has its own in place of it.
+   *
+   * Without it, and for the WebSockets of other packages: undefined. Only their owner can close them, because
+   * nothing else knows where a frame ends.
+   *
+   * @see https://github.com/websockets/ws/blob/8.23.0/lib/websocket.js (`kWebSocket`)
+   */
+  webSocketOf(socket: net.Socket): WsWebSocket | undefined;
 }
 
 /** The properties of sockets that this package reads and that the public types lack. */
@@ -389,5 +409,13 @@ export const internals: NodeInternals = {
     const isList = Array.isArray(list) && list.every((one) => typeof one === "function");
     // A copy: a subscriber may unsubscribe itself, and others, while it is called.
     return isList ? [...list] : undefined;
+  },
+  webSocketOf(socket) {
+    const found = slot<Partial<WsWebSocket>>(socket, "websocket");
+    if (typeof found?.close !== "function" || typeof found.readyState !== "number") {
+      return undefined;
+    }
+    // The cast: the members that are used have been checked.
+    return found._socket === socket ? found as WsWebSocket : undefined;
   },
 };

@@ -10,7 +10,12 @@ import { NodeRequest } from "srvx/node";
 import { pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { PeerCertificate } from "../../core/peer_certificate.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import {
+  type Answer,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
 import type { LimitSettings } from "../../options/limits.ts";
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
@@ -123,7 +128,7 @@ function responder(
   function onRequest(req: Exchange["req"], res: Exchange["res"]): void {
     const conn = driver.begin(req, res);
     if (conn === undefined) return;
-    let response: Response | Promise<Response>;
+    let response: ReturnType<Handler>;
     try {
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
       const request = new NodeRequest({ req, res } as never) as unknown as Request;
@@ -140,7 +145,7 @@ function responder(
   async function answerLater(
     conn: NodeConn,
     res: Exchange["res"],
-    pending: Promise<Response>,
+    pending: Promise<Answer>,
   ): Promise<void> {
     conn.startHandler();
     try {
@@ -196,7 +201,7 @@ function responder(
  * Throws unless a value is a response that can be sent. A FastResponse of srvx is accepted unchecked,
  * because reading its properties would slow it down.
  */
-function refuseUnlessSendable(response: Response): void {
+function refuseUnlessSendable(response: Answer): asserts response is Response {
   if (response instanceof Response && "_toNodeResponse" in response) return;
   refuseUnsendable(response);
 }

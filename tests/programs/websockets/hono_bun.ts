@@ -4,14 +4,16 @@ import { upgradeWebSocket, websocket } from "hono/bun";
 import { announce, cleanup, idleGrace, timeout } from "./support.ts";
 
 const app = new Hono();
-app.get("/", upgradeWebSocket(() => ({ onMessage: ({ data }, ws) => ws.send(data as string) })));
-app.get("/", (context) => context.text("hello"));
+// The cast: the types know more kinds of messages than clients send here.
+const echo = upgradeWebSocket(() => ({
+  onMessage: ({ data }, socket) => socket.send(data as string),
+}));
+app.get("/", echo, (context) => context.text("hello"));
 
 const server = await serve(app.fetch, {
   port: 0,
   hostname: "127.0.0.1",
-  // The cast: Hono's type knows what its WebSockets carry.
-  websocket: websocket as never,
+  websocket,
 });
 announce(server.addr);
 await graceful(server, { timeout, idleGrace, cleanup });

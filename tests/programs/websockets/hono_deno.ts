@@ -4,8 +4,11 @@ import { upgradeWebSocket } from "hono/deno";
 import { announce, cleanup, idleGrace, timeout } from "./support.ts";
 
 const app = new Hono();
-app.get("/", upgradeWebSocket(() => ({ onMessage: ({ data }, ws) => ws.send(data as string) })));
-app.get("/", (context) => context.text("hello"));
+// The cast: the types know more kinds of messages than clients send here.
+const echo = upgradeWebSocket(() => ({
+  onMessage: ({ data }, socket) => socket.send(data as string),
+}));
+app.get("/", echo, (context) => context.text("hello"));
 
 const server = await serve(app.fetch, { port: 0, hostname: "127.0.0.1" });
 announce(server.addr);
