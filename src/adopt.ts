@@ -1,5 +1,6 @@
 import { ofProcess } from "./core/process_state.ts";
 import { checkType } from "./options/checks.ts";
+import { checkNames, type OptionNames } from "./options/names.ts";
 import { reportError } from "./core/report_error.ts";
 import type { ConnInfo, ConnState } from "./core/conn.ts";
 import {
@@ -9,6 +10,7 @@ import {
   whenClosed,
   whenListening,
 } from "./runtime/native_servers.ts";
+import { channels } from "./runtime/channels.ts";
 import { ServerClosedError } from "./core/errors.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
 
@@ -20,6 +22,8 @@ export interface AdoptOptions {
    */
   onConnState?: (state: ConnState, conn: ConnInfo) => void;
 }
+
+const NAMES: OptionNames<AdoptOptions> = { onConnState: true };
 
 /**
  * The servers that have been adopted, each with its one {@linkcode Server}. Two tables of the same
@@ -69,13 +73,14 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  */
 export function adopt(native: NativeServer, options: AdoptOptions = {}): Server {
   checkNativeServer(native);
+  checkNames("adopt", options, NAMES);
   checkType("adopt as 'onConnState'", options.onConnState, "function");
   return adopted().get(native) ?? adoptFirst(native, options);
 }
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
   const { driver, release } = driverOf(native, onConnState);
-  const server = new DrivenServer(driver);
+  const server = new DrivenServer(driver, { channels: channels() });
   adopted().set(native, server);
   let isLeft = false;
   const listening = whenListening(native, (close) => {

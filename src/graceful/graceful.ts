@@ -6,7 +6,7 @@ import { endPhases } from "./phases.ts";
 import { Exceptions } from "./exceptions.ts";
 import { Failures } from "./failures.ts";
 import { GracefulCall } from "./end_of_process.ts";
-import { EventSink } from "./events.ts";
+import { type EventLog, EventSink } from "./events.ts";
 import { type GracefulOptions, type GracefulSettings, gracefulSettings } from "./options.ts";
 import { logToStderr } from "./log.ts";
 import { reportOtherListeners } from "./other_listeners.ts";
@@ -81,7 +81,9 @@ export async function graceful(
   const failures = new Failures(events);
   const succession = new Succession(driven, upgradeOn, upgrader, events);
   const signals = new GracefulSignals(settings.signals, (signal, exitCode) => {
-    events.emit({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
+    if (events.isHeard("interrupted")) {
+      events.emit({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
+    }
     for (const server of driven) server.close().catch(() => {});
   });
   const call = new GracefulCall();
@@ -129,9 +131,8 @@ function asDriven(server: DrivenServer | NativeServer): DrivenServer {
   return server instanceof DrivenServer ? server : adopt(server) as DrivenServer;
 }
 
-function logOf({ log }: GracefulSettings): ConstructorParameters<typeof EventSink>[0] {
-  if (log === false) return () => {};
-  return log ?? logToStderr;
+function logOf({ log = logToStderr }: GracefulSettings): EventLog | undefined {
+  return log === false ? undefined : log;
 }
 
 /** Resolves with the cause that starts the end. */
@@ -152,6 +153,7 @@ async function firstCause(
     ...others,
     ...servers.map(({ finished }) => finished.then(() => "finished")),
     succession.succeeded.then(() => "upgraded"),
+    succession.hungUp,
   ]);
   signal?.removeEventListener("abort", onAbort);
   // After an upgrade the next signal is the first one, which does not force.

@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { isMainThread } from "node:worker_threads";
 import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
+import { checkNames, type OptionNames } from "../options/names.ts";
 import { Upgrader } from "../upgrade/upgrader.ts";
 import type { GracefulEvent } from "./events.ts";
 
@@ -84,6 +85,12 @@ export interface GracefulOptions {
    * successor never does, this process goes on serving, and the log says so. The servers must be started
    * with `handoff`, or listen on what `listen` returned.
    *
+   * A SIGHUP because the terminal of the process has gone is an end, as SIGTERM is. Under `nohup` it is ignored. Only
+   * Linux tells; elsewhere it is an upgrade.
+   *
+   * No upgrade starts in process 1 of a container, or under a supervisor that takes the end of this process for that
+   * of the service, and the log says so.
+   *
    * A signal that comes while an upgrade is under way is ignored, and the log says so. A signal that comes
    * while the predecessor is still draining waits for the predecessor's end.
    */
@@ -135,7 +142,8 @@ export interface GracefulOptions {
    * failures.
    *
    * A function gets each event, and is not waited for. What it throws is reported on the console and stops
-   * nothing.
+   * nothing. Whatever the log is, the events are also published on channels of `node:diagnostics_channel`,
+   * see {@linkcode GracefulChannels}.
    */
   log?: false | ((event: GracefulEvent) => unknown);
 }
@@ -178,8 +186,29 @@ const MILLISECONDS = [
   "beforeShutdownTimeout",
 ] as const;
 
+const NAMES: OptionNames<GracefulOptions> = {
+  drainDelay: true,
+  timeout: true,
+  signals: true,
+  signal: true,
+  shutdownOnMessage: true,
+  exceptions: true,
+  beforeShutdown: true,
+  beforeShutdownTimeout: true,
+  onDrain: true,
+  upgradeOn: true,
+  upgrader: true,
+  idleGrace: true,
+  hijacked: true,
+  cleanup: true,
+  cleanupTimeout: true,
+  exit: true,
+  log: true,
+};
+
 /** Checks the options of `graceful`, and returns them with their defaults. Throws if an option is invalid. */
 export function gracefulSettings(options: GracefulOptions): GracefulSettings {
+  checkNames("call graceful()", options, NAMES);
   const as = (name: string) => `call graceful() as '${name}'`;
   for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);
   const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;

@@ -52,7 +52,7 @@ export async function endPhases(
     runTogether(BEFORE_SHUTDOWN, beforeShutdown, beforeShutdownTimeout, failures),
   ]);
 
-  const connections = connectionsOf(servers);
+  const connections = events.isHeard("draining") ? connectionsOf(servers) : [];
   const draining = drainAll(servers, { timeout, idleGrace, hijacked }, events, failures);
   events.emit({ type: "draining", cause, timeout, connections });
   const [{ reports, forced }] = await Promise.all([

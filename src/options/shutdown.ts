@@ -1,4 +1,5 @@
 import { checkMilliseconds, checkSignal, refuse } from "./checks.ts";
+import { checkNames, type OptionNames } from "./names.ts";
 
 /** Options of `server.shutdown()`. */
 export interface ShutdownOptions {
@@ -32,8 +33,17 @@ export interface ShutdownOptions {
   hijacked?: "wait" | "ignore";
 }
 
+const NAMES: OptionNames<ShutdownOptions> = {
+  signal: true,
+  timeout: true,
+  pollInterval: true,
+  idleGrace: true,
+  hijacked: true,
+};
+
 /** Throws for options of a shutdown that have the wrong type or are out of range. */
 export function checkShutdown(options: ShutdownOptions): void {
+  checkNames("shut down", options, NAMES);
   const as = (name: string) => `shut down as '${name}'`;
   checkSignal(as("signal"), options.signal);
   checkMilliseconds(as("timeout"), options.timeout, 0);

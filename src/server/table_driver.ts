@@ -1,6 +1,7 @@
 import { attempt } from "../core/attempt.ts";
 import type { ConnInfo } from "../core/conn.ts";
 import { type Conn, ConnTable, type PollPolicy, type Tally } from "./conn_table.ts";
+import type { Expiry } from "./expiry.ts";
 
 /** A connection that takes part in a drain. */
 interface DrainableConn extends Conn {
@@ -13,6 +14,8 @@ interface DrainableConn extends Conn {
 /** The base class of the drivers whose engine exposes each connection. */
 export abstract class TableDriver<C extends DrainableConn> {
   protected readonly conns: ConnTable<C> = new ConnTable();
+  /** What closes connections that exceed a time limit; undefined if there are no limits. */
+  protected expiry: Expiry | undefined;
   /** Whether each response is the last response of its connection. */
   protected endsConnections = false;
   /** The function to call when something has changed that the drain waits for. Undefined until the drain starts. */
@@ -43,10 +46,13 @@ export abstract class TableDriver<C extends DrainableConn> {
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
-    return this.conns.closeIdleConns(now, policy);
+    const isDrained = this.conns.closeIdleConns(now, policy);
+    if (isDrained) this.expiry?.stop();
+    return isDrained;
   }
 
   closeAll(): Promise<void> {
+    this.expiry?.stop();
     return this.conns.destroyAll();
   }
 

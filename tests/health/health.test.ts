@@ -363,7 +363,8 @@ test(`[${runtime}] health() leaves nothing behind of a check that has ended`, as
     remove(...args);
   };
   const remoteAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
-  const info: ServeInfo = { remoteAddr, draining, waitUntil() {}, native: undefined };
+  const nothing = { peerCertificate: undefined, waitUntil() {}, native: undefined };
+  const info: ServeInfo = { remoteAddr, draining, ...nothing };
   assertEquals((await handler(get("/readyz"), info)).status, 200);
   assertEquals(listeners, 0);
   await delay(40);

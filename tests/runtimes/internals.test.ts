@@ -2,18 +2,19 @@
  * What this package uses of the runtimes beyond their public API: which of it is there on this version, and
  * that a server serves and shuts down without each of it.
  */
+import { channel } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { type Addr, adopt, listen, serve, type Server } from "../../mod.ts";
+import { type Addr, adopt, listen, serve, type Server, serveTcp } from "../../mod.ts";
 import { internals as deno } from "../../src/runtime/deno/internals.ts";
 import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
 import type { DenoInfo } from "../../src/runtime/api/deno.ts";
 import { connect, request } from "../../support/client.ts";
-import { engines, runtime, start } from "../support/fixture.ts";
+import { engines, pem, runtime, start } from "../support/fixture.ts";
 
 /** In ms. */
 const SOON = 10_000;
@@ -44,6 +45,7 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
   seemToListen: () => {},
   stopConnectionChecks: () => {},
   closeIfIdleOnBun: () => false,
+  subscribersOf: () => undefined,
 };
 
 /** The same for Deno's, but for what has tests of its own below. */
@@ -123,6 +125,29 @@ for (const [name, replacement] of Object.entries(NODE_ABSENT)) {
   });
 }
 
+test(`[${runtime}] serveTcp() over TLS serves without the internal acceptedSocketOf`, async () => {
+  await without(node, "acceptedSocketOf", () => undefined, async () => {
+    const server = await serveTcp(async ({ readable, writable, setState }) => {
+      const writer = writable.getWriter();
+      for await (const chunk of readable) {
+        await writer.write(chunk);
+        setState("idle");
+      }
+    }, { port: 0, hostname: "127.0.0.1", ...pem });
+    const clients = [
+      await connect(server.addr, { tls: {} }),
+      await connect(server.addr, { tls: {} }),
+    ];
+    for (const client of clients) {
+      client.write("hello");
+      assertEquals(await deadline(client.take(/hello/), SOON), "hello");
+    }
+    assertEquals(server.connections().length, 2);
+    await deadline(server.shutdown(), SOON);
+    await Promise.all(clients.map(({ closed }) => deadline(closed, SOON)));
+  });
+});
+
 if (runtime === "node") {
   test("[node] listen() fails with the reason without the internal createServerHandle", async () => {
     await without(node, "createServerHandle", NODE_ABSENT.createServerHandle, async () => {
@@ -159,7 +184,23 @@ if (runtime === "deno") {
     });
   });
 
+  test("[deno] serve() takes the engine node for names without the internal certificateResolver", async () => {
+    const certificates = [{ serverName: "api.example.com", ...pem }];
+    const options = { ...pem, certificates };
+    await without(deno, "certificateResolver", () => undefined, async () => {
+      // The cast: the types of the fixture know no "auto".
+      const { server } = await start("auto" as "deno", options);
+      assertEquals(server.engine, "node");
+      await server.shutdown();
+      await assertRejects(() => start("deno", options), TypeError, "'certificates' must be absent");
+    });
+    const { server } = await start("auto" as "deno", options);
+    assertEquals(server.engine, "deno");
+    await server.shutdown();
+  });
+
   test("[deno] internals.ts finds each internal in this version", async () => {
+    assertEquals(typeof deno.certificateResolver(), "symbol");
     assert(deno.connectionServing() !== undefined);
     assertEquals(deno.staticBodyOf(new Response("probe")), "probe");
     const infos: DenoInfo[] = [];
@@ -201,6 +242,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "httpConnectionsOf",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
   deno: [
     "acceptedBy",
@@ -211,6 +253,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "heldResponse",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
   bun: [
     "closeIfIdleOnBun",
@@ -219,6 +262,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "heldResponse",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
 };
 
@@ -254,6 +298,9 @@ async function seenOn(): Promise<string[]> {
   native.listen(0, "127.0.0.1");
   await once(native, "listening");
   see("handleOf", node.handleOf(native));
+  const subscribed = channel("test.subscribed");
+  subscribed.subscribe(() => {});
+  see("subscribersOf", node.subscribersOf(subscribed)?.length === 1);
   see("boundKeyOf", node.boundKeyOf(native));
   // The cast: it listens on TCP.
   const { port } = native.address() as net.AddressInfo;

@@ -1,29 +1,56 @@
 /** The engine `"bun"`: `Bun.serve`, and the kernel for everything that Bun does not show or cannot do. */
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
-import { type Addr, keyOf } from "../../core/addr.ts";
+import { type Addr, keyOf, unmapped } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import {
+  type Handler,
+  HTTP_PROTOCOLS,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
+import type { TlsSettings } from "../../options/tls.ts";
 import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
-import { BunFlight, Flights } from "./flights.ts";
+import { BunExpiry } from "./expiry.ts";
+import type { LimitSettings } from "../../options/limits.ts";
+import { BunFlight, Flights, peerOf } from "./flights.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
+import { withHandlers, withoutStatic } from "./routes.ts";
 import { UnreadUploads } from "./uploads.ts";
 import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import { sayingClose } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
+import { UpgradeError } from "../../core/errors.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
-import { PlaceholderListener } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
+import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
 /** Starts a server of the engine `"bun"`. */
 export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
-  return new BunDriver(handler, settings);
+  const { tls, socket } = settings;
+  const isHandedOn = socket !== undefined;
+  if (tls === undefined) return new BunDriver(handler, settings, isHandedOn);
+  return new SuccessiveServers(
+    (certificates, socket) => {
+      if (socket !== undefined && settings.native.bun["http3"] === true) {
+        throw new UpgradeError("Cannot hand the socket of HTTP/3 to another server");
+      }
+      const now = { ...settings, socket, tls: { ...tls, certificates } };
+      return new BunDriver(handler, now, isHandedOn);
+    },
+    tls.certificates,
+    socket,
+  );
 }
 
-class BunDriver extends BunServeDriver implements StartedDriver {
+/** A function that answers a request: the handler of `serve`, or the function of a route. */
+type BunHandler = (request: Request, info: BunFlight) => Response | Promise<Response>;
+
+class BunDriver extends BunServeDriver implements ReplaceableDriver {
   readonly scheme: "http" | "https";
   readonly addr: Addr;
   protected readonly server: BunServer;
@@ -38,11 +65,18 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   /** The open WebSockets, with the times at which they opened, on the clock of `performance.now()`. */
   readonly #webSockets = new Map<ServerWebSocket, number>();
   #endsConnections = false;
+  /** What closes connections that exceed a time limit; undefined if the kernel does not show the connections. */
+  #expiry: BunExpiry | undefined;
+  readonly #limits: LimitSettings;
+  /** Makes static routes say `Connection: close` too. */
+  #replaceStaticRoutes = (): void => {};
 
-  constructor(handler: Handler, settings: ServeSettings) {
+  constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
     super();
+    this.#limits = settings.limits;
+    this.#checkLimits(settings.listen);
     this.scheme = settings.tls === undefined ? "http" : "https";
-    this.isHandedOn = settings.socket !== undefined;
+    this.isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
@@ -72,6 +106,24 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     return listener;
   }
 
+  acceptBeside(fd: number): number {
+    const strangers = this.#connectionsAt(this.addr);
+    const listener = this.#placeholder!.acceptBeside(fd);
+    this.#trackSockets(listener, strangers);
+    return listener;
+  }
+
+  listenerFd(): number {
+    return this.sockets?.listener ?? soleListenerAt(this.addr);
+  }
+
+  endIfUnused(): boolean {
+    if (!this.isEmpty() || this.#flights.hasUnanswered) return false;
+    this.#expiry?.stop();
+    this.server.stop(true);
+    return true;
+  }
+
   #opening(open: () => BunServer, asked: Addr): { made: BunServer; fd: number | undefined } {
     return this.kernel?.opening(
       open,
@@ -98,6 +150,20 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
     // lose the connection.
     this.sockets.disableDeferAccept();
+    // The kernel tells nothing of the connections of a unix socket.
+    if (this.addr.transport === "unix") return;
+    const busy = () => new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));
+    this.#expiry = new BunExpiry(this.sockets, this.#limits, busy);
+  }
+
+  /** Throws for a time limit that was asked for and cannot be kept. */
+  #checkLimits({ transport }: Addr): void {
+    const { asked } = this.#limits;
+    if (asked === undefined || (this.kernel !== undefined && transport === "tcp")) return;
+    throw new TypeError(
+      `Cannot serve as '${asked}' must be absent with the engine "bun" on ` +
+        `${transport === "tcp" ? process.platform : "a unix socket"}: use the engine "node"`,
+    );
   }
 
   /**
@@ -108,14 +174,17 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     const { server } = this;
     const upgrade = server.upgrade.bind(server);
     server.upgrade = (request, ...options) => {
+      const peer = server.requestIP(request);
       const isUpgraded = upgrade(request, ...options);
       if (isUpgraded) this.#flights.markUpgraded(request);
+      if (isUpgraded && peer !== null) this.#expiry?.hijacked(keyOf(peerOf(peer)));
       return isUpgraded;
     };
   }
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, onError, websocket } = settings;
+    const native = settings.native.bun;
     const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
     const answer = (response: Response, info: BunFlight) => {
       this.#settle(info);
@@ -135,34 +204,45 @@ class BunDriver extends BunServeDriver implements StartedDriver {
         return await answerError(error, info);
       }
     };
-    const fetch = (request: Request, server: BunServer) => {
+    const answering = (handle: BunHandler) => (request: Request, server: BunServer) => {
       const info = new BunFlight(request, server, this.addr, settings);
       this.#flights.add(info);
       this.#unread.begin(request);
       try {
         const isRefused = this.drainStart !== undefined && isUpgrade(request);
         // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
-        const response = isRefused ? sayingClose(unavailable()) : handler(request, info);
+        const response = isRefused ? sayingClose(unavailable()) : handle(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
       } catch (error) {
         return answerError(error, info);
       }
     };
+    const routes = withHandlers(
+      native["routes"] ?? {},
+      (handle) => answering((request, info) => handle(request, info.native)),
+    );
+    const options = {
+      ...(listen.transport === "unix"
+        ? { unix: listen.path }
+        : { hostname: listen.hostname, port: listen.port, reusePort }),
+      ...(tls === undefined ? {} : tlsOptions(tls)),
+      ...(websocket === undefined ? {} : { websocket: this.#trackWebSockets(websocket) }),
+      fetch: answering(handler),
+      error: async (error: unknown) => last(await onError(error)),
+      // By default Bun cuts off a handler that takes longer than 10 s.
+      idleTimeout: 0,
+      // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      development: false,
+      ...native,
+      routes,
+    };
+    this.#replaceStaticRoutes = () => {
+      if (native["routes"] === undefined) return;
+      this.server.reload({ ...options, routes: withoutStatic(routes, sayingClose) });
+    };
     try {
-      return bun().serve({
-        ...(listen.transport === "unix"
-          ? { unix: listen.path }
-          : { hostname: listen.hostname, port: listen.port, reusePort }),
-        ...(tls === undefined ? {} : { tls, http2: true }),
-        ...(websocket === undefined ? {} : { websocket: this.#trackWebSockets(websocket) }),
-        fetch,
-        error: async (error: unknown) => last(await onError(error)),
-        // By default Bun cuts off a handler that takes longer than 10 s.
-        idleTimeout: 0,
-        // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
-        maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-        development: false,
-      });
+      return bun().serve(options);
     } catch (error) {
       throw listenError(listen, error);
     }
@@ -208,7 +288,13 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   }
 
   startLameDuck(): void {
+    this.#endConnections();
+  }
+
+  #endConnections(): void {
+    if (this.#endsConnections) return;
     this.#endsConnections = true;
+    this.#replaceStaticRoutes();
   }
 
   override startDrain(onChange: () => void): void {
@@ -217,14 +303,17 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   }
 
   endConnections(): void {
-    this.#endsConnections = true;
+    this.#endConnections();
     for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
   }
 
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (!policy.spareIdle) this.#endUnread();
     const isQuiescent = super.closeIdleConns(now, policy) && !this.#flights.hasUnanswered;
-    if (isQuiescent) clearTimeout(this.#linger);
+    if (isQuiescent) {
+      clearTimeout(this.#linger);
+      this.#expiry?.stop();
+    }
     return isQuiescent;
   }
 
@@ -248,6 +337,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
 
   override async closeAll(): Promise<void> {
     clearTimeout(this.#linger);
+    this.#expiry?.stop();
     await super.closeAll();
     this.#flights.abandon();
   }
@@ -259,7 +349,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       state: "hijacked" as const,
       age: now - opened,
       // Bun does not show the port of the client.
-      remoteAddr: { transport: "tcp" as const, hostname: remoteAddress, port: 0 },
+      remoteAddr: { transport: "tcp" as const, hostname: unmapped(remoteAddress), port: 0 },
     }));
     const withoutRequest = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
     return [
@@ -268,6 +358,27 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...withoutWebSockets(withoutRequest, webSockets),
     ];
   }
+}
+
+/** The number of TLS 1.3 in the protocol. */
+const TLS_1_3 = 0x0304;
+
+function tlsOptions(
+  { certificates: { standard, named }, minVersion, alpnProtocols = HTTP_PROTOCOLS }: TlsSettings,
+): Record<string, unknown> {
+  const version = minVersion === "TLSv1.3" ? { minVersion: TLS_1_3 } : {};
+  return {
+    tls: [
+      { ...standard, ...version },
+      ...[...named].map(([serverName, certificate]) => ({
+        serverName,
+        ...certificate,
+        ...version,
+      })),
+    ],
+    http2: alpnProtocols.includes("h2"),
+    http1: alpnProtocols.includes("http/1.1"),
+  };
 }
 
 function addrOf({ address }: BunServer, asked: Addr): Addr {

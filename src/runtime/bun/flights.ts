@@ -1,10 +1,15 @@
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, unmapped } from "../../core/addr.ts";
 import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { BunServer } from "../api/bun.ts";
 
 /** The number of new requests after which {@linkcode Flights} removes the requests that are over. */
 const SWEEP_AT = 256;
+
+/** Converts the address of a client as Bun has it. */
+export function peerOf({ address, port }: { address: string; port: number }): Addr {
+  return { transport: "tcp", hostname: unmapped(address), port };
+}
 
 /** A request of `Bun.serve`, with the info for its handler. */
 export class BunFlight extends Flight<BunServer> {
@@ -40,7 +45,7 @@ export class BunFlight extends Flight<BunServer> {
     if (this.#server.transport === "unix") return this.answered;
     const peer = this.native.requestIP(this.request);
     if (peer === null) return true;
-    this.#peer ??= { transport: "tcp", hostname: peer.address, port: peer.port };
+    this.#peer ??= peerOf(peer);
     return false;
   }
 

@@ -1,3 +1,4 @@
+import type { Refable } from "../../server/native_server.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import { NEW_CONN_LIFETIME, type PollPolicy, type Tally } from "../../server/conn_table.ts";
@@ -32,6 +33,8 @@ export abstract class BunServeDriver implements Driver {
   #openAtStart = 0;
   #forced = 0;
   #isGone = false;
+  /** Whether the listener was closed without the connections, because another server accepts on its socket. */
+  #hasNoListener = false;
   /**
    * Closes the listener without Bun noticing, and returns whether that worked. Undefined before the drain,
    * and if the listener is unknown.
@@ -47,13 +50,23 @@ export abstract class BunServeDriver implements Driver {
   /** The sockets of the server, or undefined if the kernel does not show them. */
   protected abstract readonly sockets: ServerSockets | undefined;
 
+  get native(): unknown {
+    return this.server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.server];
+  }
+
   abstract connections(now: number): ConnInfo[];
 
   startDrain(onChange: () => void): void {
     this.drainStart = performance.now();
     this.onChange = onChange;
     this.#openAtStart = this.count();
-    this.#closeListener = this.sockets?.closingListener(this.isHandedOn);
+    this.#closeListener = this.#hasNoListener
+      ? () => true
+      : this.sockets?.closingListener(this.isHandedOn);
   }
 
   waitingToBeAccepted(): number | undefined {
@@ -73,6 +86,12 @@ export abstract class BunServeDriver implements Driver {
     else this.#watch();
   }
 
+  /** Closes the listener and no connection. See `ReplaceableDriver`. */
+  closeListenerAlone(): void {
+    this.sockets?.closingListener(true)?.();
+    this.#hasNoListener = true;
+  }
+
   /**
    * Polls for the end of the last connection, which Bun does not report while it believes that it still
    * listens. The polls take less than 5 % of the time.
@@ -81,13 +100,13 @@ export abstract class BunServeDriver implements Driver {
     const start = performance.now();
     // After its stop, Bun reports the end itself.
     if (this.#isStopped) return;
-    if (this.#isEmpty()) return this.onChange();
+    if (this.isEmpty()) return this.onChange();
     const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
     this.#watching = setTimeout(() => this.#watch(), pause);
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle || this.#isEmpty()) this.#stop();
+    if (!policy.spareIdle || this.isEmpty()) this.#stop();
     // After its stop, Bun itself closes connections that become idle, except for HTTP/2 sessions.
     if (!policy.spareIdle) this.#closeIdle();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
@@ -147,13 +166,13 @@ export abstract class BunServeDriver implements Driver {
   }
 
   /** Returns whether no connection is open. False if the kernel does not show connections. */
-  #isEmpty(): boolean {
+  protected isEmpty(): boolean {
     return this.sockets !== undefined && this.isQuiet() && this.open().length === 0;
   }
 
   /** Returns whether the drain is over. Bun may report that later than the kernel, or never. */
   #isDrained(): boolean {
-    return this.#isGone || (this.#isStopped && this.#isEmpty());
+    return this.#isGone || (this.#isStopped && this.isEmpty());
   }
 
   /**

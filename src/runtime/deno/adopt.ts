@@ -1,4 +1,5 @@
 /** The adoption of existing servers of `Deno.serve`. */
+import type { Refable } from "../../server/native_server.ts";
 import { attempt } from "../../core/attempt.ts";
 import { reportError } from "../../core/report_error.ts";
 import type { ConnInfo } from "../../core/conn.ts";
@@ -18,6 +19,10 @@ export interface DenoNativeServer {
   readonly finished: Promise<void>;
   /** Stops accepting connections, and resolves when the last connection has closed. */
   shutdown(): Promise<void>;
+  /** Makes the server keep the process alive. */
+  ref(): void;
+  /** Lets the process end while the server listens. */
+  unref(): void;
 }
 
 /** Returns whether a value looks like a {@linkcode DenoNativeServer}. */
@@ -49,6 +54,14 @@ export class AdoptedDenoDriver implements Driver {
       this.#onChange();
     };
     server.finished.then(end, end);
+  }
+
+  get native(): unknown {
+    return this.#server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#server];
   }
 
   startDrain(onChange: () => void): void {

@@ -1,6 +1,6 @@
 import { type ConnState, inFlight, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
-import type { Conn } from "../../server/conn_table.ts";
+import type { LimitedConn } from "../../server/expiry.ts";
 import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
 import { streamLargeBody } from "./body.ts";
 import { Exchange } from "./exchange.ts";
@@ -32,7 +32,7 @@ export interface Hosting {
 const nothing = () => {};
 
 /** An accepted connection with Deno's HTTP on it. The state is computed from its requests at each call. */
-export class DenoConnection implements Conn {
+export class DenoConnection implements LimitedConn {
   readonly acceptedAt: number = performance.now();
   readonly #peer: DenoConn["remoteAddr"];
   readonly #hosting: Hosting;
@@ -44,6 +44,9 @@ export class DenoConnection implements Conn {
   #exchanges: Exchanges = new Http1Exchanges();
   /** The newest request, or undefined before the first request. */
   #newest: Exchange | undefined;
+  requests = 0;
+  /** Deno does not show whether a part of a head has arrived. */
+  readonly isMidHead = false;
   /** Whether Deno was told to shut the connection down, which nothing can speed up afterwards. */
   #isEnding = false;
   /** Whether `destroy` was called. After that, the connection does not wait for its handlers. */
@@ -109,6 +112,7 @@ export class DenoConnection implements Conn {
     const exchange = new Exchange(request, native, this, settings);
     const isFirst = this.#newest === undefined;
     this.#newest = exchange;
+    this.requests++;
     // With TLS, the handshake has already chosen the protocol.
     if (isFirst && settings.tls === undefined && isHttp2(request)) this.#speakHttp2();
     this.#exchanges.begin(exchange);

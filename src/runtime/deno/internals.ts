@@ -70,6 +70,15 @@ export interface DenoInternals {
    */
   servingResource(core: ConnectionServing["core"], serve: () => void): number;
   /**
+   * Returns the key of the option of `Deno.listenTls` that chooses the certificate by the server name. The
+   * listener keeps each answer for as long as it lives.
+   *
+   * Without it: undefined. The option `certificates` needs the engine `"node"`.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/tests/unit/tls_sni_test.ts (`resolverSymbol`)
+   */
+  certificateResolver(): symbol | undefined;
+  /**
    * Returns whether the response to a request has been delivered. The only sign without a cost is the
    * message of the error that `remoteAddr` throws after the delivery.
    *
@@ -212,6 +221,14 @@ export const internals: DenoInternals = {
       CORE_FUNCTIONS.every((name) => typeof core[name] === "function");
     // The cast: `isThere` means that all members exist.
     return isThere ? found as ConnectionServing : undefined;
+  },
+  certificateResolver() {
+    const runtime = deno();
+    // The cast: internals have no types. The member is checked below.
+    const found = (runtime as unknown as Record<symbol, { resolverSymbol?: unknown } | undefined>)[
+      runtime.internal
+    ];
+    return typeof found?.resolverSymbol === "symbol" ? found.resolverSymbol : undefined;
   },
   servingResource(core, serve) {
     const last = core.createCancelHandle();

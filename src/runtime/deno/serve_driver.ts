@@ -2,6 +2,7 @@
  * The engine `"deno-serve"`, the fallback on Deno: `Deno.serve` exposes requests but no connections, and its
  * own `shutdown()` decides which connections it closes.
  */
+import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
 import { reportError } from "../../core/report_error.ts";
@@ -23,16 +24,32 @@ import { listenOptions } from "./listen.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
+import { UpgradeError } from "../../core/errors.ts";
+import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 import { badRequest } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { listenError } from "../../core/listen_error.ts";
-import { PlaceholderListener } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 
 /** Starts a server of the engine `"deno-serve"`. */
 export function startDenoServe(handler: Handler, settings: ServeSettings): StartedDriver {
-  return new DenoServeDriver(handler, settings);
+  const { tls, socket } = settings;
+  const isHandedOn = socket !== undefined;
+  if (tls === undefined) return new DenoServeDriver(handler, settings, isHandedOn);
+  return new SuccessiveServers(
+    (certificates, socket) => {
+      if (certificates.named.size > 0) {
+        throw new UpgradeError("Cannot choose a certificate by the server name");
+      }
+      const now = { ...settings, socket, tls: { ...tls, certificates } };
+      return new DenoServeDriver(handler, now, isHandedOn);
+    },
+    tls.certificates,
+    socket,
+  );
 }
 
 /** The error with which `closeAll` cuts off the body of a response. */
@@ -40,7 +57,7 @@ const CUT = new DOMException("The server has been closed", "AbortError");
 
 type OnError = ServeSettings["onError"];
 
-class DenoServeDriver implements StartedDriver {
+class DenoServeDriver implements ReplaceableDriver {
   readonly engine: Engine = "deno-serve";
   readonly addr: Addr;
   readonly scheme: "http" | "https";
@@ -52,13 +69,18 @@ class DenoServeDriver implements StartedDriver {
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #gone = false;
-  /** The descriptor of the socket that has replaced the placeholder listener. */
+  /** Whether another process may accept on the socket too. */
+  readonly #isHandedOn: boolean;
+  /** The descriptor of the socket, as far as it is known. */
   #fd: number | undefined;
+  /** Whether the listener was closed without the connections, because another server accepts on its socket. */
+  #hasNoListener = false;
   /** The number of requests that the server has received. */
   #begun = 0;
   #queue: ClosingQueue | undefined;
 
-  constructor(handler: Handler, settings: ServeSettings) {
+  constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
+    this.#isHandedOn = isHandedOn;
     if (settings.socket !== undefined) disregardServeAddress();
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
@@ -72,9 +94,18 @@ class DenoServeDriver implements StartedDriver {
     this.scheme = settings.tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
   }
 
+  get native(): unknown {
+    return this.#server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#server];
+  }
+
   #serve(handler: Handler, settings: ServeSettings): DenoHttpServer {
     const { onError } = settings;
     const options = {
+      ...settings.native.deno,
       ...listenOptions(settings),
       onListen: () => {},
       // #answer handles the errors of handlers. The errors left are those of bodies during sending, among
@@ -95,6 +126,26 @@ class DenoServeDriver implements StartedDriver {
   acceptOn(fd: number): number {
     this.#fd = this.#placeholder!.replaceListener(fd);
     return this.#fd;
+  }
+
+  acceptBeside(fd: number): number {
+    this.#fd = this.#placeholder!.acceptBeside(fd);
+    return this.#fd;
+  }
+
+  listenerFd(): number {
+    this.#fd ??= soleListenerAt(this.addr);
+    return this.#fd;
+  }
+
+  closeListenerAlone(): void {
+    openKernelSockets()?.closingUnnoticed(this.listenerFd())();
+    this.#hasNoListener = true;
+  }
+
+  /** Deno does not show whether a connection is left. */
+  endIfUnused(): boolean {
+    return false;
   }
 
   #follow(flight: CuttableFlight): void {
@@ -142,7 +193,8 @@ class DenoServeDriver implements StartedDriver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    this.#queue = closingQueue(this.addr, () => this.#begun, this.#fd);
+    const shared = this.#isHandedOn ? this.#fd : undefined;
+    this.#queue = closingQueue(this.addr, () => this.#begun, shared);
     return this.#queue.waiting() || undefined;
   }
 
@@ -152,8 +204,8 @@ class DenoServeDriver implements StartedDriver {
 
   closeListeners(spareIdle: boolean): void {
     attempt(() => this.#queue?.close?.());
-    const closed = spareIdle && this.#placeholder?.closeListener();
-    if (!closed) this.#stop();
+    const closed = this.#hasNoListener || (spareIdle && this.#placeholder?.closeListener());
+    if (!closed || !spareIdle) this.#stop();
     const { path } = this.#server.addr;
     if (this.#placeholder === undefined && path !== undefined) rmSync(path, { force: true });
   }

@@ -3,7 +3,7 @@ import type net from "node:net";
 import type { Addr } from "../../core/addr.ts";
 import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { ServeSettings } from "../../options/serve.ts";
-import type { Conn } from "../../server/conn_table.ts";
+import type { LimitedConn } from "../../server/expiry.ts";
 import { Http1Exchanges } from "./http1_exchanges.ts";
 import { Http2Session, type SessionDrain } from "./http2_session.ts";
 import { peerAddr } from "./listen.ts";
@@ -21,7 +21,7 @@ export type Tracked = net.Socket & { [CONN]?: NodeConn };
 export type Session = http2.Http2Session & { [CONN]?: NodeConn };
 
 /** A connection of a Node server. The connection speaks HTTP/1 until its client chooses HTTP/2. */
-export class NodeConn implements Conn {
+export class NodeConn implements LimitedConn {
   /**
    * The time at which the connection was accepted, in whole milliseconds. Fractional numbers would need a
    * heap object each.
@@ -37,6 +37,7 @@ export class NodeConn implements Conn {
   /** The number of handlers that have not settled. */
   #handlers = 0;
   #hijacked = false;
+  requests = 0;
 
   constructor(
     socket: net.Socket,
@@ -73,6 +74,10 @@ export class NodeConn implements Conn {
   state(): ConnState {
     if (this.#accepted.destroyed) return this.#handlers > 0 ? "active" : "closed";
     return this.#hijacked ? "hijacked" : this.#protocol.state();
+  }
+
+  get isMidHead(): boolean {
+    return this.#protocol.isMidHead;
   }
 
   request(): RequestInFlight | undefined {
@@ -113,6 +118,7 @@ export class NodeConn implements Conn {
     native: http2.ServerHttp2Stream,
     onChange: (() => void) | undefined,
   ): void {
+    this.requests++;
     this.#http2?.beginStream(stream, native, onChange);
   }
 
@@ -126,6 +132,7 @@ export class NodeConn implements Conn {
     isLast: boolean,
     onChange: (() => void) | undefined,
   ): boolean {
+    this.requests++;
     return this.#protocol.begin(req, res, isLast, onChange);
   }
 

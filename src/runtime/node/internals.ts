@@ -1,12 +1,13 @@
 /**
- * Everything that this package uses of `node:http`, `node:http2` and `node:net` beyond their public API,
- * on Node and in the `node:` modules of Deno and Bun.
+ * Everything that this package uses of `node:http`, `node:http2`, `node:net` and `node:diagnostics_channel`
+ * beyond their public API, on Node and in the `node:` modules of Deno and Bun.
  *
  * Each member reads an internal of the runtime at the time of the call. If the runtime lacks the internal,
  * or has something else in its place, the member does not throw but has the effect that its comment names
  * under "Without it". `tests/runtimes/internals.test.ts` shows which runtimes have which member, and
  * removes each member to see the effect.
  */
+import type { Channel } from "node:diagnostics_channel";
 import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
@@ -55,6 +56,9 @@ export interface HttpConnections {
   /** The sockets of the connections with a request that is not complete yet. */
   readonly active: ReadonlySet<net.Socket>;
 }
+
+/** A function that subscribes to a channel of `node:diagnostics_channel`. */
+export type Subscriber = (message: unknown, name: string) => unknown;
 
 /** The internals of the `node:` modules that this package uses. Tests replace single members. */
 export interface NodeInternals {
@@ -146,7 +150,8 @@ export interface NodeInternals {
    * Returns the accepted socket under a TLS socket. Returns undefined on Bun, which has a single socket for
    * both.
    *
-   * Without it: the handshake of a TLS connection is not seen before its first request.
+   * Without it: the handshake of a TLS connection is not seen before its first request. `serveTcp` goes by the
+   * address of the client, which on a unix socket can be any of the clients whose handshake is under way.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/internal/tls/wrap.js (`_parent`)
    */
@@ -230,6 +235,14 @@ export interface NodeInternals {
    * arrived.
    */
   closeIfIdleOnBun(socket: net.Socket): boolean;
+  /**
+   * Returns the functions that subscribe to a channel at this moment.
+   *
+   * Without it: a subscriber that throws is an uncaught exception, which ends the process.
+   *
+   * @see https://github.com/nodejs/node/blob/v26.x/lib/diagnostics_channel.js (`_subscribers`)
+   */
+  subscribersOf(channel: Channel): readonly Subscriber[] | undefined;
 }
 
 /** The properties of sockets that this package reads and that the public types lack. */
@@ -369,5 +382,12 @@ export const internals: NodeInternals = {
     if (typeof handle?.closeIfIdle !== "function") return false;
     handle.closeIfIdle();
     return true;
+  },
+  subscribersOf(channel) {
+    // The cast: the list is not in the types.
+    const { _subscribers: list } = channel as unknown as { _subscribers?: unknown };
+    const isList = Array.isArray(list) && list.every((one) => typeof one === "function");
+    // A copy: a subscriber may unsubscribe itself, and others, while it is called.
+    return isList ? [...list] : undefined;
   },
 };

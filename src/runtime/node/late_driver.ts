@@ -1,4 +1,5 @@
 /** The driver of an adopted server of `node:http`, which leaves the server alone until a drain is near. */
+import type { Refable } from "../../server/native_server.ts";
 import type http from "node:http";
 import type net from "node:net";
 import type { Addr } from "../../core/addr.ts";
@@ -58,6 +59,14 @@ export class LateNodeDriver implements Driver {
 
   get addr(): Addr {
     return this.#addr.value;
+  }
+
+  get native(): unknown {
+    return this.#server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#server];
   }
 
   readonly #onRequest = (req: http.IncomingMessage, res: http.ServerResponse): void => {
