@@ -6,7 +6,6 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import * as exported from "../../mod.ts";
-
 import { connect, request } from "../../support/client.ts";
 import { authority, first, named } from "../support/certificates.ts";
 import { runtime } from "../support/fixture.ts";
