@@ -31,6 +31,7 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
     throw new Error("no net._createServerHandle");
   },
   listenOnHandle: () => false,
+  interceptAccepted: () => () => {},
   newestRequest: () => undefined,
   discardBody: () => {},
   hasParser: () => false,

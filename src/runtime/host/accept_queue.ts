@@ -23,6 +23,8 @@ export interface AcceptQueue {
    * which the listener closes.
    */
   takeLastPlace?(): Promise<boolean>;
+  /** Lets go of what {@linkcode AcceptQueue.takeLastPlace} needs. Called once the queue is empty or given up. */
+  release?(): void;
 }
 
 /** An accept queue of which nothing is known. */
@@ -59,6 +61,7 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
     await turnOfLoop();
     progress.turn(queue.accepted());
   }
+  queue.release?.();
   letIn?.();
 }
 

@@ -20,7 +20,7 @@ import {
   SOL_SOCKET,
   uint32,
 } from "./socket_options.ts";
-import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steering.ts";
+import { acceptQueue, holdBackHandshakes, migrates, steerTo, stopSteering } from "./steering.ts";
 
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SO_ACCEPTCONN = 30;
@@ -106,8 +106,13 @@ export class KernelSockets {
     return acceptQueue(this.#libc, listener);
   }
 
-  /** Has the kernel ignore new handshakes with a listener. Returns a function that ends this. */
+  /**
+   * Has the kernel ignore new handshakes with a listener, unless the kernel gives them to another socket when the
+   * listener closes. Returns a function that ends this.
+   */
   holdBackHandshakes(listener: number): () => void {
+    const addr = this.addressOf(listener);
+    if (addr !== undefined && migrates(this.#libc, addr)) return () => {};
     return holdBackHandshakes(this.#libc, listener);
   }
 

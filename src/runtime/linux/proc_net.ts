@@ -7,6 +7,12 @@ import type { Addr } from "../../core/addr.ts";
 /** The paths of the tables of the TCP sockets in this process's network namespace. */
 export const TCP_TABLES: readonly string[] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 
+/**
+ * The path of the setting that has the kernel move the accept queue of a socket that closes to another socket that
+ * shares its port, since Linux 5.14, as `ip-sysctl.rst` of the kernel describes it. It is off by default.
+ */
+export const MIGRATION = "/proc/sys/net/ipv4/tcp_migrate_req";
+
 /** The path of the table of the unix sockets. */
 export const UNIX_TABLE = "/proc/self/net/unix";
 

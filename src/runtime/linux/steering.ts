@@ -5,8 +5,8 @@
  */
 import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
-import { linesOf } from "./proc_files.ts";
-import { listeningRows, tableAddress, TCP_TABLES } from "./proc_net.ts";
+import { contentOf, linesOf } from "./proc_files.ts";
+import { listeningRows, MIGRATION, tableAddress, TCP_TABLES } from "./proc_net.ts";
 import { IPPROTO_TCP, SOL_SOCKET } from "./socket_options.ts";
 
 const SO_ATTACH_REUSEPORT_CBPF = 51;
@@ -85,6 +85,14 @@ export function holdBackHandshakes(libc: LibC, fd: number): () => void {
   return () => {
     libc.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, new Uint8Array(4), 4);
   };
+}
+
+/**
+ * Reports whether the kernel gives the connections in the accept queue of a socket at this address to another socket
+ * when the socket closes.
+ */
+export function migrates(libc: LibC, addr: Addr): boolean {
+  return contentOf(libc, MIGRATION) === "1" && countListening(libc, addr) > 1;
 }
 
 /** Makes the kernel spread connections over all sockets of the port again. */

@@ -2,11 +2,12 @@
 import cluster from "node:cluster";
 import net from "node:net";
 import process from "node:process";
-import { type Addr, isUnspecified } from "../../core/addr.ts";
+import type { Addr } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
 import { type Handle, internals } from "./internals.ts";
-import { listeningRows, TCP_TABLES } from "../linux/proc_net.ts";
-import { inodeOf, linesOf } from "./proc_files.ts";
+import { listeningRows, MIGRATION, TCP_TABLES } from "../linux/proc_net.ts";
+import { inodeOf, linesOf, textOf } from "./proc_files.ts";
+import { connects, OwnPlace } from "./own_place.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 
 /** The backlog that Node uses if none is given. */
@@ -79,27 +80,24 @@ function nodeQueue(
   const inode = handle?.fd === undefined ? undefined : inodeOf(handle.fd);
   if (inode === undefined) return UNKNOWN;
   const waiting = () => queueLength(inode);
-  return {
-    waiting,
-    takeLastPlace: async () => await connects(addr) || waiting() === 0,
-    holdBack: () => void handle?.listen?.(0),
-    letIn: isWithinReach ? () => void handle?.listen?.(backlog) : undefined,
-  };
+  const holdBack = () => void handle?.listen?.(0);
+  const letIn = isWithinReach ? () => void handle?.listen?.(backlog) : undefined;
+  if (handle === undefined || !isShared(inode)) {
+    const takeLastPlace = async () => await connects(addr) || waiting() === 0;
+    return { waiting, holdBack, takeLastPlace, letIn };
+  }
+  // The kernel gives what waits to the other sockets.
+  if (textOf(MIGRATION).trim() === "1") return EMPTY;
+  // The clients that are held back come again after a second, so that it begins as late as possible.
+  const place = new OwnPlace(handle, addr, holdBack);
+  return { waiting, takeLastPlace: () => place.take(), release: () => place.release(), letIn };
 }
 
-/**
- * Connects to a listener of this process and disconnects at once. Returns whether the connection has
- * entered the accept queue, which on the loopback interface happens within the call.
- */
-async function connects({ hostname, port }: TcpAddr): Promise<boolean> {
-  const loopback = hostname === "::" ? "::1" : "127.0.0.1";
-  const host = isUnspecified(hostname) ? loopback : hostname;
-  const socket = net.connect({ host, port });
-  socket.on("error", () => {});
-  await new Promise<void>((resolve) => process.nextTick(resolve));
-  const isConnected = internals.handleOf(socket)?.getpeername?.({}) === 0;
-  socket.destroy();
-  return isConnected;
+/** Reports whether other sockets listen at the address of a socket, and get a part of its connections. */
+function isShared(inode: string): boolean {
+  const rows = TCP_TABLES.flatMap((table) => [...listeningRows(linesOf(table))]);
+  const local = rows.find((row) => row.inode === inode)?.local;
+  return rows.some((row) => row.local === local && row.inode !== inode);
 }
 
 /** Returns the accept queue of a server on Deno or Bun, whose length comes from the C library. */

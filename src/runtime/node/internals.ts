@@ -39,7 +39,7 @@ export interface Handle {
    * Writes the address of the peer to `out` and returns 0 if the socket is connected, or returns a negative
    * error number.
    */
-  getpeername?(out: object): number;
+  getpeername?(out: { port?: number }): number;
 }
 
 /** A handle with a descriptor, which every bound handle has. */
@@ -113,6 +113,15 @@ export interface NodeInternals {
    * @see https://github.com/nodejs/node/blob/v26.x/lib/net.js (`setupListenHandle`, kept as `_listen2`)
    */
   listenOnHandle(server: net.Server, handle: Handle, backlog: number | undefined): boolean;
+  /**
+   * Shows each connection that a listening handle accepts before the server sees it, by the port of its client. Where
+   * `takes` returns true, the connection is closed, and the server never sees it. Returns a function that ends this.
+   *
+   * Without it: `takes` is never called.
+   *
+   * @see https://github.com/nodejs/node/blob/v26.x/lib/net.js (`onconnection`)
+   */
+  interceptAccepted(handle: Handle, takes: (port: number) => boolean): () => void;
   /**
    * Returns the newest request that was parsed on a socket, for as long as Node keeps the request.
    *
@@ -340,6 +349,19 @@ export const internals: NodeInternals = {
     native._handle = handle;
     native._listen2(null, -1, -1, backlog);
     return true;
+  },
+  interceptAccepted(handle, takes) {
+    // The cast: the function is not in the types. Node calls it with a handle for each connection that it has accepted.
+    const listening = handle as { onconnection?: (status: number, accepted?: Handle) => void };
+    const announce = listening.onconnection;
+    if (typeof announce !== "function") return () => {};
+    listening.onconnection = function (status, accepted) {
+      const peer: { port?: number } = {};
+      accepted?.getpeername?.(peer);
+      if (peer.port !== undefined && takes(peer.port)) accepted!.close();
+      else announce.call(this, status, accepted);
+    };
+    return () => void (listening.onconnection = announce);
   },
   newestRequest: (socket) => withInternals(socket).parser?.incoming ?? undefined,
   discardBody(request, socket) {
