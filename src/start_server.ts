@@ -7,6 +7,7 @@ import type { StartedDriver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
+import { untilReleased } from "./runtime/linux/held_ports.ts";
 
 /** The values that a driver is started with, in addition to the options of its kind of server. */
 export interface StartContext {
@@ -29,6 +30,7 @@ export async function startServer(
   startDriver: (context: StartContext) => Promise<StartedDriver>,
 ): Promise<Server> {
   options.signal?.throwIfAborted();
+  await untilReleased(options.port);
   const listener = await listenerFor(options);
   const server = await start(listener, options.backlog, startDriver);
   if (options.signal !== undefined) await closeWith(options.signal, server);

@@ -71,9 +71,6 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.scheme = native.url.protocol === "https:" ? "https" : "http";
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets?.disableDeferAccept();
   }
 
   override startDrain(onChange: () => void): void {
@@ -109,11 +106,12 @@ export class AdoptedBunDriver extends BunServeDriver {
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";
-    return this.open().map(({ silent, silentFor, remoteAddr }) => ({
+    const open = this.open().map(({ silent, silentFor, remoteAddr }): ConnInfo => ({
       state: silent ? "new" : busy,
       age: silentFor,
       remoteAddr,
     }));
+    return [...open, ...this.withheld()];
   }
 }
 

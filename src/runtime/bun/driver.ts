@@ -95,9 +95,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets.disableDeferAccept();
+    // A listener of several processes outlives the drain, which deals with the connections that Linux withholds.
+    if (this.isHandedOn) this.sockets.disableDeferAccept();
   }
 
   /**
@@ -209,6 +208,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
 
   startLameDuck(): void {
     this.#endsConnections = true;
+    // A drain that follows a second later finds no connection that the kernel withholds.
+    this.sockets?.disableDeferAccept();
   }
 
   override startDrain(onChange: () => void): void {
@@ -266,6 +267,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...flights.map((flight) => flight.snapshot(now)),
       ...webSockets,
       ...withoutWebSockets(withoutRequest, webSockets),
+      ...this.withheld(),
     ];
   }
 }

@@ -6,6 +6,7 @@ import type { BunServer } from "../api/bun.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
+import type { ClosingListener } from "../linux/closing_listener.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import type { ServerSockets } from "../linux/server_sockets.ts";
@@ -32,11 +33,8 @@ export abstract class BunServeDriver implements Driver {
   #openAtStart = 0;
   #forced = 0;
   #isGone = false;
-  /**
-   * Closes the listener without Bun noticing, and returns whether that worked. Undefined before the drain,
-   * and if the listener is unknown.
-   */
-  #closeListener: (() => boolean) | undefined;
+  /** The listener that closes without Bun noticing. Undefined before the drain, and if the listener is unknown. */
+  #listener: ClosingListener | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
   /** The next time at which a connection has been silent for too long, on the clock of the polls. */
   #nextExpiry = 0;
@@ -52,8 +50,8 @@ export abstract class BunServeDriver implements Driver {
   startDrain(onChange: () => void): void {
     this.drainStart = performance.now();
     this.onChange = onChange;
+    this.#listener = this.sockets?.closingListener(this.isHandedOn);
     this.#openAtStart = this.count();
-    this.#closeListener = this.sockets?.closingListener(this.isHandedOn);
   }
 
   waitingToBeAccepted(): number | undefined {
@@ -66,8 +64,18 @@ export abstract class BunServeDriver implements Driver {
   }
 
   closeListeners(spareIdle: boolean): void {
-    const isClosed = this.#closeListener?.() ?? false;
     this.#openAtStart = Math.max(this.#openAtStart, this.count());
+    const stays = this.#listener?.stayForWithheld(() => {
+      this.#closeListener(spareIdle);
+      // A connection that was withheld can be silent.
+      this.#nextExpiry = 0;
+      this.onChange();
+    });
+    if (stays !== true) this.#closeListener(spareIdle);
+  }
+
+  #closeListener(spareIdle: boolean): void {
+    const isClosed = this.#listener?.close() ?? false;
     // Bun's own stop closes the idle connections together with the listener.
     if (!isClosed || !spareIdle) this.#stop();
     else this.#watch();
@@ -87,10 +95,12 @@ export abstract class BunServeDriver implements Driver {
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle || this.#isEmpty()) this.#stop();
+    const isListening = this.#isListening;
+    if (!isListening && (!policy.spareIdle || this.#isEmpty())) this.#stop();
     // After its stop, Bun itself closes connections that become idle, except for HTTP/2 sessions.
     if (!policy.spareIdle) this.#closeIdle();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
+    if (isListening) return false;
     if (policy.ignoreHijacked && this.#onlyWebSockets()) return true;
     return this.#isDrained();
   }
@@ -99,6 +109,7 @@ export abstract class BunServeDriver implements Driver {
     clearTimeout(this.#watching);
     this.#forced = this.#isGone ? 0 : this.count();
     this.#isStopped = true;
+    this.#listener?.gone();
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.connectionsClosed();
     this.sockets?.listenerClosed();
@@ -116,6 +127,11 @@ export abstract class BunServeDriver implements Driver {
     const [idle, forced] = [this.#closedIdle, this.#forced];
     const left = this.#isGone ? 0 : this.count();
     return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
+  }
+
+  /** Whether the listener stays for connections that the kernel withholds. */
+  get #isListening(): boolean {
+    return this.#listener?.stays === true;
   }
 
   /** Starts Bun's graceful stop, which closes idle connections, and the others after their response. */
@@ -141,9 +157,15 @@ export abstract class BunServeDriver implements Driver {
     return this.sockets?.connections() ?? [];
   }
 
+  /** Returns the connections that the kernel withholds from Bun. */
+  protected withheld(): ConnInfo[] {
+    return this.#listener?.withheld ?? this.sockets?.withheld() ?? [];
+  }
+
   /** Returns the number of open connections. If the kernel shows none, the number that Bun counts. */
   protected count(): number {
-    return this.open().length || this.server.pendingRequests + this.server.pendingWebSockets;
+    return this.open().length + this.withheld().length ||
+      this.server.pendingRequests + this.server.pendingWebSockets;
   }
 
   /** Returns whether no connection is open. False if the kernel does not show connections. */
@@ -186,7 +208,7 @@ export abstract class BunServeDriver implements Driver {
   protected closeQuiet(now: number): number {
     const expiry = (this.drainStart ?? now) + NEW_CONN_LIFETIME;
     if (now < expiry) return expiry;
-    if (this.isQuiet()) {
+    if (this.isQuiet() && !this.#isListening) {
       this.#closedIdle += this.open().length;
       this.server.stop(true);
     }

@@ -10,7 +10,9 @@ import { type LibC, openLibC } from "./libc.ts";
 import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
 import { descriptors } from "./proc_files.ts";
+import { canRefuseHandshakes, refuseHandshakes } from "./refused_handshakes.ts";
 import { addrIn, AF_UNIX, isAt, NAME_SIZE } from "./sockaddr.ts";
+import { canDiagnose, type Handshake, handshakesAt, lookAgain } from "./socket_diagnosis.ts";
 import {
   cookieOf,
   intOption,
@@ -25,6 +27,7 @@ import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steeri
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
+const SO_REUSEPORT = 15;
 const TCP_DEFER_ACCEPT = 9;
 const SHUT_RDWR = 2;
 const MSG_NOSIGNAL = 0x4000;
@@ -142,6 +145,42 @@ export class KernelSockets {
   /** Returns the listening sockets of the process by their cookies, since a number may be reused. */
   #listeners(): Map<bigint, number> {
     return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
+  }
+
+  /** Returns whether the kernel shows a connection with its first bytes, or a second after its handshake. */
+  defersAccept(listener: number): boolean {
+    return (intOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT) ?? 0) > 0;
+  }
+
+  /**
+   * Returns whether a listener can be closed without the loss of connections that the kernel withholds: the
+   * kernel shows these, and can be told to refuse others until these have been taken in. No other socket may
+   * listen at the address, which would share the handshakes.
+   */
+  canTakeInWithheld(listener: number): boolean {
+    return intOption(this.#libc, listener, SOL_SOCKET, SO_REUSEPORT) === 0 &&
+      canRefuseHandshakes(this.#libc) && canDiagnose(this.#libc, listener);
+  }
+
+  /** Has the kernel refuse new handshakes with a listener, for good. Returns false if it does not. */
+  refuseHandshakes(listener: number): boolean {
+    return refuseHandshakes(this.#libc, listener);
+  }
+
+  /**
+   * Returns the handshakes with the listeners at a TCP address that have not ended, or undefined if the kernel
+   * does not tell.
+   */
+  handshakesAt(listener: Addr & { transport: "tcp" }): Handshake[] | undefined {
+    return handshakesAt(this.#libc, listener);
+  }
+
+  /** Returns those of the handshakes with the listeners at an address that have not ended, as they are now. */
+  lookAgain(
+    listener: Addr & { transport: "tcp" },
+    handshakes: readonly Handshake[],
+  ): Handshake[] {
+    return lookAgain(this.#libc, listener, handshakes);
   }
 
   /** Has the kernel show a connection at once, not only with its first bytes. Returns false if it refuses. */

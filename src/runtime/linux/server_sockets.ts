@@ -1,7 +1,10 @@
 import type { Addr } from "../../core/addr.ts";
+import type { ConnInfo } from "../../core/conn.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import { ClosingListener } from "./closing_listener.ts";
 import type { KernelConn } from "./kernel_conn.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
+import { withheldConns } from "./withheld_conns.ts";
 
 /**
  * The sockets of one server among all sockets of its process: its listener and its connections. Sockets of
@@ -50,6 +53,7 @@ export class ServerSockets {
     // From here on, each new connection inherits the label of its listener.
     const isNew = !isLabeled && this.waiting === 0 && this.#own().length === 0;
     this.#mayBeUnlabeled = this.#label === undefined || !(isLabeled || isNew);
+    if (!this.#canTakeInWithheld()) this.disableDeferAccept();
   }
 
   /**
@@ -81,32 +85,49 @@ export class ServerSockets {
     return takeInAcceptQueue({ waiting: () => this.waiting, accepted: () => 0 }, force);
   }
 
-  /** Makes the kernel show new connections at once, and not only when their first bytes have arrived. */
+  /**
+   * Makes the kernel show new connections at once, and not only when their first bytes have arrived. Each
+   * connection costs the process more then: one more turn of its event loop.
+   */
   disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
     for (const fd of this.#listeners.values()) this.#kernel.disableDeferAccept(fd);
   }
 
+  #canTakeInWithheld(): boolean {
+    const { listener } = this;
+    return listener !== undefined && this.#kernel.canTakeInWithheld(listener);
+  }
+
   /**
-   * Prepares to close the listener without its owner's knowledge. Returns the function that closes the
-   * listener and reports whether that succeeded, or undefined if the listener is not known.
-   *
-   * From this call on the kernel ignores new handshakes: a connection that came between the last look at the
-   * accept queue and the close would be reset, while a client whose first segment is ignored sends it again
-   * and is then refused. With `isHandedOn` handshakes go on, because another process accepts on the socket
-   * too.
+   * Prepares to close the listener without its owner's knowledge. Returns undefined if the listener is not known.
+   * With `isHandedOn` another process accepts on the socket too.
    */
-  closingListener(isHandedOn: boolean): (() => boolean) | undefined {
+  closingListener(isHandedOn: boolean): ClosingListener | undefined {
     const { listener } = this;
     if (listener === undefined) return undefined;
     const close = this.#kernel.closingUnnoticed(listener);
-    const letIn = isHandedOn ? undefined : this.#kernel.holdBackHandshakes(listener);
-    return () => {
-      const isClosed = this.listener === listener && close();
-      if (isClosed) this.listenerClosed();
-      else letIn?.();
-      return isClosed;
-    };
+    return new ClosingListener({
+      kernel: this.#kernel,
+      fd: listener,
+      addr: this.#addr,
+      isHandedOn,
+      waiting: () => this.waiting,
+      close: () => {
+        const isClosed = this.listener === listener && close();
+        if (isClosed) this.listenerClosed();
+        return isClosed;
+      },
+    });
+  }
+
+  /** Returns the connections that the kernel withholds from the listener while the server serves. */
+  withheld(): ConnInfo[] {
+    const { listener } = this;
+    const addr = this.#addr;
+    if (listener === undefined || addr.transport === "unix") return [];
+    if (!this.#kernel.defersAccept(listener)) return [];
+    return withheldConns(this.#kernel.handshakesAt(addr) ?? []);
   }
 
   /** Returns the open connections of the server. */

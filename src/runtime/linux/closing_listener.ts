@@ -1,0 +1,116 @@
+import type { Addr } from "../../core/addr.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import { holdPort } from "./held_ports.ts";
+import type { KernelSockets } from "./kernel_sockets.ts";
+import { WithheldConns } from "./withheld_conns.ts";
+
+/** The least number of ms between two looks at the withheld connections. */
+const INTERVAL = 5;
+
+/** The least pause between two looks at the withheld connections, as a multiple of the time that a look takes. */
+const SHARE = 4;
+
+/** The number of ms after which a listener closes although its accept queue is not empty. */
+const LONGEST = 2_500;
+
+/**
+ * The listener of a server whose shutdown has begun. A listener from which the kernel withholds connections stays
+ * until these have been accepted, and refuses all others.
+ */
+export class ClosingListener {
+  readonly #kernel: KernelSockets;
+  readonly #fd: number;
+  readonly #addr: Addr;
+  readonly #close: () => boolean;
+  readonly #waiting: () => number | undefined;
+  /** Lets handshakes in again that the kernel ignores; undefined if the kernel ignores none. */
+  readonly #letIn: (() => void) | undefined;
+  /** The connections that the kernel withholds; undefined if it withholds none. */
+  #withheld: WithheldConns | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #release = (): void => {};
+
+  /**
+   * From this call on the kernel ignores new handshakes: a connection that came between the last look at the
+   * accept queue and the close would be reset, while a client whose first segment is ignored sends it again and
+   * is then refused. With `isHandedOn` handshakes go on, because another process accepts on the socket too.
+   *
+   * `close` closes the listener, and returns whether that worked. `waiting` returns the number of connections in
+   * the accept queue, or undefined if it is not known.
+   */
+  constructor(
+    { kernel, fd, addr, isHandedOn, close, waiting }: {
+      kernel: KernelSockets;
+      fd: number;
+      addr: Addr;
+      isHandedOn: boolean;
+      close: () => boolean;
+      waiting: () => number | undefined;
+    },
+  ) {
+    this.#kernel = kernel;
+    this.#fd = fd;
+    this.#addr = addr;
+    this.#close = close;
+    this.#waiting = waiting;
+    const isDeferring = kernel.defersAccept(fd);
+    if (isDeferring) kernel.disableDeferAccept(fd);
+    if (!isHandedOn) this.#letIn = kernel.holdBackHandshakes(fd);
+    if (isDeferring) this.#withheld = this.#findWithheld();
+  }
+
+  /** The connections that the kernel withheld at the last look. */
+  get withheld(): ConnInfo[] {
+    return this.#withheld?.left ?? [];
+  }
+
+  /** Whether the listener stays, until the withheld connections have been accepted. */
+  get stays(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  #findWithheld(): WithheldConns | undefined {
+    const addr = this.#addr;
+    if (addr.transport === "unix") return undefined;
+    const handshakes = this.#kernel.handshakesAt(addr) ?? [];
+    return new WithheldConns(handshakes, (left) => this.#kernel.lookAgain(addr, left));
+  }
+
+  /**
+   * Makes the listener refuse new connections and stay, if the kernel withholds connections. Returns whether it
+   * stays, and then calls `then` in the turn in which the last of these connections has been accepted.
+   */
+  stayForWithheld(then: () => void): boolean {
+    if (this.#withheld?.look() !== true || this.#addr.transport === "unix") return false;
+    this.#kernel.refuseHandshakes(this.#fd);
+    this.#release = holdPort(this.#addr.port);
+    const start = performance.now();
+    const look = () => {
+      const looking = performance.now();
+      const isWaiting = this.#withheld?.look() || (this.#waiting() ?? 0) > 0;
+      if (!isWaiting || looking - start > LONGEST) {
+        this.#timer = undefined;
+        return then();
+      }
+      this.#timer = setTimeout(look, Math.max(INTERVAL, SHARE * (performance.now() - looking)));
+    };
+    this.#timer = setTimeout(look, INTERVAL);
+    return true;
+  }
+
+  /** Closes the listener without its owner's knowledge. Returns whether that succeeded. */
+  close(): boolean {
+    const isClosed = this.#close();
+    if (!isClosed) this.#letIn?.();
+    this.gone();
+    return isClosed;
+  }
+
+  /** To be called when the listener is closed, or about to be closed by its owner. */
+  gone(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#withheld = undefined;
+    this.#release();
+  }
+}
