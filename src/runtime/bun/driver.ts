@@ -62,6 +62,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.addr = addrOf(this.server, settings.listen);
       this.#setBacklog(fd, settings.backlog);
       if (fd !== undefined) this.#trackSockets(fd, before);
+      // Other servers are to come to the address.
+      if (settings.reusePort) this.sockets?.disableDeferAccept();
     }
     this.#watchUpgrades();
   }

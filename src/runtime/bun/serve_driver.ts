@@ -64,18 +64,23 @@ export abstract class BunServeDriver implements Driver {
   }
 
   closeListeners(spareIdle: boolean): void {
-    this.#openAtStart = Math.max(this.#openAtStart, this.count());
     const stays = this.#listener?.stayForWithheld(() => {
-      this.#closeListener(spareIdle);
+      this.#listenerClosed(this.#closeListener(), spareIdle);
       // A connection that was withheld can be silent.
       this.#nextExpiry = 0;
       this.onChange();
-    });
-    if (stays !== true) this.#closeListener(spareIdle);
+    }) ?? false;
+    const isClosed = !stays && this.#closeListener();
+    this.#openAtStart = Math.max(this.#openAtStart, this.count());
+    if (!stays) this.#listenerClosed(isClosed, spareIdle);
   }
 
-  #closeListener(spareIdle: boolean): void {
-    const isClosed = this.#listener?.close() ?? false;
+  /** Closes the listener without Bun noticing. Returns whether that worked. */
+  #closeListener(): boolean {
+    return this.#listener?.close() ?? false;
+  }
+
+  #listenerClosed(isClosed: boolean, spareIdle: boolean): void {
     // Bun's own stop closes the idle connections together with the listener.
     if (!isClosed || !spareIdle) this.#stop();
     else this.#watch();

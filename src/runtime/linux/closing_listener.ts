@@ -35,15 +35,17 @@ export class ClosingListener {
    * accept queue and the close would be reset, while a client whose first segment is ignored sends it again and
    * is then refused. With `isHandedOn` handshakes go on, because another process accepts on the socket too.
    *
-   * `close` closes the listener, and returns whether that worked. `waiting` returns the number of connections in
-   * the accept queue, or undefined if it is not known.
+   * With `mayWithhold` the kernel may withhold connections, but no further ones. `close` closes the listener, and
+   * returns whether that worked. `waiting` returns the number of connections in the accept queue, or undefined if
+   * it is not known.
    */
   constructor(
-    { kernel, fd, addr, isHandedOn, close, waiting }: {
+    { kernel, fd, addr, isHandedOn, mayWithhold, close, waiting }: {
       kernel: KernelSockets;
       fd: number;
       addr: Addr;
       isHandedOn: boolean;
+      mayWithhold: boolean;
       close: () => boolean;
       waiting: () => number | undefined;
     },
@@ -53,10 +55,8 @@ export class ClosingListener {
     this.#addr = addr;
     this.#close = close;
     this.#waiting = waiting;
-    const isDeferring = kernel.defersAccept(fd);
-    if (isDeferring) kernel.disableDeferAccept(fd);
     if (!isHandedOn) this.#letIn = kernel.holdBackHandshakes(fd);
-    if (isDeferring) this.#withheld = this.#findWithheld();
+    if (mayWithhold) this.#withheld = this.#findWithheld();
   }
 
   /** The connections that the kernel withheld at the last look. */

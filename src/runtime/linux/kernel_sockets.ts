@@ -22,12 +22,17 @@ import {
   SOL_SOCKET,
   uint32,
 } from "./socket_options.ts";
-import { acceptQueue, holdBackHandshakes, steerTo, stopSteering } from "./steering.ts";
+import {
+  acceptQueue,
+  countListening,
+  holdBackHandshakes,
+  steerTo,
+  stopSteering,
+} from "./steering.ts";
 
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
-const SO_REUSEPORT = 15;
 const TCP_DEFER_ACCEPT = 9;
 const SHUT_RDWR = 2;
 const MSG_NOSIGNAL = 0x4000;
@@ -154,12 +159,15 @@ export class KernelSockets {
 
   /**
    * Returns whether a listener can be closed without the loss of connections that the kernel withholds: the
-   * kernel shows these, and can be told to refuse others until these have been taken in. No other socket may
-   * listen at the address, which would share the handshakes.
+   * kernel shows these, and can be told to refuse others until these have been taken in.
    */
   canTakeInWithheld(listener: number): boolean {
-    return intOption(this.#libc, listener, SOL_SOCKET, SO_REUSEPORT) === 0 &&
-      canRefuseHandshakes(this.#libc) && canDiagnose(this.#libc, listener);
+    return canRefuseHandshakes(this.#libc) && canDiagnose(this.#libc, listener);
+  }
+
+  /** Returns whether only one socket, of this or another process, listens at a TCP address. */
+  hasOneListener(addr: Addr): boolean {
+    return countListening(this.#libc, addr) === 1;
   }
 
   /** Has the kernel refuse new handshakes with a listener, for good. Returns false if it does not. */

@@ -4,7 +4,7 @@ import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { ClosingListener } from "./closing_listener.ts";
 import type { KernelConn } from "./kernel_conn.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
-import { withheldConns } from "./withheld_conns.ts";
+import { LONGEST_WITHHELD, withheldConns } from "./withheld_conns.ts";
 
 /**
  * The sockets of one server among all sockets of its process: its listener and its connections. Sockets of
@@ -25,6 +25,8 @@ export class ServerSockets {
   readonly #mayBeUnlabeled: boolean = true;
   /** The cookie of the listener; undefined until it is known which of `#listeners` is the server's. */
   #listener: bigint | undefined;
+  /** The time at which the kernel was told to withhold no further connections, on the clock of `performance.now()`. */
+  #lastDeferred = -Infinity;
   /** The connections at the address as the last search found them; undefined once the caller has yielded. */
   #found: KernelConn[] | undefined;
   /** The cookies of the connections that the listener has accepted; undefined until the listener is closed. */
@@ -91,12 +93,21 @@ export class ServerSockets {
    */
   disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
-    for (const fd of this.#listeners.values()) this.#kernel.disableDeferAccept(fd);
+    for (const fd of this.#listeners.values()) {
+      if (!this.#kernel.defersAccept(fd)) continue;
+      this.#kernel.disableDeferAccept(fd);
+      this.#lastDeferred = performance.now();
+    }
   }
 
+  /**
+   * Returns whether the connections that the kernel withholds can be taken in when the listener closes. The kernel
+   * cannot be told to refuse others where another socket listens at the address too.
+   */
   #canTakeInWithheld(): boolean {
     const { listener } = this;
-    return listener !== undefined && this.#kernel.canTakeInWithheld(listener);
+    return listener !== undefined && this.#kernel.canTakeInWithheld(listener) &&
+      this.#kernel.hasOneListener(this.#addr);
   }
 
   /**
@@ -107,11 +118,14 @@ export class ServerSockets {
     const { listener } = this;
     if (listener === undefined) return undefined;
     const close = this.#kernel.closingUnnoticed(listener);
+    if (this.#kernel.defersAccept(listener)) this.disableDeferAccept();
+    const mayWithhold = performance.now() - this.#lastDeferred < LONGEST_WITHHELD;
     return new ClosingListener({
       kernel: this.#kernel,
       fd: listener,
       addr: this.#addr,
       isHandedOn,
+      mayWithhold: mayWithhold && !isHandedOn,
       waiting: () => this.waiting,
       close: () => {
         const isClosed = this.listener === listener && close();
@@ -121,12 +135,15 @@ export class ServerSockets {
     });
   }
 
-  /** Returns the connections that the kernel withholds from the listener while the server serves. */
+  /**
+   * Returns the connections that the kernel withholds from the listener while the server serves. Returns an empty
+   * list if they could be those of another listener.
+   */
   withheld(): ConnInfo[] {
     const { listener } = this;
     const addr = this.#addr;
     if (listener === undefined || addr.transport === "unix") return [];
-    if (!this.#kernel.defersAccept(listener)) return [];
+    if (!this.#kernel.defersAccept(listener) || !this.#kernel.hasOneListener(addr)) return [];
     return withheldConns(this.#kernel.handshakesAt(addr) ?? []);
   }
 

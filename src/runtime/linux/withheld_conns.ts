@@ -15,13 +15,16 @@ import type { Handshake } from "./socket_diagnosis.ts";
  */
 const ANSWER = 500;
 
-/** The number of ms in which the kernel repeats its part of each handshake, and the clients have answered. */
-const LONGEST = 1_000 + ANSWER;
+/**
+ * The number of ms for which a connection may be withheld: the kernel repeats its part of the handshake, and the
+ * client has answered.
+ */
+export const LONGEST_WITHHELD: number = 1_000 + ANSWER;
 
 /** The connections that the kernel withholds from a listener at one moment. */
 export class WithheldConns {
   readonly #lookAgain: (handshakes: readonly Handshake[]) => readonly Handshake[];
-  readonly #end = performance.now() + LONGEST;
+  readonly #end = performance.now() + LONGEST_WITHHELD;
   #left: readonly Handshake[];
 
   /** `lookAgain` returns those of the handshakes that have not ended, as they are now. */
