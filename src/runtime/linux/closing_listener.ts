@@ -19,7 +19,6 @@ const LONGEST = 2_500;
  */
 export class ClosingListener {
   readonly #kernel: KernelSockets;
-  readonly #fd: number;
   readonly #addr: Addr;
   readonly #close: () => boolean;
   readonly #waiting: () => number | undefined;
@@ -33,7 +32,8 @@ export class ClosingListener {
   /**
    * From this call on the kernel ignores new handshakes: a connection that came between the last look at the
    * accept queue and the close would be reset, while a client whose first segment is ignored sends it again and
-   * is then refused. With `isHandedOn` handshakes go on, because another process accepts on the socket too.
+   * is then refused. If the kernel withholds connections, the listener stays, and the kernel refuses new handshakes
+   * instead. With `isHandedOn` handshakes go on, because another process accepts on the socket too.
    *
    * With `mayWithhold` the kernel may withhold connections, but no further ones. `close` closes the listener, and
    * returns whether that worked. `waiting` returns the number of connections in the accept queue, or undefined if
@@ -51,12 +51,12 @@ export class ClosingListener {
     },
   ) {
     this.#kernel = kernel;
-    this.#fd = fd;
     this.#addr = addr;
     this.#close = close;
     this.#waiting = waiting;
     if (!isHandedOn) this.#letIn = kernel.holdBackHandshakes(fd);
-    if (mayWithhold) this.#withheld = this.#findWithheld();
+    this.#withheld = mayWithhold ? this.#findWithheld() : undefined;
+    if (this.#withheld !== undefined) kernel.refuseHandshakes(fd);
   }
 
   /** The connections that the kernel withheld at the last look. */
@@ -73,22 +73,21 @@ export class ClosingListener {
     const addr = this.#addr;
     if (addr.transport === "unix") return undefined;
     const handshakes = this.#kernel.handshakesAt(addr) ?? [];
-    return new WithheldConns(handshakes, (left) => this.#kernel.lookAgain(addr, left));
+    const found = new WithheldConns(handshakes, (left) => this.#kernel.lookAgain(addr, left));
+    return found.isEmpty ? undefined : found;
   }
 
   /**
-   * Makes the listener refuse new connections and stay, if the kernel withholds connections. Returns whether it
-   * stays, and then calls `then` in the turn in which the last of these connections has been accepted.
+   * Lets the listener stay if the kernel withholds connections. Returns whether it stays, and then calls `then` in
+   * the turn in which the last of these connections has been accepted.
    */
   stayForWithheld(then: () => void): boolean {
-    if (this.#withheld?.look() !== true || this.#addr.transport === "unix") return false;
-    this.#kernel.refuseHandshakes(this.#fd);
+    if (this.#addr.transport === "unix" || !this.#hasToWait()) return false;
     this.#release = holdPort(this.#addr.port);
     const start = performance.now();
     const look = () => {
       const looking = performance.now();
-      const isWaiting = this.#withheld?.look() || (this.#waiting() ?? 0) > 0;
-      if (!isWaiting || looking - start > LONGEST) {
+      if (!this.#hasToWait() || looking - start > LONGEST) {
         this.#timer = undefined;
         return then();
       }
@@ -96,6 +95,14 @@ export class ClosingListener {
     };
     this.#timer = setTimeout(look, INTERVAL);
     return true;
+  }
+
+  /** Returns whether a connection that was withheld has yet to be accepted. */
+  #hasToWait(): boolean {
+    if (this.#withheld === undefined) return false;
+    this.#withheld.look();
+    // In this order: a connection that is not withheld any more is in the queue.
+    return !this.#withheld.isEmpty || (this.#waiting() ?? 0) > 0;
   }
 
   /** Closes the listener without its owner's knowledge. Returns whether that succeeded. */

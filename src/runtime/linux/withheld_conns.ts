@@ -41,11 +41,15 @@ export class WithheldConns {
     return withheldConns(this.#left);
   }
 
-  /** Finds out which of the connections are still withheld. Returns whether there are any. */
-  look(): boolean {
+  /** Whether no connection was withheld at the last look. */
+  get isEmpty(): boolean {
+    return this.#left.length === 0;
+  }
+
+  /** Finds out which of the connections are still withheld. */
+  look(): void {
     const isOver = performance.now() >= this.#end;
     this.#left = isOver ? [] : this.#lookAgain(this.#left).filter(mayEnd);
-    return this.#left.length > 0;
   }
 }
 
