@@ -1,7 +1,14 @@
-import { checkServe, type Handler, type ServeOptions, serveSettings } from "./options/serve.ts";
+import {
+  checkServe,
+  type Engine,
+  type Handler,
+  type ServeOptions,
+  serveSettings,
+} from "./options/serve.ts";
 import { startDriver } from "./runtime/engines.ts";
-import type { Server } from "./server/server.ts";
-import { startServer } from "./start_server.ts";
+import type { ServerOn } from "./server/server.ts";
+import { limitBodies } from "./server/body_limit.ts";
+import { readTls, startServer } from "./start_server.ts";
 
 /**
  * Serves HTTP with a fetch handler, on the fastest engine of this runtime that can be shut down like Go's
@@ -10,8 +17,9 @@ import { startServer } from "./start_server.ts";
  * The promise resolves once the server listens. Deno asks only for `--allow-net`, and for a unix socket
  * also for `--allow-read` and `--allow-write`.
  *
- * @throws {TypeError} If `handler` is not a function, an option has the wrong type or contradicts
- * another, or the engine is not one of this runtime.
+ * @throws {TypeError} If `handler` is not a function, an option does not exist, has the wrong type or
+ * contradicts another, the engine is not one of this runtime, a certificate or a key cannot be read, or they do
+ * not belong together.
  * @throws {RangeError} If an option is out of range.
  * @throws {Error} If the server cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
  * open.
@@ -27,14 +35,20 @@ import { startServer } from "./start_server.ts";
  * await graceful(server, { timeout: 15_000 });
  * ```
  */
-export async function serve(handler: Handler, options: ServeOptions = {}): Promise<Server> {
+export async function serve<On extends Engine = Engine, Data = unknown>(
+  handler: Handler,
+  options: ServeOptions<On, Data> = {},
+): Promise<ServerOn<On>> {
   checkServe(handler, options);
-  if (options.cert !== undefined && options.key !== undefined) {
-    const { checkCertificate } = await import("./options/certificate.ts");
-    checkCertificate({ cert: options.cert, key: options.key });
-  }
-  return await startServer(options, async ({ backlog, socket, ...scope }) => {
-    const settings = serveSettings({ ...options, backlog }, scope, socket);
-    return await startDriver(options.engine ?? "auto", handler, settings);
+  const tls = await readTls(options);
+  const server = await startServer(options, async ({ backlog, socket, ...scope }) => {
+    const settings = serveSettings({ ...options, backlog }, scope, socket, tls);
+    return await startDriver(
+      options.engine ?? "auto",
+      limitBodies(handler, settings.limits.maxBodySize),
+      settings,
+    );
   });
+  // The cast: the server has the engine that was asked for.
+  return server as ServerOn<On>;
 }

@@ -33,6 +33,18 @@ export function isUnspecified(hostname: string): boolean {
   return hostname === "0.0.0.0" || hostname === "::";
 }
 
+/**
+ * Returns the IPv4 address within an IPv4-mapped IPv6 address, as Go prints it, and any other hostname unchanged. A
+ * socket at `::` sees an IPv4 client under the mapped address, `::ffff:192.0.2.1`, which no list of addresses has.
+ */
+export function unmapped(hostname: string): string {
+  return hostname.startsWith(MAPPED) && hostname.includes(".")
+    ? hostname.slice(MAPPED.length)
+    : hostname;
+}
+
+const MAPPED = "::ffff:";
+
 /** Reports whether a socket that is bound to one address also serves another: `::` accepts IPv4 as well. */
 export function covers(bound: Addr, asked: Addr): boolean {
   if (sameAddr(bound, asked)) return true;

@@ -25,6 +25,49 @@ export class ServerClosedError extends Error {
 }
 
 /**
+ * The error of a request whose body is larger than `maxBodySize`, which the handler gets when it reads the body.
+ *
+ * The members say 413 to frameworks that answer with an error: `status` and `getResponse`, as Hono's `HTTPException`
+ * has them.
+ *
+ * @example
+ * ```ts
+ * import { BodyTooLargeError, serve } from "@x/graceful";
+ *
+ * const server = await serve(async (request) => {
+ *   try {
+ *     return new Response(await request.text());
+ *   } catch (error) {
+ *     if (!(error instanceof BodyTooLargeError)) throw error;
+ *     return Response.json({ limit: error.limit }, { status: error.status });
+ *   }
+ * }, { port: 0, maxBodySize: 1_000 });
+ * const response = await fetch(server.url, { method: "POST", body: "x".repeat(1_001) });
+ * console.log(await response.json()); // { limit: 1000 }
+ * await server.shutdown();
+ * ```
+ */
+export class BodyTooLargeError extends Error {
+  /** Always `"BodyTooLargeError"`. */
+  override readonly name: string = "BodyTooLargeError";
+  /** The status of the response: 413 (RFC 9110, 15.5.14). */
+  readonly status = 413;
+  /** The largest size of a body that the server takes, in bytes. */
+  readonly limit: number;
+
+  /** Creates the error of a body that is larger than `limit` bytes. */
+  constructor(limit: number) {
+    super(`Cannot read the body of the request as it is larger than 'maxBodySize', ${limit} bytes`);
+    this.limit = limit;
+  }
+
+  /** Returns the response to the request. */
+  getResponse(): Response {
+    return new Response("Content Too Large", { status: this.status });
+  }
+}
+
+/**
  * The error of a process that cannot hand over its listeners to a successor, or whose successor did not
  * become ready. The process goes on serving.
  *

@@ -1,4 +1,5 @@
 import { checkMilliseconds, checkType, refuse } from "../options/checks.ts";
+import { checkNames, type OptionNames } from "../options/names.ts";
 import type { Handler } from "../options/serve.ts";
 
 /**
@@ -92,8 +93,22 @@ export const READY_PATH = "/readyz";
 /** The name under which readiness fails at the end of the process. */
 export const SHUTDOWN = "shutdown";
 
+const NAMES: OptionNames<HealthOptions> = {
+  liveness: true,
+  readiness: true,
+  timeout: true,
+  livePath: true,
+  readyPath: true,
+  details: true,
+  onCheckChange: true,
+  next: true,
+};
+
+const CHECK_NAMES: OptionNames<CheckOptions> = { check: true, timeout: true };
+
 /** Throws for options that have the wrong type or are out of range. */
 export function checkHealth(options: HealthOptions): void {
+  checkNames("make a health handler", options, NAMES);
   checkChecks("liveness", options.liveness);
   checkChecks("readiness", options.readiness);
   if (options.readiness !== undefined && Object.hasOwn(options.readiness, SHUTDOWN)) {
@@ -126,6 +141,7 @@ function checkCheck(option: string, check: unknown): void {
   if (typeof options.check !== "function") {
     refuse(as(option), "a function, or an object with one as 'check'", check);
   }
+  checkNames(`make a health handler with '${option}'`, options, CHECK_NAMES);
   checkMilliseconds(as(`${option}.timeout`), options.timeout, 1);
 }
 

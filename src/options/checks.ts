@@ -58,6 +58,13 @@ export function checkType(
   if (value !== undefined && typeof value !== type) refuse(what, `a ${type}`, value);
 }
 
+/** Throws a TypeError unless `value` is an object with named properties. */
+export function checkObject(what: string, value: unknown): asserts value is object {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    refuse(what, "an object", value);
+  }
+}
+
 /** Throws a TypeError unless `value` is undefined or an AbortSignal. */
 export function checkSignal(what: string, value: unknown): void {
   if (value !== undefined && !(value instanceof AbortSignal)) refuse(what, "an AbortSignal", value);

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { checkInteger, checkText, checkType, refuse } from "./checks.ts";
+import { checkNames, type OptionNames, type Replacements } from "./names.ts";
 import { printableJson } from "../core/printable.ts";
 import type { Addr } from "../core/addr.ts";
 import { SPARE_NAME_LENGTH } from "../core/spare_path.ts";
@@ -55,7 +56,8 @@ export interface ListenOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it.
+   * The address to listen on, or a name that resolves to it. `"0.0.0.0"` is every IPv4 address of the machine, and
+   * `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}
    */
@@ -130,8 +132,26 @@ export function checkSparePath(as: string, path: string): void {
   );
 }
 
+/** What other APIs call the options that say where to listen. */
+export const ADDRESS_REPLACEMENTS: Replacements = {
+  host: "did you mean 'hostname'?",
+  unix: "did you mean 'path'?",
+  tcpBacklog: "did you mean 'backlog'?",
+};
+
+const NAMES: OptionNames<ListenOptions> = {
+  port: true,
+  hostname: true,
+  path: true,
+  socketName: true,
+  fd: true,
+  reusePort: true,
+  backlog: true,
+};
+
 /** Throws for options of `listen` that have the wrong type, are out of range or contradict each other. */
 export function checkListen(options: ListenOptions): void {
+  checkNames("listen", options, NAMES, ADDRESS_REPLACEMENTS);
   const as = (name: string) => `listen as '${name}'`;
   checkAddress(as, options);
   checkInteger(as("fd"), options.fd, 0, 2_147_483_647);

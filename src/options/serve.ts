@@ -1,11 +1,34 @@
 import type { Addr } from "../core/addr.ts";
 import { attempt } from "../core/attempt.ts";
 import type { ConnInfo, ConnState } from "../core/conn.ts";
+import type { PeerCertificate } from "../core/peer_certificate.ts";
 import type { PendingWork } from "../core/pending_work.ts";
 import { reportError } from "../core/report_error.ts";
 import type { RequestScope } from "../core/request_scope.ts";
-import { checkText, checkType, refuse } from "./checks.ts";
-import { checkServer, type ServerOptions, type ServerSettings, serverSettings } from "./server.ts";
+import { checkType, refuse } from "./checks.ts";
+import {
+  checkLimits,
+  LIMIT_NAMES,
+  type Limits,
+  type LimitSettings,
+  limitSettings,
+} from "./limits.ts";
+import { checkNames, type OptionNames } from "./names.ts";
+import {
+  checkNative,
+  FOREIGN_NAMES,
+  type NativeOptions,
+  type NativeSettings,
+  nativeSettings,
+} from "./native.ts";
+import {
+  checkServer,
+  SERVER_NAMES,
+  type ServerOptions,
+  type ServerSettings,
+  serverSettings,
+} from "./server.ts";
+import { checkTls, TLS_NAMES, type TlsOptions, type TlsSettings } from "./tls.ts";
 import type { WebSocketHandlers } from "./websocket.ts";
 
 /** The second argument of a {@linkcode Handler}: what a handler can use in addition to the request. */
@@ -15,9 +38,15 @@ export interface ServeInfo {
   /**
    * A signal that aborts when the server starts to drain. A handler should then end a response that would
    * otherwise go on for ever. The signal belongs to this request, and its listeners are dropped when the
-   * request is over. An error that a listener throws is reported on the console, and stops nothing.
+   * request is over; that of a WebSocket is over when the WebSocket has closed. An error that a listener
+   * throws is reported on the console, and stops nothing.
    */
   readonly draining: AbortSignal;
+  /**
+   * The certificate of the client. Undefined without `requestCert`, if the client has sent none, or once the
+   * client has left.
+   */
+  readonly peerCertificate: PeerCertificate | undefined;
   /**
    * Makes a shutdown wait for work that continues after the response, until the promise settles. Like the
    * request, the work is listed as active in `connections()` and in reports. A rejection is reported on the
@@ -33,23 +62,30 @@ export interface ServeInfo {
 }
 
 /**
- * A function that answers a request. If the function throws or rejects, {@linkcode ServeOptions.onError}
- * makes the response.
+ * What a {@linkcode Handler} returns: a response, or nothing if it has upgraded the request, as handlers on
+ * Bun do.
  */
-export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
+export type Answer = Response | undefined | void;
+
+/**
+ * A function that answers a request. If the function throws or rejects, or returns nothing without having
+ * upgraded the request, {@linkcode ServeOptions.onError} makes the response.
+ */
+export type Handler = (request: Request, info: ServeInfo) => Answer | Promise<Answer>;
 
 /** The name of an engine, which runs the HTTP of a server. */
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
-/** Options of {@linkcode serve}. */
-export interface ServeOptions extends ServerOptions {
+/** Options of {@linkcode serve}. `Data` is the type of what WebSockets carry with the engine `"bun"`. */
+export interface ServeOptions<On extends Engine = Engine, Data = unknown>
+  extends ServerOptions, TlsOptions, Limits, NativeOptions {
   /**
-   * The certificate chain in PEM. This option turns on TLS, with HTTP/2 for clients that support HTTP/2,
-   * and needs `key`.
+   * The protocols that clients can choose from by ALPN. HTTP/2 goes before HTTP/1 where a client knows both.
+   * Without `"h2"` the server speaks HTTP/1 alone. This option needs `cert`.
+   *
+   * @default {["h2", "http/1.1"]}
    */
-  cert?: string;
-  /** The private key in PEM. This option needs `cert`. */
-  key?: string;
+  alpnProtocols?: readonly ("h2" | "http/1.1")[];
   /**
    * The engine that runs the HTTP. `"auto"` is the fastest engine of this runtime that keeps all promises
    * of a shutdown. `"node"` exists on all three runtimes, `"deno"` and `"deno-serve"` on Deno, `"bun"` on
@@ -57,7 +93,7 @@ export interface ServeOptions extends ServerOptions {
    *
    * @default {"auto"}
    */
-  engine?: "auto" | Engine;
+  engine?: "auto" | On;
   /**
    * Whether the engine `"node"` may replace the global `Response`, `Request` and `fetch` of Node, for the
    * rest of the process. The replacements behave like Node's own, and create Node's objects only when they
@@ -76,38 +112,62 @@ export interface ServeOptions extends ServerOptions {
    */
   onError?: (error: unknown) => Response | Promise<Response>;
   /**
-   * The WebSocket handlers and options of the engine `"bun"`, passed on as they are. Other engines refuse
-   * this option.
+   * The WebSocket handlers and options of the engine `"bun"`, passed on as they are: an object for
+   * `Bun.serve`, or what `hono/bun`, `crossws` and others export for it. Other engines refuse this option.
    */
-  websocket?: WebSocketHandlers;
+  websocket?: WebSocketHandlers<Data>;
 }
 
 /** The settings that the driver of an HTTP server gets from checked {@linkcode ServeOptions}. */
 export interface ServeSettings extends ServerSettings {
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls: TlsSettings | undefined;
   readonly replaceGlobals: boolean;
   readonly pendingWork: PendingWork;
   readonly onError: (error: unknown) => Response | Promise<Response>;
   readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
   readonly websocket: WebSocketHandlers | undefined;
+  readonly limits: LimitSettings;
+  /** The options of the engines themselves, without those that are undefined. */
+  readonly native: NativeSettings;
 }
+
+const NAMES: OptionNames<ServeOptions> = {
+  ...SERVER_NAMES,
+  ...TLS_NAMES,
+  ...LIMIT_NAMES,
+  alpnProtocols: true,
+  engine: true,
+  replaceGlobals: true,
+  onError: true,
+  websocket: true,
+  node: true,
+  deno: true,
+  bun: true,
+};
+
+/** The protocols of the option `alpnProtocols`. */
+export const HTTP_PROTOCOLS: readonly string[] = ["h2", "http/1.1"];
 
 const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];
 
 /** Throws unless the handler is a function and the options are valid for `serve`. */
 export function checkServe(handler: unknown, options: ServeOptions): void {
   if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
+  checkNames("serve", options, NAMES, FOREIGN_NAMES);
   const as = (name: string) => `serve as '${name}'`;
   checkServer(as, options);
-  for (const name of ["cert", "key"] as const) checkText(as(name), options[name]);
+  checkLimits(as, options);
+  checkNative(options);
+  checkTls(as, options);
+  for (const protocol of options.alpnProtocols ?? []) {
+    if (!HTTP_PROTOCOLS.includes(protocol)) {
+      refuse(as("alpnProtocols"), `of ${HTTP_PROTOCOLS.join(", ")}`, protocol);
+    }
+  }
   checkType(as("onError"), options.onError, "function");
   checkType(as("replaceGlobals"), options.replaceGlobals, "boolean");
   if (options.engine !== undefined && !ENGINES.includes(options.engine)) {
     refuse(as("engine"), `one of ${ENGINES.join(", ")}`, options.engine);
-  }
-  if ((options.cert === undefined) !== (options.key === undefined)) {
-    const missing = options.cert === undefined ? "cert" : "key";
-    refuse(as(missing), "given together with its other half, PEM both", undefined);
   }
 }
 
@@ -116,17 +176,18 @@ export function serveSettings(
   options: ServeOptions,
   { drainNotice, pendingWork }: RequestScope,
   socket: Addr | undefined,
+  tls?: TlsSettings,
 ): ServeSettings {
   return {
     ...serverSettings(options, drainNotice, socket),
-    tls: options.cert === undefined || options.key === undefined
-      ? undefined
-      : { cert: options.cert, key: options.key },
+    tls,
     replaceGlobals: options.replaceGlobals ?? false,
     pendingWork,
     onError: neverFailing(options.onError ?? answerWith500),
     onConnState: options.onConnState && reported(options.onConnState),
     websocket: options.websocket,
+    limits: limitSettings(options),
+    native: nativeSettings(options),
   };
 }
 

@@ -3,6 +3,7 @@ import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
 import { checkSignal, checkType, refuse } from "./checks.ts";
 import { checkAddress, listenAddress, type Listener } from "./listen.ts";
+import type { OptionNames } from "./names.ts";
 
 /** The options that {@linkcode serve} and {@linkcode serveTcp} have in common. */
 export interface ServerOptions {
@@ -13,7 +14,8 @@ export interface ServerOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it.
+   * The address to listen on, or a name that resolves to it. `"0.0.0.0"` is every IPv4 address of the machine, and
+   * `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}
    */
@@ -82,6 +84,21 @@ export interface ServerSettings {
   readonly reusePort: boolean;
   readonly drainNotice: DrainNotice;
 }
+
+/** The names of {@linkcode ServerOptions}. */
+export const SERVER_NAMES: OptionNames<ServerOptions> = {
+  port: true,
+  hostname: true,
+  path: true,
+  backlog: true,
+  reusePort: true,
+  handoff: true,
+  socketName: true,
+  listener: true,
+  signal: true,
+  onListen: true,
+  onConnState: true,
+};
 
 const HANDOFFS: readonly string[] = ["auto", "inherit", "reuseport"];
 

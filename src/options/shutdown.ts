@@ -1,4 +1,6 @@
-import { checkMilliseconds, checkSignal, refuse } from "./checks.ts";
+import { checkMilliseconds, checkSignal } from "./checks.ts";
+import { checkHijacked, type WebSocketClosing } from "./hijacked.ts";
+import { checkNames, type OptionNames } from "./names.ts";
 
 /** Options of `server.shutdown()`. */
 export interface ShutdownOptions {
@@ -24,24 +26,31 @@ export interface ShutdownOptions {
    */
   idleGrace?: number;
   /**
-   * Whether to wait for hijacked connections (WebSockets, CONNECT tunnels, upgraded connections). Go
-   * ignores such connections.
+   * Whether to wait for hijacked connections (WebSockets, CONNECT tunnels, upgraded connections), and how
+   * to close WebSockets. Go ignores such connections. WebSockets are sent a close frame in any case, when
+   * the functions of `onShutdown` have settled: an object says which, and waits. The call that starts the
+   * drain decides.
    *
    * @default {"wait"}
    */
-  hijacked?: "wait" | "ignore";
+  hijacked?: "wait" | "ignore" | WebSocketClosing;
 }
+
+const NAMES: OptionNames<ShutdownOptions> = {
+  signal: true,
+  timeout: true,
+  pollInterval: true,
+  idleGrace: true,
+  hijacked: true,
+};
 
 /** Throws for options of a shutdown that have the wrong type or are out of range. */
 export function checkShutdown(options: ShutdownOptions): void {
+  checkNames("shut down", options, NAMES);
   const as = (name: string) => `shut down as '${name}'`;
   checkSignal(as("signal"), options.signal);
   checkMilliseconds(as("timeout"), options.timeout, 0);
   checkMilliseconds(as("pollInterval"), options.pollInterval, 1);
   checkMilliseconds(as("idleGrace"), options.idleGrace, 0);
-  if (
-    options.hijacked !== undefined && options.hijacked !== "wait" && options.hijacked !== "ignore"
-  ) {
-    refuse(as("hijacked"), '"wait" or "ignore"', options.hijacked);
-  }
+  checkHijacked(as, options.hijacked);
 }

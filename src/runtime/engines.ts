@@ -2,7 +2,9 @@ import { printable } from "../core/printable.ts";
 import process from "node:process";
 import type { Engine, Handler, ServeSettings } from "../options/serve.ts";
 import type { TcpHandler, TcpSettings } from "../options/tcp.ts";
+import type { TlsSettings } from "../options/tls.ts";
 import { internals } from "./deno/internals.ts";
+import { denoTlsObstacle } from "./deno/tls_obstacle.ts";
 import type { StartedDriver } from "../server/driver.ts";
 import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 
@@ -50,8 +52,9 @@ export async function startDriver(
   const available = engines();
   // The cast: the keys of a record of engines are engines.
   const names = Object.keys(available) as Engine[];
-  const engine = asked === "auto" ? names.find((name) => canServe(name, settings)) : asked;
-  if (engine === undefined) refuseAllEngines(settings);
+  const engine = asked === "auto"
+    ? names.find((name) => obstacleTo(name, settings) === undefined) ?? names[0]!
+    : asked;
   // Some versions of Deno cannot serve connections one by one. There "deno" means the next best engine.
   const load = available[engine] ?? (engine === "deno" && available["deno-serve"]);
   if (!load) {
@@ -61,14 +64,28 @@ export async function startDriver(
       }): current value is "${printable(asked)}"`,
     );
   }
-  if (!canServe(engine, settings)) refuseEngine(engine, settings);
+  const obstacle = obstacleTo(engine, settings);
+  if (obstacle !== undefined) {
+    throw new TypeError(`Cannot serve as ${obstacle}: current engine is "${engine}"`);
+  }
   const start = await load();
   try {
-    return await start(handler, settings);
+    return await start(handler, asked === "auto" ? suitable(engine, settings) : settings);
   } catch (error) {
     if (asked !== "auto" || !(error instanceof CannotReplaceListenerError)) throw error;
-    return await startDriver("node", handler, settings);
+    return await startDriver("node", handler, suitable("node", settings));
   }
+}
+
+/**
+ * Returns the settings for an engine that the caller has not asked for. On Deno the engine `"node"` then offers
+ * no HTTP/2 unasked: in Deno 2.9.5 a client that closes its session can bring the process down, with an
+ * assertion of nghttp2 or a double free.
+ */
+function suitable(engine: Engine, settings: ServeSettings): ServeSettings {
+  const { tls } = settings;
+  if (engine !== "node" || !("deno" in process.versions) || tls === undefined) return settings;
+  return { ...settings, tls: { ...tls, alpnProtocols: tls.alpnProtocols ?? ["http/1.1"] } };
 }
 
 /** Starts a server of a protocol other than HTTP. The server runs on `node:net` on every runtime. */
@@ -80,28 +97,36 @@ export async function startTcpDriver(
   return await startTcp(handler, settings);
 }
 
-/** Returns whether an engine supports the given settings. */
-function canServe(engine: Engine, { onConnState, websocket }: ServeSettings): boolean {
-  if (websocket !== undefined && engine !== "bun") return false;
-  return onConnState === undefined || engine === "node" || engine === "deno";
+/** Returns why an engine does not support the settings; undefined if it does. */
+function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined {
+  const { onConnState, websocket, native, socket, limits, tls } = settings;
+  if (websocket !== undefined && engine !== "bun") {
+    return `'websocket' must be absent on every engine but "bun"`;
+  }
+  if (onConnState !== undefined && engine !== "node" && engine !== "deno") {
+    return `'onConnState' must be absent with an engine that does not show its connections`;
+  }
+  // On other runtimes these options are not for this server, so that one program can name all engines.
+  for (const [runtime, supporter] of [["bun", "bun"], ["deno", "deno-serve"]] as const) {
+    if (
+      runtime in process.versions && engine !== supporter && Object.keys(native[runtime]).length
+    ) {
+      return `'${runtime}' must be absent on every engine but "${supporter}"`;
+    }
+  }
+  if (limits.asked !== undefined && engine === "deno-serve") {
+    return `'${limits.asked}' must be absent with an engine that does not show its connections`;
+  }
+  if (native.bun["http3"] === true && socket !== undefined) {
+    return `'bun.http3' must be absent where the listener is inherited or can be handed on`;
+  }
+  return tls && tlsObstacle(engine, tls);
 }
 
-/**
- * Throws because no engine of the runtime supports the settings. Only `websocket` can cause this, as every
- * other setting is supported by at least one engine.
- */
-function refuseAllEngines({ websocket }: ServeSettings): never {
-  throw new TypeError(
-    `Cannot serve as 'websocket' must be absent where there is no engine "bun": current value is ${
-      printable(String(websocket))
-    }`,
-  );
-}
-
-/** Throws because the requested engine does not support the settings. */
-function refuseEngine(engine: Engine, { websocket }: ServeSettings): never {
-  const rule = engine !== "bun" && websocket !== undefined
-    ? `'websocket' must be absent on every engine but "bun"`
-    : `'onConnState' must be absent with an engine that does not show its connections`;
-  throw new TypeError(`Cannot serve as ${rule}: current engine is "${engine}"`);
+/** Returns the rule that settings of TLS break on an engine, or undefined if the engine supports them. */
+function tlsObstacle(engine: Engine, tls: TlsSettings): string | undefined {
+  if (engine === "deno" || engine === "deno-serve") return denoTlsObstacle(engine, tls);
+  return engine === "bun" && tls.ca !== undefined
+    ? "'requestCert' must be absent, as Bun does not show certificates of clients"
+    : undefined;
 }

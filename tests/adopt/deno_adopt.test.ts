@@ -17,6 +17,7 @@ function nativeAt(addr: object, shutdown = async () => {}): DenoNativeServer {
     finished,
     shutdown: () => shutdown().finally(resolve),
     ref() {},
+    unref() {},
   };
   return native;
 }

@@ -94,6 +94,10 @@ class ScriptedListener {
     this.#closed.promise.catch(() => {});
   }
 
+  ref(): void {}
+
+  unref(): void {}
+
   async accept(): Promise<DenoConn> {
     const next = this.#script.shift();
     if (next === undefined) return await this.#closed.promise;

@@ -62,6 +62,8 @@ class ScriptedDriver extends TableDriver<ScriptedConn> implements Driver {
   readonly engine: Engine = "node";
   readonly addr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
   readonly scheme = "http";
+  readonly native = undefined;
+  readonly handles = [];
   isListening = true;
   readonly #fails: string;
 

@@ -2,9 +2,10 @@
  * The types of the part of Bun's API that this package uses, written down here so that the type checkers
  * of the other runtimes can read them.
  */
+import type { Refable } from "../../server/native_server.ts";
 
 /** The part of a server of `Bun.serve` that this package uses. */
-export interface BunServer {
+export interface BunServer extends Refable {
   /** The address of the server; for a unix socket, its path as a string. */
   readonly address: { readonly address: string; readonly port: number } | string;
   readonly pendingRequests: number;
@@ -12,6 +13,7 @@ export interface BunServer {
   requestIP(request: Request): { address: string; port: number } | null;
   upgrade(request: Request, options?: unknown): boolean;
   closeIdleConnections(): number;
+  reload(options: Record<string, unknown>): void;
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 

@@ -2,7 +2,8 @@
  * The types of the part of Deno's public API that this package uses, written down here so that the type
  * checkers of the other runtimes can read them.
  */
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, unmapped } from "../../core/addr.ts";
+import type { Refable } from "../../server/native_server.ts";
 
 /** A network address as Deno represents it. */
 interface NativeAddr {
@@ -22,7 +23,7 @@ export interface DenoConn {
 }
 
 /** A listener of `Deno.listen` or `Deno.listenTls`. */
-export interface DenoListener {
+export interface DenoListener extends Refable {
   readonly addr: NativeAddr;
   accept(): Promise<DenoConn>;
   close(): void;
@@ -43,7 +44,7 @@ export interface DenoInfo {
 export type DenoHandler = (request: Request, info: DenoInfo) => Response | Promise<Response>;
 
 /** A server that `Deno.serve` returns. */
-export interface DenoHttpServer {
+export interface DenoHttpServer extends Refable {
   readonly addr: NativeAddr;
   readonly finished: Promise<void>;
   shutdown(): Promise<void>;
@@ -62,11 +63,12 @@ export type DenoListenOptions =
     tcpBacklog?: number;
     cert?: string;
     key?: string;
-    alpnProtocols?: string[];
+    alpnProtocols?: readonly string[];
   };
 
 interface DenoRuntime {
   readonly internal: symbol;
+  readonly build: { readonly standalone: boolean };
   readonly noColor: boolean;
   readonly permissions: {
     querySync(
@@ -91,7 +93,9 @@ interface DenoRuntime {
  * address becomes the path of a unix socket, as in Deno's `node:http`.
  */
 export function addrOf({ hostname, port, path, cid }: NativeAddr): Addr {
-  if (hostname !== undefined && port !== undefined) return { transport: "tcp", hostname, port };
+  if (hostname !== undefined && port !== undefined) {
+    return { transport: "tcp", hostname: unmapped(hostname), port };
+  }
   return { transport: "unix", path: cid === undefined ? path ?? "" : `vsock:${cid}:${port}` };
 }
 

@@ -1,10 +1,16 @@
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, unmapped } from "../../core/addr.ts";
 import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
+import type { WebSocketLife } from "../../server/web_socket_life.ts";
 import type { BunServer } from "../api/bun.ts";
 
 /** The number of new requests after which {@linkcode Flights} removes the requests that are over. */
 const SWEEP_AT = 256;
+
+/** Converts the address of a client as Bun has it. */
+export function peerOf({ address, port }: { address: string; port: number }): Addr {
+  return { transport: "tcp", hostname: unmapped(address), port };
+}
 
 /** A request of `Bun.serve`, with the info for its handler. */
 export class BunFlight extends Flight<BunServer> {
@@ -13,10 +19,17 @@ export class BunFlight extends Flight<BunServer> {
   readonly #server: Addr;
   #peer: Addr | null = null;
   #release: (() => void) | undefined;
+  /** The life of the WebSocket that the request has become. */
+  #webSocket: WebSocketLife | undefined;
 
   constructor(request: Request, native: BunServer, server: Addr, scope: RequestScope) {
     super(request, native, scope);
     this.#server = server;
+  }
+
+  /** The name under which helpers of Hono for Bun look for the server, in what a fetch handler is given. */
+  get server(): BunServer {
+    return this.native;
   }
 
   get remoteAddr(): Addr {
@@ -35,17 +48,24 @@ export class BunFlight extends Flight<BunServer> {
     if (this.#server.transport === "unix") return this.answered;
     const peer = this.native.requestIP(this.request);
     if (peer === null) return true;
-    this.#peer ??= { transport: "tcp", hostname: peer.address, port: peer.port };
+    this.#peer ??= peerOf(peer);
     return false;
+  }
+
+  /** Keeps the drain notice of the request until the WebSocket that the request has become has closed. */
+  becomeWebSocket(life: WebSocketLife): void {
+    this.#webSocket = life;
+    if (this.#release !== undefined) life.onEnd(this.#release);
   }
 
   /** Releases the drain notice of the request. To be called when the request is over. */
   end(): void {
-    this.#release?.();
+    if (this.#webSocket === undefined) this.#release?.();
   }
 
   protected override onEnd(release: () => void): void {
-    this.#release = release;
+    if (this.#webSocket === undefined) this.#release = release;
+    else this.#webSocket.onEnd(release);
   }
 }
 
@@ -66,9 +86,12 @@ export class Flights {
     if (this.#recent.length === SWEEP_AT) this.sweep();
   }
 
-  /** Records that a request has become a WebSocket. */
-  markUpgraded(request: Request): void {
+  /** Records that a request has become a WebSocket, with the life of the WebSocket. */
+  markUpgraded(request: Request, life: WebSocketLife): void {
     this.#upgraded.add(request);
+    const isOf = (info: BunFlight) => info.request === request;
+    const info = this.#recent.findLast(isOf) ?? [...this.#older].find(isOf);
+    info?.becomeWebSocket(life);
   }
 
   isUpgraded({ request }: BunFlight): boolean {

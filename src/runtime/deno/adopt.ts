@@ -1,10 +1,12 @@
 /** The adoption of existing servers of `Deno.serve`. */
+import type { Refable } from "../../server/native_server.ts";
 import { attempt } from "../../core/attempt.ts";
 import { reportError } from "../../core/report_error.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Tally } from "../../server/conn_table.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
+import { internals } from "./internals.ts";
 import { addrOf } from "../api/deno.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
@@ -18,6 +20,10 @@ export interface DenoNativeServer {
   readonly finished: Promise<void>;
   /** Stops accepting connections, and resolves when the last connection has closed. */
   shutdown(): Promise<void>;
+  /** Makes the server keep the process alive. */
+  ref(): void;
+  /** Lets the process end while the server listens. */
+  unref(): void;
 }
 
 /** Returns whether a value looks like a {@linkcode DenoNativeServer}. */
@@ -51,6 +57,14 @@ export class AdoptedDenoDriver implements Driver {
     server.finished.then(end, end);
   }
 
+  get native(): unknown {
+    return this.#server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#server];
+  }
+
   startDrain(onChange: () => void): void {
     this.#onChange = onChange;
   }
@@ -70,6 +84,16 @@ export class AdoptedDenoDriver implements Driver {
 
   closeListeners(): void {
     attempt(() => this.#queue?.close?.());
+    // Deno's own stop ends WebSockets at once. The application has yet to send its last messages.
+    if (!internals.hasWebSockets()) this.#stop();
+  }
+
+  /** Has Deno end the WebSockets, with its own code 1001: the server does not show them. */
+  closeWebSockets(): void {
+    this.#stop();
+  }
+
+  #stop(): void {
     this.#stopped ??= this.#server.shutdown().catch(reportError);
   }
 
@@ -83,6 +107,7 @@ export class AdoptedDenoDriver implements Driver {
    */
   async closeAll(): Promise<void> {
     this.closeListeners();
+    this.#stop();
     if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
     if (this.#gone) return;
     throw new Error(

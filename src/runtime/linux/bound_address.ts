@@ -1,4 +1,4 @@
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, unmapped } from "../../core/addr.ts";
 import { isSparePathOf } from "../../core/spare_path.ts";
 
 /**
@@ -10,13 +10,5 @@ export function isBoundTo(bound: Addr | undefined, addr: Addr): boolean {
     return bound.path === addr.path || isSparePathOf(bound.path, addr.path);
   }
   return bound?.transport === "tcp" && addr.transport === "tcp" && bound.port === addr.port &&
-    hostOf(bound.hostname) === hostOf(addr.hostname);
-}
-
-/**
- * Returns the IPv4 address within an IPv4-mapped IPv6 address, and any other hostname unchanged: runtimes
- * report either form.
- */
-function hostOf(hostname: string): string {
-  return hostname.replace(/^::ffff:(?=\d+\.)/, "");
+    unmapped(bound.hostname) === unmapped(addr.hostname);
 }

@@ -20,15 +20,23 @@ export interface KernelConn {
   readonly silent: boolean;
   /** The time in ms since something was received, or since the connection was accepted. */
   readonly silentFor: number;
+  /** The time in ms since something was sent; undefined if nothing was sent, and for a unix socket. */
+  readonly sentFor: number | undefined;
+  /** Whether the client has not confirmed all bytes that were sent. Always false for a unix socket. */
+  readonly isSending: boolean;
 }
 
 const TCP_INFO = 11;
 const TCP_ESTABLISHED = 1;
 /** The offsets of fields in `struct tcp_info`. */
 const INFO_STATE = 0;
+const INFO_UNACKED = 24;
+const INFO_LAST_DATA_SENT = 44;
 const INFO_LAST_DATA_RECV = 52;
+const INFO_BYTES_ACKED = 120;
 const INFO_BYTES_RECEIVED = 128;
-const INFO_SIZE = 136;
+const INFO_NOTSENT_BYTES = 144;
+const INFO_SIZE = 148;
 
 /** Returns the connections of this process that a listener at an address has accepted. */
 export function connectionsAt(libc: LibC, listener: Addr, labels: ListenerLabels): KernelConn[] {
@@ -79,6 +87,11 @@ class ConnReader {
       received,
       silent: received === 0n,
       silentFor: this.#infoView.getUint32(INFO_LAST_DATA_RECV, true),
+      sentFor: this.#infoView.getBigUint64(INFO_BYTES_ACKED, true) === 0n
+        ? undefined
+        : this.#infoView.getUint32(INFO_LAST_DATA_SENT, true),
+      isSending: this.#infoView.getUint32(INFO_UNACKED, true) > 0 ||
+        this.#infoView.getUint32(INFO_NOTSENT_BYTES, true) > 0,
     };
   }
 
@@ -96,6 +109,8 @@ class ConnReader {
       received: 0n,
       silent: false,
       silentFor: 0,
+      sentFor: undefined,
+      isSending: false,
     };
   }
 

@@ -93,8 +93,9 @@ export class ServerSockets {
    */
   disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
-    for (const fd of this.#listeners.values()) {
-      if (!this.#kernel.defersAccept(fd)) continue;
+    for (const [cookie, fd] of this.#listeners) {
+      // A number may belong to something else by now.
+      if (this.#kernel.cookieOf(fd) !== cookie || !this.#kernel.defersAccept(fd)) continue;
       this.#kernel.disableDeferAccept(fd);
       this.#lastDeferred = performance.now();
     }
@@ -112,13 +113,13 @@ export class ServerSockets {
 
   /**
    * Prepares to close the listener without its owner's knowledge. Returns undefined if the listener is not known.
-   * With `isHandedOn` another process accepts on the socket too.
+   * With `isHandedOn` another server accepts on the socket too.
    */
   closingListener(isHandedOn: boolean): ClosingListener | undefined {
     const { listener } = this;
     if (listener === undefined) return undefined;
     const close = this.#kernel.closingUnnoticed(listener);
-    if (this.#kernel.defersAccept(listener)) this.disableDeferAccept();
+    if (!isHandedOn) this.disableDeferAccept();
     const mayWithhold = performance.now() - this.#lastDeferred < LONGEST_WITHHELD;
     return new ClosingListener({
       kernel: this.#kernel,

@@ -57,6 +57,7 @@ function trackNode(
     backlog: undefined,
     seesStreams: isHttp2,
     isAdopted: true,
+    native: server,
   });
   const { hooks } = driver;
   if (isHttp2) {

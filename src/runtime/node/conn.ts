@@ -2,10 +2,12 @@ import type http2 from "node:http2";
 import type net from "node:net";
 import type { Addr } from "../../core/addr.ts";
 import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import type { ServeSettings } from "../../options/serve.ts";
-import type { Conn } from "../../server/conn_table.ts";
+import type { LimitedConn } from "../../server/expiry.ts";
 import { Http1Exchanges } from "./http1_exchanges.ts";
 import { Http2Session, type SessionDrain } from "./http2_session.ts";
+import { internals } from "./internals.ts";
 import { peerAddr } from "./listen.ts";
 import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
@@ -14,6 +16,9 @@ import type { Exchange, Protocol, Stream } from "./protocol.ts";
  */
 export const CONN: unique symbol = Symbol("graceful connection");
 
+/** The `readyState` of an open WebSocket. Node's global `WebSocket` would load undici. */
+const OPEN = 1;
+
 /** A socket that refers to its {@linkcode NodeConn}. */
 export type Tracked = net.Socket & { [CONN]?: NodeConn };
 
@@ -21,7 +26,7 @@ export type Tracked = net.Socket & { [CONN]?: NodeConn };
 export type Session = http2.Http2Session & { [CONN]?: NodeConn };
 
 /** A connection of a Node server. The connection speaks HTTP/1 until its client chooses HTTP/2. */
-export class NodeConn implements Conn {
+export class NodeConn implements LimitedConn {
   /**
    * The time at which the connection was accepted, in whole milliseconds. Fractional numbers would need a
    * heap object each.
@@ -37,6 +42,7 @@ export class NodeConn implements Conn {
   /** The number of handlers that have not settled. */
   #handlers = 0;
   #hijacked = false;
+  requests = 0;
 
   constructor(
     socket: net.Socket,
@@ -73,6 +79,10 @@ export class NodeConn implements Conn {
   state(): ConnState {
     if (this.#accepted.destroyed) return this.#handlers > 0 ? "active" : "closed";
     return this.#hijacked ? "hijacked" : this.#protocol.state();
+  }
+
+  get isMidHead(): boolean {
+    return this.#protocol.isMidHead;
   }
 
   request(): RequestInFlight | undefined {
@@ -113,6 +123,7 @@ export class NodeConn implements Conn {
     native: http2.ServerHttp2Stream,
     onChange: (() => void) | undefined,
   ): void {
+    this.requests++;
     this.#http2?.beginStream(stream, native, onChange);
   }
 
@@ -126,6 +137,7 @@ export class NodeConn implements Conn {
     isLast: boolean,
     onChange: (() => void) | undefined,
   ): boolean {
+    this.requests++;
     return this.#protocol.begin(req, res, isLast, onChange);
   }
 
@@ -163,6 +175,17 @@ export class NodeConn implements Conn {
 
   startEnding(): void {
     this.#protocol.startEnding();
+  }
+
+  /**
+   * Starts the closing handshake if the connection is a WebSocket of the package `ws`. A connection of
+   * another owner may be in the middle of a frame.
+   */
+  closeWebSocket({ code, reason }: ClosingHandshake): boolean {
+    if (!this.#hijacked) return false;
+    const webSocket = internals.webSocketOf(this.#socket);
+    if (webSocket?.readyState === OPEN) webSocket.close(code, reason);
+    return webSocket !== undefined;
   }
 
   closeIdle(now: number): void {

@@ -1,3 +1,6 @@
+import { Expiry } from "../../server/expiry.ts";
+import type { LimitSettings } from "../../options/limits.ts";
+import type { Refable } from "../../server/native_server.ts";
 import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
@@ -7,6 +10,7 @@ import type { Addr } from "../../core/addr.ts";
 import type { Engine, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { StartedDriver } from "../../server/driver.ts";
+import type { ServedCertificates } from "../../server/served_certificates.ts";
 import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { CONN, NodeConn, type Session, type Tracked } from "./conn.ts";
@@ -30,12 +34,16 @@ const UPGRADE_REFUSED =
 export interface NodeServerTraits {
   /** Whether the server speaks TLS. */
   readonly secure: boolean;
+  /** The certificates of the server, if this package has created the server and it speaks TLS. */
+  readonly certificates?: ServedCertificates | undefined;
   readonly onConnState: ServeSettings["onConnState"];
   /** The address that the server listens on, if the server itself cannot report the address. */
   readonly addr: Addr | undefined;
   readonly backlog: number | undefined;
   /** Whether HTTP/2 streams are announced by {@linkcode NodeDriver.beginStream}. */
   readonly seesStreams: boolean;
+  /** The server of the engine, which on Bun is another one than the listener. */
+  readonly native: unknown;
   /**
    * Whether the server was created outside this package, and its owner may use the server without our
    * knowledge.
@@ -47,6 +55,8 @@ export interface NodeServerTraits {
 export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly engine: Engine = "node";
   readonly scheme: "http" | "https";
+  readonly native: unknown;
+  readonly certificates: ServedCertificates | undefined;
   /** The event listeners of the driver on its server. Listeners for requests are added by the caller. */
   readonly hooks: ServerHooks;
   readonly #listener: net.Server;
@@ -70,8 +80,10 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   constructor(listener: net.Server, traits: NodeServerTraits) {
     super();
     this.#listener = listener;
+    this.native = traits.native;
     this.hooks = new ServerHooks(listener);
     this.scheme = traits.secure ? "https" : "http";
+    this.certificates = traits.certificates;
     this.#onConnState = traits.onConnState;
     this.#backlog = traits.backlog;
     this.#seesStreams = traits.seesStreams;
@@ -104,6 +116,15 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
 
   get addr(): Addr {
     return this.#addr.value;
+  }
+
+  /** Closes connections that exceed the time limits from now on. */
+  limitTimes(limits: Pick<LimitSettings, "idleTimeout" | "headerTimeout">): void {
+    this.expiry = new Expiry(this.conns, limits);
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#listener];
   }
 
   async acceptOn(fd: number): Promise<number> {

@@ -72,6 +72,12 @@ export class Http1Exchanges implements Protocol {
     return this.#hasReadOn && !this.#hasBody ? "active" : "idle";
   }
 
+  get isMidHead(): boolean {
+    if (this.#closing || this.oldest() !== undefined || this.state() !== "active") return false;
+    const req = this.#response?.deref()?.req ?? internals.newestRequest(this.#socket);
+    return req?.complete !== false;
+  }
+
   /**
    * Whether bytes have arrived since the newest head, beyond the empty line that some clients send after a
    * request.

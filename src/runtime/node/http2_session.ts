@@ -70,6 +70,9 @@ export class Http2Session implements Protocol {
     return this.#accepted.writableLength + this.#socket.writableLength > 0 ? "active" : "idle";
   }
 
+  /** Node does not show whether a part of a head has arrived. */
+  readonly isMidHead = false;
+
   oldest(): Stream | undefined {
     const [oldest] = this.#streams.keys();
     return oldest;

@@ -1,8 +1,10 @@
 /** The driver of an adopted server of `node:http`, which leaves the server alone until a drain is near. */
+import type { Refable } from "../../server/native_server.ts";
 import type http from "node:http";
 import type net from "node:net";
 import type { Addr } from "../../core/addr.ts";
 import type { ConnInfo } from "../../core/conn.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import type { Engine } from "../../options/serve.ts";
 import { ConnTable, type PollPolicy, type Tally } from "../../server/conn_table.ts";
 import type { Driver } from "../../server/driver.ts";
@@ -58,6 +60,14 @@ export class LateNodeDriver implements Driver {
 
   get addr(): Addr {
     return this.#addr.value;
+  }
+
+  get native(): unknown {
+    return this.#server;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#server];
   }
 
   readonly #onRequest = (req: http.IncomingMessage, res: http.ServerResponse): void => {
@@ -122,6 +132,10 @@ export class LateNodeDriver implements Driver {
 
   endConnections(): void {
     this.#track().endConnections();
+  }
+
+  closeWebSockets(handshake: ClosingHandshake): void {
+    this.#track().closeWebSockets(handshake);
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {

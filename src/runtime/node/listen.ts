@@ -1,7 +1,7 @@
 /** Functions that make a server of Node's modules listen, and that return the addresses of its sockets. */
 import type net from "node:net";
 import process from "node:process";
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, unmapped } from "../../core/addr.ts";
 import type { ServerSettings } from "../../options/server.ts";
 import { unnamedServeAddress } from "../host/serve_address.ts";
 import { listenError } from "../../core/listen_error.ts";
@@ -67,7 +67,7 @@ export function localAddr(listener: net.Server): Addr {
 export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
   return remoteAddress === undefined || remotePort === undefined
     ? { transport: "unix", path: "" }
-    : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+    : { transport: "tcp", hostname: unmapped(remoteAddress), port: remotePort };
 }
 
 /** The address of a listener, which a closed listener no longer knows. */

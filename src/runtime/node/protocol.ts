@@ -20,6 +20,8 @@ export interface Stream {
 export interface Protocol {
   /** Returns the state of the connection. */
   state(): ConnState;
+  /** Whether a part of the head of a request has arrived. */
+  readonly isMidHead: boolean;
   /** Returns the oldest request in flight, or undefined if there is none. */
   oldest(): Stream | undefined;
   /**

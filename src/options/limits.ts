@@ -1,0 +1,64 @@
+import { checkInteger, checkMilliseconds } from "./checks.ts";
+import type { OptionNames } from "./names.ts";
+
+/** The limits of what a client may ask of a server, which mean the same on every engine. */
+export interface Limits {
+  /**
+   * The largest body of a request, in bytes, 0 to 2^53 - 1. A handler that reads a larger body gets a
+   * {@linkcode BodyTooLargeError} in its place, which is known before anything is read if the request has a
+   * `Content-Length`. If the handler lets the error pass, the client gets 413 (RFC 9110, 15.5.14). Without the option
+   * there is no limit.
+   */
+  maxBodySize?: number;
+  /**
+   * The number of milliseconds, 0 to 2 147 483 647, for which a connection may be idle between two requests. After that
+   * time the connection is closed, and at most a quarter later. 0 means no limit. The default is longer than the 60 s
+   * for which most load balancers reuse a connection, so that their next request does not cross the close.
+   *
+   * @default {65_000}
+   */
+  idleTimeout?: number;
+  /**
+   * The number of milliseconds, 0 to 2 147 483 647, in which the head of a request must arrive: the first one counted
+   * from the start of the connection, a further one from its first byte. After that time the connection is closed, and
+   * at most a quarter later. This ends clients that send their heads slowly on purpose (Slowloris). 0 means no limit.
+   * The default is that of `headersTimeout` in Node.
+   *
+   * With the engine `"deno"`, which does not show the start of a head, a further head has the time of `idleTimeout`.
+   *
+   * @default {60_000}
+   */
+  headerTimeout?: number;
+}
+
+/** Checked {@linkcode Limits} with their defaults. No limit is Infinity. */
+export interface LimitSettings extends Readonly<Required<Limits>> {
+  /** The name of a time limit that was asked for. The defaults are left out where they cannot be kept. */
+  readonly asked: "idleTimeout" | "headerTimeout" | undefined;
+}
+
+/** The names of {@linkcode Limits}. */
+export const LIMIT_NAMES: OptionNames<Limits> = {
+  maxBodySize: true,
+  idleTimeout: true,
+  headerTimeout: true,
+};
+
+/** Throws for limits that have the wrong type or are out of range. */
+export function checkLimits(as: (name: string) => string, options: Limits): void {
+  checkInteger(as("maxBodySize"), options.maxBodySize, 0, Number.MAX_SAFE_INTEGER);
+  checkMilliseconds(as("idleTimeout"), options.idleTimeout, 0);
+  checkMilliseconds(as("headerTimeout"), options.headerTimeout, 0);
+}
+
+/** Returns checked limits with their defaults. */
+export function limitSettings(
+  { maxBodySize = Infinity, idleTimeout, headerTimeout }: Limits,
+): LimitSettings {
+  return {
+    asked: idleTimeout ? "idleTimeout" : headerTimeout ? "headerTimeout" : undefined,
+    maxBodySize,
+    idleTimeout: idleTimeout === 0 ? Infinity : idleTimeout ?? 65_000,
+    headerTimeout: headerTimeout === 0 ? Infinity : headerTimeout ?? 60_000,
+  };
+}

@@ -1,0 +1,227 @@
+import type http from "node:http";
+import type http2 from "node:http2";
+import type { Limits } from "./limits.ts";
+import { checkObject, refuse } from "./checks.ts";
+import { ADDRESS_REPLACEMENTS } from "./listen.ts";
+import { refuseNames, type Replacements } from "./names.ts";
+
+/**
+ * The options of Node's own servers, for the engine "node": those of `http.createServer`, and with TLS those of
+ * `http2.createSecureServer` too. Node checks their values.
+ */
+export interface NodeOptions extends
+  Omit<
+    http.ServerOptions & http2.SecureServerOptions,
+    | "cert"
+    | "key"
+    | "pfx"
+    | "passphrase"
+    | "ca"
+    | "requestCert"
+    | "rejectUnauthorized"
+    | "SNICallback"
+    | "ALPNProtocols"
+    | "ALPNCallback"
+    | "allowHTTP1"
+    | "IncomingMessage"
+    | "ServerResponse"
+    | "Http1IncomingMessage"
+    | "Http1ServerResponse"
+    | "Http2ServerRequest"
+    | "Http2ServerResponse"
+    | "http1Options"
+    | "optimizeEmptyRequests"
+    | "shouldUpgradeCallback"
+  > {}
+
+/** The options of `Deno.serve` that have no counterpart in `serve`, for the engine "deno-serve". */
+export interface DenoOptions {
+  /** Whether Deno compresses responses. */
+  automaticCompression?: boolean;
+}
+
+/**
+ * The options of `Bun.serve` that have no counterpart in `serve`, for the engine "bun". Bun checks their values. The
+ * type is Bun's own if the types of Bun are installed.
+ */
+export type BunOptions = typeof globalThis extends
+  { Bun: { serve(options: infer Options): unknown } } ? {
+    [
+      Name in Exclude<
+        keyof Options,
+        "fetch" | "tls" | "port" | "hostname" | "unix" | "reusePort" | "error" | "websocket"
+      >
+    ]?: Options[Name];
+  }
+  : Record<string, unknown>;
+
+/** The options of the engines themselves, by engine. They are passed on as they are. */
+export interface NativeOptions {
+  /**
+   * Options of Node's own server, such as `requestTimeout` and `maxHeaderSize`, for the engine "node". Other engines
+   * ignore them. What would break a promise of this package is refused.
+   */
+  node?: NodeOptions;
+  /**
+   * Options of Deno's own server. Only the engine "deno-serve" supports them, so that `"auto"` chooses that engine on
+   * Deno, which keeps fewer promises than "deno". Other runtimes ignore them.
+   */
+  deno?: DenoOptions;
+  /**
+   * Options of Bun's own server, such as `routes` and `maxRequestBodySize`. Other runtimes ignore them. What would
+   * break a promise of this package is refused.
+   *
+   * A function of a route is called with Bun's request and server, and `onError` makes the response if the function
+   * throws. With `http3`, new HTTP/3 connections are accepted until the `idleGrace` of a drain is over.
+   */
+  bun?: BunOptions;
+}
+
+const HANDLER = "the handler is the first argument of serve()";
+const TLS = "'cert' and 'key' of serve() turn on TLS";
+const PROTOCOLS = "use 'alpnProtocols' of serve()";
+const TRANSPORT = "a server listens on TCP, or with 'path' on a unix socket";
+const VSOCK = "use adopt() for a server on vsock";
+const OWN_CLASSES = "serve() makes the requests and responses";
+
+/** What to use instead of the options that `serve` does not pass on. */
+const NODE_WITHHELD: Replacements = {
+  cert: TLS,
+  key: TLS,
+  pfx: TLS,
+  passphrase: "use 'passphrase' of serve()",
+  ca: "use 'ca' of serve()",
+  requestCert: "use 'requestCert' of serve()",
+  rejectUnauthorized: "use 'rejectUnauthorized' of serve()",
+  SNICallback: "use 'certificates' of serve()",
+  ALPNProtocols: PROTOCOLS,
+  ALPNCallback: PROTOCOLS,
+  allowHTTP1: PROTOCOLS,
+  IncomingMessage: OWN_CLASSES,
+  ServerResponse: OWN_CLASSES,
+  Http1IncomingMessage: OWN_CLASSES,
+  Http1ServerResponse: OWN_CLASSES,
+  Http2ServerRequest: OWN_CLASSES,
+  Http2ServerResponse: OWN_CLASSES,
+  http1Options: "its options stand in 'node' itself",
+  optimizeEmptyRequests: "a drain needs the events of every request",
+  shouldUpgradeCallback: "use adopt() for a server that upgrades connections",
+};
+
+const DENO_WITHHELD: Replacements = {
+  handler: HANDLER,
+  cert: TLS,
+  key: TLS,
+  port: "use 'port' of serve()",
+  hostname: "use 'hostname' of serve()",
+  path: "use 'path' of serve()",
+  transport: TRANSPORT,
+  cid: VSOCK,
+  reusePort: "use 'reusePort' of serve()",
+  tcpBacklog: "use 'backlog' of serve()",
+  signal: "use 'signal' of serve()",
+  onError: "use 'onError' of serve()",
+  onListen: "use 'onListen' of serve()",
+};
+
+const BUN_WITHHELD: Replacements = {
+  fetch: HANDLER,
+  tls: TLS,
+  port: "use 'port' of serve()",
+  hostname: "use 'hostname' of serve()",
+  unix: "use 'path' of serve()",
+  reusePort: "use 'reusePort' of serve()",
+  error: "use 'onError' of serve()",
+  websocket: "use 'websocket' of serve()",
+};
+
+/**
+ * What to use instead of an option of another server's API that somebody gives to `serve`. The names in
+ * {@linkcode NativeOptions} are not among them.
+ */
+export const FOREIGN_NAMES: Replacements = {
+  ...ADDRESS_REPLACEMENTS,
+  fetch: HANDLER,
+  handler: HANDLER,
+  tls: TLS,
+  error: "did you mean 'onError'?",
+  onListening: "did you mean 'onListen'?",
+  transport: TRANSPORT,
+  cid: VSOCK,
+  timeout: "it is an option of shutdown() and graceful()",
+  ...inBlock("deno", ["automaticCompression"]),
+  ...inBlock("bun", [
+    "development",
+    "http1",
+    "http2",
+    "http3",
+    "id",
+    "ipv6Only",
+    "maxRequestBodySize",
+    "routes",
+  ]),
+  ...inBlock("node", [
+    "connectionsCheckingInterval",
+    "headersTimeout",
+    "highWaterMark",
+    "httpValidation",
+    "insecureHTTPParser",
+    "joinDuplicateHeaders",
+    "keepAlive",
+    "keepAliveInitialDelay",
+    "keepAliveTimeout",
+    "keepAliveTimeoutBuffer",
+    "maxHeaderSize",
+    "noDelay",
+    "rejectNonStandardBodyWrites",
+    "requestTimeout",
+    "requireHostHeader",
+    "settings",
+    "uniqueHeaders",
+  ]),
+};
+
+function inBlock(block: keyof NativeOptions, names: readonly string[]): Replacements {
+  return Object.fromEntries(
+    names.map((name) => [name, `it belongs in '${block}', as in { ${block}: { ${name}: … } }`]),
+  );
+}
+
+/** The limits of Node's servers that are options of `serve` too, by their name there. */
+const LIMITS_OF_NODE = {
+  keepAliveTimeout: "idleTimeout",
+  headersTimeout: "headerTimeout",
+} as const;
+
+/** Throws for options of an engine that `serve` does not pass on. */
+export function checkNative(options: NativeOptions & Limits): void {
+  checkBlock("node", options.node, NODE_WITHHELD);
+  checkBlock("deno", options.deno, DENO_WITHHELD);
+  checkBlock("bun", options.bun, BUN_WITHHELD);
+  for (const [theirs, ours] of Object.entries(LIMITS_OF_NODE)) {
+    // The cast: the block is an object.
+    const value = (options.node as Record<string, unknown> | undefined)?.[theirs];
+    if (value === undefined || options[ours] === undefined) continue;
+    refuse(`serve as 'node.${theirs}'`, `absent where '${ours}' is given`, value);
+  }
+}
+
+function checkBlock(name: keyof NativeOptions, block: unknown, withheld: Replacements): void {
+  if (block === undefined) return;
+  checkObject(`serve as '${name}'`, block);
+  refuseNames("serve", block, withheld, `${name}.`);
+}
+
+/** {@linkcode NativeOptions} without names whose value is undefined, which would replace the defaults. */
+export type NativeSettings = Readonly<
+  Record<keyof NativeOptions, Readonly<Record<string, unknown>>>
+>;
+
+/** Returns the settings for checked options. */
+export function nativeSettings({ node, deno, bun }: NativeOptions): NativeSettings {
+  return { node: defined(node), deno: defined(deno), bun: defined(bun) };
+}
+
+function defined(block: object = {}): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(block).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,102 @@
+import { setImmediate } from "node:timers";
+import { attempt } from "../core/attempt.ts";
+import type { LimitSettings } from "../options/limits.ts";
+import type { Conn } from "./conn_table.ts";
+
+/** A connection whose times are limited. */
+export interface LimitedConn extends Conn {
+  /** The number of requests whose head has arrived. */
+  readonly requests: number;
+  /** Whether a part of the head of a request has arrived, as far as the runtime shows. */
+  readonly isMidHead: boolean;
+}
+
+/** What a connection waits for, and since when. */
+interface Wait {
+  readonly for: "idleTimeout" | "headerTimeout";
+  readonly since: number;
+  readonly requests: number;
+}
+
+/** The number of looks at every connection within the shorter of the two times. */
+const LOOKS = 8;
+
+/** The least number of ms between two looks. */
+const LEAST_INTERVAL = 10;
+
+/** The number of ms that looks may take in one turn of the event loop. */
+const SLICE = 3;
+
+/** Returns the number of ms between two looks at the connections, or undefined if no time is limited. */
+export function lookInterval(
+  { idleTimeout, headerTimeout }: Pick<LimitSettings, Wait["for"]>,
+): number | undefined {
+  const shorter = Math.min(idleTimeout, headerTimeout);
+  return shorter === Infinity ? undefined : Math.max(shorter / LOOKS, LEAST_INTERVAL);
+}
+
+/**
+ * Closes connections that are idle, or whose head does not arrive, for longer than the limits allow. It looks at all
+ * connections now and then, so that requests cost nothing.
+ */
+export class Expiry {
+  readonly #conns: Iterable<LimitedConn>;
+  readonly #limits: Pick<LimitSettings, Wait["for"]>;
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
+  /** What the connections were waiting for at the last look. */
+  #waits = new Map<LimitedConn, Wait>();
+  #isLooking = false;
+
+  constructor(conns: Iterable<LimitedConn>, limits: Pick<LimitSettings, Wait["for"]>) {
+    this.#conns = conns;
+    this.#limits = limits;
+    const interval = lookInterval(limits);
+    if (interval === undefined) return;
+    this.#timer = setInterval(() => this.#start(), interval);
+    this.#timer.unref();
+  }
+
+  /** Stops for good. To be called when no connection is left. */
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #start(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    this.#look(this.#conns[Symbol.iterator](), new Map());
+  }
+
+  /** Looks at the connections that are left, and goes on in the next turn of the event loop if they are many. */
+  #look(left: Iterator<LimitedConn>, waits: Map<LimitedConn, Wait>): void {
+    const end = performance.now() + SLICE;
+    for (;;) {
+      const { done, value: conn } = left.next();
+      if (done) break;
+      attempt(() => this.#check(conn, performance.now(), waits));
+      if (performance.now() > end) return void setImmediate(() => this.#look(left, waits)).unref();
+    }
+    this.#waits = waits;
+    this.#isLooking = false;
+  }
+
+  #check(conn: LimitedConn, now: number, waits: Map<LimitedConn, Wait>): void {
+    const wait = this.#waitOf(conn, now);
+    if (wait === undefined) return;
+    if (now - wait.since < this.#limits[wait.for]) waits.set(conn, wait);
+    else if (wait.for === "idleTimeout") conn.closeIdle(now);
+    else conn.destroy();
+  }
+
+  #waitOf(conn: LimitedConn, now: number): Wait | undefined {
+    const { requests } = conn;
+    const state = conn.state();
+    const isHead = state === "new" || (state === "active" && conn.isMidHead);
+    if (!isHead && state !== "idle") return undefined;
+    const before = this.#waits.get(conn);
+    const wait = isHead ? "headerTimeout" : "idleTimeout";
+    if (before?.for === wait && before.requests === requests) return before;
+    const since = isHead && requests === 0 ? conn.acceptedAt : now;
+    return { for: wait, since, requests };
+  }
+}
