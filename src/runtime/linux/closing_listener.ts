@@ -10,9 +10,6 @@ const INTERVAL = 5;
 /** The least pause between two looks at the withheld connections, as a multiple of the time that a look takes. */
 const SHARE = 4;
 
-/** The number of ms after which a listener closes although its accept queue is not empty. */
-const LONGEST = 2_500;
-
 /**
  * The listener of a server whose shutdown has begun. A listener from which the kernel withholds connections stays
  * until these have been accepted, and refuses all others.
@@ -21,11 +18,13 @@ export class ClosingListener {
   readonly #kernel: KernelSockets;
   readonly #addr: Addr;
   readonly #close: () => boolean;
-  readonly #waiting: () => number | undefined;
+  readonly #emptyQueue: (force: AbortSignal) => Promise<void>;
   /** Lets handshakes in again that the kernel ignores; undefined if the kernel ignores none. */
   readonly #letIn: (() => void) | undefined;
   /** The connections that the kernel withholds; undefined if it withholds none. */
   #withheld: WithheldConns | undefined;
+  #stays = false;
+  readonly #gone = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #release = (): void => {};
 
@@ -36,24 +35,23 @@ export class ClosingListener {
    * instead. With `isHandedOn` handshakes go on, because another process accepts on the socket too.
    *
    * With `mayWithhold` the kernel may withhold connections, but no further ones. `close` closes the listener, and
-   * returns whether that worked. `waiting` returns the number of connections in the accept queue, or undefined if
-   * it is not known.
+   * returns whether that worked. `emptyQueue` resolves in the turn in which the accept queue has been emptied.
    */
   constructor(
-    { kernel, fd, addr, isHandedOn, mayWithhold, close, waiting }: {
+    { kernel, fd, addr, isHandedOn, mayWithhold, close, emptyQueue }: {
       kernel: KernelSockets;
       fd: number;
       addr: Addr;
       isHandedOn: boolean;
       mayWithhold: boolean;
       close: () => boolean;
-      waiting: () => number | undefined;
+      emptyQueue: (force: AbortSignal) => Promise<void>;
     },
   ) {
     this.#kernel = kernel;
     this.#addr = addr;
     this.#close = close;
-    this.#waiting = waiting;
+    this.#emptyQueue = emptyQueue;
     if (!isHandedOn) this.#letIn = kernel.holdBackHandshakes(fd);
     this.#withheld = mayWithhold ? this.#findWithheld() : undefined;
     if (this.#withheld !== undefined) kernel.refuseHandshakes(fd);
@@ -66,14 +64,16 @@ export class ClosingListener {
 
   /** Whether the listener stays, until the withheld connections have been accepted. */
   get stays(): boolean {
-    return this.#timer !== undefined;
+    return this.#stays;
   }
 
   #findWithheld(): WithheldConns | undefined {
     const addr = this.#addr;
     if (addr.transport === "unix") return undefined;
-    const handshakes = this.#kernel.handshakesAt(addr) ?? [];
-    const found = new WithheldConns(handshakes, (left) => this.#kernel.lookAgain(addr, left));
+    const found = new WithheldConns({
+      all: () => this.#kernel.handshakesAt(addr),
+      again: (handshakes) => this.#kernel.lookAgain(addr, handshakes),
+    });
     return found.isEmpty ? undefined : found;
   }
 
@@ -82,27 +82,21 @@ export class ClosingListener {
    * the turn in which the last of these connections has been accepted.
    */
   stayForWithheld(then: () => void): boolean {
-    if (this.#addr.transport === "unix" || !this.#hasToWait()) return false;
+    const withheld = this.#withheld;
+    if (this.#addr.transport === "unix" || withheld === undefined) return false;
     this.#release = holdPort(this.#addr.port);
-    const start = performance.now();
+    this.#stays = true;
     const look = () => {
-      const looking = performance.now();
-      if (!this.#hasToWait() || looking - start > LONGEST) {
-        this.#timer = undefined;
-        return then();
-      }
-      this.#timer = setTimeout(look, Math.max(INTERVAL, SHARE * (performance.now() - looking)));
+      const start = performance.now();
+      withheld.look();
+      if (withheld.isEmpty) return this.#emptyQueue(this.#gone.signal).then(end);
+      this.#timer = setTimeout(look, Math.max(INTERVAL, SHARE * (performance.now() - start)));
     };
-    this.#timer = setTimeout(look, INTERVAL);
+    const end = () => {
+      if (this.#stays) then();
+    };
+    look();
     return true;
-  }
-
-  /** Returns whether a connection that was withheld has yet to be accepted. */
-  #hasToWait(): boolean {
-    if (this.#withheld === undefined) return false;
-    this.#withheld.look();
-    // In this order: a connection that is not withheld any more is in the queue.
-    return !this.#withheld.isEmpty || (this.#waiting() ?? 0) > 0;
   }
 
   /** Closes the listener without its owner's knowledge. Returns whether that succeeded. */
@@ -116,7 +110,8 @@ export class ClosingListener {
   /** To be called when the listener is closed, or about to be closed by its owner. */
   gone(): void {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#gone.abort();
+    this.#stays = false;
     this.#withheld = undefined;
     this.#release();
   }

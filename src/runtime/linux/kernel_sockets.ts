@@ -183,11 +183,14 @@ export class KernelSockets {
     return handshakesAt(this.#libc, listener);
   }
 
-  /** Returns those of the handshakes with the listeners at an address that have not ended, as they are now. */
+  /**
+   * Returns those of the handshakes with the listeners at an address that have not ended, as they are now, or
+   * undefined if the kernel does not tell.
+   */
   lookAgain(
     listener: Addr & { transport: "tcp" },
     handshakes: readonly Handshake[],
-  ): Handshake[] {
+  ): Handshake[] | undefined {
     return lookAgain(this.#libc, listener, handshakes);
   }
 

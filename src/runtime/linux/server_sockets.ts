@@ -127,7 +127,7 @@ export class ServerSockets {
       addr: this.#addr,
       isHandedOn,
       mayWithhold: mayWithhold && !isHandedOn,
-      waiting: () => this.waiting,
+      emptyQueue: (force) => this.emptyAcceptQueue(force),
       close: () => {
         const isClosed = this.listener === listener && close();
         if (isClosed) this.listenerClosed();

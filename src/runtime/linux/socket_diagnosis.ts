@@ -16,7 +16,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOCK_DIAG_BY_FAMILY = 20;
 const NLM_F_REQUEST = 1;
 const NLM_F_REQUEST_DUMP = 0x301;
+const NLM_F_MULTI = 2;
+const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
+const ENOENT = 2;
 const TCP_SYN_RECV = 3;
 /** The size of a `struct nlmsghdr`. */
 const HEADER = 16;
@@ -90,24 +93,25 @@ export function handshakesAt(
 }
 
 /**
- * Returns those of the handshakes with the listeners at an address that have not ended, as they are now. The
- * kernel looks at a few handshakes one by one.
+ * Returns those of the handshakes with the listeners at an address that have not ended, as they are now. Returns
+ * undefined if the kernel does not tell. The kernel looks at a few handshakes one by one.
  */
 export function lookAgain(
   libc: LibC,
   listener: Addr & { transport: "tcp" },
   handshakes: readonly Handshake[],
-): Handshake[] {
+): Handshake[] | undefined {
   if (handshakes.length > FEW) {
     const clients = new Set(handshakes.map(({ client }) => keyOf(client)));
-    const all = handshakesAt(libc, listener) ?? [];
-    return all.filter(({ client }) => clients.has(keyOf(client)));
+    return handshakesAt(libc, listener)?.filter(({ client }) => clients.has(keyOf(client)));
   }
-  return handshakes.flatMap(({ family, id }) => {
-    const [found] = answersTo(libc, requestFor(family, NLM_F_REQUEST, id)) ?? [];
-    const handshake = found && handshakeIn(found);
-    return handshake === undefined ? [] : [handshake];
-  });
+  const left: Handshake[] = [];
+  for (const { family, id } of handshakes) {
+    const found = answersTo(libc, requestFor(family, NLM_F_REQUEST, id));
+    if (found === undefined) return undefined;
+    left.push(...found.flatMap((message) => handshakeIn(message) ?? []));
+  }
+  return left;
 }
 
 /** Returns a request for sockets in the state of a handshake: for the one with an id, or a list of all. */
@@ -126,37 +130,44 @@ function requestFor(family: number, flags: number, id: Uint8Array): Uint8Array {
 
 /**
  * Returns the messages with which the kernel answers a request, each a `struct inet_diag_msg`. Returns undefined
- * if the kernel reports an error.
+ * if the kernel does not answer.
  */
 function answersTo(libc: LibC, request: Uint8Array): Uint8Array[] | undefined {
   const fd = libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   if (fd < 0) return undefined;
   try {
     if (libc.send(fd, request, request.length, 0) !== request.length) return undefined;
-    return messagesFrom(libc, fd);
+    const messages: Uint8Array[] = [];
+    while (true) {
+      const buffer = new Uint8Array(CHUNK);
+      const size = libc.read(fd, buffer, CHUNK);
+      if (size <= 0) return undefined;
+      const last = collect(buffer.subarray(0, size), messages);
+      if (last !== undefined) return last === 0 || last === -ENOENT ? messages : undefined;
+    }
   } finally {
     libc.close(fd);
   }
 }
 
-function messagesFrom(libc: LibC, fd: number): Uint8Array[] | undefined {
-  const messages: Uint8Array[] = [];
-  for (;;) {
-    const buffer = new Uint8Array(CHUNK);
-    const size = libc.read(fd, buffer, CHUNK);
-    // The answer to a request for one socket has no end.
-    if (size <= 0) return messages.length === 1 ? messages : undefined;
-    const view = new DataView(buffer.buffer);
-    for (let at = 0; at + HEADER <= size;) {
-      const length = view.getUint32(at, true);
-      const type = view.getUint16(at + 4, true);
-      if (type === NLMSG_DONE) return view.getInt32(at + HEADER, true) < 0 ? undefined : messages;
-      if (type !== SOCK_DIAG_BY_FAMILY) return undefined;
-      messages.push(buffer.subarray(at + HEADER, at + length));
-      // Messages begin at multiples of four bytes.
-      at += (length + 3) & ~3;
-    }
+/**
+ * Adds the messages in what the kernel has sent to the others. Returns undefined if more will follow, or else 0 or
+ * the negative number of an error.
+ */
+function collect(sent: Uint8Array, messages: Uint8Array[]): number | undefined {
+  const view = new DataView(sent.buffer, sent.byteOffset);
+  for (let at = 0; at + HEADER <= sent.length;) {
+    const length = view.getUint32(at, true);
+    const type = view.getUint16(at + 4, true);
+    // Both have an error number behind the header.
+    if (type === NLMSG_DONE || type === NLMSG_ERROR) return view.getInt32(at + HEADER, true);
+    messages.push(sent.subarray(at + HEADER, at + length));
+    // The answer to a request for one socket is one message, and has no end.
+    if ((view.getUint16(at + 6, true) & NLM_F_MULTI) === 0) return 0;
+    // Messages begin at multiples of four bytes.
+    at += (length + 3) & ~3;
   }
+  return undefined;
 }
 
 /** Returns the handshake that a message tells of, or undefined if the message tells of another socket. */

@@ -21,35 +21,38 @@ const ANSWER = 500;
  */
 export const LONGEST_WITHHELD: number = 1_000 + ANSWER;
 
+/** The ways to ask the kernel for handshakes. Both return undefined if the kernel does not tell. */
+export interface Handshakes {
+  all(): readonly Handshake[] | undefined;
+  /** Returns those of the handshakes that have not ended, as they are now. */
+  again(handshakes: readonly Handshake[]): readonly Handshake[] | undefined;
+}
+
 /** The connections that the kernel withholds from a listener at one moment. */
 export class WithheldConns {
-  readonly #lookAgain: (handshakes: readonly Handshake[]) => readonly Handshake[];
+  readonly #handshakes: Handshakes;
   readonly #end = performance.now() + LONGEST_WITHHELD;
-  #left: readonly Handshake[];
+  /** The handshakes that had not ended at the last look; undefined if the kernel has never told. */
+  #left: readonly Handshake[] | undefined;
 
-  /** `lookAgain` returns those of the handshakes that have not ended, as they are now. */
-  constructor(
-    handshakes: readonly Handshake[],
-    lookAgain: (handshakes: readonly Handshake[]) => readonly Handshake[],
-  ) {
-    this.#lookAgain = lookAgain;
-    this.#left = handshakes.filter(mayEnd);
+  constructor(handshakes: Handshakes) {
+    this.#handshakes = handshakes;
+    this.#left = handshakes.all()?.filter(mayEnd);
   }
 
   /** The connections that were withheld at the last look. */
   get left(): ConnInfo[] {
-    return withheldConns(this.#left);
+    return withheldConns(this.#left ?? []);
   }
 
-  /** Whether no connection was withheld at the last look. */
+  /** Whether no connection was withheld at the last look. Where the kernel does not tell, time tells. */
   get isEmpty(): boolean {
-    return this.#left.length === 0;
+    return this.#left === undefined ? performance.now() >= this.#end : this.#left.length === 0;
   }
 
   /** Finds out which of the connections are still withheld. */
   look(): void {
-    const isOver = performance.now() >= this.#end;
-    this.#left = isOver ? [] : this.#lookAgain(this.#left).filter(mayEnd);
+    this.#left = (this.#left && this.#handshakes.again(this.#left))?.filter(mayEnd);
   }
 }
 
