@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import type { Refable } from "../../server/native_server.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
@@ -76,16 +77,18 @@ export abstract class BunServeDriver implements Driver {
       takeInAcceptQueue(UNKNOWN_QUEUE, force);
   }
 
-  closeListeners(spareIdle: boolean): void {
+  /** Resolves in a later turn of the event loop, because closing thousands of idle connections takes a turn. */
+  async closeListeners(): Promise<void> {
     const stays = this.#listener?.stayForWithheld(() => {
-      this.#listenerClosed(this.#closeListener(), spareIdle);
+      this.#listenerClosed(this.#closeListener());
       // A connection that was withheld can be silent.
       this.#nextExpiry = 0;
       this.onChange();
     }) ?? false;
     const isClosed = !stays && this.#closeListener();
     this.#openAtStart = Math.max(this.#openAtStart, this.count());
-    if (!stays) this.#listenerClosed(isClosed, spareIdle);
+    if (!stays) this.#listenerClosed(isClosed);
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Closes the listener without Bun noticing. Returns whether that worked. */
@@ -93,10 +96,10 @@ export abstract class BunServeDriver implements Driver {
     return this.#hasNoListener || (this.#listener?.close() ?? false);
   }
 
-  #listenerClosed(isClosed: boolean, spareIdle: boolean): void {
+  #listenerClosed(isClosed: boolean): void {
     // Bun's own stop closes the idle connections together with the listener.
-    if (!isClosed || !spareIdle) this.#stop();
-    else this.#watch();
+    if (isClosed) this.#watch();
+    else this.#stop();
   }
 
   /** Closes the listener and no connection. See `ReplaceableDriver`. */
@@ -194,7 +197,7 @@ export abstract class BunServeDriver implements Driver {
 
   /** Returns whether no connection is open. False if the kernel does not show connections. */
   protected isEmpty(): boolean {
-    return this.sockets !== undefined && this.isQuiet() && this.open().length === 0;
+    return this.sockets !== undefined && this.isQuiet() && this.sockets.isEmpty;
   }
 
   /** Returns whether the drain is over. Bun may report that later than the kernel, or never. */

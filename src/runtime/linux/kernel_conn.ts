@@ -38,15 +38,17 @@ const INFO_BYTES_RECEIVED = 128;
 const INFO_NOTSENT_BYTES = 144;
 const INFO_SIZE = 148;
 
-/** Returns the connections of this process that a listener at an address has accepted. */
-export function connectionsAt(libc: LibC, listener: Addr, labels: ListenerLabels): KernelConn[] {
+/** Yields the connections of this process that a listener at an address has accepted. */
+export function* connectionsAt(
+  libc: LibC,
+  listener: Addr,
+  labels: ListenerLabels,
+): Generator<KernelConn> {
   const reader = new ConnReader(libc, labels);
-  const conns = [];
   for (const fd of descriptors(libc)) {
     const conn = reader.read(fd, listener);
-    if (conn !== undefined) conns.push(conn);
+    if (conn !== undefined) yield conn;
   }
-  return conns;
 }
 
 /** Reads one descriptor after the other into the same buffers: there can be tens of thousands. */

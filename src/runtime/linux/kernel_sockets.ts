@@ -4,7 +4,7 @@
  */
 import type { Addr } from "../../core/addr.ts";
 import type { Steering } from "../../core/sockets.ts";
-import { registrationsOf } from "./epoll.ts";
+import { epollsOf, registrationsOf } from "./epoll.ts";
 import { connectionsAt, type KernelConn } from "./kernel_conn.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { ListenerLabels } from "./listener_labels.ts";
@@ -217,9 +217,17 @@ export class KernelSockets {
     return replaceListener(this.#libc, fd, listener);
   }
 
-  /** Prepares to close a listener without the runtime's notice, and returns the function that does it. */
-  closingUnnoticed(listener: number): () => boolean {
-    return closingUnnoticed(this.#libc, listener);
+  /** Returns the `epoll` instances of this process, one of which watches each listener. */
+  epolls(): number[] {
+    return epollsOf(this.#libc);
+  }
+
+  /**
+   * Prepares to close a listener without the runtime's notice, and returns the function that does it. `epolls` are
+   * the instances of `epoll` that may watch the listener, by default all of this process.
+   */
+  closingUnnoticed(listener: number, epolls?: readonly number[]): () => boolean {
+    return closingUnnoticed(this.#libc, listener, epolls);
   }
 
   /**
@@ -259,6 +267,11 @@ export class KernelSockets {
 
   /** Returns the connections of this process that a listener at an address has accepted. */
   connections(listener: Addr): KernelConn[] {
+    return [...this.eachConnection(listener)];
+  }
+
+  /** Yields the connections of this process that a listener at an address has accepted. */
+  eachConnection(listener: Addr): Iterable<KernelConn> {
     return connectionsAt(this.#libc, listener, this.labels);
   }
 

@@ -24,13 +24,16 @@ export function replaceListener(libc: LibC, fd: number, listener: number): boole
 /**
  * Prepares to close a listener of the runtime without the runtime's notice, and returns the function that
  * does it. The slow part is done before: a connection that comes between the last look at the accept queue
- * and the close is reset.
+ * and the close is reset. `epolls` are the instances of `epoll` that may watch the listener.
  *
  * The listener's number goes to a socket that nobody connects to, since the runtime may be about to accept.
  */
-export function closingUnnoticed(libc: LibC, listener: number): () => boolean {
+export function closingUnnoticed(
+  libc: LibC,
+  listener: number,
+  epolls: readonly number[] = epollsOf(libc),
+): () => boolean {
   const deserted = listenForNobody(libc);
-  const epolls = epollsOf(libc);
   return () => {
     if (deserted < 0) return false;
     unregister(libc, listener, epolls);

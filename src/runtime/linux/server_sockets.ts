@@ -21,6 +21,11 @@ export class ServerSockets {
   readonly #labels: ReadonlyMap<bigint, number>;
   /** The cookies of the connections that existed at the address before the listener did. */
   readonly #strangers: ReadonlySet<bigint>;
+  /**
+   * The instances of `epoll`, one of which watches the listener. Found early: at the end of a busy server there are
+   * thousands of descriptors to search.
+   */
+  readonly #epolls: readonly number[];
   /** Whether a connection without a label can belong to this server. */
   readonly #mayBeUnlabeled: boolean = true;
   /** The cookie of the listener; undefined until it is known which of `#listeners` is the server's. */
@@ -46,6 +51,7 @@ export class ServerSockets {
     this.#kernel = kernel;
     this.#listeners = listeners;
     this.#strangers = strangers;
+    this.#epolls = kernel.epolls();
     // Connections have the address that the listener was bound to: a unix socket's file may be renamed later.
     this.#addr = kernel.addressOf(fds[0]!)!;
     if (fds.length === 1) this.#listener = [...listeners.keys()][0];
@@ -118,7 +124,7 @@ export class ServerSockets {
   closingListener(isHandedOn: boolean): ClosingListener | undefined {
     const { listener } = this;
     if (listener === undefined) return undefined;
-    const close = this.#kernel.closingUnnoticed(listener);
+    const close = this.#kernel.closingUnnoticed(listener, this.#epolls);
     if (!isHandedOn) this.disableDeferAccept();
     const mayWithhold = performance.now() - this.#lastDeferred < LONGEST_WITHHELD;
     return new ClosingListener({
@@ -153,6 +159,22 @@ export class ServerSockets {
     const accepted = this.#accepted;
     if (accepted === undefined) return this.#own();
     return this.#atAddress().filter(({ cookie }) => accepted.has(cookie));
+  }
+
+  /** Whether no connection of the server is open. Mostly this looks no further than the first one that is. */
+  get isEmpty(): boolean {
+    const accepted = this.#accepted;
+    const own = this.#label;
+    const isOwn = accepted !== undefined
+      ? ({ cookie }: KernelConn) => accepted.has(cookie)
+      : own !== undefined && !this.#mayBeUnlabeled
+      ? ({ cookie, label }: KernelConn) => label === own && !this.#strangers.has(cookie)
+      : undefined;
+    if (isOwn === undefined) return this.#own().length === 0;
+    for (const conn of this.#found ?? this.#kernel.eachConnection(this.#addr)) {
+      if (isOwn(conn)) return false;
+    }
+    return true;
   }
 
   /**
