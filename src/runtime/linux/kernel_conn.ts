@@ -38,17 +38,29 @@ const INFO_BYTES_RECEIVED = 128;
 const INFO_NOTSENT_BYTES = 144;
 const INFO_SIZE = 148;
 
-/** Yields the connections of this process that a listener at an address has accepted. */
-export function* connectionsAt(
+/** Returns the connections of this process that a listener at an address has accepted. */
+export function connectionsAt(libc: LibC, listener: Addr, labels: ListenerLabels): KernelConn[] {
+  const conns: KernelConn[] = [];
+  findConnection(libc, listener, labels, (conn) => {
+    conns.push(conn);
+    return false;
+  });
+  return conns;
+}
+
+/** Returns the first such connection with a property, or undefined if there is none. */
+export function findConnection(
   libc: LibC,
   listener: Addr,
   labels: ListenerLabels,
-): Generator<KernelConn> {
+  has: (conn: KernelConn) => boolean,
+): KernelConn | undefined {
   const reader = new ConnReader(libc, labels);
   for (const fd of descriptors(libc)) {
     const conn = reader.read(fd, listener);
-    if (conn !== undefined) yield conn;
+    if (conn !== undefined && has(conn)) return conn;
   }
+  return undefined;
 }
 
 /** Reads one descriptor after the other into the same buffers: there can be tens of thousands. */

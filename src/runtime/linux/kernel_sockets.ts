@@ -5,7 +5,7 @@
 import type { Addr } from "../../core/addr.ts";
 import type { Steering } from "../../core/sockets.ts";
 import { epollsOf, registrationsOf } from "./epoll.ts";
-import { connectionsAt, type KernelConn } from "./kernel_conn.ts";
+import { connectionsAt, findConnection, type KernelConn } from "./kernel_conn.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
@@ -267,12 +267,12 @@ export class KernelSockets {
 
   /** Returns the connections of this process that a listener at an address has accepted. */
   connections(listener: Addr): KernelConn[] {
-    return [...this.eachConnection(listener)];
+    return connectionsAt(this.#libc, listener, this.labels);
   }
 
-  /** Yields the connections of this process that a listener at an address has accepted. */
-  eachConnection(listener: Addr): Iterable<KernelConn> {
-    return connectionsAt(this.#libc, listener, this.labels);
+  /** Returns whether there is such a connection with a property. */
+  hasConnection(listener: Addr, has: (conn: KernelConn) => boolean): boolean {
+    return findConnection(this.#libc, listener, this.labels, has) !== undefined;
   }
 
   /** Ends a connection as its client would see it end. */

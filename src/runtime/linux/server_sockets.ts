@@ -171,10 +171,9 @@ export class ServerSockets {
       ? ({ cookie, label }: KernelConn) => label === own && !this.#strangers.has(cookie)
       : undefined;
     if (isOwn === undefined) return this.#own().length === 0;
-    for (const conn of this.#found ?? this.#kernel.eachConnection(this.#addr)) {
-      if (isOwn(conn)) return false;
-    }
-    return true;
+    return this.#found === undefined
+      ? !this.#kernel.hasConnection(this.#addr, isOwn)
+      : !this.#found.some(isOwn);
   }
 
   /**
