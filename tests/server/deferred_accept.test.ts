@@ -346,6 +346,24 @@ if (runtime === "bun" && hasKernelHelp) {
     assertEquals((await deadline(done, SOON)).reason, "drained");
   });
 
+  test("[bun] shutdown() serves a withheld connection of which the kernel does not tell", async () => {
+    const { handshakesAt } = KernelSockets.prototype;
+    const { server } = await start("bun");
+    const client = await connect(server.addr);
+    KernelSockets.prototype.handshakesAt = () => undefined;
+    try {
+      const done = server.shutdown({ timeout: SOON });
+      await refuses(server);
+      await sleep(300);
+      await answers(client);
+      const { reason, duration } = await deadline(done, SOON);
+      assertEquals(reason, "drained");
+      assert(duration > WITHHELD, `it took ${duration} ms`);
+    } finally {
+      KernelSockets.prototype.handshakesAt = handshakesAt;
+    }
+  });
+
   test("[bun] serve() has the kernel withhold no connection that it could not take in", async () => {
     const { canTakeInWithheld } = KernelSockets.prototype;
     KernelSockets.prototype.canTakeInWithheld = () => false;

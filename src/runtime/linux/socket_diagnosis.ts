@@ -47,7 +47,7 @@ const CHUNK = 32 * 1024;
 
 /** A handshake that a client has begun, and that has not ended. */
 export interface Handshake {
-  readonly client: Addr;
+  readonly client: Addr & { transport: "tcp" };
   /** The number of times that the kernel has repeated its part of the handshake. */
   readonly repeats: number;
   /** The time in ms since the kernel has sent its part of the handshake, or has last repeated it. */
@@ -188,11 +188,17 @@ function handshakeIn(message: Uint8Array): Handshake | undefined {
 }
 
 /** Returns an address in an id, by way of the `struct sockaddr` that has the same port and address. */
-function addrAt(family: number, id: Uint8Array, port: number, address: number): Addr {
+function addrAt(
+  family: number,
+  id: Uint8Array,
+  port: number,
+  address: number,
+): Addr & { transport: "tcp" } {
   const name = new Uint8Array(28);
   name[0] = family;
   name.set(id.subarray(port, port + 2), 2);
   if (family === AF_INET6) name.set(id.subarray(address, address + 16), 8);
   else name.set(id.subarray(address, address + 4), 4);
-  return addrIn(name)!;
+  // The cast: an address of this family is one of TCP.
+  return addrIn(name) as Addr & { transport: "tcp" };
 }
