@@ -135,7 +135,7 @@ export abstract class BunServeDriver implements Driver {
     clearTimeout(this.#watching);
     this.#forced += this.#isGone && !this.hasClosingWebSockets ? 0 : this.count();
     this.#isStopped = true;
-    this.#listener?.gone();
+    if (this.#isListening) this.#closeListener();
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.connectionsClosed();
     this.sockets?.listenerClosed();

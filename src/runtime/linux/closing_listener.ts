@@ -103,16 +103,11 @@ export class ClosingListener {
   close(): boolean {
     const isClosed = this.#close();
     if (!isClosed) this.#letIn?.();
-    this.gone();
-    return isClosed;
-  }
-
-  /** To be called when the listener is closed, or about to be closed by its owner. */
-  gone(): void {
     clearTimeout(this.#timer);
     this.#gone.abort();
     this.#stays = false;
     this.#withheld = undefined;
     this.#release();
+    return isClosed;
   }
 }
