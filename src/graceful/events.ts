@@ -124,6 +124,7 @@ export class EventSink {
 
   /** Passes an event on. The log is not waited for, and failures of the log and of subscribers are only reported. */
   emit(body: EventBody): void {
+    if (!this.isHeard(body.type)) return;
     const now = performance.now();
     // The cast: a body with its time is an event, but TypeScript does not distribute the spread over the union.
     const event = { ...body, elapsed: now - (this.#start ?? now) } as GracefulEvent;

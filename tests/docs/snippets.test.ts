@@ -5,6 +5,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
+import * as exported from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { authority, first, named } from "../support/certificates.ts";
 import { runtime } from "../support/fixture.ts";
@@ -38,9 +39,13 @@ function pages(): string[] {
   );
 }
 
-/** Whether this runtime can run the snippet: the globals `Deno` and `Bun` belong to one runtime each. */
+/**
+ * Whether this runtime can run the snippet: the globals `Deno` and `Bun` belong to one runtime each, and so
+ * do the modules `hono/deno` and `hono/bun`.
+ */
 function isForThisRuntime(code: string): boolean {
-  const [, owner] = /\b(Deno|Bun)\./.exec(code) ?? [];
+  const [, global, module] = /\b(Deno|Bun)\.|"hono\/(deno|bun)"/.exec(code) ?? [];
+  const owner = global ?? module;
   return owner === undefined || owner.toLowerCase() === runtime;
 }
 
@@ -63,6 +68,26 @@ for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
         rmSync(fileURLToPath(folder), { recursive: true, force: true });
       }
     });
+  }
+}
+
+/** The blocks of the pages that need packages which are not installed here. */
+function unrunSnippetsOf(page: string): string[] {
+  const text = readFileSync(new URL(page, root), "utf8");
+  return [...text.matchAll(/^```ts not-run\n([\s\S]*?)^```$/gm)].map(([, code]) => code!);
+}
+
+if (runtime === "node") {
+  for (const page of pages()) {
+    for (const [index, code] of unrunSnippetsOf(page).entries()) {
+      test(`[node] snippet ${index + 1} of ${page} that is not run parses, and imports what exists`, async () => {
+        const { stripTypeScriptTypes } = await import("node:module");
+        stripTypeScriptTypes(code);
+        const [, names] = /^import \{ (.+) \} from "@x\/graceful";$/m.exec(code) ?? [];
+        assert(names !== undefined, "a reader can paste it");
+        for (const name of names.split(", ")) assert(name in exported, name);
+      });
+    }
   }
 }
 
