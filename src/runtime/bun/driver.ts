@@ -28,6 +28,7 @@ import { UpgradeError } from "../../core/errors.ts";
 import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
+import { LONGEST_WITHHELD } from "../linux/withheld_conns.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
@@ -154,8 +155,11 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // A listener of several processes outlives the drain, which deals with the connections that Linux withholds.
-    if (this.isHandedOn) this.sockets.disableDeferAccept();
+    // A listener of several processes outlives the drain, which deals with the connections that Linux withholds. A
+    // time limit may be shorter than the time for which Linux withholds a connection.
+    if (this.isHandedOn || this.#limits.headerTimeout < LONGEST_WITHHELD) {
+      this.sockets.disableDeferAccept();
+    }
     // The kernel tells nothing of the connections of a unix socket.
     if (this.addr.transport === "unix") return;
     const busy = () => new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));

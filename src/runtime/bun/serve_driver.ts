@@ -135,13 +135,14 @@ export abstract class BunServeDriver implements Driver {
     clearTimeout(this.#watching);
     this.#forced += this.#isGone && !this.hasClosingWebSockets ? 0 : this.count();
     this.#isStopped = true;
-    if (this.#isListening) this.#closeListener();
+    const told = this.#listener?.closeByForce();
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.connectionsClosed();
     this.sockets?.listenerClosed();
     // Bun would leave HTTP/2 sessions with a stream in flight open for seconds.
     for (const conn of this.open()) this.sockets?.shutdown(conn);
     await within(stopped, FORCE_WAIT);
+    await told;
     this.#isGone = true;
   }
 
@@ -256,6 +257,7 @@ export abstract class BunServeDriver implements Driver {
     if (this.isQuiet() && !this.#isListening) {
       this.#closedIdle += this.open().length;
       this.server.stop(true);
+      this.sockets?.connectionsClosed();
     }
     return now;
   }

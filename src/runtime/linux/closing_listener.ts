@@ -10,12 +10,16 @@ const INTERVAL = 5;
 /** The least pause between two looks at the withheld connections, as a multiple of the time that a look takes. */
 const SHARE = 4;
 
+/** The least number for another descriptor of a listener: the numbers below are those of the standard streams. */
+const LEAST_NUMBER = 3;
+
 /**
- * The listener of a server whose shutdown has begun. A listener from which the kernel withholds connections stays
- * until these have been accepted, and refuses all others.
+ * The listener of a server whose shutdown has begun, and which refuses new clients. A listener from which the kernel
+ * withholds connections stays until these have been accepted.
  */
 export class ClosingListener {
   readonly #kernel: KernelSockets;
+  readonly #fd: number;
   readonly #addr: Addr;
   readonly #close: () => boolean;
   readonly #emptyQueue: (force: AbortSignal) => Promise<void>;
@@ -26,13 +30,14 @@ export class ClosingListener {
   #stays = false;
   readonly #gone = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #release = (): void => {};
+  /** Releases the port; undefined while the listener does not hold the port. */
+  #release: (() => void) | undefined;
 
   /**
-   * From this call on the kernel ignores new handshakes: a connection that came between the last look at the
-   * accept queue and the close would be reset, while a client whose first segment is ignored sends it again and
-   * is then refused. If the kernel withholds connections, the listener stays, and the kernel refuses new handshakes
-   * instead. With `isHandedOn` handshakes go on, because another process accepts on the socket too.
+   * From this call on the kernel refuses new handshakes: a connection that came between the last look at the accept
+   * queue and the close would be reset. A kernel that cannot refuse handshakes ignores them: the client tries again
+   * a second later. So does a kernel that has other listeners at the port (SO_REUSEPORT). With `isHandedOn` handshakes
+   * go on, because another process accepts on the socket too.
    *
    * With `mayWithhold` the kernel may withhold connections, but no further ones. `close` closes the listener, and
    * returns whether that worked. `emptyQueue` resolves in the turn in which the accept queue has been emptied.
@@ -49,12 +54,15 @@ export class ClosingListener {
     },
   ) {
     this.#kernel = kernel;
+    this.#fd = fd;
     this.#addr = addr;
     this.#close = close;
     this.#emptyQueue = emptyQueue;
-    if (!isHandedOn) this.#letIn = kernel.holdBackHandshakes(fd);
+    if (!isHandedOn) {
+      this.#letIn = kernel.holdBackHandshakes(fd);
+      kernel.refuseHandshakes(fd);
+    }
     this.#withheld = mayWithhold ? this.#findWithheld() : undefined;
-    if (this.#withheld !== undefined) kernel.refuseHandshakes(fd);
   }
 
   /** The connections that the kernel withheld at the last look. */
@@ -83,20 +91,29 @@ export class ClosingListener {
    */
   stayForWithheld(then: () => void): boolean {
     const withheld = this.#withheld;
-    if (this.#addr.transport === "unix" || withheld === undefined) return false;
-    this.#release = holdPort(this.#addr.port);
+    if (withheld === undefined) return false;
+    this.#holdPort();
     this.#stays = true;
+    this.#whenShown(withheld, async () => {
+      await this.#emptyQueue(this.#gone.signal);
+      if (this.#stays) then();
+    });
+    return true;
+  }
+
+  #holdPort(): void {
+    if (this.#addr.transport === "tcp") this.#release ??= holdPort(this.#addr.port);
+  }
+
+  /** Calls `then` when the kernel has shown the last of the withheld connections. */
+  #whenShown(withheld: WithheldConns, then: () => void): void {
     const look = () => {
       const start = performance.now();
       withheld.look();
-      if (withheld.isEmpty) return this.#emptyQueue(this.#gone.signal).then(end);
+      if (withheld.isEmpty) return then();
       this.#timer = setTimeout(look, Math.max(INTERVAL, SHARE * (performance.now() - start)));
     };
-    const end = () => {
-      if (this.#stays) then();
-    };
     look();
-    return true;
   }
 
   /** Closes the listener without its owner's knowledge. Returns whether that succeeded. */
@@ -107,7 +124,28 @@ export class ClosingListener {
     this.#gone.abort();
     this.#stays = false;
     this.#withheld = undefined;
-    this.#release();
+    this.#release?.();
+    this.#release = undefined;
     return isClosed;
+  }
+
+  /**
+   * Closes the listener without its owner's knowledge if the kernel withholds connections, and resolves when their
+   * clients have been told, after a second at most: the kernel resets the connections that a closed listener has not
+   * accepted, but tells nothing to the clients of connections that it withholds. Without such connections the owner
+   * closes the listener.
+   */
+  async closeByForce(): Promise<void> {
+    const withheld = this.#withheld;
+    if (withheld === undefined) return;
+    this.#holdPort();
+    const release = this.#release;
+    this.#release = undefined;
+    // The socket stays open as long as it has a descriptor.
+    const socket = this.#kernel.duplicate(this.#fd, LEAST_NUMBER);
+    this.close();
+    await new Promise<void>((resolve) => this.#whenShown(withheld, resolve));
+    this.#kernel.close(socket);
+    release?.();
   }
 }

@@ -57,6 +57,20 @@ export class BunNodeDriver extends NodeDriver {
   override startDrain(onChange: () => void): void {
     super.startDrain(onChange);
     this.#listener = this.#sockets?.closingListener(false);
+    this.#addTimeWithheld();
+  }
+
+  /** Counts the time for which the kernel has withheld a silent connection to the age of the connection. */
+  #addTimeWithheld(): void {
+    const conns = [...this.conns].filter((conn) => conn.state() === "new");
+    if (conns.length === 0 || this.#sockets === undefined) return;
+    const now = Math.trunc(performance.now());
+    const silent = new Map(
+      this.#sockets.connections().map((conn) => [keyOf(conn.remoteAddr), conn.silentFor]),
+    );
+    for (const conn of conns) {
+      conn.acceptedAt = now - (silent.get(keyOf(conn.remoteAddr)) ?? now - conn.acceptedAt);
+    }
   }
 
   override waitingToBeAccepted(): number | undefined {
@@ -71,6 +85,7 @@ export class BunNodeDriver extends NodeDriver {
   override async closeListeners(): Promise<void> {
     const stays = this.#listener?.stayForWithheld(() => {
       this.#closeListener().catch(reportError);
+      this.#addTimeWithheld();
       this.onChange?.();
     });
     if (stays !== true) await this.#closeListener();
@@ -94,10 +109,11 @@ export class BunNodeDriver extends NodeDriver {
   }
 
   override async closeAll(): Promise<void> {
-    if (this.#listener?.stays) this.#closeListener().catch(reportError);
+    const told = this.#listener?.closeByForce();
     await super.closeAll();
     for (const { fd } of this.#unseen()) this.#kernel?.shutdown(fd);
     this.#closeForGood();
+    await told;
   }
 
   override connections(now: number): ConnInfo[] {
