@@ -118,6 +118,13 @@ function defersAccept(addr: Addr): boolean {
   return kernel.listeningAt(addr).some((fd) => kernel.defersAccept(fd));
 }
 
+/** The number of the sockets that take the place of a closed listener. They have an address that the kernel makes up. */
+function placeholders(): number {
+  const kernel = openKernelSockets()!;
+  const addrs = [...kernel.listening()].map((fd) => kernel.addressOf(fd));
+  return addrs.filter((addr) => addr?.transport !== "tcp").length;
+}
+
 function listenersAt(addr: Addr): number {
   return openKernelSockets()!.listeningAt(addr).length;
 }
@@ -235,6 +242,27 @@ if (runtime === "bun" && hasKernelHelp) {
         await drained;
       },
     );
+  }
+
+  for (const [kind, start] of Object.entries(plain)) {
+    test(`[bun, ${kind}] close() in a drain that empties the accept queue leaves no descriptor open`, async () => {
+      const end = async () => {
+        const server = await start();
+        const clients = await Promise.all(Array.from({ length: 20 }, async () => {
+          const client = await connect(server.addr);
+          client.write(request("/hello"));
+          return client;
+        }));
+        // In this turn of the event loop the server accepts none of the last clients.
+        const done = Promise.all([server.shutdown(), server.close()]);
+        await deadline(Promise.all(clients.map(({ closed }) => closed)), SOON);
+        await deadline(done, SOON);
+      };
+      await end();
+      const before = placeholders();
+      await end();
+      assertEquals(placeholders(), before);
+    });
   }
 
   onEach(

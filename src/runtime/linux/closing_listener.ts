@@ -116,8 +116,9 @@ export class ClosingListener {
     look();
   }
 
-  /** Closes the listener without its owner's knowledge. Returns whether that succeeded. */
+  /** Closes the listener without its owner's knowledge, once. Returns whether that succeeded. */
   close(): boolean {
+    if (this.#gone.signal.aborted) return false;
     const isClosed = this.#close();
     if (!isClosed) this.#letIn?.();
     clearTimeout(this.#timer);
@@ -130,14 +131,13 @@ export class ClosingListener {
   }
 
   /**
-   * Closes the listener without its owner's knowledge if the kernel withholds connections, and resolves when their
-   * clients have been told, after a second at most: the kernel resets the connections that a closed listener has not
-   * accepted, but tells nothing to the clients of connections that it withholds. Without such connections the owner
-   * closes the listener.
+   * Closes the listener without its owner's knowledge, and resolves when the clients of withheld connections have been
+   * told, after about a second at most: the kernel resets the connections that a closed listener has not accepted, but
+   * tells nothing to the clients of connections that it withholds.
    */
   async closeByForce(): Promise<void> {
     const withheld = this.#withheld;
-    if (withheld === undefined) return;
+    if (withheld === undefined) return void this.close();
     this.#holdPort();
     const release = this.#release;
     this.#release = undefined;

@@ -223,10 +223,11 @@ export class KernelSockets {
   }
 
   /**
-   * Prepares to close a listener without the runtime's notice, and returns the function that does it. `epolls` are
-   * the instances of `epoll` that may watch the listener, by default all of this process.
+   * Prepares to close a listener without the runtime's notice, and returns the function that does it. The function
+   * must be called once. Its argument, by default true, tells whether the listener is still open. `epolls` are the
+   * instances of `epoll` that may watch the listener, by default all of this process.
    */
-  closingUnnoticed(listener: number, epolls?: readonly number[]): () => boolean {
+  closingUnnoticed(listener: number, epolls?: readonly number[]): (isOpen?: boolean) => boolean {
     return closingUnnoticed(this.#libc, listener, epolls);
   }
 

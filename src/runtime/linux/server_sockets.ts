@@ -135,7 +135,7 @@ export class ServerSockets {
       mayWithhold: mayWithhold && !isHandedOn,
       emptyQueue: (force) => this.emptyAcceptQueue(force),
       close: () => {
-        const isClosed = this.listener === listener && close();
+        const isClosed = close(this.listener === listener);
         if (isClosed) this.listenerClosed();
         return isClosed;
       },
