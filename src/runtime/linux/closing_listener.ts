@@ -59,8 +59,8 @@ export class ClosingListener {
     this.#close = close;
     this.#emptyQueue = emptyQueue;
     if (!isHandedOn) {
-      this.#letIn = kernel.holdBackHandshakes(fd);
       kernel.refuseHandshakes(fd);
+      this.#letIn = kernel.holdBackHandshakes(fd);
     }
     this.#withheld = mayWithhold ? this.#findWithheld() : undefined;
   }
