@@ -178,6 +178,31 @@ if (runtime === "bun" && hasKernelHelp) {
     },
   );
 
+  onEach(plain, "connections() counts the age of a connection from its start", async (server) => {
+    const opened = performance.now();
+    await connect(server.addr);
+    await sleep(500);
+    const ages = [server.connections()[0]!.age];
+    await sleep(WITHHELD);
+    ages.push(server.connections()[0]!.age);
+    const age = performance.now() - opened;
+    // The kernel counts in steps.
+    assert(ages[0]! > 450 && ages[1]! > WITHHELD + 400 && ages[1]! < age + 50, ages.join());
+    await server.close();
+  });
+
+  test("[bun] headerTimeout counts the time for which the kernel withholds a connection", async () => {
+    const limit = 2 * WITHHELD;
+    const { server } = await start("bun", { headerTimeout: limit });
+    assertEquals(defersAccept(server.addr), true);
+    const client = await connect(server.addr);
+    const opened = performance.now();
+    await deadline(client.closed, SOON);
+    const age = performance.now() - opened;
+    assert(age > limit - 50 && age < 1.5 * limit - 100, `closed after ${age} ms`);
+    await server.close();
+  });
+
   onEach(
     secure,
     "shutdown() serves a withheld connection whose handshake comes during the drain",

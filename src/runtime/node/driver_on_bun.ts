@@ -117,6 +117,7 @@ export class BunNodeDriver extends NodeDriver {
   }
 
   override connections(now: number): ConnInfo[] {
+    this.#addTimeWithheld();
     const unseen = this.#unseen().map(({ silentFor, remoteAddr }) => ({
       state: "new" as const,
       age: silentFor,
