@@ -138,6 +138,9 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * Closes the listeners and every connection at once, as Go's `Close` does. The request signals of
    * handlers in flight abort. `close` may be called at any time and many times.
    *
+   * On Bun the kernel withholds a new connection until its first bytes, for up to a second. `close` then resolves when
+   * the clients of such connections have been told.
+   *
    * @throws The error of closing a listener.
    */
   close(): Promise<void>;
