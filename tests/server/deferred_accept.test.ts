@@ -350,6 +350,25 @@ if (runtime === "bun" && hasKernelHelp) {
     assertEquals([report.idle, report.drained, report.forced], [1, 2, 0]);
   });
 
+  test("[bun] a response says Connection: close although the accept queue is not empty yet", async () => {
+    const fixture = await start("bun");
+    const { server } = fixture;
+    const busy = await connect(server.addr);
+    busy.write(request("/wait"));
+    await fixture.arrived("/wait");
+    const waiting = await Promise.all(Array.from({ length: 100 }, async () => {
+      const client = await connect(server.addr);
+      client.write(request("/hello"));
+      return client;
+    }));
+    const done = server.shutdown({ timeout: SOON });
+    fixture.open();
+    for (const client of [busy, ...waiting]) {
+      assertEquals((await deadline(client.response(), SOON)).headers["connection"], "close");
+    }
+    await deadline(done, SOON);
+  });
+
   test("[bun] shutdown() keeps idle connections open for idleGrace, although a connection is withheld", async () => {
     const { server } = await start("bun");
     const idle = await connect(server.addr);

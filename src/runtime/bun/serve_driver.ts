@@ -68,6 +68,10 @@ export abstract class BunServeDriver implements Driver {
     this.#openAtStart = this.count();
   }
 
+  get refusesNewConns(): boolean {
+    return this.#listener?.refuses === true;
+  }
+
   waitingToBeAccepted(): number | undefined {
     return this.sockets?.waiting;
   }

@@ -18,6 +18,8 @@ const LEAST_NUMBER = 3;
  * withholds connections stays until these have been accepted.
  */
 export class ClosingListener {
+  /** Whether new clients are refused, and not only when the listener closes. */
+  readonly refuses: boolean = false;
   readonly #kernel: KernelSockets;
   readonly #fd: number;
   readonly #addr: Addr;
@@ -59,7 +61,8 @@ export class ClosingListener {
     this.#close = close;
     this.#emptyQueue = emptyQueue;
     if (!isHandedOn) {
-      kernel.refuseHandshakes(fd);
+      // A unix socket has no handshakes.
+      this.refuses = addr.transport === "tcp" && kernel.refuseHandshakes(fd);
       this.#letIn = kernel.holdBackHandshakes(fd);
     }
     this.#withheld = mayWithhold ? this.#findWithheld() : undefined;

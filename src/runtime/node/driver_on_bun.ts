@@ -73,6 +73,10 @@ export class BunNodeDriver extends NodeDriver {
     }
   }
 
+  get refusesNewConns(): boolean {
+    return this.#listener?.refuses === true;
+  }
+
   override waitingToBeAccepted(): number | undefined {
     return this.#server.listening ? this.#sockets?.waiting : 0;
   }
