@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import tls from "node:tls";
 import { promisify } from "node:util";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { ServeOptions, Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { pem, runtime, start } from "../support/fixture.ts";
@@ -153,6 +153,15 @@ if (runtime === "bun") {
       );
     });
   }
+
+  test("[bun] serve() says that Bun refuses the value of an option", async () => {
+    const error = await assertRejects(
+      () => start("bun", { bun: { routes: { "no-slash": new Response() } } }),
+      TypeError,
+      "Cannot serve as Bun refuses an option: ",
+    );
+    assert(/"no-slash".*must start with/i.test(error.message), error.message);
+  });
 
   // Bun has no call that sends the GOAWAY of HTTP/3, or that refuses new connections of it alone.
   test("[bun] HTTP/3 takes new connections and requests until 'idleGrace' is over, an exception", async () => {

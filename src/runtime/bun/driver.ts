@@ -27,6 +27,7 @@ import { LINGER } from "../../server/linger.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../../core/listen_error.ts";
+import { printable } from "../../core/printable.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 import { LONGEST_WITHHELD } from "../linux/withheld_conns.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
@@ -266,7 +267,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     try {
       return bun().serve(options);
     } catch (error) {
-      throw listenError(listen, error);
+      throw isRefusedOption(error) ? refusedOption(error) : listenError(listen, error);
     }
   }
 
@@ -371,6 +372,16 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       ...this.withheld(),
     ];
   }
+}
+
+/** Reports whether Bun refuses the value of an option, most of which are those of the block `bun`. */
+function isRefusedOption(error: unknown): error is TypeError {
+  return error instanceof TypeError && "code" in error && error.code === "ERR_INVALID_ARG_TYPE";
+}
+
+function refusedOption(error: TypeError): TypeError {
+  const why = printable(error.message);
+  return new TypeError(`Cannot serve as Bun refuses an option: ${why}`, { cause: error });
 }
 
 /** The number of TLS 1.3 in the protocol. */
