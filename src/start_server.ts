@@ -11,6 +11,7 @@ import process from "node:process";
 import { predecessor } from "./listener/inheritance.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
+import { untilReleased } from "./runtime/linux/held_ports.ts";
 
 /** The values that a driver is started with, in addition to the options of its kind of server. */
 export interface StartContext {
@@ -47,6 +48,7 @@ export async function startServer(
   startDriver: (context: StartContext) => Promise<StartedDriver>,
 ): Promise<Server> {
   options.signal?.throwIfAborted();
+  await untilReleased(options.port);
   const listener = await listenerFor(options);
   const server = await start(listener, options.backlog, startDriver);
   if (options.signal !== undefined) await closeWith(options.signal, server);

@@ -8,6 +8,7 @@ import {
   type ListenOptions,
 } from "../options/listen.ts";
 import type { ServerOptions } from "../options/server.ts";
+import { untilReleased } from "../runtime/linux/held_ports.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Handoff, InheritedSocket } from "./handover.ts";
 import { claim } from "./inheritance.ts";
@@ -43,6 +44,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
   const asked = listenAddress(options);
   const socket = claim(asked, options.socketName);
   if (socket !== undefined) return new SharedListener(socket, true);
+  await untilReleased(options.port);
   const listener = await openListener(asked, { backlog, reusePort });
   listener.backlog = backlog;
   return listener;

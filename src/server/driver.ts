@@ -24,6 +24,11 @@ export interface Driver {
   readonly handles: readonly Refable[];
   /** The numbers of connections that have ended since {@linkcode Driver.startDrain}, by how they ended. */
   readonly tally: Tally;
+  /**
+   * Whether new clients are refused since {@linkcode Driver.startDrain}, although the listeners are still open. Absent
+   * if they are refused only when the listeners close.
+   */
+  readonly refusesNewConns?: boolean;
   /** The certificates of the server. Undefined if the server has no TLS, or its owner has set TLS up. */
   readonly certificates?: ServedCertificates | undefined;
 

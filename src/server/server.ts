@@ -138,6 +138,9 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * Closes the listeners and every connection at once, as Go's `Close` does. The request signals of
    * handlers in flight abort. `close` may be called at any time and many times.
    *
+   * On Bun the kernel withholds a new connection until its first bytes, for up to a second. `close` then resolves when
+   * the clients of such connections have been told.
+   *
    * @throws The error of closing a listener.
    */
   close(): Promise<void>;
@@ -418,16 +421,17 @@ export class DrivenServer implements Server {
   /**
    * Takes in the connections that wait in the accept queue, and closes the listeners. Clients are told
    * that their connections end only when the queue is empty: a client that was told earlier would
-   * reconnect to a listener that is about to close. If the length of the queue is unknown, the queue is
-   * most likely empty.
+   * reconnect to a listener that is about to close. Clients are told at once if new connections are refused already,
+   * or if the length of the queue is unknown: then the queue is most likely empty.
    */
   async #endAccepting(spareIdle: boolean): Promise<void> {
     const isLeft = this.#force.signal.aborted || this.#listener?.isTakenOver === true;
     const waiting = isLeft ? 0 : this.#waitingToBeAccepted();
-    if (waiting === undefined) attempt(() => this.#driver.endConnections?.());
+    const endsFirst = waiting === undefined || this.#driver.refusesNewConns === true;
+    if (endsFirst) attempt(() => this.#driver.endConnections?.());
     if (waiting !== 0) await this.#emptyAcceptQueue();
     const closed = this.#closeListeners(spareIdle);
-    if (waiting !== undefined) attempt(() => this.#driver.endConnections?.());
+    if (!endsFirst) attempt(() => this.#driver.endConnections?.());
     const lastWords = [...this.#hooks.map(startHook), this.#drainNotice.settled()];
     this.#farewell.sayAfter(Promise.all(lastWords), this.finished, this.#drainOptions.timeout);
     try {

@@ -77,9 +77,6 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.scheme = native.url.protocol === "https:" ? "https" : "http";
     this.addr = addrOf(this.server);
     this.sockets = ServerSockets.at(this.kernel, this.addr);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets?.disableDeferAccept();
     this.#watchUpgrades();
   }
 
@@ -138,11 +135,12 @@ export class AdoptedBunDriver extends BunServeDriver {
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";
-    return this.open().map((conn) => ({
+    const open = this.open().map((conn): ConnInfo => ({
       state: this.#upgraded.has(conn) ? "hijacked" : conn.silent ? "new" : busy,
       age: conn.silentFor,
       remoteAddr: conn.remoteAddr,
     }));
+    return [...open, ...this.withheld()];
   }
 }
 

@@ -29,6 +29,7 @@ import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { printable } from "../../core/printable.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
+import { LONGEST_WITHHELD } from "../linux/withheld_conns.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
@@ -102,6 +103,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       this.addr = addrOf(this.server, settings.listen);
       this.#setBacklog(fd, settings.backlog);
       if (fd !== undefined) this.#trackSockets(fd, before);
+      // Other servers are to come to the address.
+      if (settings.reusePort) this.sockets?.disableDeferAccept();
     }
     this.#watchUpgrades();
   }
@@ -153,9 +156,11 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
-    // lose the connection.
-    this.sockets.disableDeferAccept();
+    // A listener of several processes outlives the drain, which deals with the connections that Linux withholds. A
+    // time limit may be shorter than the time for which Linux withholds a connection.
+    if (this.isHandedOn || this.#limits.headerTimeout < LONGEST_WITHHELD) {
+      this.sockets.disableDeferAccept();
+    }
     // The kernel tells nothing of the connections of a unix socket.
     if (this.addr.transport === "unix") return;
     const busy = () => new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));
@@ -287,6 +292,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
 
   startLameDuck(): void {
     this.#endConnections();
+    // A drain that follows a second later finds no connection that the kernel withholds.
+    this.sockets?.disableDeferAccept();
   }
 
   #endConnections(): void {
@@ -362,6 +369,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
         age: silentFor,
         remoteAddr,
       })),
+      ...this.withheld(),
     ];
   }
 }

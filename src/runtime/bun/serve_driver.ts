@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import type { Refable } from "../../server/native_server.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
@@ -7,6 +8,7 @@ import type { BunServer } from "../api/bun.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
+import type { ClosingListener } from "../linux/closing_listener.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import type { ServerSockets } from "../linux/server_sockets.ts";
@@ -35,11 +37,8 @@ export abstract class BunServeDriver implements Driver {
   #isGone = false;
   /** Whether the listener was closed without the connections, because another server accepts on its socket. */
   #hasNoListener = false;
-  /**
-   * Closes the listener without Bun noticing, and returns whether that worked. Undefined before the drain,
-   * and if the listener is unknown.
-   */
-  #closeListener: (() => boolean) | undefined;
+  /** The listener that closes without Bun noticing. Undefined before the drain, and if there is no known listener. */
+  #listener: ClosingListener | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
   /** The next time at which a connection has been silent for too long, on the clock of the polls. */
   #nextExpiry = 0;
@@ -63,10 +62,14 @@ export abstract class BunServeDriver implements Driver {
   startDrain(onChange: () => void): void {
     this.drainStart = performance.now();
     this.onChange = onChange;
+    if (!this.#hasNoListener) {
+      this.#listener = this.sockets?.closingListener(this.isHandedOn);
+    }
     this.#openAtStart = this.count();
-    this.#closeListener = this.#hasNoListener
-      ? () => true
-      : this.sockets?.closingListener(this.isHandedOn);
+  }
+
+  get refusesNewConns(): boolean {
+    return this.#listener?.refuses === true;
   }
 
   waitingToBeAccepted(): number | undefined {
@@ -78,17 +81,34 @@ export abstract class BunServeDriver implements Driver {
       takeInAcceptQueue(UNKNOWN_QUEUE, force);
   }
 
-  closeListeners(spareIdle: boolean): void {
-    const isClosed = this.#closeListener?.() ?? false;
+  /** Resolves in a later turn of the event loop, because closing thousands of idle connections takes a turn. */
+  async closeListeners(): Promise<void> {
+    const stays = this.#listener?.stayForWithheld(() => {
+      this.#listenerClosed(this.#closeListener());
+      // A connection that was withheld can be silent.
+      this.#nextExpiry = 0;
+      this.onChange();
+    }) ?? false;
+    const isClosed = !stays && this.#closeListener();
     this.#openAtStart = Math.max(this.#openAtStart, this.count());
+    if (!stays) this.#listenerClosed(isClosed);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Closes the listener without Bun noticing. Returns whether that worked. */
+  #closeListener(): boolean {
+    return this.#hasNoListener || (this.#listener?.close() ?? false);
+  }
+
+  #listenerClosed(isClosed: boolean): void {
     // Bun's own stop closes the idle connections together with the listener.
-    if (!isClosed || !spareIdle) this.#stop();
-    else this.#watch();
+    if (isClosed) this.#watch();
+    else this.#stop();
   }
 
   /** Closes the listener and no connection. See `ReplaceableDriver`. */
   closeListenerAlone(): void {
-    this.sockets?.closingListener(true)?.();
+    this.sockets?.closingListener(true)?.close();
     this.#hasNoListener = true;
   }
 
@@ -105,10 +125,12 @@ export abstract class BunServeDriver implements Driver {
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle || this.isEmpty()) this.#stop();
+    const isListening = this.#isListening;
+    if (!isListening && (!policy.spareIdle || this.isEmpty())) this.#stop();
     // After its stop, Bun itself closes connections that become idle, except for HTTP/2 sessions.
     if (!policy.spareIdle) this.#closeIdle();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
+    if (isListening) return false;
     if (policy.ignoreHijacked && this.#onlyWebSockets()) return true;
     return this.#isDrained();
   }
@@ -117,12 +139,14 @@ export abstract class BunServeDriver implements Driver {
     clearTimeout(this.#watching);
     this.#forced += this.#isGone && !this.hasClosingWebSockets ? 0 : this.count();
     this.#isStopped = true;
+    const told = this.#listener?.closeByForce();
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.connectionsClosed();
     this.sockets?.listenerClosed();
     // Bun would leave HTTP/2 sessions with a stream in flight open for seconds.
     for (const conn of this.open()) this.sockets?.shutdown(conn);
     await within(stopped, FORCE_WAIT);
+    await told;
     this.#isGone = true;
   }
 
@@ -134,6 +158,11 @@ export abstract class BunServeDriver implements Driver {
     const [idle, forced] = [this.#closedIdle, this.#forced];
     const left = this.#isGone ? 0 : this.count();
     return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
+  }
+
+  /** Whether the listener stays for connections that the kernel withholds. */
+  get #isListening(): boolean {
+    return this.#listener?.stays === true;
   }
 
   /** Starts Bun's graceful stop, which closes idle connections, and the others after their response. */
@@ -160,14 +189,20 @@ export abstract class BunServeDriver implements Driver {
     return this.sockets?.connections() ?? [];
   }
 
+  /** Returns the connections that the kernel withholds from Bun. */
+  protected withheld(): ConnInfo[] {
+    return this.#listener?.withheld ?? this.sockets?.withheld() ?? [];
+  }
+
   /** Returns the number of open connections. If the kernel shows none, the number that Bun counts. */
   protected count(): number {
-    return this.open().length || this.server.pendingRequests + this.server.pendingWebSockets;
+    return this.open().length + this.withheld().length ||
+      this.server.pendingRequests + this.server.pendingWebSockets;
   }
 
   /** Returns whether no connection is open. False if the kernel does not show connections. */
   protected isEmpty(): boolean {
-    return this.sockets !== undefined && this.isQuiet() && this.open().length === 0;
+    return this.sockets !== undefined && this.isQuiet() && this.sockets.isEmpty;
   }
 
   /** Returns whether the drain is over. Bun may report that later than the kernel, or never. */
@@ -223,9 +258,10 @@ export abstract class BunServeDriver implements Driver {
   protected closeQuiet(now: number): number {
     const expiry = (this.drainStart ?? now) + NEW_CONN_LIFETIME;
     if (now < expiry) return expiry;
-    if (this.isQuiet()) {
+    if (this.isQuiet() && !this.#isListening) {
       this.#closedIdle += this.open().length;
       this.server.stop(true);
+      this.sockets?.connectionsClosed();
     }
     return now;
   }

@@ -18,7 +18,10 @@ export interface KernelConn {
   readonly received: bigint;
   /** Whether nothing has been received on the connection. Always false for a unix socket: the kernel does not tell. */
   readonly silent: boolean;
-  /** The time in ms since something was received, or since the connection was accepted. */
+  /**
+   * The time in ms since something was received. If nothing was, the time since the handshake, with the second for
+   * which the kernel may have withheld the connection.
+   */
   readonly silentFor: number;
   /** The time in ms since something was sent; undefined if nothing was sent, and for a unix socket. */
   readonly sentFor: number | undefined;
@@ -33,20 +36,38 @@ const INFO_STATE = 0;
 const INFO_UNACKED = 24;
 const INFO_LAST_DATA_SENT = 44;
 const INFO_LAST_DATA_RECV = 52;
+const INFO_TOTAL_RETRANS = 100;
 const INFO_BYTES_ACKED = 120;
 const INFO_BYTES_RECEIVED = 128;
 const INFO_NOTSENT_BYTES = 144;
 const INFO_SIZE = 148;
 
+/** The number of ms after which the kernel repeats its part of a handshake. */
+const REPEAT = 1_000;
+
 /** Returns the connections of this process that a listener at an address has accepted. */
 export function connectionsAt(libc: LibC, listener: Addr, labels: ListenerLabels): KernelConn[] {
+  const conns: KernelConn[] = [];
+  findConnection(libc, listener, labels, (conn) => {
+    conns.push(conn);
+    return false;
+  });
+  return conns;
+}
+
+/** Returns the first such connection with a property, or undefined if there is none. */
+export function findConnection(
+  libc: LibC,
+  listener: Addr,
+  labels: ListenerLabels,
+  has: (conn: KernelConn) => boolean,
+): KernelConn | undefined {
   const reader = new ConnReader(libc, labels);
-  const conns = [];
   for (const fd of descriptors(libc)) {
     const conn = reader.read(fd, listener);
-    if (conn !== undefined) conns.push(conn);
+    if (conn !== undefined && has(conn)) return conn;
   }
-  return conns;
+  return undefined;
 }
 
 /** Reads one descriptor after the other into the same buffers: there can be tens of thousands. */
@@ -86,13 +107,22 @@ class ConnReader {
       remoteAddr: addrIn(this.#name)!,
       received,
       silent: received === 0n,
-      silentFor: this.#infoView.getUint32(INFO_LAST_DATA_RECV, true),
+      silentFor: this.#infoView.getUint32(INFO_LAST_DATA_RECV, true) +
+        (received === 0n ? this.#withheldFor() : 0),
       sentFor: this.#infoView.getBigUint64(INFO_BYTES_ACKED, true) === 0n
         ? undefined
         : this.#infoView.getUint32(INFO_LAST_DATA_SENT, true),
       isSending: this.#infoView.getUint32(INFO_UNACKED, true) > 0 ||
         this.#infoView.getUint32(INFO_NOTSENT_BYTES, true) > 0,
     };
+  }
+
+  /**
+   * Returns the time for which the kernel has withheld a connection on which nothing was sent or received. Then only
+   * the kernel's part of the handshake can have been repeated.
+   */
+  #withheldFor(): number {
+    return this.#infoView.getUint32(INFO_TOTAL_RETRANS, true) > 0 ? REPEAT : 0;
   }
 
   /** An accepted unix socket has the name of its listener, and a peer, which the listener has not. */

@@ -4,13 +4,15 @@
  */
 import type { Addr } from "../../core/addr.ts";
 import type { Steering } from "../../core/sockets.ts";
-import { registrationsOf } from "./epoll.ts";
-import { connectionsAt, type KernelConn } from "./kernel_conn.ts";
+import { epollsOf, registrationsOf } from "./epoll.ts";
+import { connectionsAt, findConnection, type KernelConn } from "./kernel_conn.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
 import { descriptors } from "./proc_files.ts";
+import { canRefuseHandshakes, refuseHandshakes } from "./refused_handshakes.ts";
 import { addrIn, AF_UNIX, isAt, NAME_SIZE } from "./sockaddr.ts";
+import { canDiagnose, type Handshake, handshakesAt, lookAgain } from "./socket_diagnosis.ts";
 import {
   cookieOf,
   intOption,
@@ -20,7 +22,14 @@ import {
   SOL_SOCKET,
   uint32,
 } from "./socket_options.ts";
-import { acceptQueue, holdBackHandshakes, migrates, steerTo, stopSteering } from "./steering.ts";
+import {
+  acceptQueue,
+  countListening,
+  holdBackHandshakes,
+  migrates,
+  steerTo,
+  stopSteering,
+} from "./steering.ts";
 
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SO_ACCEPTCONN = 30;
@@ -149,6 +158,48 @@ export class KernelSockets {
     return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
   }
 
+  /** Returns whether the kernel shows a connection with its first bytes, or a second after its handshake. */
+  defersAccept(listener: number): boolean {
+    return (intOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT) ?? 0) > 0;
+  }
+
+  /**
+   * Returns whether a listener can be closed without the loss of connections that the kernel withholds: the
+   * kernel shows these, and can be told to refuse others until these have been taken in.
+   */
+  canTakeInWithheld(listener: number): boolean {
+    return canRefuseHandshakes(this.#libc) && canDiagnose(this.#libc, listener);
+  }
+
+  /** Returns whether only one socket, of this or another process, listens at a TCP address. */
+  hasOneListener(addr: Addr): boolean {
+    return countListening(this.#libc, addr) === 1;
+  }
+
+  /** Has the kernel refuse new handshakes with a listener, for good. Returns false if it does not. */
+  refuseHandshakes(listener: number): boolean {
+    return refuseHandshakes(this.#libc, listener);
+  }
+
+  /**
+   * Returns the handshakes with the listeners at a TCP address that have not ended, or undefined if the kernel
+   * does not tell.
+   */
+  handshakesAt(listener: Addr & { transport: "tcp" }): Handshake[] | undefined {
+    return handshakesAt(this.#libc, listener);
+  }
+
+  /**
+   * Returns those of the handshakes with the listeners at an address that have not ended, as they are now, or
+   * undefined if the kernel does not tell.
+   */
+  lookAgain(
+    listener: Addr & { transport: "tcp" },
+    handshakes: readonly Handshake[],
+  ): Handshake[] | undefined {
+    return lookAgain(this.#libc, listener, handshakes);
+  }
+
   /** Has the kernel show a connection at once, not only with its first bytes. Returns false if it refuses. */
   disableDeferAccept(listener: number): boolean {
     return setIntOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0);
@@ -172,9 +223,18 @@ export class KernelSockets {
     return replaceListener(this.#libc, fd, listener);
   }
 
-  /** Prepares to close a listener without the runtime's notice, and returns the function that does it. */
-  closingUnnoticed(listener: number): () => boolean {
-    return closingUnnoticed(this.#libc, listener);
+  /** Returns the `epoll` instances of this process, one of which watches each listener. */
+  epolls(): number[] {
+    return epollsOf(this.#libc);
+  }
+
+  /**
+   * Prepares to close a listener without the runtime's notice, and returns the function that does it. The function
+   * must be called once. Its argument, by default true, tells whether the listener is still open. `epolls` are the
+   * instances of `epoll` that may watch the listener, by default all of this process.
+   */
+  closingUnnoticed(listener: number, epolls?: readonly number[]): (isOpen?: boolean) => boolean {
+    return closingUnnoticed(this.#libc, listener, epolls);
   }
 
   /**
@@ -215,6 +275,11 @@ export class KernelSockets {
   /** Returns the connections of this process that a listener at an address has accepted. */
   connections(listener: Addr): KernelConn[] {
     return connectionsAt(this.#libc, listener, this.labels);
+  }
+
+  /** Returns whether there is such a connection with a property. */
+  hasConnection(listener: Addr, has: (conn: KernelConn) => boolean): boolean {
+    return findConnection(this.#libc, listener, this.labels, has) !== undefined;
   }
 
   /** Ends a connection as its client would see it end. */

@@ -24,17 +24,21 @@ export function replaceListener(libc: LibC, fd: number, listener: number): boole
 /**
  * Prepares to close a listener of the runtime without the runtime's notice, and returns the function that
  * does it. The slow part is done before: a connection that comes between the last look at the accept queue
- * and the close is reset.
+ * and the close is reset. `epolls` are the instances of `epoll` that may watch the listener.
  *
- * The listener's number goes to a socket that nobody connects to, since the runtime may be about to accept.
+ * The listener's number goes to a socket that nobody connects to, since the runtime may be about to accept. The
+ * function must be called once. Its argument, by default true, tells whether the listener is still open.
  */
-export function closingUnnoticed(libc: LibC, listener: number): () => boolean {
+export function closingUnnoticed(
+  libc: LibC,
+  listener: number,
+  epolls: readonly number[] = epollsOf(libc),
+): (isOpen?: boolean) => boolean {
   const deserted = listenForNobody(libc);
-  const epolls = epollsOf(libc);
-  return () => {
+  return (isOpen = true) => {
     if (deserted < 0) return false;
-    unregister(libc, listener, epolls);
-    const isDone = libc.dup3(deserted, listener, O_CLOEXEC) === listener;
+    if (isOpen) unregister(libc, listener, epolls);
+    const isDone = isOpen && libc.dup3(deserted, listener, O_CLOEXEC) === listener;
     libc.close(deserted);
     return isDone;
   };

@@ -1,7 +1,10 @@
 import type { Addr } from "../../core/addr.ts";
+import type { ConnInfo } from "../../core/conn.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import { ClosingListener } from "./closing_listener.ts";
 import type { KernelConn } from "./kernel_conn.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
+import { LONGEST_WITHHELD, withheldConns } from "./withheld_conns.ts";
 
 /**
  * The sockets of one server among all sockets of its process: its listener and its connections. Sockets of
@@ -18,10 +21,17 @@ export class ServerSockets {
   readonly #labels: ReadonlyMap<bigint, number>;
   /** The cookies of the connections that existed at the address before the listener did. */
   readonly #strangers: ReadonlySet<bigint>;
+  /**
+   * The instances of `epoll`, one of which watches the listener. Found early: at the end of a busy server there are
+   * thousands of descriptors to search.
+   */
+  readonly #epolls: readonly number[];
   /** Whether a connection without a label can belong to this server. */
   readonly #mayBeUnlabeled: boolean = true;
   /** The cookie of the listener; undefined until it is known which of `#listeners` is the server's. */
   #listener: bigint | undefined;
+  /** The time at which the kernel was told to withhold no further connections, on the clock of `performance.now()`. */
+  #lastDeferred = -Infinity;
   /** The connections at the address as the last search found them; undefined once the caller has yielded. */
   #found: KernelConn[] | undefined;
   /** The cookies of the connections that the listener has accepted; undefined until the listener is closed. */
@@ -41,6 +51,7 @@ export class ServerSockets {
     this.#kernel = kernel;
     this.#listeners = listeners;
     this.#strangers = strangers;
+    this.#epolls = kernel.epolls();
     // Connections have the address that the listener was bound to: a unix socket's file may be renamed later.
     this.#addr = kernel.addressOf(fds[0]!)!;
     if (fds.length === 1) this.#listener = [...listeners.keys()][0];
@@ -50,6 +61,7 @@ export class ServerSockets {
     // From here on, each new connection inherits the label of its listener.
     const isNew = !isLabeled && this.waiting === 0 && this.#own().length === 0;
     this.#mayBeUnlabeled = this.#label === undefined || !(isLabeled || isNew);
+    if (!this.#canTakeInWithheld()) this.disableDeferAccept();
   }
 
   /**
@@ -81,32 +93,65 @@ export class ServerSockets {
     return takeInAcceptQueue({ waiting: () => this.waiting, accepted: () => 0 }, force);
   }
 
-  /** Makes the kernel show new connections at once, and not only when their first bytes have arrived. */
+  /**
+   * Makes the kernel show new connections at once, and not only when their first bytes have arrived. Each
+   * connection costs the process more then: one more turn of its event loop.
+   */
   disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
-    for (const fd of this.#listeners.values()) this.#kernel.disableDeferAccept(fd);
+    for (const [cookie, fd] of this.#listeners) {
+      // A number may belong to something else by now.
+      if (this.#kernel.cookieOf(fd) !== cookie || !this.#kernel.defersAccept(fd)) continue;
+      this.#kernel.disableDeferAccept(fd);
+      this.#lastDeferred = performance.now();
+    }
   }
 
   /**
-   * Prepares to close the listener without its owner's knowledge. Returns the function that closes the
-   * listener and reports whether that succeeded, or undefined if the listener is not known.
-   *
-   * From this call on the kernel ignores new handshakes: a connection that came between the last look at the
-   * accept queue and the close would be reset, while a client whose first segment is ignored sends it again
-   * and is then refused. With `isHandedOn` handshakes go on, because another process accepts on the socket
-   * too.
+   * Returns whether the connections that the kernel withholds can be taken in when the listener closes. The kernel
+   * cannot be told to refuse others where another socket listens at the address too.
    */
-  closingListener(isHandedOn: boolean): (() => boolean) | undefined {
+  #canTakeInWithheld(): boolean {
+    const { listener } = this;
+    return listener !== undefined && this.#kernel.canTakeInWithheld(listener) &&
+      this.#kernel.hasOneListener(this.#addr);
+  }
+
+  /**
+   * Prepares to close the listener without its owner's knowledge. Returns undefined if the listener is not known.
+   * With `isHandedOn` another server accepts on the socket too.
+   */
+  closingListener(isHandedOn: boolean): ClosingListener | undefined {
     const { listener } = this;
     if (listener === undefined) return undefined;
-    const close = this.#kernel.closingUnnoticed(listener);
-    const letIn = isHandedOn ? undefined : this.#kernel.holdBackHandshakes(listener);
-    return () => {
-      const isClosed = this.listener === listener && close();
-      if (isClosed) this.listenerClosed();
-      else letIn?.();
-      return isClosed;
-    };
+    const close = this.#kernel.closingUnnoticed(listener, this.#epolls);
+    if (!isHandedOn) this.disableDeferAccept();
+    const mayWithhold = performance.now() - this.#lastDeferred < LONGEST_WITHHELD;
+    return new ClosingListener({
+      kernel: this.#kernel,
+      fd: listener,
+      addr: this.#addr,
+      isHandedOn,
+      mayWithhold: mayWithhold && !isHandedOn,
+      emptyQueue: (force) => this.emptyAcceptQueue(force),
+      close: () => {
+        const isClosed = close(this.listener === listener);
+        if (isClosed) this.listenerClosed();
+        return isClosed;
+      },
+    });
+  }
+
+  /**
+   * Returns the connections that the kernel withholds from the listener while the server serves. Returns an empty
+   * list if they could be those of another listener.
+   */
+  withheld(): ConnInfo[] {
+    const { listener } = this;
+    const addr = this.#addr;
+    if (listener === undefined || addr.transport === "unix") return [];
+    if (!this.#kernel.defersAccept(listener) || !this.#kernel.hasOneListener(addr)) return [];
+    return withheldConns(this.#kernel.handshakesAt(addr) ?? []);
   }
 
   /** Returns the open connections of the server. */
@@ -114,6 +159,21 @@ export class ServerSockets {
     const accepted = this.#accepted;
     if (accepted === undefined) return this.#own();
     return this.#atAddress().filter(({ cookie }) => accepted.has(cookie));
+  }
+
+  /** Whether no connection of the server is open. Mostly this looks no further than the first one that is. */
+  get isEmpty(): boolean {
+    const accepted = this.#accepted;
+    const own = this.#label;
+    const isOwn = accepted !== undefined
+      ? ({ cookie }: KernelConn) => accepted.has(cookie)
+      : own !== undefined && !this.#mayBeUnlabeled
+      ? ({ cookie, label }: KernelConn) => label === own && !this.#strangers.has(cookie)
+      : undefined;
+    if (isOwn === undefined) return this.#own().length === 0;
+    return this.#found === undefined
+      ? !this.#kernel.hasConnection(this.#addr, isOwn)
+      : !this.#found.some(isOwn);
   }
 
   /**

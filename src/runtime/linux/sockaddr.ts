@@ -4,7 +4,7 @@ import { type Addr, isUnspecified, sameAddr } from "../../core/addr.ts";
 
 export const AF_UNIX = 1;
 export const AF_INET = 2;
-const AF_INET6 = 10;
+export const AF_INET6 = 10;
 
 /** The size in bytes of the largest address, that of a unix socket. */
 export const NAME_SIZE = 110;

@@ -109,7 +109,7 @@ export function acceptQueue(libc: LibC, fd: number): number | undefined {
 }
 
 /** Returns the number of sockets that listen at a TCP address; 0 for another address. */
-function countListening(libc: LibC, addr: Addr): number {
+export function countListening(libc: LibC, addr: Addr): number {
   if (addr.transport !== "tcp") return 0;
   const address = tableAddress(addr);
   const lines = linesOf(libc, TCP_TABLES[addr.hostname.includes(":") ? 1 : 0]!);

@@ -153,6 +153,10 @@ export class SuccessiveServers implements StartedDriver, Refable {
     for (const server of this.#all) server.startDrain(onChange);
   }
 
+  get refusesNewConns(): boolean {
+    return this.#current.refusesNewConns === true;
+  }
+
   waitingToBeAccepted(): number | undefined {
     return this.#current.waitingToBeAccepted();
   }

@@ -29,9 +29,9 @@ export type Session = http2.Http2Session & { [CONN]?: NodeConn };
 export class NodeConn implements LimitedConn {
   /**
    * The time at which the connection was accepted, in whole milliseconds. Fractional numbers would need a
-   * heap object each.
+   * heap object each. Bun's driver corrects the time for the connections that the kernel has withheld.
    */
-  readonly acceptedAt: number;
+  acceptedAt: number;
   readonly #accepted: net.Socket;
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #http1: Http1Exchanges;

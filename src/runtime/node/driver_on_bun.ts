@@ -7,6 +7,8 @@ import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
 import { NEW_CONN_LIFETIME, type PollPolicy } from "../../server/conn_table.ts";
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
+import { reportError } from "../../core/report_error.ts";
+import type { ClosingListener } from "../linux/closing_listener.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import { keyOf } from "../../core/addr.ts";
@@ -32,11 +34,8 @@ export class BunNodeDriver extends NodeDriver {
    * The kernel sockets of the server; undefined until the server listens, or if the kernel is out of reach.
    */
   #sockets: ServerSockets | undefined;
-  /**
-   * Closes the listener without Bun's knowledge, and returns whether that succeeded; undefined if the
-   * kernel cannot help.
-   */
-  #closeListener: (() => boolean) | undefined;
+  /** The listener that closes without Bun's knowledge; undefined if the kernel cannot help. */
+  #listener: ClosingListener | undefined;
   #isClosed = false;
 
   constructor(server: net.Server, traits: NodeServerTraits) {
@@ -44,15 +43,38 @@ export class BunNodeDriver extends NodeDriver {
     this.#server = server;
     const onListening = () => {
       this.#sockets = ServerSockets.at(this.#kernel, this.addr);
-      this.#sockets?.disableDeferAccept();
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
   }
 
+  override startLameDuck(): void {
+    super.startLameDuck();
+    // A drain that follows a second later finds no connection that the kernel withholds.
+    this.#sockets?.disableDeferAccept();
+  }
+
   override startDrain(onChange: () => void): void {
     super.startDrain(onChange);
-    this.#closeListener = this.#sockets?.closingListener(false);
+    this.#listener = this.#sockets?.closingListener(false);
+    this.#addTimeWithheld();
+  }
+
+  /** Counts the time for which the kernel has withheld a silent connection to the age of the connection. */
+  #addTimeWithheld(): void {
+    const conns = [...this.conns].filter((conn) => conn.state() === "new");
+    if (conns.length === 0 || this.#sockets === undefined) return;
+    const now = Math.trunc(performance.now());
+    const silent = new Map(
+      this.#sockets.connections().map((conn) => [keyOf(conn.remoteAddr), conn.silentFor]),
+    );
+    for (const conn of conns) {
+      conn.acceptedAt = now - (silent.get(keyOf(conn.remoteAddr)) ?? now - conn.acceptedAt);
+    }
+  }
+
+  get refusesNewConns(): boolean {
+    return this.#listener?.refuses === true;
   }
 
   override waitingToBeAccepted(): number | undefined {
@@ -65,8 +87,17 @@ export class BunNodeDriver extends NodeDriver {
   }
 
   override async closeListeners(): Promise<void> {
+    const stays = this.#listener?.stayForWithheld(() => {
+      this.#closeListener().catch(reportError);
+      this.#addTimeWithheld();
+      this.onChange?.();
+    });
+    if (stays !== true) await this.#closeListener();
+  }
+
+  async #closeListener(): Promise<void> {
     let closed: Promise<void> | undefined;
-    if (!this.#closeListener?.()) {
+    if (!this.#listener?.close()) {
       this.#isClosed = true;
       closed = super.closeListeners();
     }
@@ -75,24 +106,29 @@ export class BunNodeDriver extends NodeDriver {
   }
 
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
-    const isQuiescent = super.closeIdleConns(now, policy) && this.#closeUnseen();
+    const isQuiescent = super.closeIdleConns(now, policy) && this.#closeUnseen() &&
+      this.#listener?.stays !== true;
     if (isQuiescent) this.#closeForGood();
     return isQuiescent;
   }
 
   override async closeAll(): Promise<void> {
+    const told = this.#listener?.closeByForce();
     await super.closeAll();
     for (const { fd } of this.#unseen()) this.#kernel?.shutdown(fd);
     this.#closeForGood();
+    await told;
   }
 
   override connections(now: number): ConnInfo[] {
+    this.#addTimeWithheld();
     const unseen = this.#unseen().map(({ silentFor, remoteAddr }) => ({
       state: "new" as const,
       age: silentFor,
       remoteAddr,
     }));
-    return [...super.connections(now), ...unseen];
+    const withheld = this.#listener?.withheld ?? this.#sockets?.withheld() ?? [];
+    return [...super.connections(now), ...unseen, ...withheld];
   }
 
   /** Closes the connections whose TLS handshake takes too long. Returns whether no handshake is pending. */

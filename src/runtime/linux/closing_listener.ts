@@ -1,0 +1,154 @@
+import type { Addr } from "../../core/addr.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import { holdPort } from "./held_ports.ts";
+import type { KernelSockets } from "./kernel_sockets.ts";
+import { WithheldConns } from "./withheld_conns.ts";
+
+/** The least number of ms between two looks at the withheld connections. */
+const INTERVAL = 5;
+
+/** The least pause between two looks at the withheld connections, as a multiple of the time that a look takes. */
+const SHARE = 4;
+
+/** The least number for another descriptor of a listener: the numbers below are those of the standard streams. */
+const LEAST_NUMBER = 3;
+
+/**
+ * The listener of a server whose shutdown has begun, and which refuses new clients. A listener from which the kernel
+ * withholds connections stays until these have been accepted.
+ */
+export class ClosingListener {
+  /** Whether new clients are refused, and not only when the listener closes. */
+  readonly refuses: boolean = false;
+  readonly #kernel: KernelSockets;
+  readonly #fd: number;
+  readonly #addr: Addr;
+  readonly #close: () => boolean;
+  readonly #emptyQueue: (force: AbortSignal) => Promise<void>;
+  /** Lets handshakes in again that the kernel ignores; undefined if the kernel ignores none. */
+  readonly #letIn: (() => void) | undefined;
+  /** The connections that the kernel withholds; undefined if it withholds none. */
+  #withheld: WithheldConns | undefined;
+  #stays = false;
+  readonly #gone = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Releases the port; undefined while the listener does not hold the port. */
+  #release: (() => void) | undefined;
+
+  /**
+   * From this call on the kernel refuses new handshakes: a connection that came between the last look at the accept
+   * queue and the close would be reset. A kernel that cannot refuse handshakes ignores them: the client tries again
+   * a second later. So does a kernel that has other listeners at the port (SO_REUSEPORT). With `isHandedOn` handshakes
+   * go on, because another process accepts on the socket too.
+   *
+   * With `mayWithhold` the kernel may withhold connections, but no further ones. `close` closes the listener, and
+   * returns whether that worked. `emptyQueue` resolves in the turn in which the accept queue has been emptied.
+   */
+  constructor(
+    { kernel, fd, addr, isHandedOn, mayWithhold, close, emptyQueue }: {
+      kernel: KernelSockets;
+      fd: number;
+      addr: Addr;
+      isHandedOn: boolean;
+      mayWithhold: boolean;
+      close: () => boolean;
+      emptyQueue: (force: AbortSignal) => Promise<void>;
+    },
+  ) {
+    this.#kernel = kernel;
+    this.#fd = fd;
+    this.#addr = addr;
+    this.#close = close;
+    this.#emptyQueue = emptyQueue;
+    if (!isHandedOn) {
+      // A unix socket has no handshakes.
+      this.refuses = addr.transport === "tcp" && kernel.refuseHandshakes(fd);
+      this.#letIn = kernel.holdBackHandshakes(fd);
+    }
+    this.#withheld = mayWithhold ? this.#findWithheld() : undefined;
+  }
+
+  /** The connections that the kernel withheld at the last look. */
+  get withheld(): ConnInfo[] {
+    return this.#withheld?.left ?? [];
+  }
+
+  /** Whether the listener stays, until the withheld connections have been accepted. */
+  get stays(): boolean {
+    return this.#stays;
+  }
+
+  #findWithheld(): WithheldConns | undefined {
+    const addr = this.#addr;
+    if (addr.transport === "unix") return undefined;
+    const found = new WithheldConns({
+      all: () => this.#kernel.handshakesAt(addr),
+      again: (handshakes) => this.#kernel.lookAgain(addr, handshakes),
+    });
+    return found.isEmpty ? undefined : found;
+  }
+
+  /**
+   * Lets the listener stay if the kernel withholds connections. Returns whether it stays, and then calls `then` in
+   * the turn in which the last of these connections has been accepted.
+   */
+  stayForWithheld(then: () => void): boolean {
+    const withheld = this.#withheld;
+    if (withheld === undefined) return false;
+    this.#holdPort();
+    this.#stays = true;
+    this.#whenShown(withheld, async () => {
+      await this.#emptyQueue(this.#gone.signal);
+      if (this.#stays) then();
+    });
+    return true;
+  }
+
+  #holdPort(): void {
+    if (this.#addr.transport === "tcp") this.#release ??= holdPort(this.#addr.port);
+  }
+
+  /** Calls `then` when the kernel has shown the last of the withheld connections. */
+  #whenShown(withheld: WithheldConns, then: () => void): void {
+    const look = () => {
+      const start = performance.now();
+      withheld.look();
+      if (withheld.isEmpty) return then();
+      this.#timer = setTimeout(look, Math.max(INTERVAL, SHARE * (performance.now() - start)));
+    };
+    look();
+  }
+
+  /** Closes the listener without its owner's knowledge, once. Returns whether that succeeded. */
+  close(): boolean {
+    if (this.#gone.signal.aborted) return false;
+    const isClosed = this.#close();
+    if (!isClosed) this.#letIn?.();
+    clearTimeout(this.#timer);
+    this.#gone.abort();
+    this.#stays = false;
+    this.#withheld = undefined;
+    this.#release?.();
+    this.#release = undefined;
+    return isClosed;
+  }
+
+  /**
+   * Closes the listener without its owner's knowledge, and resolves when the clients of withheld connections have been
+   * told, after about a second at most: the kernel resets the connections that a closed listener has not accepted, but
+   * tells nothing to the clients of connections that it withholds.
+   */
+  async closeByForce(): Promise<void> {
+    const withheld = this.#withheld;
+    if (withheld === undefined) return void this.close();
+    this.#holdPort();
+    const release = this.#release;
+    this.#release = undefined;
+    // The socket stays open as long as it has a descriptor.
+    const socket = this.#kernel.duplicate(this.#fd, LEAST_NUMBER);
+    this.close();
+    await new Promise<void>((resolve) => this.#whenShown(withheld, resolve));
+    this.#kernel.close(socket);
+    release?.();
+  }
+}
