@@ -28,7 +28,7 @@ export function closingQueue(addr: Addr, accepted: () => number, shared?: number
   }
   const waiting = () => kernel.waitingToBeAccepted(listener);
   if (shared !== undefined) return { waiting, accepted };
-  kernel.holdBackHandshakes(listener);
+  if (!kernel.migratesQueue(listener)) kernel.holdBackHandshakes(listener);
   return { waiting, accepted, close: () => void kernel.closingUnnoticed(listener)() };
 }
 

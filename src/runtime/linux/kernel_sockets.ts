@@ -115,14 +115,15 @@ export class KernelSockets {
     return acceptQueue(this.#libc, listener);
   }
 
-  /**
-   * Has the kernel ignore new handshakes with a listener, unless the kernel gives them to another socket when the
-   * listener closes. Returns a function that ends this.
-   */
+  /** Has the kernel ignore new handshakes with a listener. Returns a function that ends this. */
   holdBackHandshakes(listener: number): () => void {
-    const addr = this.addressOf(listener);
-    if (addr !== undefined && migrates(this.#libc, addr)) return () => {};
     return holdBackHandshakes(this.#libc, listener);
+  }
+
+  /** Reports whether the kernel gives the accept queue of a listener to another socket when the listener closes. */
+  migratesQueue(listener: number): boolean {
+    const addr = this.addressOf(listener);
+    return addr !== undefined && migrates(this.#libc, addr);
   }
 
   /** Returns the cookie of a socket, which no other socket has; 0 for any other descriptor. */

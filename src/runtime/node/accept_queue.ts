@@ -108,10 +108,9 @@ function kernelQueue(fd: number | undefined, addr: Addr): Queue {
   const [listener] = own;
   // If several sockets listen at the address, nothing tells which of them is the server's.
   if (listener === undefined || own.length > 1) return UNKNOWN;
-  return {
-    waiting: () => sockets.waitingToBeAccepted(listener),
-    holdBack: () => void sockets.holdBackHandshakes(listener),
-  };
+  const waiting = () => sockets.waitingToBeAccepted(listener);
+  if (sockets.migratesQueue(listener)) return { waiting };
+  return { waiting, holdBack: () => void sockets.holdBackHandshakes(listener) };
 }
 
 /** Returns the length of the accept queue of the TCP socket with this inode. */
