@@ -18,7 +18,7 @@ export const runtime: "node" | "deno" | "bun" = "deno" in process.versions
 export const isOlderDeno: boolean = runtime === "deno" &&
   process.versions["deno"]!.localeCompare("2.9.6", undefined, { numeric: true }) < 0;
 
-/** Whether the engine "bun" has the kernel's help, without which it cannot keep all it promises. */
+/** Whether the engines "bun" and "deno" have the kernel's help, which changes what they promise. */
 export const hasKernelHelp: boolean = process.platform === "linux";
 
 /** Its engines, the default one first. */

@@ -13,7 +13,9 @@ import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
-import { internals } from "./internals.ts";
+import { type ConnectionServing, internals } from "./internals.ts";
+import type { KernelServing } from "./kernel_acceptor.ts";
+import { KernelDriver } from "./kernel_driver.ts";
 import { listenOptions } from "./listen.ts";
 import {
   disregardServeAddress,
@@ -29,6 +31,9 @@ import {
 } from "../api/deno.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { listenError } from "../../core/listen_error.ts";
+import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import { procFile } from "../linux/proc_files.ts";
+import { readVariable } from "../host/variables.ts";
 import { PlaceholderListener } from "../linux/placeholder_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
@@ -40,7 +45,14 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
   }
   const hosting = { serving, handler, settings };
   if (settings.socket === undefined) {
-    return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
+    const ordered = takeServeAddress();
+    if (ordered !== undefined || !canShareServer(settings)) {
+      return new DenoDriver(hosting, listenAsOrdered(settings, ordered));
+    }
+    const { listener, kernelServing } = listenForKernel(settings, serving);
+    return kernelServing === undefined
+      ? new DenoDriver(hosting, [listener])
+      : new KernelDriver(handler, settings, kernelServing);
   }
   disregardServeAddress();
   const placeholder = new PlaceholderListener(
@@ -50,6 +62,53 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
     (listener) => listener.close(),
   );
   return new DenoDriver(hosting, [placeholder.listener], placeholder);
+}
+
+/** Returns whether one server of Deno may serve all connections, if the kernel shows them. */
+function canShareServer({ listen, tls, onConnState, reusePort }: ServeSettings): boolean {
+  // Deno opens one socket for all its listeners with SO_REUSEPORT at an address.
+  return listen.transport === "tcp" && tls === undefined && onConnState === undefined &&
+    !reusePort && !trustsProxies();
+}
+
+/** Returns whether Deno takes the address of a client from a header, so that it is not that of the connection. */
+function trustsProxies(): boolean {
+  const name = "DENO_TRUST_PROXY_HEADERS";
+  return readVariable(name) === "1" ||
+    procFile("/proc/self/environ").split("\0").includes(`${name}=1`);
+}
+
+/** Opens a listener. With the kernel's help, all its connections can be served by one server of Deno. */
+function listenForKernel(
+  settings: ServeSettings,
+  serving: ConnectionServing,
+): { listener: DenoListener; kernelServing?: KernelServing } {
+  const { serveHttpOnListener } = serving;
+  const kernel = openKernelSockets();
+  if (kernel === undefined || typeof serveHttpOnListener !== "function") {
+    return { listener: listen(settings) };
+  }
+  const { made: listener, fd } = kernel.opening(
+    () => listen(settings),
+    ({ addr }) => addrOf(addr),
+    (listener) => listener.close(),
+  );
+  const accepted = fd === undefined ? undefined : kernel.acceptedBy(fd);
+  if (fd === undefined || accepted === undefined || kernel.trafficOf(fd) === undefined) {
+    return { listener };
+  }
+  // A connection that came before the listener had its label is not found by the label.
+  if (kernel.waitingToBeAccepted(fd) !== 0) return { listener };
+  const elsewhere = { transport: "tcp", hostname: "127.0.0.1", port: 0 } as const;
+  const kernelServing = {
+    serving: { ...serving, serveHttpOnListener },
+    kernel,
+    listener,
+    fd,
+    accepted,
+    listenElsewhere: () => listen({ ...settings, listen: elsewhere }),
+  };
+  return { listener, kernelServing };
 }
 
 /**

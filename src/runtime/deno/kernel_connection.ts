@@ -1,0 +1,225 @@
+import type { Addr } from "../../core/addr.ts";
+import type { ConnState, RequestInFlight } from "../../core/conn.ts";
+import { type Conn, GOAWAY_TIMEOUT, NEW_CONN_LIFETIME } from "../../server/conn_table.ts";
+import { GOING_AWAY } from "../../server/driver.ts";
+import { LINGER } from "../../server/linger.ts";
+import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
+import type { KernelSockets } from "../linux/kernel_sockets.ts";
+import type { Traffic } from "../linux/traffic.ts";
+import type { Client } from "./clients.ts";
+import { GOAWAY, mayBeFreshSession, type Protocol } from "./protocol.ts";
+
+/**
+ * The number of ms without a byte after which a connection is not in the middle of anything, where the clock of the
+ * kernel cannot tell the order of what was sent and received.
+ */
+const SETTLING = 10;
+
+/** The number of ms without a byte after which Deno has surely written every frame that it has begun. */
+const GOAWAY_SETTLING = 25;
+
+/** An address of which nothing is known. */
+const NOWHERE: Addr = { transport: "tcp", hostname: "", port: 0 };
+
+/** The functions that a {@linkcode KernelConnection} calls. */
+export interface KernelConnectionEvents {
+  /** Called when the connection was told to end, which Deno does within a few turns of its event loop. */
+  onEnding(conn: KernelConnection): void;
+  /** Called when the connection has to be looked at again after a number of ms. */
+  lookAgain(conn: KernelConnection, after: number): void;
+}
+
+/**
+ * A connection of a server of Deno that does not show its connections. The requests in flight are those of the address
+ * of its client, and the kernel tells what was sent and received. A connection of which something is uncertain counts as
+ * active.
+ */
+export class KernelConnection implements Conn {
+  readonly acceptedAt: number;
+  readonly remoteAddr: Addr;
+  readonly client: Client<KernelConnection>;
+  /** Whether a request of HTTP/1 has come on the connection since it is known. */
+  isHttp1 = false;
+  /** The time at which its last request was answered since the connection is known. */
+  answeredAt: number = -Infinity;
+  readonly #socket: AcceptedSocket;
+  readonly #kernel: KernelSockets;
+  readonly #events: KernelConnectionEvents;
+  /** Whether `destroy` was called. After that, the connection does not wait for its handlers. */
+  #isForced = false;
+  /** The state in which Deno was made to see the end of what the client sends; undefined before. */
+  #endedAs: "active" | "idle" | undefined;
+  #lingering: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    socket: AcceptedSocket,
+    client: Client<KernelConnection>,
+    kernel: KernelSockets,
+    events: KernelConnectionEvents,
+  ) {
+    this.#socket = socket;
+    this.client = client;
+    this.#kernel = kernel;
+    this.#events = events;
+    this.remoteAddr = socket.remoteAddr ?? NOWHERE;
+    const traffic = kernel.trafficOf(socket.fd);
+    const age = traffic === undefined ? 0 : Math.max(traffic.sentAgo, traffic.receivedAgo);
+    this.acceptedAt = performance.now() - age;
+  }
+
+  get cookie(): bigint {
+    return this.#socket.cookie;
+  }
+
+  /** Whether Deno has closed the socket. Its descriptor may belong to another socket by now. */
+  get isClosed(): boolean {
+    return this.#kernel.cookieOf(this.#socket.fd) !== this.#socket.cookie;
+  }
+
+  /** Whether nothing is left to wait for. */
+  get isGone(): boolean {
+    return this.isClosed || (this.#isForced && this.#traffic?.isEstablished !== true);
+  }
+
+  /** Whether the connection was told to end: a request that still comes is not processed. */
+  get isEnding(): boolean {
+    return this.#endedAs !== undefined;
+  }
+
+  get #traffic(): Traffic | undefined {
+    return this.#kernel.trafficOf(this.#socket.fd);
+  }
+
+  get #protocol(): Protocol {
+    const { protocol, isMixed, onlyConn } = this.client;
+    return isMixed && onlyConn !== this ? "unknown" : protocol;
+  }
+
+  state(): ConnState {
+    const { client } = this;
+    if (client.exchanges.size > 0) return "active";
+    if (client.webSockets.length > 0) return "hijacked";
+    if (this.isClosed) return "closed";
+    if (this.#endedAs !== undefined) return this.#endedAs;
+    const traffic = this.#traffic;
+    // Deno has yet to notice that the client has ended its side.
+    if (traffic?.isEstablished !== true) return "active";
+    const hasUnread = this.#kernel.hasUnread(this.#socket.fd);
+    if (this.#isFresh(traffic)) return hasUnread ? "active" : "new";
+    return this.#stateBetweenRequests(traffic, hasUnread);
+  }
+
+  #stateBetweenRequests({ sentAgo, receivedAgo }: Traffic, hasUnread: boolean): ConnState {
+    const protocol = this.#protocol;
+    // Deno drops the rest of an upload that was left unread.
+    if (protocol === "http1" && this.client.isUnread) return "idle";
+    if (hasUnread) return "active";
+    if (protocol === "http2" || receivedAgo >= NEW_CONN_LIFETIME) return "idle";
+    if (protocol === "unknown") return "active";
+    const isAnswered = performance.now() - this.answeredAt < SETTLING;
+    // Part of the next request has arrived.
+    return receivedAgo < sentAgo && !isAnswered ? "active" : "idle";
+  }
+
+  request(): RequestInFlight | undefined {
+    const [oldest] = this.client.exchanges;
+    return oldest?.inFlight();
+  }
+
+  startDrain(): void {}
+
+  startEnding(): void {
+    for (const socket of this.client.webSockets) {
+      if (socket.readyState === WebSocket.OPEN) socket.close(GOING_AWAY);
+    }
+  }
+
+  closeIdle(): void {
+    const traffic = this.#traffic;
+    if (traffic === undefined || this.isEnding) return;
+    if (this.#isFresh(traffic)) this.#shutdown();
+    else if (this.#protocol === "http2") this.#goAway(traffic);
+    else if (this.client.isUnread) this.linger();
+    else this.#endSettled(traffic);
+  }
+
+  /** Ends the connection, which has exceeded a time limit, unless a request has just come. */
+  expire(): void {
+    const { exchanges, webSockets, isUnread } = this.client;
+    const traffic = this.#traffic;
+    if (exchanges.size > 0 || webSockets.length > 0 || traffic?.isEstablished !== true) return;
+    const hasUnread = this.#kernel.hasUnread(this.#socket.fd);
+    if (isUnread) this.#shutdown();
+    else if (hasUnread) return;
+    else if (this.#isFresh(traffic)) this.#shutdown();
+    else if (this.#protocol === "http2") this.#goAway(traffic);
+    else this.end("idle");
+  }
+
+  /** Returns whether no request has been answered on the connection, as far as the kernel shows. */
+  #isFresh({ written }: Traffic): boolean {
+    return written === 0 || (!this.isHttp1 && mayBeFreshSession(written));
+  }
+
+  /** Ends an HTTP/1 connection, unless part of the next request may have arrived just now. */
+  #endSettled({ receivedAgo }: Traffic): void {
+    const isAnswered = performance.now() - this.answeredAt < SETTLING;
+    if (isAnswered || receivedAgo >= SETTLING) this.end("idle");
+    else this.#events.lookAgain(this, SETTLING - receivedAgo);
+  }
+
+  /**
+   * Makes Deno close an HTTP/1 connection whose requests are all answered. Deno first writes what it has to write: of an
+   * answered request it does not ask whether the client is still there. `state` is the state until then.
+   */
+  end(state: "active" | "idle"): void {
+    if (this.isEnding || this.isClosed) return;
+    this.#endedAs = state;
+    this.#kernel.endReading(this.#socket.fd);
+    this.#events.onEnding(this);
+  }
+
+  /**
+   * Ends the connection after {@linkcode LINGER} ms, in which the client may keep sending an upload that was left
+   * unread, so that the response reaches the client.
+   */
+  linger(): void {
+    this.#lingering ??= setTimeout(() => {
+      if (this.client.exchanges.size === 0) this.#shutdown();
+    }, LINGER);
+  }
+
+  /**
+   * Ends a session of HTTP/2 without a stream: its client is told to open no further stream, and has
+   * {@linkcode GOAWAY_TIMEOUT} ms to end the session. Deno can send GOAWAY only to all sessions at once. A frame may stand
+   * only between two frames of Deno: so when nothing waits to be sent, and nothing did for a while.
+   */
+  #goAway({ isDelivered, sentAgo, receivedAgo }: Traffic): void {
+    const quiet = isDelivered ? Math.min(sentAgo, receivedAgo) : 0;
+    if (quiet < GOAWAY_SETTLING) return this.#events.lookAgain(this, GOAWAY_SETTLING - quiet);
+    const goneAway = this.client.goneAway ??= new Map();
+    const since = goneAway.get(this.cookie);
+    if (since === undefined) {
+      goneAway.set(this.cookie, performance.now());
+      this.#kernel.sendBytes(this.#socket.fd, GOAWAY);
+      this.#events.lookAgain(this, GOAWAY_TIMEOUT);
+    } else if (performance.now() - since >= GOAWAY_TIMEOUT) {
+      this.end("idle");
+    }
+  }
+
+  destroy(): void {
+    this.#isForced = true;
+    this.#shutdown();
+  }
+
+  /** To be called when the connection is gone. */
+  gone(): void {
+    clearTimeout(this.#lingering);
+  }
+
+  #shutdown(): void {
+    if (!this.isClosed) this.#kernel.shutdown(this.#socket.fd);
+    this.#events.onEnding(this);
+  }
+}

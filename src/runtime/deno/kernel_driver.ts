@@ -1,0 +1,520 @@
+/**
+ * The engine `"deno"` with the help of the kernel: one server of Deno for all connections, as `Deno.serve` has. Deno
+ * shows no connection then. The kernel shows them when a drain starts, and closes single ones.
+ */
+import { attempt } from "../../core/attempt.ts";
+import type { Addr } from "../../core/addr.ts";
+import type { ConnInfo } from "../../core/conn.ts";
+import type { PollPolicy } from "../../server/conn_table.ts";
+import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
+import { badRequest } from "../../server/last_response.ts";
+import type { Refable } from "../../server/native_server.ts";
+import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
+import { TableDriver } from "../../server/table_driver.ts";
+import {
+  type Engine,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
+import { addrOf, type DenoInfo } from "../api/deno.ts";
+import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
+import type { KernelSockets } from "../linux/kernel_sockets.ts";
+import { streamLargeBody } from "./body.ts";
+import { type Client, Clients } from "./clients.ts";
+import { internals } from "./internals.ts";
+import { KernelAcceptor, type KernelServing } from "./kernel_acceptor.ts";
+import { KernelConnection, type KernelConnectionEvents } from "./kernel_connection.ts";
+import { KernelExchange } from "./kernel_exchange.ts";
+import { KernelExpiry } from "./kernel_expiry.ts";
+import { lastOf } from "./last_response.ts";
+import { isReceivable, isUnread } from "./upload.ts";
+
+/** The least number of ms between two looks at which connections are open. */
+const WATCH_INTERVAL = 5;
+/** The number of looks at connections that are closing in as many turns of the event loop. */
+const QUICK_LOOKS = 20;
+/** The longest time in ms of a look that is soon repeated: with many connections each look takes longer. */
+const QUICK_LOOK = 0.2;
+/** The least pause between two looks, as a multiple of the time that a look takes. */
+const WATCH_SHARE = 20;
+
+/**
+ * The driver of a server whose connections the kernel shows. It knows the connections during a drain and during a lame
+ * duck, and otherwise looks at them when it is asked. While it knows them it knows the connection of each request.
+ */
+export class KernelDriver extends TableDriver<KernelConnection> implements StartedDriver {
+  readonly engine: Engine = "deno";
+  readonly scheme = "http";
+  readonly addr: Addr;
+  readonly #handler: Handler;
+  readonly #settings: ServeSettings;
+  readonly #kernel: KernelSockets;
+  readonly #acceptor: KernelAcceptor;
+  readonly #clients = new Clients<KernelConnection>();
+  /** The requests in flight, except for those that were answered in the turn in which they came. */
+  readonly #flights = new Set<KernelExchange>();
+  /** The request whose handler is being called. */
+  #current: KernelExchange | undefined;
+  /** The open connections by the cookies of their sockets, while they are known. */
+  readonly #byCookie = new Map<bigint, KernelConnection>();
+  /** Whether the connections stay known, because a lame duck or a drain has started. */
+  #isWatching = false;
+  #isListenerClosed = false;
+  /** The clients whose idle connections are to end when they are found, see `#endLater`. */
+  readonly #toEnd = new Set<Client<KernelConnection>>();
+  readonly #ending = new Set<KernelConnection>();
+  readonly #toLookAt = new Set<KernelConnection>();
+  #nextLook = Infinity;
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #finding: ReturnType<typeof setTimeout> | undefined;
+  /** Whether it is being looked whether connections have closed. */
+  #isLooking = false;
+  #isOver = false;
+  readonly #expiryOfKernel: KernelExpiry;
+  readonly #events: KernelConnectionEvents = {
+    onEnding: (conn) => this.#watchEnd(conn),
+    lookAgain: (conn, after) => this.#lookAgain(conn, after),
+  };
+
+  constructor(handler: Handler, settings: ServeSettings, serving: KernelServing) {
+    super();
+    this.#handler = handler;
+    this.#settings = settings;
+    this.#kernel = serving.kernel;
+    this.addr = addrOf(serving.listener.addr);
+    this.#acceptor = new KernelAcceptor(serving, {
+      onRequest: this.#onRequest,
+      onError: settings.onError,
+    });
+    this.#expiryOfKernel = new KernelExpiry(serving.kernel, serving.accepted, settings.limits, {
+      expire: (sockets) => this.#expire(sockets),
+      lastStreamAt: (client) => this.#lastStreamAt(client),
+    });
+  }
+
+  get native(): undefined {
+    return undefined;
+  }
+
+  get handles(): readonly Refable[] {
+    return [this.#acceptor];
+  }
+
+  acceptOn(): never {
+    throw new Error("A server whose connections the kernel shows accepts on its own listener");
+  }
+
+  #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
+    const exchange = new KernelExchange(request, native, this.#settings);
+    const before = this.#current;
+    this.#current = exchange;
+    try {
+      return this.#serve(exchange);
+    } finally {
+      this.#current = before;
+    }
+  };
+
+  #serve(exchange: KernelExchange): Response | Promise<Response> {
+    const refusal = this.#record(exchange);
+    if (refusal !== undefined) return refusal;
+    const { request, claimed } = exchange;
+    if (!isReceivable(request, claimed)) return this.#last(exchange, badRequest());
+    try {
+      const response = this.#handler(request, exchange);
+      if (!(response instanceof Promise)) return this.#answer(exchange, response);
+      this.#flights.add(exchange);
+      exchange.markPending();
+      return response.then(
+        (response) => this.#answerOrFail(exchange, response),
+        (error) => this.#fail(exchange, error),
+      );
+    } catch (error) {
+      return this.#fail(exchange, error);
+    }
+  }
+
+  /** Records what a request tells of its client. Returns a response if the request is not to be processed. */
+  #record(exchange: KernelExchange): Response | undefined {
+    if (this.#isWatching) return this.#arrive(exchange);
+    if (exchange.protocol !== "http1") this.#clients.of(exchange.remoteAddr).record(exchange);
+    else if (this.#clients.size > 0) this.#clients.at(exchange.remoteAddr)?.record(exchange);
+    return undefined;
+  }
+
+  /** Does the same while the connections are known, and finds the connection of the request. */
+  #arrive(exchange: KernelExchange): Response | undefined {
+    const client = this.#clients.of(exchange.remoteAddr);
+    const { onlyConn } = client;
+    if (onlyConn?.isEnding === true && !onlyConn.isClosed) {
+      // The request was pipelined behind the last one, or has crossed the close of an idle connection.
+      onlyConn.destroy();
+      return unavailable();
+    }
+    client.record(exchange);
+    this.#link(exchange, client);
+    const isLate = this.onChange !== undefined && isUpgrade(exchange.request);
+    return isLate ? this.#last(exchange, unavailable()) : undefined;
+  }
+
+  #link(exchange: KernelExchange, client: Client<KernelConnection>): void {
+    exchange.client = client;
+    client.exchanges.add(exchange);
+    this.#flights.add(exchange);
+    const { onlyConn } = client;
+    if (onlyConn !== undefined && exchange.protocol === "http1") onlyConn.isHttp1 = true;
+  }
+
+  #answerOrFail(exchange: KernelExchange, response: Response): Response | Promise<Response> {
+    try {
+      return this.#answer(exchange, response);
+    } catch (error) {
+      return this.#fail(exchange, error);
+    }
+  }
+
+  async #fail(exchange: KernelExchange, error: unknown): Promise<Response> {
+    this.#follow(exchange);
+    return this.#answer(exchange, await this.#settings.onError(error));
+  }
+
+  /** Prepares a response to be sent. */
+  #answer(exchange: KernelExchange, response: Response): Response {
+    refuseUnsendable(response);
+    const isStatic = streamLargeBody(response);
+    if (response.status === 101) return this.#hijack(exchange, response);
+    if (this.endsConnections && exchange.protocol !== "http2") {
+      return this.#last(exchange, response);
+    }
+    this.#recordUnread(exchange);
+    // Deno sends a static response in this turn.
+    const isSent = (isStatic || response.body === null) && exchange.protocol === "http1";
+    if (this.#isWatching || !isSent) this.#follow(exchange);
+    else this.#flights.delete(exchange);
+    return response;
+  }
+
+  #last(exchange: KernelExchange, response: Response): Response {
+    exchange.isLast = true;
+    this.#recordUnread(exchange);
+    this.#follow(exchange);
+    return lastOf(exchange.request, response);
+  }
+
+  #recordUnread(exchange: KernelExchange): void {
+    exchange.isUnread = isUnread(exchange.request, exchange.claimed);
+    if (exchange.isUnread) this.#clients.of(exchange.remoteAddr).isUnread = true;
+  }
+
+  /** Records when the response is delivered. To be called before it is: Deno announces it only then. */
+  #follow(exchange: KernelExchange): void {
+    this.#flights.add(exchange);
+    exchange.markPending();
+    if (exchange.isFollowed) return;
+    exchange.isFollowed = true;
+    const over = () => this.#over(exchange);
+    exchange.native.completed.then(over, over);
+  }
+
+  #over(exchange: KernelExchange): void {
+    this.#flights.delete(exchange);
+    const { client } = exchange;
+    client?.exchanges.delete(exchange);
+    if (exchange.protocol !== "http1") this.#recordStreamEnd(exchange);
+    if (exchange.isLast) this.#endAfter(exchange);
+    if (client === undefined) return this.onChange?.();
+    const answered = this.#connOf(client);
+    if (answered !== undefined) answered.answeredAt = performance.now();
+    for (const conn of [...client.conns]) {
+      if (!this.#removeIfGone(conn)) this.conns.changed(conn);
+    }
+    if (client.conns.length === 0) this.onChange?.();
+  }
+
+  #recordStreamEnd({ remoteAddr }: KernelExchange): void {
+    const client = this.#clients.at(remoteAddr);
+    if (client !== undefined) client.lastAt = performance.now();
+  }
+
+  #lastStreamAt(addr: Addr | undefined): number | undefined {
+    const client = addr && this.#clients.at(addr);
+    return client?.protocol === "http2" ? client.lastAt : undefined;
+  }
+
+  /** Ends the connection of a request whose last response has been passed to Deno. */
+  #endAfter({ remoteAddr, protocol, isUnread }: KernelExchange): void {
+    if (protocol !== "http1") return;
+    const client = this.#clients.of(remoteAddr);
+    const conn = this.#connOf(client);
+    if (conn === undefined) this.#endLater(client);
+    else if (isUnread) conn.linger();
+    else conn.end("active");
+  }
+
+  /** Returns the connection of a client whose requests are all over, if it is certain which connection that is. */
+  #connOf({ onlyConn, exchanges }: Client<KernelConnection>): KernelConnection | undefined {
+    return this.#isListenerClosed && exchanges.size === 0 ? onlyConn : undefined;
+  }
+
+  /**
+   * Ends the connections of a client when they are idle. All connections are looked up at once, and not too often,
+   * because a look takes longer the more connections there are. During a drain the polls end what is idle.
+   */
+  #endLater(client: Client<KernelConnection>): void {
+    if (this.onChange !== undefined || this.#isOver) return;
+    this.#toEnd.add(client);
+    this.#findLater(WATCH_INTERVAL);
+  }
+
+  #findLater(pause: number): void {
+    this.#finding ??= setTimeout(() => {
+      this.#finding = undefined;
+      const start = performance.now();
+      this.#refresh();
+      for (const client of this.#toEnd) this.#endIdle(client);
+      this.#forget();
+      const took = performance.now() - start;
+      if (this.#toEnd.size > 0) this.#findLater(Math.max(WATCH_INTERVAL, WATCH_SHARE * took));
+    }, pause);
+  }
+
+  #endIdle(client: Client<KernelConnection>): void {
+    for (const conn of client.conns) if (conn.state() === "idle") conn.closeIdle();
+    if (client.conns.every((conn) => conn.isEnding || conn.client.isUnread)) {
+      this.#toEnd.delete(client);
+    }
+  }
+
+  #hijack(exchange: KernelExchange, response: Response): Response {
+    const socket = internals.webSocketOf(response);
+    if (socket === undefined) {
+      // Nothing tells when such a connection ends but its socket.
+      this.#follow(exchange);
+      return response;
+    }
+    this.#flights.delete(exchange);
+    exchange.client?.exchanges.delete(exchange);
+    const client = this.#clients.of(exchange.remoteAddr);
+    client.webSockets.push(socket);
+    socket.addEventListener("open", () => {
+      if (this.onChange !== undefined) socket.close(GOING_AWAY);
+    });
+    socket.addEventListener("close", () => {
+      client.webSockets.splice(client.webSockets.indexOf(socket), 1);
+      for (const conn of client.conns) this.#watchEnd(conn);
+    });
+    return response;
+  }
+
+  override startLameDuck(): void {
+    super.startLameDuck();
+    this.#startWatching();
+  }
+
+  override startDrain(onChange: () => void): void {
+    super.startDrain(onChange);
+    this.#toEnd.clear();
+    this.#acceptor.startDrain();
+    this.#startWatching();
+  }
+
+  /** Knows the connections from now on. */
+  #startWatching(): void {
+    this.#isWatching = true;
+    this.#refresh();
+    for (const exchange of this.#flights) this.#follow(exchange);
+    if (this.#current !== undefined) this.#follow(this.#current);
+  }
+
+  waitingToBeAccepted(): number | undefined {
+    return this.#acceptor.waiting;
+  }
+
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    return this.#acceptor.emptyAcceptQueue(force);
+  }
+
+  closeListeners(): void {
+    if (this.#isListenerClosed) return;
+    this.#isListenerClosed = true;
+    attempt(() => this.#acceptor.closeListener());
+    this.#isWatching = true;
+    this.#refresh();
+    this.#watch();
+  }
+
+  /** Finds the connections that are new, forgets those that are gone, and finds the connection of each request. */
+  #refresh(): void {
+    this.#removeGone();
+    this.#know(this.#acceptor.accepted.all());
+    this.#clients.forgetGone();
+  }
+
+  #know(sockets: Iterable<AcceptedSocket>): void {
+    for (const socket of sockets) {
+      if (this.#byCookie.has(socket.cookie)) continue;
+      const client = this.#clients.of(socket.remoteAddr ?? NOBODY);
+      const conn = new KernelConnection(socket, client, this.#kernel, this.#events);
+      client.conns.push(conn);
+      this.#byCookie.set(socket.cookie, conn);
+      this.conns.add(conn);
+    }
+    for (const exchange of this.#flights) this.#linkKnown(exchange);
+    if (this.#current !== undefined) this.#linkKnown(this.#current);
+  }
+
+  #linkKnown(exchange: KernelExchange): void {
+    if (exchange.client === undefined) {
+      this.#link(exchange, this.#clients.of(exchange.remoteAddr));
+    }
+  }
+
+  /** Forgets the connections, unless a lame duck or a drain has started. */
+  #forget(): void {
+    if (this.#isWatching) return;
+    for (const conn of [...this.conns]) this.#unknow(conn);
+    for (const exchange of this.#flights) exchange.client = undefined;
+    this.#clients.forgetConns();
+    if (this.#current !== undefined) {
+      this.#current.client = undefined;
+      this.#flights.delete(this.#current);
+    }
+  }
+
+  #removeGone(): void {
+    for (const conn of [...this.conns]) this.#removeIfGone(conn);
+  }
+
+  #removeIfGone(conn: KernelConnection): boolean {
+    if (!conn.isGone) return false;
+    this.#remove(conn);
+    return true;
+  }
+
+  #remove(conn: KernelConnection): void {
+    conn.gone();
+    this.#unknow(conn);
+  }
+
+  #unknow(conn: KernelConnection): void {
+    this.#ending.delete(conn);
+    this.#byCookie.delete(conn.cookie);
+    const { conns } = conn.client;
+    const index = conns.indexOf(conn);
+    if (index >= 0) conns.splice(index, 1);
+    this.conns.delete(conn);
+  }
+
+  /** Looks in the next turns of the event loop whether a connection has closed. */
+  #watchEnd(conn: KernelConnection): void {
+    this.#ending.add(conn);
+    if (this.#isLooking || !this.#isWatching) return;
+    this.#isLooking = true;
+    let looks = 0;
+    const look = () => {
+      const start = performance.now();
+      for (const conn of this.#ending) this.#removeIfGone(conn);
+      const took = performance.now() - start;
+      this.#isLooking = this.#ending.size > 0 && !this.#isOver;
+      if (!this.#isLooking) return;
+      looks++;
+      if (looks < QUICK_LOOKS && took < QUICK_LOOK) turnOfLoop().then(look);
+      else this.#after(Math.max(WATCH_INTERVAL, WATCH_SHARE * took), look);
+    };
+    turnOfLoop().then(look);
+  }
+
+  /** Looks for connections whose clients have closed them, for less than 5 % of the time. */
+  #watch(): void {
+    const start = performance.now();
+    this.#removeGone();
+    const took = performance.now() - start;
+    this.#after(Math.max(WATCH_INTERVAL, WATCH_SHARE * took), () => this.#watch());
+  }
+
+  /** Has the drain look at a connection again. One look serves many connections. */
+  #lookAgain(conn: KernelConnection, pause: number): void {
+    if (this.onChange === undefined) return;
+    this.#toLookAt.add(conn);
+    const due = performance.now() + pause;
+    if (due >= this.#nextLook) return;
+    this.#nextLook = due;
+    this.#after(pause, () => {
+      // Another look has come before.
+      if (this.#nextLook !== due) return;
+      this.#nextLook = Infinity;
+      const conns = [...this.#toLookAt];
+      this.#toLookAt.clear();
+      for (const conn of conns) this.conns.changed(conn);
+    });
+  }
+
+  #after(pause: number, run: () => void): void {
+    if (this.#isOver) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      run();
+    }, pause);
+    this.#timers.add(timer);
+  }
+
+  override closeIdleConns(now: number, policy: PollPolicy): boolean {
+    if (!policy.onlyChanged) this.#removeGone();
+    const isQuiescent = super.closeIdleConns(now, policy) && this.#flights.size === 0;
+    if (isQuiescent) this.#finish();
+    return isQuiescent;
+  }
+
+  /** Closes those connections that have exceeded a time limit, as far as the kernel shows. */
+  #expire(sockets: readonly AcceptedSocket[]): void {
+    this.#know(sockets);
+    for (const { cookie } of sockets) this.#byCookie.get(cookie)?.expire();
+    this.#forget();
+  }
+
+  /** Releases what Deno keeps of the server. */
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#finding);
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#expiryOfKernel.stop();
+    this.#acceptor.release();
+  }
+
+  override async closeAll(): Promise<void> {
+    this.closeListeners();
+    const closed = super.closeAll();
+    this.#acceptor.release();
+    for (const conn of [...this.conns]) this.#watchEnd(conn);
+    await closed;
+    this.#flights.clear();
+    this.#finish();
+  }
+
+  override connections(now: number): ConnInfo[] {
+    if (!this.#isListenerClosed) this.#refresh();
+    // The client of such a request has left, and its handler works.
+    const orphans = [...this.#flights].filter(({ client }) => client?.conns.length === 0);
+    const infos = [
+      ...super.connections(now),
+      ...orphans.map((exchange) => exchange.snapshot(now)),
+    ];
+    this.#forget();
+    return infos;
+  }
+}
+
+/** The address of a connection that was reset, which no request has. */
+const NOBODY: Addr = { transport: "tcp", hostname: "", port: 0 };
+
+const NOTHING = new Uint8Array();
+
+/**
+ * Resolves after a turn of the event loop in which Deno reads and writes. The shortest timer of Deno takes 2 ms, and
+ * an immediate comes without such a turn.
+ */
+function turnOfLoop(): Promise<unknown> {
+  return crypto.subtle.digest("SHA-1", NOTHING);
+}
