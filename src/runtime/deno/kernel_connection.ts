@@ -18,9 +18,6 @@ const SETTLING = 10;
 /** The number of ms without a byte after which Deno has surely written every frame that it has begun. */
 const GOAWAY_SETTLING = 25;
 
-/** An address of which nothing is known. */
-const NOWHERE: Addr = { transport: "tcp", hostname: "", port: 0 };
-
 /** The functions that a {@linkcode KernelConnection} calls. */
 export interface KernelConnectionEvents {
   /** Called when the connection was told to end, which Deno does within a few turns of its event loop. */
@@ -40,6 +37,8 @@ export class KernelConnection implements Conn {
   readonly client: Client<KernelConnection>;
   /** Whether a request of HTTP/1 has come on the connection since it is known. */
   isHttp1 = false;
+  /** Whether the last response was passed to Deno: a request that still comes is not processed. */
+  isLastPassed = false;
   /** The time at which its last request was answered since the connection is known. */
   answeredAt: number = -Infinity;
   readonly #socket: AcceptedSocket;
@@ -53,6 +52,7 @@ export class KernelConnection implements Conn {
 
   constructor(
     socket: AcceptedSocket,
+    remoteAddr: Addr,
     client: Client<KernelConnection>,
     kernel: KernelSockets,
     events: KernelConnectionEvents,
@@ -61,7 +61,7 @@ export class KernelConnection implements Conn {
     this.client = client;
     this.#kernel = kernel;
     this.#events = events;
-    this.remoteAddr = socket.remoteAddr ?? NOWHERE;
+    this.remoteAddr = remoteAddr;
     const traffic = kernel.trafficOf(socket.fd);
     const age = traffic === undefined ? 0 : Math.max(traffic.sentAgo, traffic.receivedAgo);
     this.acceptedAt = performance.now() - age;
@@ -78,10 +78,14 @@ export class KernelConnection implements Conn {
 
   /** Whether nothing is left to wait for. */
   get isGone(): boolean {
-    return this.isClosed || (this.#isForced && this.#traffic?.isEstablished !== true);
+    if (this.isClosed) return true;
+    // Deno does not close the socket of a client that has left before its WebSocket has opened.
+    const { webSockets } = this.client;
+    const isUpgrading = webSockets.some(({ readyState }) => readyState === WebSocket.CONNECTING);
+    return (this.#isForced || isUpgrading) && this.#traffic?.isEstablished !== true;
   }
 
-  /** Whether the connection was told to end: a request that still comes is not processed. */
+  /** Whether Deno was told to end the connection. */
   get isEnding(): boolean {
     return this.#endedAs !== undefined;
   }
@@ -175,6 +179,7 @@ export class KernelConnection implements Conn {
   end(state: "active" | "idle"): void {
     if (this.isEnding || this.isClosed) return;
     this.#endedAs = state;
+    this.isLastPassed = true;
     this.#kernel.endReading(this.#socket.fd);
     this.#events.onEnding(this);
   }

@@ -147,7 +147,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   #arrive(exchange: KernelExchange): Response | undefined {
     const client = this.#clients.of(exchange.remoteAddr);
     const { onlyConn } = client;
-    if (onlyConn?.isEnding === true && !onlyConn.isClosed) {
+    if (onlyConn?.isLastPassed === true && !onlyConn.isClosed) {
       // The request was pipelined behind the last one, or has crossed the close of an idle connection.
       onlyConn.destroy();
       return unavailable();
@@ -197,6 +197,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   #last(exchange: KernelExchange, response: Response): Response {
     exchange.isLast = true;
+    const { client, protocol } = exchange;
+    const conn = protocol === "http1" && client?.exchanges.size === 1 && client.onlyConn;
+    if (conn && this.#isListenerClosed) conn.isLastPassed = true;
     this.#recordUnread(exchange);
     this.#follow(exchange);
     return lastOf(exchange.request, response);
@@ -353,11 +356,13 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   #know(sockets: Iterable<AcceptedSocket>): void {
     for (const socket of sockets) {
-      if (this.#byCookie.has(socket.cookie)) continue;
-      const client = this.#clients.of(socket.remoteAddr ?? NOBODY);
-      const conn = new KernelConnection(socket, client, this.#kernel, this.#events);
+      const { cookie, remoteAddr } = socket;
+      // A connection that was reset has no address any more. Nothing is left to say on it.
+      if (remoteAddr === undefined || this.#byCookie.has(cookie)) continue;
+      const client = this.#clients.of(remoteAddr);
+      const conn = new KernelConnection(socket, remoteAddr, client, this.#kernel, this.#events);
       client.conns.push(conn);
-      this.#byCookie.set(socket.cookie, conn);
+      this.#byCookie.set(cookie, conn);
       this.conns.add(conn);
     }
     for (const exchange of this.#flights) this.#linkKnown(exchange);
@@ -505,9 +510,6 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     return infos;
   }
 }
-
-/** The address of a connection that was reset, which no request has. */
-const NOBODY: Addr = { transport: "tcp", hostname: "", port: 0 };
 
 const NOTHING = new Uint8Array();
 
