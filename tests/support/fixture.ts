@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
+import { openLibC } from "../../src/runtime/linux/libc.ts";
 import { connect, request } from "../../support/client.ts";
 
 /** The runtime that runs the tests. */
@@ -19,7 +20,8 @@ export const isOlderDeno: boolean = runtime === "deno" &&
   process.versions["deno"]!.localeCompare("2.9.6", undefined, { numeric: true }) < 0;
 
 /** Whether the engines "bun" and "deno" have the kernel's help, which changes what they promise. */
-export const hasKernelHelp: boolean = process.platform === "linux";
+export const hasKernelHelp: boolean = process.platform === "linux" &&
+  (runtime !== "deno" || openLibC() !== undefined);
 
 /** Its engines, the default one first. */
 export const engines: readonly Engine[] = {

@@ -74,6 +74,11 @@ export class Http2Client {
     this.#send(DATA, 0, stream, piece);
   }
 
+  /** The port of this side. */
+  get localPort(): number {
+    return this.#client.socket.localPort ?? 0;
+  }
+
   /** Gives a stream up with NO_ERROR, as the client of Node does. */
   reset(stream: number): void {
     this.#send(RST_STREAM, 0, stream, uint32(0));
@@ -128,6 +133,11 @@ export class Http2Client {
 
   vanish(): void {
     this.#client.socket.destroy();
+  }
+
+  /** Ends the connection so that its port is free at once. */
+  resetConnection(): void {
+    this.#client.socket.resetAndDestroy();
   }
 
   #send(type: number, flags: number, stream: number, payload: string): void {

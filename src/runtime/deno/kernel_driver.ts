@@ -30,6 +30,8 @@ import { KernelExpiry } from "./kernel_expiry.ts";
 import { lastOf } from "./last_response.ts";
 import { isReceivable, isUnread } from "./upload.ts";
 
+/** The number of recorded clients at which those without a connection are first forgotten. */
+const PRUNE_AT = 1_024;
 /** The least number of ms between two looks at which connections are open. */
 const WATCH_INTERVAL = 5;
 /** The number of looks at connections that are closing in as many turns of the event loop. */
@@ -63,6 +65,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   #isListenerClosed = false;
   /** The clients whose idle connections are to end when they are found, see `#endLater`. */
   readonly #toEnd = new Set<Client<KernelConnection>>();
+  #pruneAt = PRUNE_AT;
   readonly #ending = new Set<KernelConnection>();
   readonly #toLookAt = new Set<KernelConnection>();
   #nextLook = Infinity;
@@ -138,9 +141,21 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   /** Records what a request tells of its client. Returns a response if the request is not to be processed. */
   #record(exchange: KernelExchange): Response | undefined {
     if (this.#isWatching) return this.#arrive(exchange);
-    if (exchange.protocol !== "http1") this.#clients.of(exchange.remoteAddr).record(exchange);
-    else if (this.#clients.size > 0) this.#clients.at(exchange.remoteAddr)?.record(exchange);
+    if (exchange.protocol === "http1") {
+      if (this.#clients.size > 0) this.#clients.at(exchange.remoteAddr)?.record(exchange);
+    } else {
+      this.#clients.of(exchange.remoteAddr).record(exchange);
+      this.#prune();
+    }
     return undefined;
+  }
+
+  /** Forgets what was recorded of connections that have closed, now and then. */
+  #prune(): void {
+    if (this.#isWatching || this.#clients.size < this.#pruneAt) return;
+    this.#refresh();
+    this.#forget();
+    this.#pruneAt = Math.max(PRUNE_AT, 2 * this.#clients.size);
   }
 
   /** Does the same while the connections are known, and finds the connection of the request. */
@@ -190,8 +205,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#recordUnread(exchange);
     // Deno sends a static response in this turn.
     const isSent = (isStatic || response.body === null) && exchange.protocol === "http1";
-    if (this.#isWatching || !isSent) this.#follow(exchange);
-    else this.#flights.delete(exchange);
+    if (this.#isWatching || !isSent) this.#followAnswer(exchange);
+    else if (exchange.isPending) this.#flights.delete(exchange);
     return response;
   }
 
@@ -201,13 +216,21 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     const conn = protocol === "http1" && client?.exchanges.size === 1 && client.onlyConn;
     if (conn && this.#isListenerClosed) conn.isLastPassed = true;
     this.#recordUnread(exchange);
-    this.#follow(exchange);
+    this.#followAnswer(exchange);
     return lastOf(exchange.request, response);
   }
 
   #recordUnread(exchange: KernelExchange): void {
     exchange.isUnread = isUnread(exchange.request, exchange.claimed);
     if (exchange.isUnread) this.#clients.of(exchange.remoteAddr).isUnread = true;
+    if (exchange.isUnread) this.#prune();
+  }
+
+  /** Records when the response is delivered that Deno is about to get. */
+  #followAnswer(exchange: KernelExchange): void {
+    this.#follow(exchange);
+    // The handler has upgraded the connection, and has failed after that: Deno announces nothing.
+    if (internals.isDelivered(exchange.native)) queueMicrotask(() => this.#over(exchange));
   }
 
   /** Records when the response is delivered. To be called before it is: Deno announces it only then. */
@@ -300,6 +323,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     exchange.client?.exchanges.delete(exchange);
     const client = this.#clients.of(exchange.remoteAddr);
     client.webSockets.push(socket);
+    this.#prune();
     socket.addEventListener("open", () => {
       if (this.onChange !== undefined) socket.close(GOING_AWAY);
     });

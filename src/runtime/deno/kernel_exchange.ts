@@ -42,6 +42,11 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
     return addrOf(this.#peer);
   }
 
+  /** Whether the handler has not answered at once. */
+  get isPending(): boolean {
+    return this.#since !== undefined;
+  }
+
   /** To be called when the handler has not answered at once. */
   markPending(): void {
     this.#since ??= performance.now();
