@@ -23,6 +23,9 @@ const SETTLED = 30;
 
 const NEVER = 3_600_000;
 
+/** The frame with which a WebSocket closes, with the code 1001. */
+const CLOSE_1001 = new RegExp(String.fromCharCode(0x88, 2, 3, 0xe9));
+
 /** Starts a server that serves each connection by itself, because no C library is there. */
 async function startWithoutKernel(): Promise<Fixture> {
   const { open } = libraries;
@@ -159,9 +162,9 @@ for (const [way, starting] of runtime === "deno" ? Object.entries(ways) : []) {
       return new Response("hello");
     }, { port: 0, hostname: "127.0.0.1", engine: "deno" }).finally(() => libraries.open = open);
     const client = await connect(server.addr);
+    const expected = { transport: "tcp", hostname: "127.0.0.1", port: localPort(client) };
     client.write(request("/", "Connection: close"));
     await client.closed;
-    const expected = { transport: "tcp", hostname: "127.0.0.1", port: localPort(client) };
     assertEquals(await later.promise, expected);
     await server.close();
   });
@@ -208,8 +211,7 @@ if (runtime === "deno" && hasKernelHelp) {
     while (states(server.connections())[0] !== "hijacked") await delay(1);
     await delay(SETTLED);
     const done = server.shutdown({ timeout: SOON });
-    // The frame of a close, with the code 1001.
-    await deadline(client.take(/\x88\x02\x03\xe9/), SOON);
+    await deadline(client.take(CLOSE_1001), SOON);
     client.vanish();
     await deadline(done, SOON);
   });
@@ -243,9 +245,12 @@ if (runtime === "deno" && hasKernelHelp) {
     await delay(SETTLED);
     const done = fixture.server.shutdown({ timeout: 2 * SOON });
     await deadline(session.receives(({ type }) => type === "GOAWAY"), SOON);
-    await deadline(session.ended, SOON);
+    // A stream that crosses the GOAWAY.
+    session.get(3, "/hello");
     for (const client of [kept, fresh]) client.write(OTHER_HALF);
     for (const client of [kept, fresh]) assertEquals((await client.response()).body, "hello");
+    await deadline(session.ended, SOON);
+    assertEquals(session.body(3), "hello");
     assertEquals((await done).forced, 0);
   });
 
@@ -303,7 +308,7 @@ if (runtime === "deno" && hasKernelHelp) {
     const session = await Http2Client.connect(fixture.server.addr, { plain: true });
     session.get(1, "/hello");
     await deadline(session.receives(({ type }) => type === "DATA"), SOON);
-    assertEquals(states(fixture.server.connections()), ["idle", "new"]);
+    while (states(fixture.server.connections()).join() !== "idle,new") await delay(1);
     const port = session.localPort;
     session.resetConnection();
     first.vanish();

@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Engine, type Server } from "../../mod.ts";
 import { Gate, listening } from "../support/adopted.ts";
-import { engines, hasKernelHelp, pem, runtime, start } from "../support/fixture.ts";
+import { engines, pem, runtime, start } from "../support/fixture.ts";
 import { type Frame, Http2Client } from "../support/http2_client.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -16,9 +16,9 @@ const ROUND_TRIP = 900;
 
 /**
  * What a session is sent: two GOAWAYs with a PING between them; the same by the runtime, once no stream is
- * in flight; the first one alone, then as well; or the final one alone.
+ * in flight; or the final one alone.
  */
-type Kind = "two" | "two, by the runtime" | "first" | "one";
+type Kind = "two" | "two, by the runtime" | "one";
 
 /** A server, with a route "/wait" whose gate it has. */
 interface Started {
@@ -36,7 +36,6 @@ interface Case {
 }
 
 function kindOf(engine: string, plain: boolean): Kind {
-  if (engine === "deno" && plain && hasKernelHelp) return "first";
   if (engine === "deno" || engine === "deno-serve") return "two, by the runtime";
   if (runtime === "bun") return engine === "bun" ? "one" : "two";
   return runtime === "node" && plain ? "two" : "one";
@@ -116,10 +115,8 @@ for (const { name, kind, plain, start } of cases) {
       await deadline(client.receives(isEndOf(3)), SOON);
       assertEquals(client.body(3), "hello");
       assertEquals(goaways(client), [LARGEST]);
-      if (kind !== "first") {
-        await deadline(client.answerPing(), SOON);
-        assertEquals(idOf(await deadline(client.receives(isFinal), SOON)), 3);
-      }
+      await deadline(client.answerPing(), SOON);
+      assertEquals(idOf(await deadline(client.receives(isFinal), SOON)), 3);
       await deadline(client.ended, SOON);
     }
     await deadline(done, SOON);
@@ -182,7 +179,7 @@ for (const { name, kind, plain, start } of cases) {
     });
   }
 
-  if (kind === "two, by the runtime" || kind === "first") {
+  if (kind === "two, by the runtime") {
     test(`${on} shutdown() finishes streams in flight, and those that begin beside them`, async () => {
       const started = await start();
       const client = await connect(started);
@@ -196,7 +193,7 @@ for (const { name, kind, plain, start } of cases) {
         await deadline(client.receives(isEndOf(stream)), SOON);
       }
       started.open();
-      if (kind !== "first") await deadline(client.answerPing(), SOON);
+      await deadline(client.answerPing(), SOON);
       await deadline(client.ended, SOON);
       assertEquals([1, 3, 5].map((stream) => client.body(stream)), ["waited", "hello", "hello"]);
       await deadline(done, SOON);
@@ -215,7 +212,7 @@ for (const { name, kind, plain, start } of cases) {
       // It has read the GOAWAY by then.
       await deadline(Promise.race([client.pong(), client.ended]), SOON);
       started.open();
-      if (kind !== "first") await deadline(client.answerPing(), SOON);
+      await deadline(client.answerPing(), SOON);
       await deadline(client.ended, SOON);
       // Of h2 before 0.4.14: https://github.com/hyperium/h2/pull/886
       assertEquals(client.body(3), "", "this exception is no more: send GOAWAY at once");

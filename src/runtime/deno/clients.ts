@@ -28,8 +28,8 @@ export class Client<Conn> {
   isUnread = false;
   /** The time at which the newest request was recorded, or was over. */
   lastAt = 0;
-  /** The times at which GOAWAY was sent, by the cookies of the sockets. */
-  goneAway: Map<bigint, number> | undefined;
+  /** The cookies of the sockets on which GOAWAY was sent. */
+  readonly goneAway: bigint[] = [];
 
   /** The connection of every request, if that is certain. */
   get onlyConn(): Conn | undefined {

@@ -37,6 +37,8 @@ export interface AcceptorHandlers {
 /** Accepts the connections of one listener and serves HTTP on them, until the listener is closed. */
 export class KernelAcceptor implements Refable {
   readonly accepted: AcceptedSockets;
+  /** Whether Deno's own graceful stop was started. */
+  isStopped = false;
   readonly #serving: KernelServing;
   readonly #handlers: AcceptorHandlers;
   readonly #servers: DenoHttpServer[] = [];
@@ -189,12 +191,21 @@ export class KernelAcceptor implements Refable {
     else this.#holding?.unref();
   }
 
+  /**
+   * Starts Deno's own graceful stop. It sends GOAWAY to the sessions of HTTP/2 and ends them, and closes every other
+   * connection without a request.
+   */
+  stop(): void {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    for (const server of this.#servers) server.shutdown().catch(reportError);
+  }
+
   /** Releases what Deno keeps of the server. Ends the requests in flight. */
   release(): void {
     this.closeListener();
     clearInterval(this.#holding);
     for (const resource of this.#resources) this.#serving.serving.core.tryClose(resource);
-    if (!this.#resources.includes(-1)) return;
-    for (const server of this.#servers) server.shutdown().catch(reportError);
+    if (this.#resources.includes(-1)) this.stop();
   }
 }

@@ -1,6 +1,6 @@
 import type { Addr } from "../../core/addr.ts";
 import type { ConnState, RequestInFlight } from "../../core/conn.ts";
-import { type Conn, GOAWAY_TIMEOUT, NEW_CONN_LIFETIME } from "../../server/conn_table.ts";
+import { type Conn, NEW_CONN_LIFETIME } from "../../server/conn_table.ts";
 import { GOING_AWAY } from "../../server/driver.ts";
 import { LINGER } from "../../server/linger.ts";
 import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
@@ -22,6 +22,8 @@ const GOAWAY_SETTLING = 25;
 export interface KernelConnectionEvents {
   /** Called when the connection was told to end, which Deno does within a few turns of its event loop. */
   onEnding(conn: KernelConnection): void;
+  /** Ends all sessions of HTTP/2 if there are no other connections. Returns whether they are ending. */
+  endSessions(): boolean;
   /** Called when the connection has to be looked at again after a number of ms. */
   lookAgain(conn: KernelConnection, after: number): void;
 }
@@ -156,8 +158,9 @@ export class KernelConnection implements Conn {
     if (isUnread) this.#shutdown();
     else if (hasUnread) return;
     else if (this.#isFresh(traffic)) this.#shutdown();
-    else if (this.#protocol === "http2") this.#goAway(traffic);
-    else this.end("idle");
+    else if (this.#protocol !== "http2" || this.client.goneAway.includes(this.cookie)) {
+      this.end("idle");
+    } else this.#goAway(traffic);
   }
 
   /** Returns whether no request has been answered on the connection, as far as the kernel shows. */
@@ -194,23 +197,25 @@ export class KernelConnection implements Conn {
     }, LINGER);
   }
 
+  /** Whether the connection is a session of HTTP/2 without a stream, on which there was one. */
+  get isIdleSession(): boolean {
+    if (this.#protocol !== "http2" || this.client.exchanges.size > 0) return false;
+    const traffic = this.#traffic;
+    return traffic !== undefined && !this.#isFresh(traffic);
+  }
+
   /**
-   * Ends a session of HTTP/2 without a stream: its client is told to open no further stream, and has
-   * {@linkcode GOAWAY_TIMEOUT} ms to end the session. Deno can send GOAWAY only to all sessions at once. A frame may stand
-   * only between two frames of Deno: so when nothing waits to be sent, and nothing did for a while.
+   * Ends a session of HTTP/2 without a stream. Deno can end only all sessions at once, and until that is possible the
+   * client is told to open no further stream. A frame may stand only between two frames of Deno: so when nothing waits
+   * to be sent, and nothing did for a while.
    */
   #goAway({ isDelivered, sentAgo, receivedAgo }: Traffic): void {
+    const { client } = this;
+    if (this.#events.endSessions() || client.goneAway.includes(this.cookie)) return;
     const quiet = isDelivered ? Math.min(sentAgo, receivedAgo) : 0;
     if (quiet < GOAWAY_SETTLING) return this.#events.lookAgain(this, GOAWAY_SETTLING - quiet);
-    const goneAway = this.client.goneAway ??= new Map();
-    const since = goneAway.get(this.cookie);
-    if (since === undefined) {
-      goneAway.set(this.cookie, performance.now());
-      this.#kernel.sendBytes(this.#socket.fd, GOAWAY);
-      this.#events.lookAgain(this, GOAWAY_TIMEOUT);
-    } else if (performance.now() - since >= GOAWAY_TIMEOUT) {
-      this.end("idle");
-    }
+    client.goneAway.push(this.cookie);
+    this.#kernel.sendBytes(this.#socket.fd, GOAWAY);
   }
 
   destroy(): void {

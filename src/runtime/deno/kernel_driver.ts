@@ -69,6 +69,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   readonly #ending = new Set<KernelConnection>();
   readonly #toLookAt = new Set<KernelConnection>();
   #nextLook = Infinity;
+  /** Whether the sessions of HTTP/2 can end, for as long as the caller has not yielded. */
+  #canEndSessions: boolean | undefined;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #finding: ReturnType<typeof setTimeout> | undefined;
   /** Whether it is being looked whether connections have closed. */
@@ -77,6 +79,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   readonly #expiryOfKernel: KernelExpiry;
   readonly #events: KernelConnectionEvents = {
     onEnding: (conn) => this.#watchEnd(conn),
+    endSessions: () => this.#endSessions(),
     lookAgain: (conn, after) => this.#lookAgain(conn, after),
   };
 
@@ -460,6 +463,22 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#removeGone();
     const took = performance.now() - start;
     this.#after(Math.max(WATCH_INTERVAL, WATCH_SHARE * took), () => this.#watch());
+  }
+
+  /**
+   * Starts Deno's own graceful stop if nothing but sessions of HTTP/2 without a stream, and WebSockets, is left: it closes
+   * every other connection without a request, half-received heads included. Returns whether it has been started.
+   */
+  #endSessions(): boolean {
+    if (!this.#isListenerClosed || this.onChange === undefined) return false;
+    if (this.#canEndSessions === undefined) {
+      const conns = [...this.conns];
+      this.#canEndSessions = this.#flights.size === 0 &&
+        conns.every((conn) => conn.isIdleSession || conn.state() === "hijacked");
+      queueMicrotask(() => this.#canEndSessions = undefined);
+    }
+    if (this.#canEndSessions) this.#acceptor.stop();
+    return this.#acceptor.isStopped;
   }
 
   /** Has the drain look at a connection again. One look serves many connections. */
