@@ -7,6 +7,7 @@ import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
 import type { Traffic } from "../linux/traffic.ts";
 import type { Client } from "./clients.ts";
+import { internals } from "./internals.ts";
 import { GOAWAY, mayBeFreshSession, type Protocol } from "./protocol.ts";
 
 /**
@@ -17,6 +18,18 @@ const SETTLING = 10;
 
 /** The number of ms without a byte after which Deno has surely written every frame that it has begun. */
 const GOAWAY_SETTLING = 25;
+
+/** The number of ms by which a time of the kernel may be off: it counts in steps of 1 to 10 ms. */
+const TICK = 10;
+
+/** A request in flight. */
+export interface KernelFlight {
+  readonly request: Request;
+  /** The time at which the request was first seen to be in flight. */
+  readonly since: number | undefined;
+  /** Whether the response was passed to Deno. */
+  readonly isAnswered: boolean;
+}
 
 /** The functions that a {@linkcode KernelConnection} calls. */
 export interface KernelConnectionEvents {
@@ -99,6 +112,20 @@ export class KernelConnection implements Conn {
   get #protocol(): Protocol {
     const { protocol, isMixed, onlyConn } = this.client;
     return isMixed && onlyConn !== this ? "unknown" : protocol;
+  }
+
+  /**
+   * Returns whether a request of the client can be on this connection, which is the only one of the client. It cannot if
+   * the connection has taken the place of another one since the request came.
+   */
+  canHave({ request, since, isAnswered }: KernelFlight): boolean {
+    const traffic = this.#traffic;
+    if (traffic === undefined) return false;
+    if (isAnswered || since === undefined) return true;
+    if (traffic.received < internals.leastHeadSize(request)) return false;
+    // Nothing is sent between the head of a request and its response. If nothing was sent at all, the connection is as
+    // old as that time says.
+    return performance.now() - traffic.sentAgo - TICK <= since;
   }
 
   state(): ConnState {

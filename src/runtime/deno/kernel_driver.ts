@@ -172,6 +172,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     }
     client.record(exchange);
     this.#link(exchange, client);
+    if (this.#isListenerClosed) exchange.conn = onlyConn;
     const isLate = this.onChange !== undefined && isUpgrade(exchange.request);
     return isLate ? this.#last(exchange, unavailable()) : undefined;
   }
@@ -215,9 +216,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   #last(exchange: KernelExchange, response: Response): Response {
     exchange.isLast = true;
-    const { client, protocol } = exchange;
-    const conn = protocol === "http1" && client?.exchanges.size === 1 && client.onlyConn;
-    if (conn && this.#isListenerClosed) conn.isLastPassed = true;
+    const { conn, client, protocol } = exchange;
+    const isOnly = conn !== undefined && client?.onlyConn === conn && client.exchanges.size === 1;
+    if (isOnly && protocol === "http1") conn.isLastPassed = true;
     this.#recordUnread(exchange);
     this.#followAnswer(exchange);
     return lastOf(exchange.request, response);
@@ -231,6 +232,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   /** Records when the response is delivered that Deno is about to get. */
   #followAnswer(exchange: KernelExchange): void {
+    exchange.isAnswered = true;
     this.#follow(exchange);
     // The handler has upgraded the connection, and has failed after that: Deno announces nothing.
     if (internals.isDelivered(exchange.native)) queueMicrotask(() => this.#over(exchange));
@@ -253,7 +255,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     if (exchange.protocol !== "http1") this.#recordStreamEnd(exchange);
     if (exchange.isLast) this.#endAfter(exchange);
     if (client === undefined) return this.onChange?.();
-    const answered = this.#connOf(client);
+    const answered = connAfter(exchange);
     if (answered !== undefined) answered.answeredAt = performance.now();
     for (const conn of [...client.conns]) {
       if (!this.#removeIfGone(conn)) this.conns.changed(conn);
@@ -272,18 +274,12 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   /** Ends the connection of a request whose last response has been passed to Deno. */
-  #endAfter({ remoteAddr, protocol, isUnread }: KernelExchange): void {
-    if (protocol !== "http1") return;
-    const client = this.#clients.of(remoteAddr);
-    const conn = this.#connOf(client);
-    if (conn === undefined) this.#endLater(client);
-    else if (isUnread) conn.linger();
+  #endAfter(exchange: KernelExchange): void {
+    if (exchange.protocol !== "http1") return;
+    const conn = connAfter(exchange);
+    if (conn === undefined) this.#endLater(this.#clients.of(exchange.remoteAddr));
+    else if (exchange.isUnread) conn.linger();
     else conn.end("active");
-  }
-
-  /** Returns the connection of a client whose requests are all over, if it is certain which connection that is. */
-  #connOf({ onlyConn, exchanges }: Client<KernelConnection>): KernelConnection | undefined {
-    return this.#isListenerClosed && exchanges.size === 0 ? onlyConn : undefined;
   }
 
   /**
@@ -371,6 +367,10 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     attempt(() => this.#acceptor.closeListener());
     this.#isWatching = true;
     this.#refresh();
+    for (const exchange of this.#flights) {
+      const conn = exchange.client?.onlyConn;
+      if (conn?.canHave(exchange)) exchange.conn = conn;
+    }
     this.#watch();
   }
 
@@ -552,6 +552,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#forget();
     return infos;
   }
+}
+
+/** Returns the connection of a request that is over, if that is certain and no request is in flight on it. */
+function connAfter({ conn, client }: KernelExchange): KernelConnection | undefined {
+  return client?.exchanges.size === 0 && client.onlyConn === conn ? conn : undefined;
 }
 
 const NOTHING = new Uint8Array();

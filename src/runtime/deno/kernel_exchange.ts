@@ -18,10 +18,14 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
   readonly claimed: number | undefined;
   /** The client, while the driver knows the open connections. */
   client: Client<KernelConnection> | undefined;
+  /** The connection, once the listener is closed, if it is certain which one it is. */
+  conn: KernelConnection | undefined;
   /** Whether the response was made the last one of the connection. */
   isLast = false;
   /** Whether the request was answered before all of its body had been received. */
   isUnread = false;
+  /** Whether the response was passed to Deno. */
+  isAnswered = false;
   /** Whether the end of the exchange is going to be announced. */
   isFollowed = false;
   /** The time at which the request was first seen to be in flight, which costs a call to find out. */
@@ -45,6 +49,11 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
   /** Whether the handler has not answered at once. */
   get isPending(): boolean {
     return this.#since !== undefined;
+  }
+
+  /** The time at which the request was first seen to be in flight, once that was. */
+  get since(): number | undefined {
+    return this.#since;
   }
 
   /** To be called when the handler has not answered at once. */

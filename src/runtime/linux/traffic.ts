@@ -9,6 +9,7 @@ const STATE = 0;
 const UNACKED = 24;
 const LAST_DATA_SENT = 44;
 const LAST_DATA_RECV = 52;
+const BYTES_RECEIVED = 128;
 const NOTSENT_BYTES = 144;
 const BYTES_SENT = 200;
 const BYTES_RETRANS = 208;
@@ -20,6 +21,8 @@ export interface Traffic {
   readonly isEstablished: boolean;
   /** The number of bytes that the runtime has written, of which some may wait in the send buffer. */
   readonly written: number;
+  /** The number of bytes that have arrived. */
+  readonly received: number;
   /** Whether the client has received every byte that was written. */
   readonly isDelivered: boolean;
   /**
@@ -53,6 +56,7 @@ export class TrafficReader {
     return {
       isEstablished: this.#info[STATE] === TCP_ESTABLISHED,
       written: sent + waiting,
+      received: this.#number(BYTES_RECEIVED),
       isDelivered: waiting === 0 && this.#view.getUint32(UNACKED, true) === 0,
       sentAgo: this.#view.getUint32(LAST_DATA_SENT, true),
       receivedAgo: this.#view.getUint32(LAST_DATA_RECV, true),
