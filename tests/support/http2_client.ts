@@ -74,6 +74,11 @@ export class Http2Client {
     this.#send(DATA, 0, stream, piece);
   }
 
+  /** The number of bytes that have come. */
+  get bytesReceived(): number {
+    return this.#client.socket.bytesRead;
+  }
+
   /** The port of this side. */
   get localPort(): number {
     return this.#client.socket.localPort ?? 0;

@@ -28,19 +28,11 @@ import { KernelConnection, type KernelConnectionEvents } from "./kernel_connecti
 import { KernelExchange } from "./kernel_exchange.ts";
 import { KernelExpiry } from "./kernel_expiry.ts";
 import { lastOf } from "./last_response.ts";
+import { Looks } from "./looks.ts";
 import { isReceivable, isUnread } from "./upload.ts";
 
 /** The number of recorded clients at which those without a connection are first forgotten. */
 const PRUNE_AT = 1_024;
-/** The least number of ms between two looks at which connections are open. */
-const WATCH_INTERVAL = 5;
-/** The number of looks at connections that are closing in as many turns of the event loop. */
-const QUICK_LOOKS = 20;
-/** The longest time in ms of a look that is soon repeated: with many connections each look takes longer. */
-const QUICK_LOOK = 0.2;
-/** The least pause between two looks, as a multiple of the time that a look takes. */
-const WATCH_SHARE = 20;
-
 /**
  * The driver of a server whose connections the kernel shows. It knows the connections during a drain and during a lame
  * duck, and otherwise looks at them when it is asked. While it knows them it knows the connection of each request.
@@ -66,21 +58,20 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   /** The clients whose idle connections are to end when they are found, see `#endLater`. */
   readonly #toEnd = new Set<Client<KernelConnection>>();
   #pruneAt = PRUNE_AT;
-  readonly #ending = new Set<KernelConnection>();
-  readonly #toLookAt = new Set<KernelConnection>();
-  #nextLook = Infinity;
   /** Whether the sessions of HTTP/2 can end, for as long as the caller has not yielded. */
   #canEndSessions: boolean | undefined;
-  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
-  #finding: ReturnType<typeof setTimeout> | undefined;
-  /** Whether it is being looked whether connections have closed. */
-  #isLooking = false;
+  #isFinding = false;
   #isOver = false;
-  readonly #expiryOfKernel: KernelExpiry;
+  readonly #looks = new Looks<KernelConnection>({
+    all: () => [...this.conns],
+    removeIfGone: (conn) => this.#removeIfGone(conn),
+    changed: (conn) => this.conns.changed(conn),
+  });
+  readonly #kernelExpiry: KernelExpiry;
   readonly #events: KernelConnectionEvents = {
-    onEnding: (conn) => this.#watchEnd(conn),
+    onEnding: (conn) => this.#looks.watchEnd(conn),
     endSessions: () => this.#endSessions(),
-    lookAgain: (conn, after) => this.#lookAgain(conn, after),
+    lookAgain: (conn, after) => this.#looks.lookAgain(conn, after),
   };
 
   constructor(handler: Handler, settings: ServeSettings, serving: KernelServing) {
@@ -93,7 +84,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       onRequest: this.#onRequest,
       onError: settings.onError,
     });
-    this.#expiryOfKernel = new KernelExpiry(serving.kernel, serving.accepted, settings.limits, {
+    this.#kernelExpiry = new KernelExpiry(serving.kernel, serving.accepted, settings.limits, {
       expire: (sockets) => this.#expire(sockets),
       lastStreamAt: (client) => this.#lastStreamAt(client),
     });
@@ -287,21 +278,17 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
    * because a look takes longer the more connections there are. During a drain the polls end what is idle.
    */
   #endLater(client: Client<KernelConnection>): void {
-    if (this.onChange !== undefined || this.#isOver) return;
+    if (this.onChange !== undefined) return;
     this.#toEnd.add(client);
-    this.#findLater(WATCH_INTERVAL);
-  }
-
-  #findLater(pause: number): void {
-    this.#finding ??= setTimeout(() => {
-      this.#finding = undefined;
-      const start = performance.now();
+    if (this.#isFinding) return;
+    this.#isFinding = true;
+    this.#looks.repeat(() => {
       this.#refresh();
       for (const client of this.#toEnd) this.#endIdle(client);
       this.#forget();
-      const took = performance.now() - start;
-      if (this.#toEnd.size > 0) this.#findLater(Math.max(WATCH_INTERVAL, WATCH_SHARE * took));
-    }, pause);
+      this.#isFinding = this.#toEnd.size > 0;
+      return this.#isFinding;
+    });
   }
 
   #endIdle(client: Client<KernelConnection>): void {
@@ -328,7 +315,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     });
     socket.addEventListener("close", () => {
       client.webSockets.splice(client.webSockets.indexOf(socket), 1);
-      for (const conn of client.conns) this.#watchEnd(conn);
+      for (const conn of client.conns) this.#looks.watchEnd(conn);
     });
     return response;
   }
@@ -371,7 +358,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       const conn = exchange.client?.onlyConn;
       if (conn?.canHave(exchange)) exchange.conn = conn;
     }
-    this.#watch();
+    this.#looks.watchAll();
   }
 
   /** Finds the connections that are new, forgets those that are gone, and finds the connection of each request. */
@@ -430,39 +417,12 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   #unknow(conn: KernelConnection): void {
-    this.#ending.delete(conn);
+    this.#looks.forget(conn);
     this.#byCookie.delete(conn.cookie);
     const { conns } = conn.client;
     const index = conns.indexOf(conn);
     if (index >= 0) conns.splice(index, 1);
     this.conns.delete(conn);
-  }
-
-  /** Looks in the next turns of the event loop whether a connection has closed. */
-  #watchEnd(conn: KernelConnection): void {
-    this.#ending.add(conn);
-    if (this.#isLooking || !this.#isWatching) return;
-    this.#isLooking = true;
-    let looks = 0;
-    const look = () => {
-      const start = performance.now();
-      for (const conn of this.#ending) this.#removeIfGone(conn);
-      const took = performance.now() - start;
-      this.#isLooking = this.#ending.size > 0 && !this.#isOver;
-      if (!this.#isLooking) return;
-      looks++;
-      if (looks < QUICK_LOOKS && took < QUICK_LOOK) turnOfLoop().then(look);
-      else this.#after(Math.max(WATCH_INTERVAL, WATCH_SHARE * took), look);
-    };
-    turnOfLoop().then(look);
-  }
-
-  /** Looks for connections whose clients have closed them, for less than 5 % of the time. */
-  #watch(): void {
-    const start = performance.now();
-    this.#removeGone();
-    const took = performance.now() - start;
-    this.#after(Math.max(WATCH_INTERVAL, WATCH_SHARE * took), () => this.#watch());
   }
 
   /**
@@ -479,32 +439,6 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     }
     if (this.#canEndSessions) this.#acceptor.stop();
     return this.#acceptor.isStopped;
-  }
-
-  /** Has the drain look at a connection again. One look serves many connections. */
-  #lookAgain(conn: KernelConnection, pause: number): void {
-    if (this.onChange === undefined) return;
-    this.#toLookAt.add(conn);
-    const due = performance.now() + pause;
-    if (due >= this.#nextLook) return;
-    this.#nextLook = due;
-    this.#after(pause, () => {
-      // Another look has come before.
-      if (this.#nextLook !== due) return;
-      this.#nextLook = Infinity;
-      const conns = [...this.#toLookAt];
-      this.#toLookAt.clear();
-      for (const conn of conns) this.conns.changed(conn);
-    });
-  }
-
-  #after(pause: number, run: () => void): void {
-    if (this.#isOver) return;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      run();
-    }, pause);
-    this.#timers.add(timer);
   }
 
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
@@ -525,9 +459,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   #finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#finding);
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#expiryOfKernel.stop();
+    this.#looks.stop();
+    this.#kernelExpiry.stop();
     this.#acceptor.release();
   }
 
@@ -535,7 +468,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.closeListeners();
     const closed = super.closeAll();
     this.#acceptor.release();
-    for (const conn of [...this.conns]) this.#watchEnd(conn);
+    for (const conn of [...this.conns]) this.#looks.watchEnd(conn);
     await closed;
     this.#flights.clear();
     this.#finish();
@@ -557,14 +490,4 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 /** Returns the connection of a request that is over, if that is certain and no request is in flight on it. */
 function connAfter({ conn, client }: KernelExchange): KernelConnection | undefined {
   return client?.exchanges.size === 0 && client.onlyConn === conn ? conn : undefined;
-}
-
-const NOTHING = new Uint8Array();
-
-/**
- * Resolves after a turn of the event loop in which Deno reads and writes. The shortest timer of Deno takes 2 ms, and
- * an immediate comes without such a turn.
- */
-function turnOfLoop(): Promise<unknown> {
-  return crypto.subtle.digest("SHA-1", NOTHING);
 }
