@@ -5,7 +5,6 @@
  */
 import { test } from "node:test";
 import net from "node:net";
-import { once } from "node:events";
 import { assert, assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { type ConnInfo, serve, type ServeInfo } from "../../mod.ts";
@@ -58,12 +57,24 @@ function portOf({ server: { addr } }: Fixture): number {
   return addr.port;
 }
 
-/** Connects from a port of this side to an address of the server. */
-async function connectFrom(fixture: Fixture, localPort: number, host = "127.0.0.1") {
-  const socket = net.connect({ port: portOf(fixture), host, localPort, localAddress: "127.0.0.1" });
-  const client = new RawClient(socket);
-  await once(socket, "connect");
-  return client;
+/** Connects from a port of this side to an address of the server, once the port is free. */
+async function connectFrom(
+  fixture: Fixture,
+  localPort: number,
+  host = "127.0.0.1",
+): Promise<RawClient> {
+  const to = { port: portOf(fixture), host, localPort, localAddress: "127.0.0.1" };
+  for (;;) {
+    const socket = net.connect(to);
+    const client = new RawClient(socket);
+    const error = await new Promise<unknown>((resolve) => {
+      socket.once("connect", () => resolve(undefined));
+      socket.once("error", resolve);
+    });
+    if (error === undefined) return client;
+    assert(error instanceof Error && "code" in error && error.code === "EADDRINUSE");
+    await delay(1);
+  }
 }
 
 function localPort({ socket }: RawClient): number {

@@ -7,7 +7,7 @@ import http from "node:http";
 import type net from "node:net";
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { deadline } from "@std/async";
+import { deadline, delay } from "@std/async";
 import {
   type Addr,
   adopt,
@@ -257,8 +257,9 @@ if (runtime === "deno") {
     const addr: Addr = { transport: "tcp", hostname: "127.0.0.1", port: server.addr.port };
     for (const pings of [0, 1, 2, 3]) {
       const client = await Http2Client.connect(addr, { plain: true });
-      for (let i = 0; i < pings; i++) await client.pong();
       await client.receives(({ type, flags }) => type === "SETTINGS" && flags === 1);
+      for (let i = 0; i < pings; i++) void client.pong();
+      while (client.frames.filter(({ type }) => type === "PING").length < pings) await delay(1);
       written.push(client.bytesReceived);
       client.vanish();
     }
