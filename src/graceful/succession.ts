@@ -5,7 +5,14 @@ import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/shared_listener.ts";
 import { ControllingTerminal, isUnderNohup } from "../runtime/linux/controlling_terminal.ts";
-import { obstacleTo, startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
+import {
+  drainingPredecessor,
+  obstacleTo,
+  startServing,
+  startUpgrade,
+  type Upgrader,
+  upgraderOfProcess,
+} from "../upgrade/upgrader.ts";
 import type { EventSink } from "./events.ts";
 
 /**
@@ -28,6 +35,8 @@ export class Succession {
   /** The upgrade that is under way. */
   #upgrade: Promise<void> | undefined;
   #isEnding = false;
+  /** Whether a signal waits for the end of the predecessor. */
+  #isWaiting = false;
 
   /**
    * `signal` is the signal to upgrade on. `events` gets the upgrades that have failed, and the signals that were ignored.
@@ -81,14 +90,15 @@ export class Succession {
   }
 
   #onSignal = async (signal: string): Promise<void> => {
-    if (this.#terminal?.hasJustGone()) {
+    if (await this.#terminal?.goesAway()) {
       if (!isUnderNohup()) return this.#onHangup(signal);
       const why = "the terminal has gone, and nohup keeps this process";
       return this.#events.emit({ type: "ignored", signal, why });
     }
+    // Several signals that wait are one.
+    if (this.#isWaiting) return;
     try {
-      await startServing(this.#upgrader);
-      await this.#upgrader.predecessorGone;
+      await this.#predecessorGone(signal);
       const why = obstacleTo(this.#upgrader);
       if (why === undefined) await this.#startUpgrade();
       else if (!this.#isEnding) this.#events.emit({ type: "ignored", signal, why });
@@ -98,10 +108,33 @@ export class Succession {
     }
   };
 
+  async #predecessorGone(signal: string): Promise<void> {
+    this.#isWaiting = true;
+    try {
+      await startServing(this.#upgrader);
+      const predecessor = drainingPredecessor();
+      if (predecessor !== undefined) {
+        this.#events.emit({ type: "upgrade-waiting", signal, predecessor });
+      }
+      await this.#upgrader.predecessorGone;
+    } finally {
+      this.#isWaiting = false;
+    }
+  }
+
   async #startUpgrade(): Promise<void> {
-    const upgrade = this.#upgrader.upgrade();
+    const start = performance.now();
+    const upgrade = startUpgrade(
+      this.#upgrader,
+      (start) => this.#events.emit({ type: "upgrade-started", ...start }),
+    );
     this.#upgrade = upgrade.then(() => {}, () => this.#upgrade = undefined);
-    await upgrade;
+    const successor = await upgrade;
+    this.#events.emit({
+      type: "upgrade-ready",
+      successor,
+      duration: performance.now() - start,
+    });
   }
 }
 

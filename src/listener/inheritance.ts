@@ -10,6 +10,7 @@ import { readActivation, removeActivation } from "../systemd/activation.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Sockets } from "../core/sockets.ts";
+import { holdHangups } from "./hangups.ts";
 import {
   HANDOVER,
   type Handover,
@@ -51,6 +52,7 @@ function acceptHandover(): Handover | undefined {
   }
   for (const { fd } of handover.listeners) own.closeOnExec(fd);
   own.closeOnExec(handover.ready);
+  holdHangups();
   return handover;
 }
 

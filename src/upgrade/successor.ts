@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import { UpgradeError } from "../core/errors.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { withArgumentsAsTheyAre } from "../runtime/host/program_path.ts";
+import { isMissing } from "../core/listen_error.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { HANDOVER, writeHandover } from "../listener/handover.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";
@@ -95,7 +96,7 @@ function spawnWith(
         }),
     );
   } catch (cause) {
-    throw notStarted(command, cause);
+    throw notStarted({ command, cwd }, cause);
   }
 }
 
@@ -119,7 +120,7 @@ function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 async function ready(
   child: ChildProcess,
   pipe: Readable | undefined,
-  { command, readyTimeout, signal }: SuccessorOptions,
+  { command, cwd, readyTimeout, signal }: SuccessorOptions,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const giveUp = (why: string) => afterReading(() => reject(new UpgradeError(why)));
@@ -133,7 +134,7 @@ async function ready(
   const onAbort = () => giveUp("The upgrade was stopped before the new process was ready");
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort);
-  child.once("error", (cause) => reject(notStarted(command, cause)));
+  child.once("error", (cause) => reject(notStarted({ command, cwd }, cause)));
   child.once("exit", (code, signalName) => {
     const how = signalName === null ? `exited with code ${code}` : `was ended by ${signalName}`;
     // With exit code 0 the program itself has probably reported nothing.
@@ -167,7 +168,18 @@ function afterReading(run: () => void): void {
   setTimeout(() => setImmediate(run));
 }
 
-function notStarted(command: readonly string[], cause: unknown): UpgradeError {
+function notStarted(
+  { command, cwd }: Pick<SuccessorOptions, "command" | "cwd">,
+  cause: unknown,
+): UpgradeError {
+  if (cwd !== undefined && isMissing(cwd)) {
+    return new UpgradeError(
+      `Cannot start the new process, as the folder to start it in does not exist: ${
+        printable(cwd)
+      }`,
+      { cause },
+    );
+  }
   return new UpgradeError(`Cannot start the new process with "${printable(command.join(" "))}"`, {
     cause,
   });

@@ -16,6 +16,7 @@ import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Handover, InheritedSocket } from "../listener/handover.ts";
 import { checkNames, type OptionNames } from "../options/names.ts";
+import { releaseHangups } from "../listener/hangups.ts";
 import { predecessor, takeUnclaimed } from "../listener/inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
@@ -70,6 +71,18 @@ export let startServing: (upgrader: Upgrader) => Promise<void>;
 
 /** Returns why no upgrade can start now; undefined if one can. */
 export let obstacleTo: (upgrader: Upgrader) => string | undefined;
+
+/** The command and the folder that a successor is started with. */
+export interface SuccessorStart {
+  readonly command: readonly string[];
+  readonly folder: string | undefined;
+}
+
+/** Does what `upgrader.upgrade()` does, and calls `onStart` right before the successor is started. */
+export let startUpgrade: (
+  upgrader: Upgrader,
+  onStart: (start: SuccessorStart) => void,
+) => Promise<number>;
 
 /** Returns the place where the Upgrader of this process is kept. */
 const slot = () => ofProcess(newSlot);
@@ -193,6 +206,7 @@ export class Upgrader {
   static {
     startServing = (upgrader) => upgrader.#serve();
     obstacleTo = (upgrader) => upgrader.#obstacle();
+    startUpgrade = (upgrader, onStart) => upgrader.#upgrade(onStart);
   }
 
   async #startServing(): Promise<void> {
@@ -209,6 +223,7 @@ export class Upgrader {
     if (handover === undefined) this.#notify(() => notifyUnlessEnding({ READY: 1 }));
     else await this.#succeed(handover);
     this.#state = "ready";
+    releaseHangups();
   }
 
   /** Takes over from the predecessor. */
@@ -240,17 +255,24 @@ export class Upgrader {
    * @throws {UpgradeError} If this process is not ready, is being upgraded, has been upgraded or was stopped, or if its
    * predecessor is not gone.
    */
-  async upgrade(): Promise<number> {
+  upgrade(): Promise<number> {
+    return this.#upgrade(() => {});
+  }
+
+  async #upgrade(onStart: (start: SuccessorStart) => void): Promise<number> {
     const obstacle = this.#obstacle();
     if (obstacle !== undefined) throw new UpgradeError(`Cannot upgrade: ${obstacle}`);
     this.#state = "upgrading";
     this.#notify(notifyReloading);
     try {
       const listeners = openListeners();
+      const command = this.#options.command ?? inFolder(commandLine(), this.#folder);
+      const folder = this.#options.cwd ?? this.#folder;
+      onStart({ command, folder });
       const pid = await startSuccessor(listeners, {
-        command: this.#options.command ?? inFolder(commandLine(), this.#folder),
+        command,
         env: this.#options.env ?? startEnvironment(),
-        cwd: this.#options.cwd ?? this.#folder,
+        cwd: folder,
         readyTimeout: this.#options.readyTimeout ?? 60_000,
         signal: this.#stopped.signal,
       });
@@ -285,7 +307,7 @@ export class Upgrader {
   #obstacle(): string | undefined {
     const kept = keeper();
     return kept !== undefined
-      ? `${kept}: use a supervisor whose process stays, such as \`graceful run\``
+      ? `${kept}: use a supervisor whose process stays`
       : this.#stopped.signal.aborted
       ? "the upgrader was stopped"
       : this.#state === "starting"
@@ -364,6 +386,12 @@ function checkUpgrader(options: UpgraderOptions): void {
 /** Returns a value on one line, whatever is in it. */
 function shown(value: unknown): string {
   return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
+}
+
+/** Returns the process id of the predecessor if it still runs. */
+export function drainingPredecessor(): number | undefined {
+  const pid = predecessor()?.pid;
+  return isThere(pid) ? pid : undefined;
 }
 
 /** Reports whether the predecessor still runs, in which case it is the parent of this process. */

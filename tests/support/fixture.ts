@@ -7,13 +7,10 @@ import process from "node:process";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { openLibC } from "../../src/runtime/linux/libc.ts";
 import { connect, request } from "../../support/client.ts";
+import { currentRuntime, type Runtime } from "../../support/runtimes.ts";
 
 /** The runtime that runs the tests. */
-export const runtime: "node" | "deno" | "bun" = "deno" in process.versions
-  ? "deno"
-  : "bun" in process.versions
-  ? "bun"
-  : "node";
+export const runtime: Runtime = currentRuntime;
 
 /** Whether this is a Deno before 2.9.6, which changed what becomes of uploads. */
 export const isOlderDeno: boolean = runtime === "deno" &&

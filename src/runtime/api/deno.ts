@@ -63,7 +63,7 @@ export type DenoListenOptions =
     tcpBacklog?: number;
     cert?: string;
     key?: string;
-    alpnProtocols?: string[];
+    alpnProtocols?: readonly string[];
   };
 
 interface DenoRuntime {

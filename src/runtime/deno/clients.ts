@@ -19,7 +19,7 @@ export class Client<Conn> {
   /** The requests in flight, while the driver knows the open connections. */
   readonly exchanges: Set<ClientExchange> = new Set();
   /** The WebSockets that are not closed. */
-  readonly webSockets: WebSocket[] = [];
+  readonly webSockets: Set<WebSocket> = new Set();
   /** The protocol of the newest request that was recorded. */
   protocol: Protocol = "http1";
   /** Whether requests of several protocols were recorded. */
@@ -38,7 +38,7 @@ export class Client<Conn> {
 
   /** Whether something is known that the kernel does not tell. */
   get isRemarkable(): boolean {
-    return this.protocol !== "http1" || this.isMixed || this.isUnread || this.webSockets.length > 0;
+    return this.protocol !== "http1" || this.isMixed || this.isUnread || this.webSockets.size > 0;
   }
 
   /** Records a request. */
@@ -85,7 +85,7 @@ export class Clients<Conn> {
   /** Forgets the clients without a connection, which must be known, and without a request in flight. */
   forgetGone(): void {
     for (const [key, { conns, exchanges, webSockets }] of this.#byKey) {
-      if (conns.length + exchanges.size + webSockets.length === 0) this.#byKey.delete(key);
+      if (conns.length + exchanges.size + webSockets.size === 0) this.#byKey.delete(key);
     }
   }
 }

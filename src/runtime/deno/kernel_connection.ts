@@ -1,7 +1,7 @@
 import type { Addr } from "../../core/addr.ts";
 import type { ConnState, RequestInFlight } from "../../core/conn.ts";
 import { type Conn, NEW_CONN_LIFETIME } from "../../server/conn_table.ts";
-import { GOING_AWAY } from "../../server/driver.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import { LINGER } from "../../server/linger.ts";
 import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
@@ -96,7 +96,9 @@ export class KernelConnection implements Conn {
     if (this.isClosed) return true;
     // Deno does not close the socket of a client that has left before its WebSocket has opened.
     const { webSockets } = this.client;
-    const isUpgrading = webSockets.some(({ readyState }) => readyState === WebSocket.CONNECTING);
+    const isUpgrading = [...webSockets].some(({ readyState }) =>
+      readyState === WebSocket.CONNECTING
+    );
     return (this.#isForced || isUpgrading) && this.#traffic?.isEstablished !== true;
   }
 
@@ -131,7 +133,7 @@ export class KernelConnection implements Conn {
   state(): ConnState {
     const { client } = this;
     if (client.exchanges.size > 0) return "active";
-    if (client.webSockets.length > 0) return "hijacked";
+    if (client.webSockets.size > 0) return "hijacked";
     if (this.isClosed) return "closed";
     if (this.#endedAs !== undefined) return this.#endedAs;
     const traffic = this.#traffic;
@@ -161,10 +163,14 @@ export class KernelConnection implements Conn {
 
   startDrain(): void {}
 
-  startEnding(): void {
+  closeWebSocket({ code, reason }: ClosingHandshake): boolean {
+    let isWebSocket = false;
     for (const socket of this.client.webSockets) {
-      if (socket.readyState === WebSocket.OPEN) socket.close(GOING_AWAY);
+      if (socket.readyState === WebSocket.CONNECTING) continue;
+      internals.closeWebSocket(socket, code, reason);
+      isWebSocket = true;
     }
+    return isWebSocket;
   }
 
   closeIdle(): void {
@@ -180,7 +186,7 @@ export class KernelConnection implements Conn {
   expire(): void {
     const { exchanges, webSockets, isUnread } = this.client;
     const traffic = this.#traffic;
-    if (exchanges.size > 0 || webSockets.length > 0 || traffic?.isEstablished !== true) return;
+    if (exchanges.size > 0 || webSockets.size > 0 || traffic?.isEstablished !== true) return;
     const hasUnread = this.#kernel.hasUnread(this.#socket.fd);
     if (isUnread) this.#shutdown();
     else if (hasUnread) return;

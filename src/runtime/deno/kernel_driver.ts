@@ -6,12 +6,14 @@ import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
-import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { badRequest } from "../../server/last_response.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { TableDriver } from "../../server/table_driver.ts";
+import { WebSocketLife } from "../../server/web_socket_life.ts";
 import {
+  type Answer,
   type Engine,
   type Handler,
   refuseUnsendable,
@@ -33,6 +35,13 @@ import { isReceivable, isUnread } from "./upload.ts";
 
 /** The number of recorded clients at which those without a connection are first forgotten. */
 const PRUNE_AT = 1_024;
+
+/**
+ * The number of ms after which a WebSocket that has not opened is given up: its client has left, which Deno
+ * does not report.
+ */
+const OPENING = 1_000;
+
 /**
  * The driver of a server whose connections the kernel shows. It knows the connections during a drain and during a lame
  * duck, and otherwise looks at them when it is asked. While it knows them it knows the connection of each request.
@@ -164,7 +173,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     client.record(exchange);
     this.#link(exchange, client);
     if (this.#isListenerClosed) exchange.conn = onlyConn;
-    const isLate = this.onChange !== undefined && isUpgrade(exchange.request);
+    const isLate = this.onChange !== undefined &&
+      isUpgrade(internals.headerOf(exchange.request, "upgrade"));
     return isLate ? this.#last(exchange, unavailable()) : undefined;
   }
 
@@ -176,7 +186,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     if (onlyConn !== undefined && exchange.protocol === "http1") onlyConn.isHttp1 = true;
   }
 
-  #answerOrFail(exchange: KernelExchange, response: Response): Response | Promise<Response> {
+  #answerOrFail(exchange: KernelExchange, response: Answer): Response | Promise<Response> {
     try {
       return this.#answer(exchange, response);
     } catch (error) {
@@ -190,7 +200,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   /** Prepares a response to be sent. */
-  #answer(exchange: KernelExchange, response: Response): Response {
+  #answer(exchange: KernelExchange, response: Answer): Response {
     refuseUnsendable(response);
     const isStatic = streamLargeBody(response);
     if (response.status === 101) return this.#hijack(exchange, response);
@@ -308,15 +318,24 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#flights.delete(exchange);
     exchange.client?.exchanges.delete(exchange);
     const client = this.#clients.of(exchange.remoteAddr);
-    client.webSockets.push(socket);
+    client.webSockets.add(socket);
+    const life = new WebSocketLife();
+    exchange.webSocketLife = life;
     this.#prune();
     socket.addEventListener("open", () => {
-      if (this.onChange !== undefined) socket.close(GOING_AWAY);
+      for (const conn of client.conns) this.closeIfWebSocket(conn);
     });
-    socket.addEventListener("close", () => {
-      client.webSockets.splice(client.webSockets.indexOf(socket), 1);
+    const onGone = () => {
+      client.webSockets.delete(socket);
+      life.end();
       for (const conn of client.conns) this.#looks.watchEnd(conn);
-    });
+    };
+    socket.addEventListener("close", onGone);
+    const giveUp = () => {
+      if (socket.readyState === WebSocket.CONNECTING) onGone();
+    };
+    const onDelivered = () => void setTimeout(giveUp, OPENING).unref();
+    exchange.native.completed.then(onDelivered, giveUp);
     return response;
   }
 

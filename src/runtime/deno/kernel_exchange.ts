@@ -2,6 +2,7 @@ import type { Addr } from "../../core/addr.ts";
 import { type ConnInfo, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import { RequestInfo } from "../../server/request_info.ts";
+import type { WebSocketLife } from "../../server/web_socket_life.ts";
 import { addrOf, type DenoInfo } from "../api/deno.ts";
 import type { Client, ClientExchange } from "./clients.ts";
 import { internals } from "./internals.ts";
@@ -20,6 +21,8 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
   client: Client<KernelConnection> | undefined;
   /** The connection, once the listener is closed, if it is certain which one it is. */
   conn: KernelConnection | undefined;
+  /** The life of the WebSocket that the request has become; otherwise undefined. */
+  webSocketLife: WebSocketLife | undefined;
   /** Whether the response was made the last one of the connection. */
   isLast = false;
   /** Whether the request was answered before all of its body had been received. */
@@ -76,7 +79,11 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
 
   protected override onEnd(release: () => void): void {
     // Deno's `completed` never settles if it is first read after the delivery.
-    if (internals.isDelivered(this.native)) release();
-    else this.native.completed.then(release, release);
+    const end = () => {
+      if (this.webSocketLife === undefined) release();
+      else this.webSocketLife.onEnd(release);
+    };
+    if (internals.isDelivered(this.native)) end();
+    else this.native.completed.then(end, end);
   }
 }
