@@ -47,7 +47,6 @@ export interface KernelConnectionEvents {
  * active.
  */
 export class KernelConnection implements Conn {
-  readonly acceptedAt: number;
   readonly remoteAddr: Addr;
   readonly client: Client<KernelConnection>;
   /** Whether a request of HTTP/1 has come on the connection since it is known. */
@@ -56,6 +55,7 @@ export class KernelConnection implements Conn {
   isLastPassed = false;
   /** The time at which its last request was answered since the connection is known. */
   answeredAt: number = -Infinity;
+  #acceptedAt: number | undefined;
   readonly #socket: AcceptedSocket;
   readonly #kernel: KernelSockets;
   readonly #events: KernelConnectionEvents;
@@ -77,9 +77,15 @@ export class KernelConnection implements Conn {
     this.#kernel = kernel;
     this.#events = events;
     this.remoteAddr = remoteAddr;
-    const traffic = kernel.trafficOf(socket.fd);
-    const age = traffic === undefined ? 0 : Math.max(traffic.sentAgo, traffic.receivedAgo);
-    this.acceptedAt = performance.now() - age;
+  }
+
+  /** The time at which the connection was made, or of its last byte when the property was first read. */
+  get acceptedAt(): number {
+    if (this.#acceptedAt === undefined) {
+      const { sentAgo = 0, receivedAgo = 0 } = this.#traffic ?? {};
+      this.#acceptedAt = performance.now() - Math.max(sentAgo, receivedAgo);
+    }
+    return this.#acceptedAt;
   }
 
   get cookie(): bigint {

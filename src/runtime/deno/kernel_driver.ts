@@ -382,16 +382,20 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   /** Finds the connections that are new, forgets those that are gone, and finds the connection of each request. */
   #refresh(): void {
-    this.#removeGone();
-    this.#know(this.#acceptor.accepted.all());
+    const sockets = this.#acceptor.accepted.all();
+    const open = new Set(sockets.map(({ cookie }) => cookie));
+    for (const conn of [...this.conns]) if (!open.has(conn.cookie)) this.#remove(conn);
+    this.#know(sockets);
     this.#clients.forgetGone();
   }
 
   #know(sockets: Iterable<AcceptedSocket>): void {
     for (const socket of sockets) {
-      const { cookie, remoteAddr } = socket;
+      const { cookie } = socket;
+      if (this.#byCookie.has(cookie)) continue;
+      const remoteAddr = this.#acceptor.accepted.clientOf(socket);
       // A connection that was reset has no address any more. Nothing is left to say on it.
-      if (remoteAddr === undefined || this.#byCookie.has(cookie)) continue;
+      if (remoteAddr === undefined) continue;
       const client = this.#clients.of(remoteAddr);
       const conn = new KernelConnection(socket, remoteAddr, client, this.#kernel, this.#events);
       client.conns.push(conn);

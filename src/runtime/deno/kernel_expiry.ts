@@ -76,7 +76,8 @@ export class KernelExpiry {
     this.#isLooking = false;
   }
 
-  #isExpired({ fd, cookie, remoteAddr }: AcceptedSocket, fresh: Map<bigint, number>): boolean {
+  #isExpired(socket: AcceptedSocket, fresh: Map<bigint, number>): boolean {
+    const { fd, cookie } = socket;
     const traffic = this.#kernel.trafficOf(fd);
     if (traffic?.isEstablished !== true) return false;
     const { idleTimeout, headerTimeout } = this.#limits;
@@ -88,8 +89,9 @@ export class KernelExpiry {
       fresh.set(cookie, since);
       if (now - since >= headerTimeout) return true;
     }
+    if (!isDelivered || idleTimeout === Infinity) return false;
     // The answer to a ping is sent on a session of HTTP/2 as well.
-    const idleSince = this.#events.lastStreamAt(remoteAddr) ?? now - sentAgo;
-    return isDelivered && now - idleSince >= idleTimeout;
+    const idleSince = this.#events.lastStreamAt(this.#accepted.clientOf(socket)) ?? now - sentAgo;
+    return now - idleSince >= idleTimeout;
   }
 }

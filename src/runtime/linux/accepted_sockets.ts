@@ -11,8 +11,6 @@ export interface AcceptedSocket {
   readonly fd: number;
   /** The cookie, which tells the socket from every other one for as long as the machine runs. */
   readonly cookie: bigint;
-  /** The address of the client; undefined if the connection was reset, which the runtime has yet to notice. */
-  readonly remoteAddr: Addr | undefined;
 }
 
 /** The number of labels that are tried for a listener. */
@@ -69,10 +67,14 @@ export class AcceptedSockets {
   at(fd: number): AcceptedSocket | undefined {
     if (this.#labels.labelOf(fd) !== this.#label) return undefined;
     const cookie = cookieOf(this.#libc, fd);
-    return cookie === this.#listener ? undefined : { fd, cookie, remoteAddr: this.#clientOf(fd) };
+    return cookie === this.#listener ? undefined : { fd, cookie };
   }
 
-  #clientOf(fd: number): Addr | undefined {
+  /**
+   * Returns the address of the client of a socket; undefined if the connection was reset, which the runtime has yet to
+   * notice.
+   */
+  clientOf({ fd }: AcceptedSocket): Addr | undefined {
     this.#size[0] = NAME_SIZE;
     const status = this.#libc.getpeername(fd, this.#name, this.#sizeBytes);
     return status === 0 ? addrIn(this.#name) : undefined;

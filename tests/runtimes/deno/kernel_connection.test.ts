@@ -40,7 +40,7 @@ class Fake {
       sendBytes: () => void this.done.push("goaway"),
     } as unknown as KernelSockets;
     const remoteAddr = { transport: "tcp", hostname: "192.0.2.1", port: 9 } as const;
-    const socket = { fd: 3, cookie: 7n, remoteAddr };
+    const socket = { fd: 3, cookie: 7n };
     this.conn = new KernelConnection(socket, remoteAddr, this.client, kernel, {
       onEnding: () => {},
       endSessions: () => this.canEndSessions,
