@@ -57,7 +57,10 @@ function portOf({ server: { addr } }: Fixture): number {
   return addr.port;
 }
 
-/** Connects from a port of this side to an address of the server, once the port is free. */
+/**
+ * Connects from a port of this side to an address of the server, once the port is free. With the port 0, the system
+ * chooses one that no other connection of the machine has, and that is free again after a reset.
+ */
 async function connectFrom(
   fixture: Fixture,
   localPort: number,
@@ -315,12 +318,13 @@ if (runtime === "deno" && hasKernelHelp) {
   test(`${on} shutdown() takes nothing known of a connection for its successor's at the same port`, async () => {
     const fixture = await start("deno");
     const first = await connect(fixture.server.addr);
-    const session = await Http2Client.connect(fixture.server.addr, { plain: true });
+    const second = await connectFrom(fixture, 0);
+    const session = Http2Client.over(second);
     session.get(1, "/hello");
     await deadline(session.receives(({ type }) => type === "DATA"), SOON);
     while (states(fixture.server.connections()).join() !== "idle,new") await delay(1);
-    const port = session.localPort;
-    session.resetConnection();
+    const port = localPort(second);
+    second.vanish();
     first.vanish();
     while (fixture.server.connections().length > 0) await delay(1);
     const client = await connectFrom(fixture, port);
@@ -337,7 +341,7 @@ if (runtime === "deno" && hasKernelHelp) {
 
   test(`${on} shutdown() answers a client at the port of one whose handler still works`, async () => {
     const fixture = await start("deno");
-    const gone = await connect(fixture.server.addr);
+    const gone = await connectFrom(fixture, 0);
     const port = localPort(gone);
     gone.write(request("/wait"));
     await fixture.arrived("/wait");

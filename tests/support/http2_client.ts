@@ -59,6 +59,11 @@ export class Http2Client {
     return new Http2Client(await connect(addr, plain ? {} : { alpn: "h2" }), window, holdsPings);
   }
 
+  /** Over a connection that exists. */
+  static over(client: RawClient): Http2Client {
+    return new Http2Client(client, 65_535, false);
+  }
+
   /** Asks for a path, of one byte for each character, on a stream. */
   get(stream: number, path: string): void {
     this.#send(HEADERS, END_STREAM | END_HEADERS, stream, GET + target(path));
@@ -77,11 +82,6 @@ export class Http2Client {
   /** The number of bytes that have come. */
   get bytesReceived(): number {
     return this.#client.socket.bytesRead;
-  }
-
-  /** The port of this side. */
-  get localPort(): number {
-    return this.#client.socket.localPort ?? 0;
   }
 
   /** Gives a stream up with NO_ERROR, as the client of Node does. */
@@ -138,11 +138,6 @@ export class Http2Client {
 
   vanish(): void {
     this.#client.socket.destroy();
-  }
-
-  /** Ends the connection so that its port is free at once. */
-  resetConnection(): void {
-    this.#client.socket.resetAndDestroy();
   }
 
   #send(type: number, flags: number, stream: number, payload: string): void {
