@@ -127,13 +127,14 @@ export class KernelConnection implements Conn {
    * the connection has taken the place of another one since the request came.
    */
   canHave({ request, since, isAnswered }: KernelFlight): boolean {
+    const now = performance.now();
     const traffic = this.#traffic;
     if (traffic === undefined) return false;
     if (isAnswered || since === undefined) return true;
     if (traffic.received < internals.leastHeadSize(request)) return false;
     // Nothing is sent between the head of a request and its response. If nothing was sent at all, the connection is as
     // old as that time says.
-    return performance.now() - traffic.sentAgo - TICK <= since;
+    return now - traffic.sentAgo - TICK <= since;
   }
 
   state(): ConnState {

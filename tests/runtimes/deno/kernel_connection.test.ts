@@ -131,8 +131,8 @@ test("KernelConnection is active for five seconds if its protocol is not known",
 test("KernelConnection cannot have a request that is older, or longer than what has come", () => {
   const request = new Request("http://test/path", { headers: { a: "b" } });
   const has = (traffic: Partial<Traffic>, age: number, isAnswered = false) => {
-    const since = performance.now() - age;
-    return new Fake(traffic).conn.canHave({ request, since, isAnswered });
+    const { conn } = new Fake(traffic);
+    return conn.canHave({ request, since: performance.now() - age, isAnswered });
   };
   const young = { written: 0, received: 60, sentAgo: 100 };
   assertEquals([has(young, 100), has(young, 95), has(young, 500)], [true, true, false]);
