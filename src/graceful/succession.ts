@@ -4,7 +4,7 @@ import { sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { openListeners } from "../listener/shared_listener.ts";
-import { ControllingTerminal, isUnderNohup } from "../runtime/linux/controlling_terminal.ts";
+import { ControllingTerminal } from "../runtime/linux/controlling_terminal.ts";
 import {
   drainingPredecessor,
   obstacleTo,
@@ -91,7 +91,7 @@ export class Succession {
 
   #onSignal = async (signal: string): Promise<void> => {
     if (await this.#terminal?.goesAway()) {
-      if (!isUnderNohup()) return this.#onHangup(signal);
+      if (!this.#terminal?.isOutlived) return this.#onHangup(signal);
       const why = "the terminal has gone, and nohup keeps this process";
       return this.#events.emit({ type: "ignored", signal, why });
     }
