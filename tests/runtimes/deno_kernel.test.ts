@@ -395,4 +395,16 @@ if (runtime === "deno" && hasKernelHelp) {
     await deadline(late.closed, SOON);
     await fixture.server.shutdown({ timeout: SOON });
   });
+
+  test(`${on} shutdown() spares no connection that was told to close, whatever idleGrace is`, async () => {
+    const fixture = await start("deno");
+    // The cast: startLameDuck is internal, graceful() calls it.
+    (fixture.server as unknown as { startLameDuck(): void }).startLameDuck();
+    const client = await connect(fixture.server.addr);
+    client.write(request("/hello"));
+    assertEquals((await client.response()).headers["connection"], "close");
+    const done = fixture.server.shutdown({ timeout: 2 * SOON, idleGrace: SOON });
+    await deadline(client.closed, SOON / 2);
+    await done;
+  });
 }

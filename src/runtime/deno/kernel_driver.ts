@@ -285,10 +285,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   /**
    * Ends the connections of a client when they are idle. All connections are looked up at once, and not too often,
-   * because a look takes longer the more connections there are. During a drain the polls end what is idle.
+   * because a look takes longer the more connections there are. The polls of a drain may spare what is idle.
    */
   #endLater(client: Client<KernelConnection>): void {
-    if (this.onChange !== undefined) return;
     this.#toEnd.add(client);
     if (this.#isFinding) return;
     this.#isFinding = true;
@@ -346,7 +345,6 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   override startDrain(onChange: () => void): void {
     super.startDrain(onChange);
-    this.#toEnd.clear();
     this.#acceptor.startDrain();
     this.#startWatching();
   }
