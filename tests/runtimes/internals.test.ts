@@ -9,14 +9,25 @@ import type net from "node:net";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { deadline } from "@std/async";
-import { type Addr, adopt, listen, serve, type Server, serveTcp } from "../../mod.ts";
+import { deadline, delay } from "@std/async";
+import {
+  type Addr,
+  adopt,
+  type Engine,
+  listen,
+  serve,
+  type ServeOptions,
+  type Server,
+  serveTcp,
+} from "../../mod.ts";
 import { internals as deno } from "../../src/runtime/deno/internals.ts";
+import { mayBeFreshSession } from "../../src/runtime/deno/protocol.ts";
 import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
 import type { DenoInfo } from "../../src/runtime/api/deno.ts";
 import { connect, request } from "../../support/client.ts";
 import { until } from "../../support/until.ts";
 import { engines, pem, runtime, start } from "../support/fixture.ts";
+import { Http2Client } from "../support/http2_client.ts";
 import { RawWebSocket } from "../../support/raw_web_socket.ts";
 import { kinds, type WebSocketFixture } from "../../support/web_socket_servers.ts";
 
@@ -68,6 +79,16 @@ const DENO_ABSENT = {
   uploadOf: () => undefined,
   readInPieces: () => {},
   staticBodyOf: () => undefined,
+  isHttp2OnStack: () => undefined,
+  leastHeadSize: () => 0,
+};
+
+/** Options with which the engine "deno" accepts and serves each connection by itself. */
+const acceptLoop: ServeOptions = { onConnState: () => {} };
+
+/** The ways in which an engine serves, by options. */
+const WAYS: { [Name in Engine]?: Record<string, ServeOptions> } = {
+  deno: { deno: {}, "deno, accept loop": acceptLoop },
 };
 
 /** Calls the function while a member of an object is replaced. */
@@ -101,13 +122,19 @@ async function drains(server: Server, begin: () => Promise<unknown>, open: () =>
   assertEquals((await deadline(done, SOON)).reason, "drained");
 }
 
-for (const engine of engines.filter((engine) => engine !== "bun")) {
+const cases = engines.filter((engine) => engine !== "bun").flatMap((engine) =>
+  Object.entries(WAYS[engine] ?? { [engine]: {} }).map(([way, options]) =>
+    [engine, way, options] as const
+  )
+);
+
+for (const [engine, way, options] of cases) {
   const [members, absent] = engine === "node" ? [node, NODE_ABSENT] : [deno, DENO_ABSENT];
   for (const [name, replacement] of Object.entries(absent)) {
-    test(`[${runtime}, ${engine}] shutdown() drains without the internal ${name}`, async () => {
+    test(`[${runtime}, ${way}] shutdown() drains without the internal ${name}`, async () => {
       // The cast: each replacement is of the type of what it replaces.
       await without(members as never, name as never, replacement as never, async () => {
-        const fixture = await start(engine);
+        const fixture = await start(engine, options);
         await drains(fixture.server, () => fixture.arrived("/wait"), () => fixture.open());
       });
     });
@@ -184,11 +211,19 @@ if (runtime === "deno") {
     await without(deno, "isDelivered", () => false, async () => {
       await without(deno, "showsDelivery", undefined, async () => {
         for (let i = 0; i < 2; i++) {
-          const fixture = await start("deno");
+          const fixture = await start("deno", acceptLoop);
           await drains(fixture.server, () => fixture.arrived("/wait"), () => fixture.open());
         }
         assertEquals(deno.showsDelivery, false);
       });
+    });
+  });
+
+  test("[deno] serve() serves each connection by itself without the internal serveHttpOnListener", async () => {
+    const { serveHttpOnListener: _, ...rest } = deno.connectionServing()!;
+    await without(deno, "connectionServing", () => rest, async () => {
+      const fixture = await start("deno");
+      await drains(fixture.server, () => fixture.arrived("/wait"), () => fixture.open());
     });
   });
 
@@ -209,7 +244,7 @@ if (runtime === "deno") {
 
   test("[deno] internals.ts finds each internal in this version", async () => {
     assertEquals(typeof deno.certificateResolver(), "symbol");
-    assert(deno.connectionServing() !== undefined);
+    assert(deno.connectionServing()?.serveHttpOnListener !== undefined);
     assertEquals(deno.staticBodyOf(new Response("probe")), "probe");
     const infos: DenoInfo[] = [];
     const seen: unknown[] = [];
@@ -221,7 +256,7 @@ if (runtime === "deno") {
       seen.push(deno.headerOf(request, "host"), deno.uploadOf(request));
       seen.push(deno.isDelivered(native as DenoInfo));
       return new Response("probed");
-    }, { port: 0, hostname: "127.0.0.1", engine: "deno" });
+    }, { port: 0, hostname: "127.0.0.1", engine: "deno", ...acceptLoop });
     const client = await connect(probed.addr);
     client.write(request("/"));
     await deadline(client.response(), SOON);
@@ -234,6 +269,54 @@ if (runtime === "deno") {
     assertEquals(seen, ["test", undefined, false, "test", upload, false]);
     await probed.close(); // Without the number of its resource the connection would have stayed open.
     await deadline(client.closed, SOON);
+  });
+}
+
+if (runtime === "deno") {
+  test("[deno] internals.ts tells HTTP/1 from HTTP/2 by the stack, and the least size of a head", async () => {
+    const seen: unknown[] = [];
+    const fixture = await serve((request) => {
+      seen.push(deno.isHttp2OnStack(), deno.leastHeadSize(request));
+      return new Response("probed");
+    }, { port: 0, hostname: "127.0.0.1", engine: "deno" });
+    const client = await connect(fixture.addr);
+    const head = "GET /path?query HTTP/1.1\r\nHost:test\r\nA:b\r\n\r\n";
+    client.write(head);
+    await deadline(client.response(), SOON);
+    const session = await Http2Client.connect(fixture.addr, { plain: true });
+    session.get(1, "/path");
+    await deadline(session.receives(({ type }) => type === "DATA"), SOON);
+    assertEquals(seen.slice(0, 3), [false, head.length, true]);
+    session.vanish();
+    await fixture.close();
+  });
+
+  test("[deno] a session of HTTP/2 begins with the frames by which it is recognized", async () => {
+    const written: number[] = [];
+    const { Deno } = globalThis as unknown as {
+      Deno: {
+        serve(options: object, handler: () => never): {
+          addr: { port: number };
+          shutdown(): Promise<void>;
+        };
+      };
+    };
+    const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
+      throw new Error("no request comes");
+    });
+    const addr: Addr = { transport: "tcp", hostname: "127.0.0.1", port: server.addr.port };
+    for (const pings of [0, 1, 2, 3]) {
+      const client = await Http2Client.connect(addr, { plain: true });
+      await client.receives(({ type, flags }) => type === "SETTINGS" && flags === 1);
+      for (let i = 0; i < pings; i++) void client.pong();
+      while (client.frames.filter(({ type }) => type === "PING").length < pings) await delay(1);
+      written.push(client.bytesReceived);
+      client.vanish();
+    }
+    assertEquals(written, [55, 72, 89, 106]);
+    assertEquals([46, ...written].map(mayBeFreshSession), [true, true, true, true, true]);
+    assertEquals([0, 64, 75, 120, 123].map(mayBeFreshSession), Array(5).fill(false));
+    await server.shutdown();
   });
 }
 

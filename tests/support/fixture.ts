@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
+import { openLibC } from "../../src/runtime/linux/libc.ts";
 import { connect, request } from "../../support/client.ts";
 import { currentRuntime, type Runtime } from "../../support/runtimes.ts";
 
@@ -15,8 +16,9 @@ export const runtime: Runtime = currentRuntime;
 export const isOlderDeno: boolean = runtime === "deno" &&
   process.versions["deno"]!.localeCompare("2.9.6", undefined, { numeric: true }) < 0;
 
-/** Whether the engine "bun" has the kernel's help, without which it cannot keep all it promises. */
-export const hasKernelHelp: boolean = process.platform === "linux";
+/** Whether the engines "bun" and "deno" have the kernel's help, which changes what they promise. */
+export const hasKernelHelp: boolean = process.platform === "linux" &&
+  (runtime !== "deno" || openLibC() !== undefined);
 
 /** Its engines, the default one first. */
 export const engines: readonly Engine[] = {

@@ -59,6 +59,11 @@ export class Http2Client {
     return new Http2Client(await connect(addr, plain ? {} : { alpn: "h2" }), window, holdsPings);
   }
 
+  /** Over a connection that exists. */
+  static over(client: RawClient): Http2Client {
+    return new Http2Client(client, 65_535, false);
+  }
+
   /** Asks for a path, of one byte for each character, on a stream. */
   get(stream: number, path: string): void {
     this.#send(HEADERS, END_STREAM | END_HEADERS, stream, GET + target(path));
@@ -72,6 +77,11 @@ export class Http2Client {
   /** Sends a piece of an upload, which must fit into a frame and into the window of the server. */
   upload(stream: number, piece: string): void {
     this.#send(DATA, 0, stream, piece);
+  }
+
+  /** The number of bytes that have come. */
+  get bytesReceived(): number {
+    return this.#client.socket.bytesRead;
   }
 
   /** Gives a stream up with NO_ERROR, as the client of Node does. */

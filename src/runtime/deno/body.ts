@@ -18,13 +18,18 @@ export function hasStaticBody(response: Response): boolean {
   return internals.staticBodyOf(response) !== undefined;
 }
 
-/** Converts a large static body of a response to a stream, in place. */
-export function streamLargeBody(response: Response): void {
+/**
+ * Converts a large static body of a response to a stream, in place. Returns whether the response has a
+ * static body afterwards.
+ */
+export function streamLargeBody(response: Response): boolean {
   const body = internals.staticBodyOf(response);
-  if (body === undefined || body.length <= SMALL) return;
+  if (body === undefined) return false;
+  if (body.length <= SMALL) return true;
   if (!response.headers.has("content-length")) setLength(response, body);
   // Reading the property makes Deno convert the body to a stream.
   void response.body;
+  return false;
 }
 
 /** Sets `content-length` to the length of a static body. Without it, Deno sends a stream in chunks. */

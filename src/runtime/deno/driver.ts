@@ -14,16 +14,21 @@ import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
 import { ClientConns } from "./client_conns.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
-import { internals } from "./internals.ts";
+import { type ConnectionServing, internals } from "./internals.ts";
+import type { KernelServing } from "./kernel_acceptor.ts";
+import { KernelDriver } from "./kernel_driver.ts";
 import {
   disregardServeAddress,
   type ServeAddress,
   takeServeAddress,
 } from "../host/serve_address.ts";
-import { addrOf, type DenoConn } from "../api/deno.ts";
+import { addrOf, type DenoConn, type DenoListener } from "../api/deno.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
-import { listenPlain, ServerListener } from "./server_listener.ts";
+import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import { procFile } from "../linux/proc_files.ts";
+import { readVariable } from "../host/variables.ts";
+import { listenPlain, openListener, ServerListener } from "./server_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server of the engine `"deno"`. */
@@ -33,9 +38,61 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
     throw new Error("This version of Deno cannot serve HTTP on a single connection");
   }
   const hosting = { serving, handler, settings };
-  if (settings.socket === undefined) return new DenoDriver(hosting, takeServeAddress());
-  disregardServeAddress();
-  return new DenoDriver(hosting);
+  if (settings.socket !== undefined) {
+    disregardServeAddress();
+    return new DenoDriver(hosting);
+  }
+  const ordered = takeServeAddress();
+  if (ordered !== undefined || !canShareServer(settings)) return new DenoDriver(hosting, ordered);
+  const { listener, kernelServing } = listenForKernel(settings, serving);
+  return kernelServing === undefined
+    ? new DenoDriver(hosting, undefined, listener)
+    : new KernelDriver(handler, settings, kernelServing);
+}
+
+/** Returns whether one server of Deno may serve all connections, if the kernel shows them. */
+function canShareServer({ listen, tls, onConnState, reusePort }: ServeSettings): boolean {
+  // Deno opens one socket for all its listeners with SO_REUSEPORT at an address.
+  return listen.transport === "tcp" && tls === undefined && onConnState === undefined &&
+    !reusePort && !trustsProxies();
+}
+
+/** Returns whether Deno takes the address of a client from a header, so that it is not that of the connection. */
+function trustsProxies(): boolean {
+  const name = "DENO_TRUST_PROXY_HEADERS";
+  return readVariable(name) === "1" ||
+    procFile("/proc/self/environ").split("\0").includes(`${name}=1`);
+}
+
+/** Opens a listener. With the kernel's help, all its connections can be served by one server of Deno. */
+function listenForKernel(
+  settings: ServeSettings,
+  serving: ConnectionServing,
+): { listener?: DenoListener; kernelServing?: KernelServing } {
+  const { serveHttpOnListener } = serving;
+  const kernel = openKernelSockets();
+  if (kernel === undefined || typeof serveHttpOnListener !== "function") return {};
+  const { made: listener, fd } = kernel.opening(
+    () => openListener(settings),
+    ({ addr }) => addrOf(addr),
+    (listener) => listener.close(),
+  );
+  const accepted = fd === undefined ? undefined : kernel.acceptedBy(fd);
+  if (fd === undefined || accepted === undefined || kernel.trafficOf(fd) === undefined) {
+    return { listener };
+  }
+  // A connection that came before the listener had its label is not found by the label.
+  if (kernel.waitingToBeAccepted(fd) !== 0) return { listener };
+  const elsewhere = { transport: "tcp", hostname: "127.0.0.1", port: 0 } as const;
+  const kernelServing = {
+    serving: { ...serving, serveHttpOnListener },
+    kernel,
+    listener,
+    fd,
+    accepted,
+    listenElsewhere: () => openListener({ ...settings, listen: elsewhere }),
+  };
+  return { listener, kernelServing };
 }
 
 class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
@@ -52,11 +109,12 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
 
   /**
    * Opens the listeners of a server. `ordered` replaces the address in the settings, or adds a second listener
-   * if it is a duplicate.
+   * if it is a duplicate. `opened` is the listener itself, if it is open already.
    */
   constructor(
     hosting: Pick<Hosting, "serving" | "handler" | "settings">,
     ordered?: ServeAddress,
+    opened?: DenoListener,
   ) {
     super();
     const { socket } = hosting.settings;
@@ -84,7 +142,12 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
     const { where, isDuplicate = false } = ordered ?? {};
     const duplicate = where && isDuplicate ? listenPlain(where) : undefined;
     try {
-      this.#listener = new ServerListener(settings, events, isDuplicate ? undefined : where);
+      this.#listener = new ServerListener(
+        settings,
+        events,
+        isDuplicate ? undefined : where,
+        opened,
+      );
     } catch (error) {
       duplicate?.close();
       throw error;

@@ -15,12 +15,21 @@ import {
   type DenoHandler,
   type DenoHttpServer,
   type DenoInfo,
+  type DenoListener,
 } from "../api/deno.ts";
 
-/** The internals of Deno that serve HTTP on one connection. */
+/** The internals of Deno that serve HTTP on one connection, or on all connections of a listener. */
 export interface ConnectionServing {
   serveHttpOnConnection(
     conn: DenoConn,
+    signal: undefined,
+    handler: DenoHandler,
+    onError: (error: unknown) => Response | Promise<Response>,
+    onListen: () => void,
+  ): DenoHttpServer;
+  /** Serves HTTP on all connections of a listener, as `Deno.serve` does. */
+  serveHttpOnListener?(
+    listener: DenoListener,
     signal: undefined,
     handler: DenoHandler,
     onError: (error: unknown) => Response | Promise<Response>,
@@ -53,7 +62,8 @@ export interface DenoInternals {
   /**
    * Returns the internals that serve HTTP on a single connection. Deno has had them since 2023.
    *
-   * Without it: undefined. The engine `"deno-serve"` replaces `"deno"`.
+   * Without it: undefined. The engine `"deno-serve"` replaces `"deno"`. Without `serveHttpOnListener` alone, the
+   * engine accepts and serves each connection by itself on every system.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/00_serve.ts (`serveHttpOnConnection`)
    */
@@ -134,6 +144,23 @@ export interface DenoInternals {
    */
   headerOf(request: Request, name: string): string | null;
   /**
+   * Returns a lower bound of the size in bytes of a request's head, which is over when the request is answered.
+   *
+   * Without it: a bound from the method and the target alone.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/00_serve.ts (`InnerRequest.headerList`)
+   */
+  leastHeadSize(request: Request): number;
+  /**
+   * Returns whether Deno is calling a handler with a request of HTTP/2, which the functions on the stack show. To be
+   * called within the handler, for a request without an `upgrade` header. It takes some 10 µs.
+   *
+   * Without it: undefined. A session of HTTP/2 without TLS then counts as a connection of an unknown protocol.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/00_serve.ts (`nativeDispatch`, `dispatch`)
+   */
+  isHttp2OnStack(): boolean | undefined;
+  /**
    * Returns the state of a request body, or undefined if there is no body or the client is gone.
    *
    * Without it: undefined. A connection whose upload was left unread ends only when its client has sent the
@@ -165,6 +192,7 @@ export interface DenoInternals {
 /** The internal object of Deno behind a `Request` that its server has created. */
 interface InnerRequest {
   header?(name: string): string | null;
+  readonly headerList?: readonly (readonly [name: string, value: string])[];
   readonly body?: { streamOrStatic?: object } | null;
 }
 
@@ -221,6 +249,37 @@ function isComplete(stream: object): boolean {
   if (controller === undefined) return false;
   return valueOf(controller, slotOf(controller, "[[pulling]]")) === true ||
     valueOf(controller, slotOf(controller, "[[cancelAlgorithm]]")) !== undefined;
+}
+
+/** The part of V8's call sites that this package uses. */
+interface CallSite {
+  getFunctionName(): string | null;
+}
+
+/** The part of the constructor `Error` that V8 adds. */
+interface V8Error {
+  stackTraceLimit: number;
+  prepareStackTrace: ((error: unknown, sites: readonly CallSite[]) => unknown) | undefined;
+  captureStackTrace(target: object): void;
+}
+
+/** Returns the names of the functions that are being called, the newest first. */
+function functionsOnStack(): readonly (string | null)[] {
+  // The cast: other runtimes' types lack what V8 adds.
+  const errors = Error as unknown as V8Error;
+  const { stackTraceLimit, prepareStackTrace } = errors;
+  const target: { stack?: (string | null)[] } = {};
+  try {
+    errors.stackTraceLimit = 16;
+    errors.prepareStackTrace = (_error, sites) => sites.map((site) => site.getFunctionName());
+    errors.captureStackTrace(target);
+    return target.stack ?? [];
+  } catch {
+    // The program has frozen `Error`.
+    return [];
+  } finally {
+    Object.assign(errors, { stackTraceLimit, prepareStackTrace });
+  }
 }
 
 /** Creates the record of whether resource ids are consecutive, which the first connection shows. */
@@ -302,6 +361,25 @@ export const internals: DenoInternals = {
   headerOf(request, name) {
     const inner = innerOf(request);
     return typeof inner?.header === "function" ? inner.header(name) : request.headers.get(name);
+  },
+  leastHeadSize(request) {
+    const { method, url } = request;
+    const target = url.replace(/^[^:]*:\/\/[^/]*/, "");
+    // "GET / HTTP/1.1", then the lines "name:value", each with its end, and an empty line.
+    let size = method.length + target.length + " / HTTP/1.1\r\n\r\n".length - 1;
+    try {
+      for (const [name, value] of innerOf(request)?.headerList ?? []) {
+        size += name.length + value.length + ":\r\n".length;
+      }
+    } catch {
+      // The request is over.
+    }
+    return size;
+  },
+  isHttp2OnStack() {
+    const functions = functionsOnStack();
+    if (functions.includes("nativeDispatch")) return false;
+    return functions.includes("dispatch") ? true : undefined;
   },
   uploadOf(request) {
     const { resource, state } = slots();

@@ -38,9 +38,15 @@ export class ServerListener implements Refable {
 
   /**
    * Opens the listener and starts to accept, unless the settings name the address of a socket: then
-   * {@linkcode ServerListener.acceptOn} starts to accept. `where` replaces the address in the settings.
+   * {@linkcode ServerListener.acceptOn} starts to accept. `where` replaces the address in the settings, and
+   * `opened` is a listener that is open already.
    */
-  constructor(settings: ServeSettings, events: AcceptorEvents, where?: DenoListenOptions) {
+  constructor(
+    settings: ServeSettings,
+    events: AcceptorEvents,
+    where?: DenoListenOptions,
+    opened?: DenoListener,
+  ) {
     const { socket, tls } = settings;
     this.#settings = settings;
     this.#events = events;
@@ -51,7 +57,7 @@ export class ServerListener implements Refable {
       this.certificates = new ServedCertificates(tls.certificates, present);
     }
     this.#placeholder = socket && this.#openPlaceholder(socket, tls?.certificates);
-    const listener = this.#placeholder?.listener ??
+    const listener = this.#placeholder?.listener ?? opened ??
       (where === undefined || where.transport === "tcp"
         ? this.#open({ ...settings, listen: where ?? settings.listen })
         : listenPlain(where));
@@ -139,15 +145,7 @@ export class ServerListener implements Refable {
   }
 
   #open(settings: ServeSettings): DenoListener {
-    const options = listenOptions(settings, () => this.#forgetNames());
-    try {
-      const { listen, listenTls } = deno();
-      if (settings.tls === undefined || options.transport !== "tcp") return listen(options);
-      const { alpnProtocols = HTTP_PROTOCOLS } = settings.tls;
-      return listenTls({ ...options, alpnProtocols });
-    } catch (error) {
-      throw listenError(settings.listen, error);
-    }
+    return openListener(settings, () => this.#forgetNames());
   }
 
   /** Replaces the listener by one with the same certificates, because Deno remembers too many names. */
@@ -166,6 +164,19 @@ function acceptBeside(placeholder: PlaceholderListener<DenoListener>, fd: number
   } catch (error) {
     placeholder.listener.close();
     throw error;
+  }
+}
+
+/** Opens a listener at the address in the settings. For `onCrowded` see {@linkcode listenOptions}. */
+export function openListener(settings: ServeSettings, onCrowded?: () => void): DenoListener {
+  const options = listenOptions(settings, onCrowded);
+  try {
+    const { listen, listenTls } = deno();
+    if (settings.tls === undefined || options.transport !== "tcp") return listen(options);
+    const { alpnProtocols = HTTP_PROTOCOLS } = settings.tls;
+    return listenTls({ ...options, alpnProtocols });
+  } catch (error) {
+    throw listenError(settings.listen, error);
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Addr } from "../../core/addr.ts";
 import type { Steering } from "../../core/sockets.ts";
+import { AcceptedSockets } from "./accepted_sockets.ts";
 import { epollsOf, registrationsOf } from "./epoll.ts";
 import { connectionsAt, findConnection, type KernelConn } from "./kernel_conn.ts";
 import { type LibC, openLibC } from "./libc.ts";
@@ -30,12 +31,16 @@ import {
   steerTo,
   stopSteering,
 } from "./steering.ts";
+import { type Traffic, TrafficReader } from "./traffic.ts";
 
 // The numbers of Linux, the same on every processor that Bun and Deno run on.
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const TCP_DEFER_ACCEPT = 9;
+const SHUT_RD = 0;
 const SHUT_RDWR = 2;
+const MSG_PEEK = 0x02;
+const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const SOCK_STREAM = 1;
 const O_NONBLOCK = 0o4000;
@@ -59,9 +64,11 @@ export class KernelSockets {
   readonly labels: ListenerLabels;
   readonly steering: Steering;
   readonly #libc: LibC;
+  readonly #traffic: TrafficReader;
 
   constructor(libc: LibC) {
     this.#libc = libc;
+    this.#traffic = new TrafficReader(libc);
     this.labels = new ListenerLabels(libc);
     this.steering = {
       steerTo: ({ fd, addr }) => steerTo(libc, fd, addr),
@@ -248,7 +255,11 @@ export class KernelSockets {
 
   /** Writes to a descriptor. Returns false if the other end is gone. */
   send(fd: number, text: string): boolean {
-    const bytes = new TextEncoder().encode(text);
+    return this.sendBytes(fd, new TextEncoder().encode(text));
+  }
+
+  /** Writes bytes to a descriptor. Returns false if the other end is gone. */
+  sendBytes(fd: number, bytes: Uint8Array): boolean {
     return this.#libc.send(fd, bytes, bytes.length, MSG_NOSIGNAL) === bytes.length;
   }
 
@@ -281,6 +292,32 @@ export class KernelSockets {
   /** Returns whether there is such a connection with a property. */
   hasConnection(listener: Addr, has: (conn: KernelConn) => boolean): boolean {
     return findConnection(this.#libc, listener, this.labels, has) !== undefined;
+  }
+
+  /**
+   * Returns the sockets that a listener is going to accept, or undefined if they cannot be told from the other sockets
+   * of the process. Must be called in the turn in which the listener opens.
+   */
+  acceptedBy(listener: number): AcceptedSockets | undefined {
+    return AcceptedSockets.of(this.#libc, this.labels, listener);
+  }
+
+  /** Returns the traffic on a connection; undefined if the descriptor is no TCP socket, or if the kernel is too old. */
+  trafficOf(fd: number): Traffic | undefined {
+    return this.#traffic.read(fd);
+  }
+
+  /** Returns whether something has arrived on a connection that the runtime has not read. */
+  hasUnread(fd: number): boolean {
+    return this.#libc.recv(fd, new Uint8Array(1), 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  }
+
+  /**
+   * Makes the runtime see the end of what a client sends, behind what has already arrived. What arrives before the
+   * runtime looks is still read.
+   */
+  endReading(fd: number): void {
+    this.#libc.shutdown(fd, SHUT_RD);
   }
 
   /** Ends a connection as its client would see it end. */

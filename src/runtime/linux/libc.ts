@@ -26,6 +26,7 @@ interface Functions {
   bind(fd: number, addr: Uint8Array, size: number): number;
   connect(fd: number, addr: Uint8Array, size: number): number;
   send(fd: number, buffer: Uint8Array, size: number, flags: number): number;
+  recv(fd: number, buffer: Uint8Array, size: number, flags: number): number;
   clock_gettime(clock: number, time: Uint8Array): number;
   close(fd: number): number;
 }
@@ -55,6 +56,7 @@ const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = 
   bind: ["i32", "ptr", "u32"],
   connect: ["i32", "ptr", "u32"],
   send: ["i32", "ptr", "u32", "i32"],
+  recv: ["i32", "ptr", "u32", "i32"],
   clock_gettime: ["i32", "ptr"],
   close: ["i32"],
 };

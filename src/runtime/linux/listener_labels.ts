@@ -29,8 +29,12 @@ export class ListenerLabels {
    */
   label(listener: number): number | undefined {
     if (intOption(this.#libc, listener, SOL_SOCKET, SO_KEEPALIVE) !== 0) return undefined;
-    const label = this.labelOf(listener);
-    if (label !== undefined) return label;
+    return this.labelOf(listener) ?? this.relabel(listener);
+  }
+
+  /** Gives a listener another label. Returns the label, or undefined if the listener cannot have one. */
+  relabel(listener: number): number | undefined {
+    if (intOption(this.#libc, listener, SOL_SOCKET, SO_KEEPALIVE) !== 0) return undefined;
     const least = this.#keepIdle() + 1;
     if (least > MAX_TCP_KEEPIDLE) return undefined;
     const chosen = least + Math.floor(Math.random() * (MAX_TCP_KEEPIDLE - least + 1));

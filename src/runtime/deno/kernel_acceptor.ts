@@ -1,0 +1,211 @@
+/** One server of Deno for all connections of a listener, which accepts again when it was out of descriptors. */
+import { reportError } from "../../core/report_error.ts";
+import type { Refable } from "../../server/native_server.ts";
+import { addrOf, type DenoHttpServer, type DenoInfo, type DenoListener } from "../api/deno.ts";
+import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import type { AcceptedSockets } from "../linux/accepted_sockets.ts";
+import type { KernelSockets } from "../linux/kernel_sockets.ts";
+import { type ConnectionServing, internals } from "./internals.ts";
+
+/** The first and the longest pause in ms before accepting again, and the least time between two reports. */
+const FIRST_PAUSE = 5;
+const LONGEST_PAUSE = 1_000;
+const REPORT_INTERVAL = 10_000;
+
+/** The number of ms between two looks whether connections are open that keep the process alive. */
+const HOLD_INTERVAL = 100;
+
+/** The listener of a {@linkcode KernelAcceptor}, and how Deno serves on it. */
+export interface KernelServing {
+  readonly serving: ConnectionServing & Required<Pick<ConnectionServing, "serveHttpOnListener">>;
+  readonly kernel: KernelSockets;
+  readonly listener: DenoListener;
+  /** The descriptor of the listener. */
+  readonly fd: number;
+  /** The sockets that the listener accepts. */
+  readonly accepted: AcceptedSockets;
+  /** Opens a listener at an address that nobody knows. */
+  listenElsewhere(): DenoListener;
+}
+
+/** The functions that a {@linkcode KernelAcceptor} calls, without an object. */
+export interface AcceptorHandlers {
+  readonly onRequest: (request: Request, native: DenoInfo) => Response | Promise<Response>;
+  readonly onError: (error: unknown) => Response | Promise<Response>;
+}
+
+/** Accepts the connections of one listener and serves HTTP on them, until the listener is closed. */
+export class KernelAcceptor implements Refable {
+  readonly accepted: AcceptedSockets;
+  /** Whether Deno's own graceful stop was started. */
+  isStopped = false;
+  readonly #serving: KernelServing;
+  readonly #handlers: AcceptorHandlers;
+  readonly #servers: DenoHttpServer[] = [];
+  /** The ids of Deno's resources behind the servers, -1 where the id is unknown. */
+  readonly #resources: number[] = [];
+  readonly #cookie: bigint;
+  /** The descriptor of the listener that Deno accepts on. */
+  #fd: number;
+  /**
+   * Another descriptor of the listener. Deno closes its own, and accepts nothing more, when accepting has failed.
+   */
+  readonly #spare: number;
+  #restarting: ReturnType<typeof setTimeout> | undefined;
+  #reportedAt = -Infinity;
+  #isClosed = false;
+  #isRefed = true;
+  /** What keeps the process alive while connections are open and the listener does not. */
+  #holding: ReturnType<typeof setInterval> | undefined;
+  #closeUnnoticed = (): boolean => false;
+
+  constructor(serving: KernelServing, handlers: AcceptorHandlers) {
+    const { kernel, fd, listener, accepted } = serving;
+    this.#serving = serving;
+    this.#handlers = handlers;
+    this.accepted = accepted;
+    this.#fd = fd;
+    this.#cookie = kernel.cookieOf(fd);
+    this.#spare = kernel.duplicate(fd, 0);
+    this.#serveOn(listener, FIRST_PAUSE);
+  }
+
+  /** Serves on a listener. `pause` is the time to wait before the next try if that fails at once. */
+  #serveOn(listener: DenoListener, pause: number): void {
+    const { core, serveHttpOnListener } = this.#serving.serving;
+    const start = performance.now();
+    const resource = internals.servingResource(core, () => {
+      const server = serveHttpOnListener(
+        listener,
+        undefined,
+        this.#handlers.onRequest,
+        async (error) => await this.#handlers.onError(error),
+        () => {},
+      );
+      this.#servers.push(server);
+      if (!this.#isRefed) server.unref();
+      server.finished.catch((error) => {
+        const hasWorked = performance.now() - start > LONGEST_PAUSE;
+        this.#acceptFailed(error, hasWorked ? FIRST_PAUSE : pause);
+      });
+    });
+    this.#resources.push(resource);
+  }
+
+  #acceptFailed(error: unknown, pause: number): void {
+    if (this.#isClosed) return;
+    this.#report(error);
+    const next = Math.min(2 * pause, LONGEST_PAUSE);
+    this.#restarting = setTimeout(() => {
+      this.#restarting = undefined;
+      try {
+        this.#acceptAgain(next);
+      } catch (error) {
+        this.#acceptFailed(error, next);
+      }
+    }, pause);
+  }
+
+  #report(error: unknown): void {
+    if (performance.now() - this.#reportedAt < REPORT_INTERVAL) return;
+    this.#reportedAt = performance.now();
+    // To format the stack Deno opens files, and it panics without a descriptor for them.
+    if (error instanceof Error) error.stack = `${error.name}: ${error.message}`;
+    void this.#handlers.onError(error);
+  }
+
+  /** Opens another listener of Deno, and puts the socket of the first one in its place. */
+  #acceptAgain(pause: number): void {
+    const { kernel } = this.#serving;
+    const { made, fd } = kernel.opening(
+      this.#serving.listenElsewhere,
+      ({ addr }) => addrOf(addr),
+      (listener) => listener.close(),
+    );
+    const spare = kernel.duplicate(this.#spare, 0);
+    if (fd === undefined || spare < 0 || !kernel.replaceListener(spare, fd)) {
+      made.close();
+      if (spare >= 0) kernel.close(spare);
+      throw new Error("Cannot accept again: no descriptor is left");
+    }
+    this.#fd = fd;
+    this.#serveOn(made, pause);
+  }
+
+  /** Whether Deno still has the descriptor of the listener. */
+  get #isOpen(): boolean {
+    return !this.#isClosed && this.#serving.kernel.cookieOf(this.#fd) === this.#cookie;
+  }
+
+  /** The number of connections in the accept queue; undefined if the kernel does not tell. */
+  get waiting(): number | undefined {
+    if (this.#isClosed) return 0;
+    return this.#serving.kernel.waitingToBeAccepted(this.#isOpen ? this.#fd : this.#spare);
+  }
+
+  emptyAcceptQueue(force: AbortSignal): Promise<void> {
+    const waiting = () => this.waiting;
+    // Nothing joins the queue, so that it gets as much shorter as Deno accepts.
+    return takeInAcceptQueue({ waiting, accepted: () => -(waiting() ?? 0) }, force);
+  }
+
+  /**
+   * Prepares to close the listener. From now on the kernel ignores new handshakes: a connection that came between the
+   * last look at the accept queue and the close would be reset, while a client whose first segment is ignored sends it
+   * again and is then refused.
+   */
+  startDrain(): void {
+    const { kernel } = this.#serving;
+    kernel.holdBackHandshakes(this.#spare);
+    this.#closeUnnoticed = kernel.closingUnnoticed(this.#fd);
+  }
+
+  /** Closes the listener and no connection, which Deno itself cannot do. Deno does not notice. */
+  closeListener(): void {
+    if (this.#isClosed) return;
+    const { kernel } = this.#serving;
+    const isOpen = this.#isOpen;
+    this.#isClosed = true;
+    clearTimeout(this.#restarting);
+    // Without a descriptor to put in the place of the listener, Deno notices, and serves the connections on.
+    if (isOpen && !this.#closeUnnoticed()) kernel.shutdown(this.#fd);
+    kernel.close(this.#spare);
+  }
+
+  ref(): void {
+    this.#isRefed = true;
+    clearInterval(this.#holding);
+    for (const server of this.#servers) server.ref();
+  }
+
+  unref(): void {
+    this.#isRefed = false;
+    for (const server of this.#servers) server.unref();
+    clearInterval(this.#holding);
+    this.#holding = setInterval(() => this.#hold(), HOLD_INTERVAL);
+    this.#hold();
+  }
+
+  #hold(): void {
+    if (this.accepted.all().length > 0) this.#holding?.ref();
+    else this.#holding?.unref();
+  }
+
+  /**
+   * Starts Deno's own graceful stop. It sends GOAWAY to the sessions of HTTP/2 and ends them, and closes every other
+   * connection without a request.
+   */
+  stop(): void {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    for (const server of this.#servers) server.shutdown().catch(reportError);
+  }
+
+  /** Releases what Deno keeps of the server. Ends the requests in flight. */
+  release(): void {
+    this.closeListener();
+    clearInterval(this.#holding);
+    for (const resource of this.#resources) this.#serving.serving.core.tryClose(resource);
+    if (this.#resources.includes(-1)) this.stop();
+  }
+}
