@@ -1,4 +1,5 @@
 import { isOnTerminal } from "../runtime/host/terminal.ts";
+import { isSupervisorGone } from "../listener/inheritance.ts";
 import type { DrivenServer } from "../server/server.ts";
 import { cleanUp } from "./cleanup.ts";
 import { connectionsOf, drainAll } from "./deadline.ts";
@@ -38,7 +39,9 @@ export async function endPhases(
   const { cause, isSucceeded } = end;
   const { timeout, hijacked, cleanups, cleanupTimeout, exit, beforeShutdownTimeout } = settings;
   const idleGrace = settings.idleGrace ?? defaultIdleGrace(end, timeout);
-  const drainDelay = isSucceeded || areClosed(servers) ? 0 : settings.drainDelay;
+  // A new supervisor can bind the addresses only when the workers of the lost one have closed them.
+  const hasNoLameDuck = isSucceeded || areClosed(servers) || isSupervisorGone();
+  const drainDelay = hasNoLameDuck ? 0 : settings.drainDelay;
   // After an upgrade the service goes on, so it must not be deregistered.
   const beforeShutdown = isSucceeded ? [] : settings.beforeShutdown;
   const notice = isSucceeded ? undefined : new StopNotice(events);
