@@ -100,7 +100,8 @@ export async function graceful(
     const { isSucceeded } = succession;
     call.decide(isSucceeded ? "upgraded" : cause);
     await succession.end();
-    const report = await endPhases(driven, { cause, isSucceeded }, settings, events, failures);
+    const end = { cause, isSucceeded, supervisorGone: loss.first };
+    const report = await endPhases(driven, end, settings, events, failures);
     livesOn = settings.exit === false;
     if (settings.exit !== false) {
       unrefParentChannel();

@@ -1,5 +1,4 @@
 import { isOnTerminal } from "../runtime/host/terminal.ts";
-import { isSupervisorGone } from "../listener/inheritance.ts";
 import type { DrivenServer } from "../server/server.ts";
 import { cleanUp } from "./cleanup.ts";
 import { connectionsOf, drainAll } from "./deadline.ts";
@@ -26,6 +25,8 @@ export interface EndCause {
   readonly cause: string;
   /** Whether a successor serves in place of this process. */
   readonly isSucceeded: boolean;
+  /** Resolves when the supervisor of this process is gone. A next supervisor waits for the addresses then. */
+  readonly supervisorGone: Promise<unknown>;
 }
 
 /** Runs the phases between the decision to end and the exit code. */
@@ -39,9 +40,7 @@ export async function endPhases(
   const { cause, isSucceeded } = end;
   const { timeout, hijacked, cleanups, cleanupTimeout, exit, beforeShutdownTimeout } = settings;
   const idleGrace = settings.idleGrace ?? defaultIdleGrace(end, timeout);
-  // A new supervisor can bind the addresses only when the workers of the lost one have closed them.
-  const hasNoLameDuck = isSucceeded || areClosed(servers) || isSupervisorGone();
-  const drainDelay = hasNoLameDuck ? 0 : settings.drainDelay;
+  const drainDelay = isSucceeded || areClosed(servers) ? 0 : settings.drainDelay;
   // After an upgrade the service goes on, so it must not be deregistered.
   const beforeShutdown = isSucceeded ? [] : settings.beforeShutdown;
   const notice = isSucceeded ? undefined : new StopNotice(events);
@@ -51,7 +50,7 @@ export async function endPhases(
     Math.max(drainDelay, beforeShutdown.length > 0 ? beforeShutdownTimeout : 0) + timeout,
   );
   await Promise.all([
-    lameDuck(servers, drainDelay),
+    lameDuck(servers, drainDelay, end.supervisorGone),
     runTogether(BEFORE_SHUTDOWN, beforeShutdown, beforeShutdownTimeout, failures),
   ]);
 

@@ -3,8 +3,11 @@ import type { Addr } from "../core/addr.ts";
 
 /** A worker in an event: its number, the number of its generation, and its process id if it was started. */
 export interface WorkerName {
+  /** The number of the worker, which no other worker of the supervisor has. */
   readonly worker: number;
+  /** The number of its generation. */
   readonly generation: number;
+  /** The process id; undefined if no process could be started. */
   readonly pid: number | undefined;
 }
 

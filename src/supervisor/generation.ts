@@ -151,7 +151,7 @@ export class Generation {
       ...nameOf(worker),
     });
     if (place !== undefined) this.#onCrash(place, end);
-    else if (worker.readyAt !== undefined) this.#worst = Math.max(this.#worst, exitCodeOf(end));
+    else if (worker.uptime !== undefined) this.#worst = Math.max(this.#worst, exitCodeOf(end));
     this.#check();
   }
 
@@ -177,8 +177,14 @@ export class Generation {
     }, pause);
   }
 
+  /** The number of milliseconds for which every worker has been ready; undefined if one is not. */
+  get #uptime(): number | undefined {
+    if (!this.isReady) return undefined;
+    return Math.min(...this.#places.map(({ worker }) => worker.uptime!));
+  }
+
   #check(): void {
-    this.#trial?.check(this.isReady);
+    this.#trial?.check(this.#uptime);
     this.#owner.onChange();
   }
 }
@@ -198,10 +204,11 @@ class Trial {
     this.#resolve = resolve;
   }
 
-  /** Starts the time when the generation is ready; a worker that joins later starts it again. */
-  check(isReady: boolean): void {
-    if (isReady) this.#timer ??= setTimeout(() => this.#resolve(undefined), this.#minUptime);
-    else this.cancel();
+  /** Starts the time when all workers are ready; a worker that joins later starts it again. */
+  check(uptime: number | undefined): void {
+    if (uptime === undefined) return this.cancel();
+    const left = Math.max(0, this.#minUptime - uptime);
+    this.#timer ??= setTimeout(() => this.#resolve(undefined), left);
   }
 
   cancel(): void {

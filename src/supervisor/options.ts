@@ -16,7 +16,7 @@ import { parseAddress } from "./listen_address.ts";
 
 /** The highest number of workers: more is most likely a mistake. */
 export const MAX_WORKERS = 1_024;
-/** The number of milliseconds after which a worker that says nothing counts as ready, unless `minUptime` is given. */
+/** The number of milliseconds after which a worker that says nothing counts as ready, unless `minUptime` is more. */
 const SILENCE = 5_000;
 const READY_TIMEOUT = 60_000;
 const MIN_UPTIME = 1_000;
@@ -62,8 +62,8 @@ export interface SupervisorOptions {
    * The number of milliseconds, 0 to 2 147 483 647, for which all workers of a new generation have to serve before the
    * generation before is told to end. If one of them ends earlier, the generation before serves on.
    *
-   * A worker that says nothing, while no worker has ever said that it is ready, counts as ready after this time if it is
-   * given, or else after 5 s.
+   * A worker that says nothing counts as ready when it has been running for 5 s, or for `minUptime` if that is more,
+   * unless a worker before has said that it was ready.
    *
    * @default {1_000}
    */
@@ -165,7 +165,7 @@ export function supervisorSettings(options: SupervisorOptions): SupervisorSettin
     pidFile: options.pidFile,
     readyTimeout: options.readyTimeout ?? READY_TIMEOUT,
     minUptime: minUptime ?? MIN_UPTIME,
-    silence: minUptime ?? SILENCE,
+    silence: Math.max(minUptime ?? 0, SILENCE),
     health: health === undefined ? undefined : checkedHealth(health, listen),
     prefix: options.prefix ?? false,
     signals: options.signals ?? true,

@@ -1,6 +1,12 @@
 import process from "node:process";
 import { hasTerminal } from "../runtime/host/terminal.ts";
-import { SignalBurst } from "../graceful/signal_burst.ts";
+import { SignalBurst, TICKS } from "../graceful/signal_burst.ts";
+
+/**
+ * The number of further ticks for which a signal counts as a copy: the workers hear a signal later than this process, and
+ * must not take the next signal, which is passed on, for a copy.
+ */
+const DELAY = 5;
 
 /** The functions that signals call. */
 export interface SignalActions {
@@ -18,7 +24,7 @@ export interface SignalActions {
 export class SupervisorSignals {
   readonly #actions: SignalActions;
   /** The last signal to stop, with its copies: a runner sends one Ctrl-C several times. */
-  readonly #burst = new SignalBurst();
+  readonly #burst = new SignalBurst(TICKS + DELAY);
   readonly #hadTerminal: boolean = hasTerminal();
   readonly #listeners: Readonly<Partial<Record<NodeJS.Signals, () => void>>> = {
     SIGTERM: () => this.#stop("SIGTERM"),

@@ -55,9 +55,8 @@ export interface WorkerObserver {
 export class Worker {
   readonly number: number;
   readonly generation: number;
-  /** When the worker was started, and when it became ready, in ms since 1970. */
+  /** When the worker was started, in ms since 1970. */
   readonly started: number = Date.now();
-  readyAt: number | undefined;
   /** Resolves when the worker has ended, and its output is written. */
   readonly ended: Promise<WorkerEnd>;
   readonly #observer: WorkerObserver;
@@ -67,6 +66,8 @@ export class Worker {
   readonly #notifications: Notifications | undefined;
   readonly #timers: ReturnType<typeof setTimeout>[];
   #state: "starting" | "ready" | "ended" = "starting";
+  /** Since when the worker has been ready: a worker that says nothing, since its start. */
+  #readySince: number | undefined;
   #isToldToEnd = false;
 
   /** Starts the process. `number` is a number that no other worker of the supervisor has. */
@@ -123,7 +124,7 @@ export class Worker {
 
   /** Returns for how many milliseconds the worker has been ready; undefined if it never was. */
   get uptime(): number | undefined {
-    return this.readyAt === undefined ? undefined : Date.now() - this.readyAt;
+    return this.#readySince === undefined ? undefined : Date.now() - this.#readySince;
   }
 
   /** Tells the worker to end, unless it has been told before. */
@@ -152,7 +153,7 @@ export class Worker {
   #becomeReady(hasSaid: boolean): void {
     if (this.#state !== "starting") return;
     this.#state = "ready";
-    this.readyAt = Date.now();
+    this.#readySince = hasSaid ? Date.now() : this.started;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#notifications?.slowDown();
     this.#observer.onReady(this, hasSaid);
