@@ -24,7 +24,7 @@ function requestOf(args: readonly string[]): CommandRequest {
   try {
     return parseArguments(args);
   } catch (error) {
-    console.error(`${messageOf(error)}\n\n${USAGE}`);
+    console.error(`${messageOf(error)}\n\n${USAGE}`.trimEnd());
     process.exit(MISUSE);
   }
 }

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { listen } from "../../mod.ts";
+import { serve } from "../../mod.ts";
 import { parseAddress } from "../../src/supervisor/listen_address.ts";
 import { supervise, type SupervisorOptions } from "../../src/supervisor/mod.ts";
 import { supervisorSettings } from "../../src/supervisor/options.ts";
@@ -86,7 +86,7 @@ test(`[${runtime}] supervise() reads addresses`, () => {
 });
 
 test(`[${runtime}] supervise() leaves nothing behind if it cannot listen`, async () => {
-  const taken = await listen({ port: 0, hostname: "127.0.0.1" });
+  const taken = await serve(() => new Response(), { port: 0, hostname: "127.0.0.1" });
   const { port } = taken.addr as { port: number };
   const path = join(temporaryFolder(), "socket");
   const pidFile = join(temporaryFolder(), "pid");
@@ -106,5 +106,5 @@ test(`[${runtime}] supervise() leaves nothing behind if it cannot listen`, async
     "ENOENT",
   );
   assert(!existsSync(path));
-  taken.close();
+  await taken.close();
 });
