@@ -123,7 +123,7 @@ export class Generation {
       onEnd: (worker, end) => this.#onEnd(worker, end),
     });
     this.#workers.add(worker);
-    this.#owner.emit({ type: "started", ...nameOf(worker) });
+    if (worker.pid !== undefined) this.#owner.emit({ type: "started", ...nameOf(worker) });
     return worker;
   }
 

@@ -1,7 +1,7 @@
 import process from "node:process";
 import { reapChildren } from "../runtime/linux/processes.ts";
 
-/** The number of milliseconds after which a process that has ended, and that the runtime has not reaped, is no child of its own. */
+/** The number of milliseconds within which the runtime has reaped the processes that it has started itself. */
 const PATIENCE = 500;
 
 /**
@@ -29,6 +29,7 @@ export class Orphans {
 
   #reap(): void {
     this.#timer = undefined;
-    reapChildren(this.#spared);
+    // If this process was held up, the runtime reaps its own children first.
+    setImmediate(() => reapChildren(this.#spared));
   }
 }

@@ -20,6 +20,7 @@ import {
   supervisorSettings,
 } from "./options.ts";
 import { Orphans } from "./orphans.ts";
+import { PrefixedOutput } from "./output.ts";
 import { ServiceNotices } from "./service_notices.ts";
 import { findShell, type Shell } from "./shell.ts";
 import { SupervisorSignals } from "./signals.ts";
@@ -143,6 +144,7 @@ class RunningSupervisor implements Supervisor {
   readonly #folder: string | undefined = startFolder();
   readonly #since = new Date().toISOString();
   readonly #shell: Shell | undefined = findShell(sockets().withInheritable !== undefined);
+  readonly #output: PrefixedOutput | undefined;
   readonly #notices = new ServiceNotices();
   readonly #orphans = new Orphans((pid) =>
     this.#generations.some(({ workers }) => workers.some((worker) => worker.pid === pid))
@@ -178,6 +180,7 @@ class RunningSupervisor implements Supervisor {
     this.#health = health;
     this.#emit = emit;
     this.#workers = settings.workers;
+    this.#output = settings.prefix ? new PrefixedOutput() : undefined;
     const { promise, resolve } = Promise.withResolvers<SupervisorReport>();
     this.finished = promise;
     this.#finish = resolve;
@@ -271,14 +274,14 @@ class RunningSupervisor implements Supervisor {
 
   /** Makes a generation of the command, the environment and the folder as they are now. */
   #newGeneration(isInCharge: boolean): Generation {
-    const { command, cwd = this.#folder, env, prefix, readyTimeout, silence } = this.#settings;
+    const { command, cwd = this.#folder, env, readyTimeout, silence } = this.#settings;
     const plan = {
       generation: ++this.#lastGeneration,
       command,
       ...folderOf(cwd, env),
       listeners: this.#listeners.sockets,
       shell: this.#shell,
-      prefix,
+      output: this.#output,
       readyTimeout,
       silence,
     };
@@ -383,6 +386,7 @@ class RunningSupervisor implements Supervisor {
     await this.#health?.close().catch((error: unknown) =>
       this.#emit({ type: "error", what: "closing the server for health checks", error })
     );
+    this.#output?.end();
     this.#notices.end();
     this.#orphans.end();
     this.#signals?.release();

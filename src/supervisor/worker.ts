@@ -7,7 +7,7 @@ import { sockets } from "../runtime/sockets.ts";
 import { type InheritedSocket, writeHandover } from "../listener/handover.ts";
 import { onReadyLine } from "../upgrade/ready_line.ts";
 import { Notifications } from "./notifications.ts";
-import { copyLines } from "./output.ts";
+import type { PrefixedOutput } from "./output.ts";
 import { type Shell, shellCommand } from "./shell.ts";
 import { activationOf } from "./worker_environment.ts";
 
@@ -24,8 +24,8 @@ export interface WorkerPlan {
   readonly env: NodeJS.ProcessEnv;
   readonly listeners: readonly InheritedSocket[];
   readonly shell: Shell | undefined;
-  /** Whether each line of output gets a prefix with the number of the worker. */
-  readonly prefix: boolean;
+  /** Where the lines of the workers are written with a prefix. Without it, they write to the output themselves. */
+  readonly output: PrefixedOutput | undefined;
   /** The number of milliseconds that a worker may take to become ready. */
   readonly readyTimeout: number;
   /** The number of milliseconds after which a worker that says nothing counts as ready. */
@@ -99,7 +99,8 @@ export class Worker {
       setTimeout(() => this.#onSilence(), plan.silence),
       setTimeout(() => this.#onTimeout(), plan.readyTimeout),
     ];
-    const written = plan.prefix ? this.#copyOutput() : Promise.resolve();
+    const streams = [this.#child?.stdout, this.#child?.stderr];
+    const written = plan.output?.copy(streams, `[${number}] `);
     this.ended = endOf(this.#child, error).then(async (end) => {
       this.#onEnd(pipe);
       await written;
@@ -190,15 +191,6 @@ export class Worker {
     this.#notifications?.close();
     pipe?.destroy();
   }
-
-  async #copyOutput(): Promise<void> {
-    const { stdout, stderr } = this.#child ?? {};
-    const prefix = `[${this.number}] `;
-    await Promise.all([
-      stdout && copyLines(stdout, process.stdout, prefix),
-      stderr && copyLines(stderr, process.stderr, prefix),
-    ]);
-  }
 }
 
 /** Returns the exit code that a shell reports for a process that has ended in this way. */
@@ -236,8 +228,8 @@ function handoverOf(
  * Starts the process in a session of its own, so that a Ctrl-C on the terminal reaches it through the supervisor alone.
  */
 function start(plan: WorkerPlan, env: NodeJS.ProcessEnv): ChildProcess {
-  const { cwd, shell, prefix } = plan;
-  const output = prefix ? "pipe" : "inherit";
+  const { cwd, shell } = plan;
+  const output = plan.output === undefined ? "inherit" : "pipe";
   const fds = plan.listeners.map(({ fd }) => fd);
   const spawnWith = (
     [program, ...args]: readonly string[],
