@@ -128,8 +128,7 @@ export class Generation {
   }
 
   #onReady(worker: Worker, hasSaid: boolean): void {
-    const duration = Date.now() - worker.started;
-    this.#owner.emit({ type: "ready", hasSaid, duration, ...nameOf(worker) });
+    this.#owner.emit({ type: "ready", hasSaid, duration: worker.age, ...nameOf(worker) });
     this.#check();
   }
 

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import process from "node:process";
 import type { Readable } from "node:stream";
+import { within } from "../core/within.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { type InheritedSocket, writeHandover } from "../listener/handover.ts";
@@ -15,6 +16,9 @@ import { activationOf } from "./worker_environment.ts";
 const FIRST_LISTENER_FD = 3;
 /** The exit code of a shell that finds no program, for a process that could not be started. */
 const NOT_FOUND = 127;
+
+/** The number of milliseconds for which the rest of the output of a worker that has ended is waited for. */
+const OUTPUT_WAIT = 1_000;
 
 /** What the workers of a generation have in common. */
 export interface WorkerPlan {
@@ -59,6 +63,8 @@ export class Worker {
   readonly generation: number;
   /** When the worker was started, in ms since 1970. */
   readonly started: number = Date.now();
+  /** The same on the clock of `performance.now()`, which nobody sets. */
+  readonly #start = performance.now();
   /** Resolves when the worker has ended, and its output is written. */
   readonly ended: Promise<WorkerEnd>;
   readonly #observer: WorkerObserver;
@@ -70,6 +76,7 @@ export class Worker {
   #state: "starting" | "ready" | "ended" = "starting";
   /** Since when the worker has been ready: a worker that says nothing, since its start. */
   #readySince: number | undefined;
+  #end: number | undefined;
   #hasSpoken = false;
   #isToldToEnd = false;
 
@@ -103,7 +110,8 @@ export class Worker {
     const written = plan.output?.copy(streams, `[${number}] `);
     this.ended = endOf(this.#child, error).then(async (end) => {
       this.#onEnd(pipe);
-      await written;
+      // Another process that the worker has started may keep its output open.
+      if (written !== undefined) await within(written, OUTPUT_WAIT);
       observer.onEnd(this, end);
       return end;
     });
@@ -126,9 +134,15 @@ export class Worker {
     return this.#isToldToEnd;
   }
 
-  /** Returns for how many milliseconds the worker has been ready; undefined if it never was. */
+  /** Returns how many milliseconds ago the worker was started. */
+  get age(): number {
+    return performance.now() - this.#start;
+  }
+
+  /** Returns for how many milliseconds the worker has been ready, or was; undefined if it never was. */
   get uptime(): number | undefined {
-    return this.#readySince === undefined ? undefined : Date.now() - this.#readySince;
+    if (this.#readySince === undefined) return undefined;
+    return (this.#end ?? performance.now()) - this.#readySince;
   }
 
   /** Tells the worker to end, unless it has been told before. */
@@ -164,7 +178,7 @@ export class Worker {
   #becomeReady(hasSaid: boolean): void {
     if (this.#state !== "starting") return;
     this.#state = "ready";
-    this.#readySince = hasSaid ? Date.now() : this.started;
+    this.#readySince = hasSaid ? performance.now() : this.#start;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#notifications?.slowDown();
     this.#observer.onReady(this, hasSaid);
@@ -187,6 +201,7 @@ export class Worker {
 
   #onEnd(pipe: Readable | undefined): void {
     this.#state = "ended";
+    this.#end = performance.now();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#notifications?.close();
     pipe?.destroy();
