@@ -13,15 +13,19 @@ const ERASE_LINE = "\r\x1b[2K";
 /** Whether the next line may take the place of the last one on the terminal. */
 const newScreenState = () => ({ hasPassingLine: false });
 
-/** Writes an event to stderr. On a terminal, passing lines are redrawn in place. */
+/** Writes an event to stderr. */
 export function logToStderr(event: GracefulEvent): void {
   const line = lineOf(event);
-  if (line === undefined) return;
+  if (line !== undefined) writeLine(PREFIX, line);
+}
+
+/** Writes a line to stderr, after a prefix. On a terminal, passing lines are redrawn in place. */
+export function writeLine(prefix: string, line: LogLine): void {
   const screen = terminal();
   const state = ofProcess(newScreenState);
   const erase = state.hasPassingLine ? ERASE_LINE : "";
   state.hasPassingLine = screen !== undefined && line.isPassing;
-  write(erase + written(line, screen) + (state.hasPassingLine ? "" : "\n"));
+  write(erase + prefix + written(line, screen, prefix.length) + (state.hasPassingLine ? "" : "\n"));
 }
 
 /**
@@ -43,15 +47,14 @@ function write(text: string): void {
 
 function ignore(): void {}
 
-function written(line: LogLine, screen: Terminal | undefined): string {
+/** Returns the text of a line as the terminal shows it, after a prefix of so many columns. */
+function written(line: LogLine, screen: Terminal | undefined, indent: number): string {
   const text = printableLines(line.text);
-  if (screen === undefined) return PREFIX + text;
+  if (screen === undefined) return text;
   // ERASE_LINE erases one row, so a passing line must not wrap.
-  const shown = line.isPassing
-    ? text.slice(0, Math.max(0, screen.columns - PREFIX.length - 1))
-    : text;
+  const shown = line.isPassing ? text.slice(0, Math.max(0, screen.columns - indent - 1)) : text;
   // `terminal` decides about colors, since Deno can tell there without a permission.
   return screen.hasColors
-    ? PREFIX + nodeUtil.styleText(line.color, shown, { validateStream: false })
-    : PREFIX + shown;
+    ? nodeUtil.styleText(line.color, shown, { validateStream: false })
+    : shown;
 }

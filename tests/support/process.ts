@@ -56,8 +56,10 @@ export class Program {
   /** Ends it, and what it has started, by the numbers that these have written. */
   kill(): void {
     this.child.kill("SIGKILL");
-    for (const [, pid] of this.output.matchAll(/^starts: (\d+)/gm)) {
-      if (isRunning(Number(pid))) process.kill(Number(pid), "SIGKILL");
+    const started = /^starts: (\d+)|\(process (\d+)\) was started/gm;
+    for (const [, own, worker] of this.output.matchAll(started)) {
+      const pid = Number(own ?? worker);
+      if (isRunning(pid)) process.kill(pid, "SIGKILL");
     }
   }
 
