@@ -116,6 +116,7 @@ export class Generation {
 
   #startWorker(): Worker {
     const worker = new Worker(this.#owner.nextWorker(), this.#plan, {
+      onSpeak: () => this.#owner.heardReady(),
       isExpectedToSpeak: () => this.#owner.hasHeardReady(),
       onReady: (worker, hasSaid) => this.#onReady(worker, hasSaid),
       onLate: (worker) => this.#onLate(worker),
@@ -127,7 +128,6 @@ export class Generation {
   }
 
   #onReady(worker: Worker, hasSaid: boolean): void {
-    if (hasSaid) this.#owner.heardReady();
     const duration = Date.now() - worker.started;
     this.#owner.emit({ type: "ready", hasSaid, duration, ...nameOf(worker) });
     this.#check();

@@ -42,6 +42,8 @@ export interface WorkerEnd {
 
 /** The functions that a worker calls, each at most once. */
 export interface WorkerObserver {
+  /** The worker has said that it is ready. */
+  onSpeak(): void;
   /** The worker is ready: it `hasSaid` so, or it has been running for long enough. */
   onReady(worker: Worker, hasSaid: boolean): void;
   /** The worker has not become ready in time. It is being killed. */
@@ -68,6 +70,7 @@ export class Worker {
   #state: "starting" | "ready" | "ended" = "starting";
   /** Since when the worker has been ready: a worker that says nothing, since its start. */
   #readySince: number | undefined;
+  #hasSpoken = false;
   #isToldToEnd = false;
 
   /** Starts the process. `number` is a number that no other worker of the supervisor has. */
@@ -76,7 +79,7 @@ export class Worker {
     this.generation = plan.generation;
     this.#observer = observer;
     this.#mark = handoverOf(number, plan.listeners);
-    this.#notifications = Notifications.open(() => this.#becomeReady(true));
+    this.#notifications = Notifications.open(() => this.#hearReady());
     let error: unknown;
     try {
       this.#child = start(plan, {
@@ -91,7 +94,7 @@ export class Worker {
     this.#notifications?.start(this.pid);
     // The cast: a `pipe` is readable. It may be missing if no process was started.
     const pipe = this.#child?.stdio?.[readyFd(plan)] as Readable | undefined;
-    onReadyLine(pipe, () => this.#becomeReady(true), () => pipe?.destroy());
+    onReadyLine(pipe, () => this.#hearReady(), () => pipe?.destroy());
     this.#timers = [
       setTimeout(() => this.#onSilence(), plan.silence),
       setTimeout(() => this.#onTimeout(), plan.readyTimeout),
@@ -148,6 +151,13 @@ export class Worker {
     this.#isToldToEnd = true;
     this.signal("SIGKILL");
     await killMarked(this.#mark);
+  }
+
+  #hearReady(): void {
+    if (this.#hasSpoken) return;
+    this.#hasSpoken = true;
+    this.#observer.onSpeak();
+    this.#becomeReady(true);
   }
 
   #becomeReady(hasSaid: boolean): void {

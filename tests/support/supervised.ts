@@ -10,6 +10,7 @@ import type { SupervisorStatus } from "../../src/supervisor/mod.ts";
 import { connect, type RawClient, request as requestText } from "../../support/client.ts";
 import { freePort } from "../../support/ports.ts";
 import { commandOf as workerOf, type Runtime } from "../../support/runtimes.ts";
+import { until } from "../../support/until.ts";
 import type { Plan } from "../programs/supervised.ts";
 import { runtime, temporaryFolder } from "./fixture.ts";
 import { commandOf, isRunning, Program } from "./process.ts";
@@ -18,6 +19,8 @@ import { commandOf, isRunning, Program } from "./process.ts";
 export const SOON = 20_000;
 
 const CLI = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+/** The line about a worker that was started. */
+export const STARTED: RegExp = /\(process (\d+)\) was started/g;
 const WORKER = new URL("../programs/supervised.ts", import.meta.url);
 
 /** How a service is started. */
@@ -76,7 +79,8 @@ export class SupervisedService {
       env: { ...process.env, ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    return new SupervisedService(new Program(child), port, healthPort, mishap);
+    const started = options.wrapper === undefined ? STARTED : null;
+    return new SupervisedService(new Program(child, started), port, healthPort, mishap);
   }
 
   /** Starts it; resolves when its first generation serves. */
@@ -106,8 +110,7 @@ export class SupervisedService {
 
   /** The process ids of all workers so far. */
   get pids(): number[] {
-    const started = this.output.matchAll(/\(process (\d+)\) was started/g);
-    return [...started].map(([, pid]) => Number(pid));
+    return [...this.output.matchAll(STARTED)].map(([, pid]) => Number(pid));
   }
 
   /** The process ids of the workers of a generation so far. */
@@ -126,6 +129,14 @@ export class SupervisedService {
 
   async status(): Promise<SupervisorStatus> {
     return await (await this.health("/status")).json() as SupervisorStatus;
+  }
+
+  /** Resolves with the numbers of the workers once there are so many. */
+  async workers(count: number): Promise<number[]> {
+    return await until(() => `there are not ${count} workers`, async () => {
+      const { workers } = await this.status();
+      return workers.length === count ? workers.map(({ worker }) => worker) : undefined;
+    });
   }
 
   /** Asks over a connection of its own, and returns the body. */
