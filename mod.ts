@@ -16,8 +16,11 @@
  */
 export { adopt, type AdoptOptions } from "./src/adopt.ts";
 export { graceful } from "./src/graceful/graceful.ts";
+export type { AppWithServer } from "./src/graceful/servers_of.ts";
 export type { Cleanup, GracefulOptions } from "./src/graceful/options.ts";
 export type { GracefulEvent } from "./src/graceful/events.ts";
+export type { GracefulChannels } from "./src/graceful/channels.ts";
+export type { ShutdownChannels } from "./src/server/shutdown_channels.ts";
 export type { GracefulReport } from "./src/graceful/report.ts";
 export { serve } from "./src/serve.ts";
 export { serveTcp } from "./src/serve_tcp.ts";
@@ -29,10 +32,13 @@ export { listen } from "./src/listener/listen.ts";
 // Types only: the class is exported by `@x/graceful/upgrade`.
 export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
 export type { ServerOptions } from "./src/options/server.ts";
-export type { Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
+export type { CertificateOptions, NamedCertificate, TlsOptions } from "./src/options/tls.ts";
+export type { PeerCertificate } from "./src/core/peer_certificate.ts";
+export type { Answer, Handler, ServeInfo, ServeOptions } from "./src/options/serve.ts";
 export type { Limits } from "./src/options/limits.ts";
 export type { BunOptions, DenoOptions, NativeOptions, NodeOptions } from "./src/options/native.ts";
 export type { ShutdownOptions } from "./src/options/shutdown.ts";
+export type { WebSocketClosing } from "./src/options/hijacked.ts";
 export type { ServerWebSocket, WebSocketHandlers } from "./src/options/websocket.ts";
 export type { ConnInfo, ConnState } from "./src/core/conn.ts";
 export type { Addr } from "./src/core/addr.ts";

@@ -10,6 +10,7 @@ import {
   whenClosed,
   whenListening,
 } from "./runtime/native_servers.ts";
+import { channels } from "./runtime/channels.ts";
 import { ServerClosedError } from "./core/errors.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
 
@@ -35,8 +36,8 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  * Adopts an existing server, so that it shuts down like one that {@linkcode serve} started. The server is
  * one of `node:http` or `node:https` (and so of Express, Fastify, Koa …), of `node:http2`, `node:net` or
  * `node:tls`, or what `Deno.serve` or `Bun.serve` has returned. It may be adopted before or after it
- * listens. No method of the server is replaced, except `stop` of `Bun.serve`. Adopting a server twice
- * returns the same {@linkcode Server}.
+ * listens. No method of the server is replaced, except `stop` and `upgrade` of `Bun.serve`. Adopting a
+ * server twice returns the same {@linkcode Server}.
  *
  * Connections that are already open are found on Node and Deno; on Bun they are known from their next
  * request on. A connection of a `node:net` server is active from its first byte to its end: only the handler
@@ -47,6 +48,10 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  * becomes of each connection. With `Deno.serve` there is no `idleGrace`, `connections()` is empty, and
  * `close()` rejects if requests are in flight that do not end by themselves. {@linkcode serve} supports all of this with its
  * default engine.
+ *
+ * At a shutdown, WebSockets of the package `ws` are sent a close frame, as {@linkcode ShutdownOptions} says.
+ * Those of `Deno.serve` are ended by Deno, with its own 1001. All others, those of `Bun.serve` among them, only
+ * their owner can close: in a function of {@linkcode Server.onShutdown}.
  *
  * Three more things hold for `Deno.serve`. Do not abort the `signal` that the server was given once a
  * shutdown has begun: Deno throws where nothing can catch it, and the process ends. The `url` says `http:`
@@ -79,7 +84,7 @@ export function adopt(native: NativeServer, options: AdoptOptions = {}): Server 
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
   const { driver, release } = driverOf(native, onConnState);
-  const server = new DrivenServer(driver);
+  const server = new DrivenServer(driver, { channels: channels() });
   adopted().set(native, server);
   let isLeft = false;
   const listening = whenListening(native, (close) => {

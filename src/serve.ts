@@ -8,7 +8,7 @@ import {
 import { startDriver } from "./runtime/engines.ts";
 import type { ServerOn } from "./server/server.ts";
 import { limitBodies } from "./server/body_limit.ts";
-import { startServer } from "./start_server.ts";
+import { readTls, startServer } from "./start_server.ts";
 
 /**
  * Serves HTTP with a fetch handler, on the fastest engine of this runtime that can be shut down like Go's
@@ -18,7 +18,8 @@ import { startServer } from "./start_server.ts";
  * also for `--allow-read` and `--allow-write`.
  *
  * @throws {TypeError} If `handler` is not a function, an option does not exist, has the wrong type or
- * contradicts another, or the engine is not one of this runtime.
+ * contradicts another, the engine is not one of this runtime, a certificate or a key cannot be read, or they do
+ * not belong together.
  * @throws {RangeError} If an option is out of range.
  * @throws {Error} If the server cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
  * open.
@@ -34,17 +35,14 @@ import { startServer } from "./start_server.ts";
  * await graceful(server, { timeout: 15_000 });
  * ```
  */
-export async function serve<On extends Engine = Engine>(
+export async function serve<On extends Engine = Engine, Data = unknown>(
   handler: Handler,
-  options: ServeOptions<On> = {},
+  options: ServeOptions<On, Data> = {},
 ): Promise<ServerOn<On>> {
   checkServe(handler, options);
-  if (options.cert !== undefined && options.key !== undefined) {
-    const { checkCertificate } = await import("./options/certificate.ts");
-    checkCertificate({ cert: options.cert, key: options.key });
-  }
+  const tls = await readTls(options);
   const server = await startServer(options, async ({ backlog, socket, ...scope }) => {
-    const settings = serveSettings({ ...options, backlog }, scope, socket);
+    const settings = serveSettings({ ...options, backlog }, scope, socket, tls);
     return await startDriver(
       options.engine ?? "auto",
       limitBodies(handler, settings.limits.maxBodySize),

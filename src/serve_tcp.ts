@@ -1,10 +1,10 @@
 import { startTcpDriver } from "./runtime/engines.ts";
 import type { Server } from "./server/server.ts";
-import { startServer } from "./start_server.ts";
+import { readTls, startServer } from "./start_server.ts";
 import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./options/tcp.ts";
 
 /**
- * Serves a custom protocol over TCP or a unix socket, with the shutdown of {@linkcode serve}. The handler
+ * Serves a custom protocol over TCP, TLS or a unix socket, with the shutdown of {@linkcode serve}. The handler
  * is called for each connection, and says when the connection is idle.
  *
  * During a shutdown, idle connections are closed at the first poll. Active connections are closed as soon
@@ -17,6 +17,7 @@ import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./
  *
  * @throws {TypeError} If `handler` is not a function, an option has the wrong type or contradicts
  * another.
+ * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together.
  * @throws {RangeError} If an option is out of range.
  * @throws {UpgradeError} With `handoff`, on Deno without `--allow-ffi`, and on Deno and Bun on
  * another system than Linux.
@@ -40,7 +41,9 @@ import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./
  */
 export async function serveTcp(handler: TcpHandler, options: TcpOptions = {}): Promise<Server> {
   checkServeTcp(handler, options);
+  const tls = await readTls(options);
   return await startServer(options, async ({ backlog, drainNotice, socket }) => {
-    return await startTcpDriver(handler, tcpSettings({ ...options, backlog }, drainNotice, socket));
+    const settings = tcpSettings({ ...options, backlog }, drainNotice, socket, tls);
+    return await startTcpDriver(handler, settings);
   });
 }

@@ -2,9 +2,13 @@ import { reportError } from "./core/report_error.ts";
 import type { Addr } from "./core/addr.ts";
 import { DrainNotice } from "./core/drain_notice.ts";
 import type { ServerOptions } from "./options/server.ts";
+import type { TlsOptions, TlsSettings } from "./options/tls.ts";
 import { PendingWork } from "./core/pending_work.ts";
 import type { StartedDriver } from "./server/driver.ts";
 import { DrivenServer, type Server } from "./server/server.ts";
+import { channels } from "./runtime/channels.ts";
+import process from "node:process";
+import { predecessor } from "./listener/inheritance.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
 
@@ -18,6 +22,20 @@ export interface StartContext {
    * own listening socket.
    */
   readonly socket: Addr | undefined;
+}
+
+/**
+ * Returns the settings of TLS for checked options; undefined for a server without TLS. The module that reads
+ * certificates is loaded with the first server that has some, because `node:crypto` is expensive.
+ *
+ * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together.
+ */
+export async function readTls(
+  { cert, key, ...options }: TlsOptions & { alpnProtocols?: readonly string[] },
+): Promise<TlsSettings | undefined> {
+  if (cert === undefined || key === undefined) return undefined;
+  const { tlsSettings } = await import("./options/certificate.ts");
+  return tlsSettings((name) => `serve as '${name}'`, { ...options, cert, key });
 }
 
 /**
@@ -55,14 +73,28 @@ async function start(
       ...scope,
       socket: listener?.addr,
     });
-    server = new DrivenServer(driver, scope, listener);
+    server = new DrivenServer(driver, { scope, listener, channels: channels() });
     await listener?.giveTo(driver);
     return server;
   } catch (error) {
     if (server === undefined) listener?.close();
     else await server.close();
-    throw error;
+    throw withPredecessor(error);
   }
+}
+
+/**
+ * Returns the error of a server that could not start. If its address is in use while the predecessor drains, the
+ * error says that the predecessor may be the one that listens there.
+ */
+function withPredecessor(error: unknown): unknown {
+  if (!(error instanceof Error && "code" in error) || error.code !== "EADDRINUSE") return error;
+  const handover = predecessor();
+  if (handover === undefined || process.ppid !== handover.pid) return error;
+  const message =
+    `${error.message}. The predecessor, process ${handover.pid}, may still listen there, and has ` +
+    "handed on no listener for this address: start its server with 'handoff', and ask for the same address";
+  return Object.assign(new Error(message, { cause: error }), { code: error.code });
 }
 
 /** Closes the server when the signal aborts. The signal may already have aborted while the server started. */

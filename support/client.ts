@@ -159,6 +159,8 @@ function show(text: string): string {
 export interface ConnectOptions {
   /** Speak TLS, and offer this protocol. */
   alpn?: string;
+  /** Speak TLS, with these options. */
+  tls?: tls.ConnectionOptions;
   /** Do not read until told to. */
   paused?: boolean;
 }
@@ -169,12 +171,14 @@ export function connect(addr: Addr, options: ConnectOptions = {}): Promise<RawCl
     ? { path: addr.path }
     : { port: addr.port, host: addr.hostname };
   return new Promise((resolve, reject) => {
-    const socket = options.alpn === undefined
+    const alpn = options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] };
+    const isSecure = options.alpn !== undefined || options.tls !== undefined;
+    const socket = isSecure
+      ? tls.connect({ ...where, rejectUnauthorized: false, ...alpn, ...options.tls })
       // Half open, so that the end of one side can be told from that of the other.
-      ? net.connect({ ...where, allowHalfOpen: true })
-      : tls.connect({ ...where, rejectUnauthorized: false, ALPNProtocols: [options.alpn] });
+      : net.connect({ ...where, allowHalfOpen: true });
     socket.once("error", reject);
-    socket.once(options.alpn === undefined ? "connect" : "secureConnect", () => {
+    socket.once(isSecure ? "secureConnect" : "connect", () => {
       socket.off("error", reject);
       const client = new RawClient(socket);
       socket.on("end", () => socket.end());

@@ -1,6 +1,7 @@
 /** The runtimes, and where they are. */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 /** The name of a runtime. */
@@ -8,6 +9,13 @@ export type Runtime = "node" | "deno" | "bun";
 
 /** All of them. */
 export const RUNTIMES: readonly Runtime[] = ["node", "deno", "bun"];
+
+/** The one that runs this. */
+export const currentRuntime: Runtime = "deno" in process.versions
+  ? "deno"
+  : "bun" in process.versions
+  ? "bun"
+  : "node";
 
 /** The options that run a file. Deno's SO_REUSEPORT is unstable. */
 const RUN: Readonly<Record<Runtime, readonly string[]>> = {

@@ -17,7 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["runtime/host/"],
   ["runtime/linux/"],
   ["runtime/node/", "runtime/deno/", "runtime/bun/"],
-  ["runtime/engines.ts", "runtime/native_servers.ts", "runtime/sockets.ts"],
+  ["runtime/channels.ts", "runtime/engines.ts", "runtime/native_servers.ts", "runtime/sockets.ts"],
   ["systemd/"],
   ["listener/"],
   ["upgrade/"],

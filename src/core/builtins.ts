@@ -12,3 +12,7 @@ export const nodeUtil: typeof import("node:util") = process.getBuiltinModule("no
 
 /** The module is loaded at the first call: with it comes TLS, whose certificates Node reads in the background. */
 export const nodeHttps = (): typeof import("node:https") => process.getBuiltinModule("node:https");
+
+/** The module is loaded at the first call, which is in the last seconds of a process. */
+export const diagnosticsChannel = (): typeof import("node:diagnostics_channel") =>
+  process.getBuiltinModule("node:diagnostics_channel");

@@ -67,7 +67,8 @@ function isUnresolved(hostname: string, code: string | undefined, error: unknown
   return /^failed to (lookup address information|listen at )/i.test(error.message);
 }
 
-function isMissing(folder: string): boolean {
+/** Reports whether nothing exists at a path. False if that cannot be found out. */
+export function isMissing(folder: string): boolean {
   try {
     statSync(folder);
     return false;

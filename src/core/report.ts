@@ -29,7 +29,10 @@ export interface ShutdownReport {
    * because the client closed them.
    */
   readonly drained: number;
-  /** The number of connections that `close()` closed, whatever their state. */
+  /**
+   * The number of connections that `close()` closed, whatever their state, and of WebSockets that
+   * `hijacked.within` has cut off.
+   */
   readonly forced: number;
   /** The connections that were still open when the report was made. The list is empty for `"drained"`. */
   readonly connections: readonly ConnInfo[];

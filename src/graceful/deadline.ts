@@ -92,6 +92,7 @@ function emitProgress(
 ): () => void {
   const end = performance.now() + timeout;
   const timer = setInterval(() => {
+    if (!events.isHeard("waiting")) return;
     const left = Math.max(0, end - performance.now());
     events.emit({ type: "waiting", left, connections: connectionsOf(servers) });
   }, PROGRESS_INTERVAL);

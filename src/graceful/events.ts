@@ -1,10 +1,13 @@
 import { reportError } from "../core/report_error.ts";
+import type { ChannelName } from "../core/channel_names.ts";
 import type { ConnInfo } from "../core/conn.ts";
+import { channels } from "../runtime/channels.ts";
 import type { GracefulReport } from "./report.ts";
 
 /**
- * An event at the end of a process, as `graceful` passes it to `log`: for a log of your own, for metrics, or
- * for the spans of a trace. `elapsed` is in ms since the end was decided.
+ * An event at the end of a process, as `graceful` passes it to `log` and publishes it on the channels of
+ * {@linkcode GracefulChannels}: for a log of your own, for metrics, or for the spans of a trace. `elapsed` is in
+ * ms since the end was decided.
  *
  * - `"ending"`: the end is decided, and readiness fails. For `drainDelay` ms the servers go on serving as
  *   a lame duck; 0 means that there is no such phase.
@@ -17,6 +20,12 @@ import type { GracefulReport } from "./report.ts";
  *   `"uncaughtException"` or `"unhandledRejection"`.
  * - `"ignored"`: the signal of `upgradeOn` has come when no upgrade can start. `why` is the reason, for example
  *   that an upgrade is under way.
+ * - `"upgrade-waiting"`: the signal of `upgradeOn` has come, and the upgrade starts when the predecessor of this
+ *   process has drained. Further signals until then are the same one.
+ * - `"upgrade-started"`: the successor is being started, with this command and in this folder. The folder is undefined
+ *   if it is unknown: the successor then starts in the working directory.
+ * - `"upgrade-ready"`: the successor serves, `duration` ms after it was started, and the end of this process begins. An
+ *   upgrade that was given up is a `"failed"`.
  * - `"ended"`: everything is done, including the cleanup.
  * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
  *   drain is done. `name` is the name of the function, or the beginning of its source text if it has no name. Each listener is
@@ -56,6 +65,17 @@ export type GracefulEvent =
     | { readonly type: "drained"; readonly forced: boolean }
     | { readonly type: "failed"; readonly what: string; readonly error: unknown }
     | { readonly type: "ignored"; readonly signal: string; readonly why: string }
+    | {
+      readonly type: "upgrade-waiting";
+      readonly signal: string;
+      readonly predecessor: number;
+    }
+    | {
+      readonly type: "upgrade-started";
+      readonly command: readonly string[];
+      readonly folder: string | undefined;
+    }
+    | { readonly type: "upgrade-ready"; readonly successor: number; readonly duration: number }
     | { readonly type: "ended"; readonly report: GracefulReport }
     | {
       readonly type: "other-listeners";
@@ -79,12 +99,16 @@ type EventBody = GracefulEvent extends infer Event
   ? Event extends GracefulEvent ? Omit<Event, "elapsed"> : never
   : never;
 
-/** Passes events to a log, with the time at which they happen. */
+/** A function that gets each event. */
+export type EventLog = (event: GracefulEvent) => unknown;
+
+/** Passes events to a log and to the channels of `node:diagnostics_channel`, with the time at which they happen. */
 export class EventSink {
-  readonly #log: (event: GracefulEvent) => unknown;
+  readonly #log: EventLog | undefined;
+  readonly #channels = channels();
   #start: number | undefined;
 
-  constructor(log: (event: GracefulEvent) => unknown) {
+  constructor(log: EventLog | undefined) {
     this.#log = log;
   }
 
@@ -93,16 +117,28 @@ export class EventSink {
     this.#start = performance.now();
   }
 
-  /** Passes an event to the log. The log is not waited for, and its failure is only reported. */
+  /** Reports whether an event of this type reaches anybody, for callers whose events are costly to make. */
+  isHeard(type: GracefulEvent["type"]): boolean {
+    return this.#log !== undefined || this.#channels.hasSubscribers(channelOf(type));
+  }
+
+  /** Passes an event on. The log is not waited for, and failures of the log and of subscribers are only reported. */
   emit(body: EventBody): void {
+    if (!this.isHeard(body.type)) return;
     const now = performance.now();
     // The cast: a body with its time is an event, but TypeScript does not distribute the spread over the union.
     const event = { ...body, elapsed: now - (this.#start ?? now) } as GracefulEvent;
-    (async () => await this.#log(event))().catch(reportError);
+    (async () => await this.#log?.(event))().catch(reportError);
+    this.#channels.publish(channelOf(event.type), () => event);
   }
 
   /** Emits the event `"failed"`. */
   failed(what: string, error: unknown): void {
     this.emit({ type: "failed", what, error });
   }
+}
+
+/** Returns the name of the channel for the events of a type. */
+function channelOf(type: GracefulEvent["type"]): ChannelName {
+  return `graceful.${type}`;
 }

@@ -1,13 +1,12 @@
 import { adopt } from "../adopt.ts";
-import { refuse } from "../options/checks.ts";
-import { isNativeServer, type NativeServer } from "../runtime/native_servers.ts";
+import type { NativeServer } from "../runtime/native_servers.ts";
 import { DrivenServer, type Server } from "../server/server.ts";
 import { connectionsOf } from "./deadline.ts";
 import { endPhases } from "./phases.ts";
 import { Exceptions } from "./exceptions.ts";
 import { Failures } from "./failures.ts";
 import { GracefulCall } from "./end_of_process.ts";
-import { EventSink } from "./events.ts";
+import { type EventLog, EventSink } from "./events.ts";
 import { type GracefulOptions, type GracefulSettings, gracefulSettings } from "./options.ts";
 import { logToStderr } from "./log.ts";
 import { reportOtherListeners } from "./other_listeners.ts";
@@ -17,6 +16,7 @@ import { ParentMessage } from "./parent_message.ts";
 import { unrefParentChannel } from "../runtime/host/parent_channel.ts";
 import { exitAfter } from "./exit.ts";
 import type { GracefulReport } from "./report.ts";
+import { type AppWithServer, serversOf } from "./servers_of.ts";
 import { GracefulSignals } from "./signals.ts";
 import { Succession } from "./succession.ts";
 import { feedWatchdog } from "../systemd/watchdog.ts";
@@ -50,6 +50,9 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  * it was given, with its own cleanup. The process ends when all calls are done. Readiness fails, and systemd
  * is told, when all calls have decided to end. For a server that is already closed the end begins at once.
  *
+ * An app that has its server as `server` may be passed instead of the server, once the app listens: an app of
+ * Fastify, whose further servers for `localhost` are then drained too, of Polka, or of Elysia on Bun.
+ *
  * In a worker thread, which no signal reaches, `graceful` needs `signal`.
  *
  * @throws {TypeError} If an option has the wrong type, a value is not a server, or there is no `signal` in a
@@ -66,17 +69,23 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  * ```
  */
 export async function graceful(
-  servers: Server | NativeServer | readonly (Server | NativeServer)[],
+  servers:
+    | Server
+    | NativeServer
+    | AppWithServer
+    | readonly (Server | NativeServer | AppWithServer)[],
   options: GracefulOptions = {},
 ): Promise<GracefulReport> {
   const settings = gracefulSettings(options);
-  const driven = [...new Set([servers].flat().map(asDriven))];
+  const driven = [...new Set([servers].flat().flatMap(serversOf).map(asDriven))];
   const events = new EventSink(logOf(settings));
   const { upgradeOn, upgrader } = settings;
   const failures = new Failures(events);
   const succession = new Succession(driven, upgradeOn, upgrader, events);
   const signals = new GracefulSignals(settings.signals, (signal, exitCode) => {
-    events.emit({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
+    if (events.isHeard("interrupted")) {
+      events.emit({ type: "interrupted", signal, exitCode, connections: connectionsOf(driven) });
+    }
     for (const server of driven) server.close().catch(() => {});
   });
   const call = new GracefulCall();
@@ -121,22 +130,13 @@ export async function graceful(
   }
 }
 
-function asDriven(server: Server | NativeServer): DrivenServer {
-  if (server instanceof DrivenServer) return server;
-  if (!isNativeServer(server)) {
-    refuse(
-      "call graceful() as 'servers'",
-      "a server of serve() or serveTcp(), a server that adopt() accepts, or an array of servers",
-      server,
-    );
-  }
+function asDriven(server: DrivenServer | NativeServer): DrivenServer {
   // The cast: `adopt` returns a DrivenServer, as `serve` does.
-  return adopt(server) as DrivenServer;
+  return server instanceof DrivenServer ? server : adopt(server) as DrivenServer;
 }
 
-function logOf({ log }: GracefulSettings): ConstructorParameters<typeof EventSink>[0] {
-  if (log === false) return () => {};
-  return log ?? logToStderr;
+function logOf({ log = logToStderr }: GracefulSettings): EventLog | undefined {
+  return log === false ? undefined : log;
 }
 
 /** Resolves with the cause that starts the end. */
@@ -157,6 +157,7 @@ async function firstCause(
     ...others,
     ...servers.map(({ finished }) => finished.then(() => "finished")),
     succession.succeeded.then(() => "upgraded"),
+    succession.hungUp,
   ]);
   signal?.removeEventListener("abort", onAbort);
   // After an upgrade the next signal is the first one, which does not force.

@@ -71,6 +71,23 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
       return undefined;
     case "failed":
       return line(`${printable(failureOf(event.what))}: ${errorText(event.error)}`, "red");
+    case "upgrade-waiting":
+      return line(
+        `${event.signal}: upgrading when the predecessor, process ${event.predecessor}, has drained`,
+        "yellow",
+      );
+    case "upgrade-started":
+      return line(
+        `upgrading: starting "${printable(event.command.join(" "))}"${
+          event.folder === undefined ? "" : ` in ${printable(event.folder)}`
+        }`,
+        "yellow",
+      );
+    case "upgrade-ready":
+      return line(
+        `the successor, process ${event.successor}, serves after ${duration(event.duration)}`,
+        "green",
+      );
     case "ended":
       return line(
         `ended after ${duration(event.elapsed)}: ${

@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import { isMainThread } from "node:worker_threads";
 import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
 import { checkNames, type OptionNames } from "../options/names.ts";
+import { checkHijacked, type WebSocketClosing } from "../options/hijacked.ts";
 import { Upgrader } from "../upgrade/upgrader.ts";
 import type { GracefulEvent } from "./events.ts";
 
@@ -86,6 +87,12 @@ export interface GracefulOptions {
    * successor never does, this process goes on serving, and the log says so. The servers must be started
    * with `handoff`, or listen on what `listen` returned.
    *
+   * A SIGHUP because the terminal of the process has gone is an end, as SIGTERM is. Under `nohup` it is ignored. Only
+   * Linux tells; elsewhere it is an upgrade.
+   *
+   * No upgrade starts in process 1 of a container, or under a supervisor that takes the end of this process for that
+   * of the service, and the log says so.
+   *
    * A signal that comes while an upgrade is under way is ignored, and the log says so. A signal that comes
    * while the predecessor is still draining waits for the predecessor's end.
    */
@@ -103,12 +110,15 @@ export interface GracefulOptions {
    */
   idleGrace?: number;
   /**
-   * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded connections). Ignored
-   * connections are cut when the drain is done, which does not count as forced.
+   * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded connections), and how it
+   * closes WebSockets. Ignored connections are cut when the drain is done, which does not count as forced.
+   * WebSockets are sent a close frame in any case, when the functions of `onShutdown` have settled, for
+   * which they have 5 s, or half of a `timeout` shorter than 10 s: an object says which close frame, and
+   * waits. The default code is 1001, or 1012 when a successor has taken over.
    *
    * @default {"wait"}
    */
-  hijacked?: "wait" | "ignore";
+  hijacked?: "wait" | "ignore" | WebSocketClosing;
   /**
    * Functions that run after the servers are closed, the last one first. A function that fails is reported
    * and does not stop the next one.
@@ -137,7 +147,8 @@ export interface GracefulOptions {
    * failures.
    *
    * A function gets each event, and is not waited for. What it throws is reported on the console and stops
-   * nothing.
+   * nothing. Whatever the log is, the events are also published on channels of `node:diagnostics_channel`,
+   * see {@linkcode GracefulChannels}.
    */
   log?: false | ((event: GracefulEvent) => unknown);
 }
@@ -157,7 +168,7 @@ export interface GracefulSettings {
   readonly upgrader: Upgrader | undefined;
   /** The grace of idle connections in ms; undefined where it depends on what starts the end. */
   readonly idleGrace: number | undefined;
-  readonly hijacked: "wait" | "ignore";
+  readonly hijacked: "wait" | "ignore" | WebSocketClosing;
   readonly cleanups: readonly Cleanup[];
   readonly cleanupTimeout: number;
   readonly exit: number | false;
@@ -217,9 +228,7 @@ export function gracefulSettings(options: GracefulOptions): GracefulSettings {
     );
   }
   checkSignal(as("signal"), options.signal);
-  if (hijacked !== "wait" && hijacked !== "ignore") {
-    refuse(as("hijacked"), '"wait" or "ignore"', hijacked);
-  }
+  checkHijacked(as, hijacked);
   checkText(as("shutdownOnMessage"), options.shutdownOnMessage);
   if (options.exceptions !== undefined && options.exceptions !== "drain") {
     refuse(as("exceptions"), '"drain" or absent', options.exceptions);

@@ -54,7 +54,8 @@ export async function endPhases(
     runTogether(BEFORE_SHUTDOWN, beforeShutdown, beforeShutdownTimeout, failures),
   ]);
 
-  const connections = connectionsOf(servers);
+  const connections = events.isHeard("draining") ? connectionsOf(servers) : [];
+  if (isSucceeded) { for (const server of servers) server.expectRestart(); }
   const draining = drainAll(servers, { timeout, idleGrace, hijacked }, events, failures);
   events.emit({ type: "draining", cause, timeout, connections });
   const [{ reports, forced }] = await Promise.all([

@@ -5,7 +5,15 @@ import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { leftBySupervisor } from "../listener/inheritance.ts";
 import { openListeners } from "../listener/shared_listener.ts";
-import { obstacleTo, startServing, type Upgrader, upgraderOfProcess } from "../upgrade/upgrader.ts";
+import { ControllingTerminal, isUnderNohup } from "../runtime/linux/controlling_terminal.ts";
+import {
+  drainingPredecessor,
+  obstacleTo,
+  startServing,
+  startUpgrade,
+  type Upgrader,
+  upgraderOfProcess,
+} from "../upgrade/upgrader.ts";
 import type { EventSink } from "./events.ts";
 
 /**
@@ -21,9 +29,15 @@ export class Succession {
   /** Resolves when a successor has taken over. */
   readonly succeeded: Promise<void>;
   readonly #onSuccess: () => void;
+  /** Resolves with the signal that says that the terminal of this process has gone, which ends it. */
+  readonly hungUp: Promise<string>;
+  readonly #onHangup: (signal: string) => void;
+  readonly #terminal: ControllingTerminal | undefined;
   /** The upgrade that is under way. */
   #upgrade: Promise<void> | undefined;
   #isEnding = false;
+  /** Whether a signal waits for the end of the predecessor. */
+  #isWaiting = false;
 
   /**
    * `signal` is the signal to upgrade on. `events` gets the upgrades that have failed, and the signals that were ignored.
@@ -41,6 +55,10 @@ export class Succession {
     this.#isInCharge = signal !== undefined || upgrader !== undefined;
     this.#signal = signal;
     this.#events = events;
+    const hangup = Promise.withResolvers<string>();
+    this.hungUp = hangup.promise;
+    this.#onHangup = hangup.resolve;
+    if (signal === "SIGHUP") this.#terminal = new ControllingTerminal();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.succeeded = promise;
     this.#onSuccess = resolve;
@@ -76,14 +94,21 @@ export class Succession {
   }
 
   release(): void {
+    this.#terminal?.release();
     waitersOf(this.#upgrader).delete(this.#onSuccess);
     if (this.#signal !== undefined) process.off(this.#signal, this.#onSignal);
   }
 
   #onSignal = async (signal: string): Promise<void> => {
+    if (this.#terminal?.hasJustGone()) {
+      if (!isUnderNohup()) return this.#onHangup(signal);
+      const why = "the terminal has gone, and nohup keeps this process";
+      return this.#events.emit({ type: "ignored", signal, why });
+    }
+    // Several signals that wait are one.
+    if (this.#isWaiting) return;
     try {
-      await startServing(this.#upgrader);
-      await this.#upgrader.predecessorGone;
+      await this.#predecessorGone(signal);
       const why = obstacleTo(this.#upgrader);
       if (why === undefined) await this.#startUpgrade();
       else if (!this.#isEnding) this.#events.emit({ type: "ignored", signal, why });
@@ -93,10 +118,33 @@ export class Succession {
     }
   };
 
+  async #predecessorGone(signal: string): Promise<void> {
+    this.#isWaiting = true;
+    try {
+      await startServing(this.#upgrader);
+      const predecessor = drainingPredecessor();
+      if (predecessor !== undefined) {
+        this.#events.emit({ type: "upgrade-waiting", signal, predecessor });
+      }
+      await this.#upgrader.predecessorGone;
+    } finally {
+      this.#isWaiting = false;
+    }
+  }
+
   async #startUpgrade(): Promise<void> {
-    const upgrade = this.#upgrader.upgrade();
+    const start = performance.now();
+    const upgrade = startUpgrade(
+      this.#upgrader,
+      (start) => this.#events.emit({ type: "upgrade-started", ...start }),
+    );
     this.#upgrade = upgrade.then(() => {}, () => this.#upgrade = undefined);
-    await upgrade;
+    const successor = await upgrade;
+    this.#events.emit({
+      type: "upgrade-ready",
+      successor,
+      duration: performance.now() - start,
+    });
   }
 }
 

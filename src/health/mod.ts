@@ -30,6 +30,9 @@ export type HealthHandler = (
   info?: ServeInfo,
 ) => Response | Promise<Response>;
 
+/** A {@linkcode Handler} to pass requests to, with `info` if there is one. */
+type Next = (request: Request, info?: ServeInfo) => ReturnType<Handler>;
+
 /**
  * Makes a handler that answers `GET` and `HEAD` requests for liveness and readiness. Without `next` the handler
  * can be mounted in a framework that passes it the request only, or the request and some other argument.
@@ -92,11 +95,11 @@ export function health(options?: HealthOptions & { next?: undefined }): HealthHa
  * ```
  */
 export function health(options: HealthOptions): Handler;
-export function health(options: HealthOptions = {}): HealthHandler {
+export function health(options: HealthOptions = {}): Next {
   checkHealth(options);
   const { livePath = LIVE_PATH, readyPath = READY_PATH, details = false } = options;
   // The cast: `info` is missing only if a caller breaks the type of the returned handler.
-  const next = (options.next ?? notFound) as HealthHandler;
+  const next = (options.next ?? notFound) as Next;
   const liveness = monitored("liveness", options);
   const readiness = monitored("readiness", options);
 

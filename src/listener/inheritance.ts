@@ -11,6 +11,7 @@ import { readActivation, removeActivation, removeServiceVariables } from "../sys
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Sockets } from "../core/sockets.ts";
+import { holdHangups } from "./hangups.ts";
 import {
   HANDOVER,
   type Handover,
@@ -52,6 +53,7 @@ function acceptHandover(): Handover | undefined {
   }
   for (const { fd } of handover.listeners) own.closeOnExec(fd);
   own.closeOnExec(handover.ready);
+  holdHangups();
   // A supervisor describes the same sockets in systemd's variables too, for programs without this package.
   if (handover.worker !== undefined) removeServiceVariables();
   return handover;

@@ -71,7 +71,9 @@ export class SharedListener implements Listener {
   async giveTo(driver: StartedDriver): Promise<void> {
     this.#start = async () => {
       if (this.#beside !== undefined) await this.#openBeside(this.#beside);
-      this.#fd = await driver.acceptOn(this.#fd);
+      this.#fd = await driver.acceptOn(this.#fd, (fd) => {
+        this.#fd = fd;
+      });
       this.#state = "served";
     };
     await whenReady(this.#start);

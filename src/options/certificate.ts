@@ -1,29 +1,129 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { Buffer } from "node:buffer";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import {
+  authoritiesOf,
+  type Certificate,
+  type CertificateOptions,
+  type Certificates,
+  type TlsOptions,
+  type TlsSettings,
+} from "./tls.ts";
+
+/** The two signs of an encrypted key: those of PKCS #8, and of the formats before it. */
+const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED/m;
+
+/** One certificate in PEM, among others. */
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g;
 
 /**
- * Throws a TypeError unless `cert` and `key` can be read and belong together. Not every runtime checks this
- * before the first handshake.
+ * Returns the settings of TLS for checked options, with all defaults.
+ *
+ * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together. Not every
+ * runtime checks this before the first handshake.
  */
-export function checkCertificate({ cert, key }: { cert: string; key: string }): void {
-  const certificate = parse("cert", "a certificate in PEM", () => new X509Certificate(cert));
-  const privateKey = parse("key", "a private key in PEM", () => createPrivateKey(key));
-  if (certificate.checkPrivateKey(privateKey)) return;
-  throw new TypeError(
-    "Cannot serve as 'key' must be the private key of 'cert': current value is another one",
+export function tlsSettings(
+  as: (name: string) => string,
+  options: TlsOptions & CertificateOptions & { alpnProtocols?: readonly string[] },
+): TlsSettings {
+  const { requestCert, rejectUnauthorized = true, minVersion = "TLSv1.2" } = options;
+  return {
+    certificates: readCertificates(as, options),
+    ca: requestCert ? authorities(as("ca"), options.ca) : undefined,
+    rejectUnauthorized,
+    minVersion,
+    alpnProtocols: options.alpnProtocols,
+  };
+}
+
+/**
+ * Returns the certificates of checked options, with their keys decrypted: not every runtime decrypts keys.
+ * Without the option `certificates` they are those of `current`.
+ *
+ * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together.
+ */
+export function readCertificates(
+  as: (name: string) => string,
+  options: CertificateOptions,
+  current?: Certificates,
+): Certificates {
+  const standard = readCertificate(as, options);
+  if (options.certificates === undefined) {
+    return { standard, named: current?.named ?? new Map() };
+  }
+  const named = options.certificates.map(({ serverName, ...certificate }, index) => {
+    const asNamed = (name: string) => as(`certificates[${index}].${name}`);
+    return [serverName.toLowerCase(), readCertificate(asNamed, certificate)] as const;
+  });
+  return { standard, named: new Map(named) };
+}
+
+function readCertificate(
+  as: (name: string) => string,
+  { cert, key, passphrase }: CertificateOptions,
+): Certificate {
+  const [certPem, keyPem] = [textOf(cert), textOf(key)];
+  const certificate = parse(
+    as("cert"),
+    "a certificate in PEM",
+    () => new X509Certificate(certPem),
   );
+  const isEncrypted = ENCRYPTED.test(keyPem);
+  const privateKey = isEncrypted
+    ? decrypt(as, keyPem, passphrase)
+    : parse(as("key"), "a private key in PEM", () => createPrivateKey(keyPem));
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new TypeError(
+      `Cannot ${as("key")} must be the private key of 'cert': current value is another one`,
+    );
+  }
+  return { cert: certPem, key: isEncrypted ? decrypted(privateKey) : keyPem };
+}
+
+function decrypt(
+  as: (name: string) => string,
+  key: string,
+  passphrase: string | undefined,
+): KeyObject {
+  if (passphrase === undefined) {
+    throw new TypeError(
+      `Cannot ${
+        as("passphrase")
+      } must be given where 'key' is encrypted: current value is undefined`,
+    );
+  }
+  return parse(
+    as("passphrase"),
+    "the passphrase of 'key'",
+    () => createPrivateKey({ key, passphrase }),
+    "does not decrypt it",
+  );
+}
+
+function decrypted(key: KeyObject): string {
+  return key.export({ type: "pkcs8", format: "pem" }).toString();
+}
+
+/** Returns the certificates of authorities one by one: a file often has many of them. */
+function authorities(what: string, ca: TlsOptions["ca"]): string[] {
+  return authoritiesOf(ca).flatMap((pem) => {
+    const found = textOf(pem).match(CERTIFICATE) ?? [""];
+    for (const one of found) parse(what, "certificates in PEM", () => new X509Certificate(one));
+    return found;
+  });
+}
+
+function textOf(pem: string | Uint8Array): string {
+  return typeof pem === "string" ? pem : Buffer.from(pem).toString();
 }
 
 /**
  * Returns what `read` returns. If `read` throws, throws a TypeError without the value of the option, which
  * may be a secret.
  */
-function parse<T>(option: string, rule: string, read: () => T): T {
+function parse<T>(what: string, rule: string, read: () => T, problem = "cannot be read"): T {
   try {
     return read();
   } catch (cause) {
-    throw new TypeError(
-      `Cannot serve as '${option}' must be ${rule}: current value cannot be read`,
-      { cause },
-    );
+    throw new TypeError(`Cannot ${what} must be ${rule}: current value ${problem}`, { cause });
   }
 }

@@ -14,6 +14,15 @@ export interface NodeOptions extends
     http.ServerOptions & http2.SecureServerOptions,
     | "cert"
     | "key"
+    | "pfx"
+    | "passphrase"
+    | "ca"
+    | "requestCert"
+    | "rejectUnauthorized"
+    | "SNICallback"
+    | "ALPNProtocols"
+    | "ALPNCallback"
+    | "allowHTTP1"
     | "IncomingMessage"
     | "ServerResponse"
     | "Http1IncomingMessage"
@@ -70,6 +79,7 @@ export interface NativeOptions {
 
 const HANDLER = "the handler is the first argument of serve()";
 const TLS = "'cert' and 'key' of serve() turn on TLS";
+const PROTOCOLS = "use 'alpnProtocols' of serve()";
 const TRANSPORT = "a server listens on TCP, or with 'path' on a unix socket";
 const VSOCK = "use adopt() for a server on vsock";
 const OWN_CLASSES = "serve() makes the requests and responses";
@@ -78,6 +88,15 @@ const OWN_CLASSES = "serve() makes the requests and responses";
 const NODE_WITHHELD: Replacements = {
   cert: TLS,
   key: TLS,
+  pfx: TLS,
+  passphrase: "use 'passphrase' of serve()",
+  ca: "use 'ca' of serve()",
+  requestCert: "use 'requestCert' of serve()",
+  rejectUnauthorized: "use 'rejectUnauthorized' of serve()",
+  SNICallback: "use 'certificates' of serve()",
+  ALPNProtocols: PROTOCOLS,
+  ALPNCallback: PROTOCOLS,
+  allowHTTP1: PROTOCOLS,
   IncomingMessage: OWN_CLASSES,
   ServerResponse: OWN_CLASSES,
   Http1IncomingMessage: OWN_CLASSES,

@@ -1,10 +1,11 @@
 import type { Addr } from "../core/addr.ts";
 import { attempt } from "../core/attempt.ts";
 import type { ConnInfo, ConnState } from "../core/conn.ts";
+import type { PeerCertificate } from "../core/peer_certificate.ts";
 import type { PendingWork } from "../core/pending_work.ts";
 import { reportError } from "../core/report_error.ts";
 import type { RequestScope } from "../core/request_scope.ts";
-import { checkText, checkType, refuse } from "./checks.ts";
+import { checkType, refuse } from "./checks.ts";
 import {
   checkLimits,
   LIMIT_NAMES,
@@ -27,6 +28,7 @@ import {
   type ServerSettings,
   serverSettings,
 } from "./server.ts";
+import { checkTls, TLS_NAMES, type TlsOptions, type TlsSettings } from "./tls.ts";
 import type { WebSocketHandlers } from "./websocket.ts";
 
 /** The second argument of a {@linkcode Handler}: what a handler can use in addition to the request. */
@@ -36,9 +38,15 @@ export interface ServeInfo {
   /**
    * A signal that aborts when the server starts to drain. A handler should then end a response that would
    * otherwise go on for ever. The signal belongs to this request, and its listeners are dropped when the
-   * request is over. An error that a listener throws is reported on the console, and stops nothing.
+   * request is over; that of a WebSocket is over when the WebSocket has closed. An error that a listener
+   * throws is reported on the console, and stops nothing.
    */
   readonly draining: AbortSignal;
+  /**
+   * The certificate of the client. Undefined without `requestCert`, if the client has sent none, or once the
+   * client has left.
+   */
+  readonly peerCertificate: PeerCertificate | undefined;
   /**
    * Makes a shutdown wait for work that continues after the response, until the promise settles. Like the
    * request, the work is listed as active in `connections()` and in reports. A rejection is reported on the
@@ -54,24 +62,30 @@ export interface ServeInfo {
 }
 
 /**
- * A function that answers a request. If the function throws or rejects, {@linkcode ServeOptions.onError}
- * makes the response.
+ * What a {@linkcode Handler} returns: a response, or nothing if it has upgraded the request, as handlers on
+ * Bun do.
  */
-export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
+export type Answer = Response | undefined | void;
+
+/**
+ * A function that answers a request. If the function throws or rejects, or returns nothing without having
+ * upgraded the request, {@linkcode ServeOptions.onError} makes the response.
+ */
+export type Handler = (request: Request, info: ServeInfo) => Answer | Promise<Answer>;
 
 /** The name of an engine, which runs the HTTP of a server. */
 export type Engine = "node" | "deno" | "deno-serve" | "bun";
 
-/** Options of {@linkcode serve}. */
-export interface ServeOptions<On extends Engine = Engine>
-  extends ServerOptions, Limits, NativeOptions {
+/** Options of {@linkcode serve}. `Data` is the type of what WebSockets carry with the engine `"bun"`. */
+export interface ServeOptions<On extends Engine = Engine, Data = unknown>
+  extends ServerOptions, TlsOptions, Limits, NativeOptions {
   /**
-   * The certificate chain in PEM. This option turns on TLS, with HTTP/2 for clients that support HTTP/2,
-   * and needs `key`.
+   * The protocols that clients can choose from by ALPN. HTTP/2 goes before HTTP/1 where a client knows both.
+   * Without `"h2"` the server speaks HTTP/1 alone. This option needs `cert`.
+   *
+   * @default {["h2", "http/1.1"]}
    */
-  cert?: string;
-  /** The private key in PEM. This option needs `cert`. */
-  key?: string;
+  alpnProtocols?: readonly ("h2" | "http/1.1")[];
   /**
    * The engine that runs the HTTP. `"auto"` is the fastest engine of this runtime that keeps all promises
    * of a shutdown. `"node"` exists on all three runtimes, `"deno"` and `"deno-serve"` on Deno, `"bun"` on
@@ -98,15 +112,15 @@ export interface ServeOptions<On extends Engine = Engine>
    */
   onError?: (error: unknown) => Response | Promise<Response>;
   /**
-   * The WebSocket handlers and options of the engine `"bun"`, passed on as they are. Other engines refuse
-   * this option.
+   * The WebSocket handlers and options of the engine `"bun"`, passed on as they are: an object for
+   * `Bun.serve`, or what `hono/bun`, `crossws` and others export for it. Other engines refuse this option.
    */
-  websocket?: WebSocketHandlers;
+  websocket?: WebSocketHandlers<Data>;
 }
 
 /** The settings that the driver of an HTTP server gets from checked {@linkcode ServeOptions}. */
 export interface ServeSettings extends ServerSettings {
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls: TlsSettings | undefined;
   readonly replaceGlobals: boolean;
   readonly pendingWork: PendingWork;
   readonly onError: (error: unknown) => Response | Promise<Response>;
@@ -119,9 +133,9 @@ export interface ServeSettings extends ServerSettings {
 
 const NAMES: OptionNames<ServeOptions> = {
   ...SERVER_NAMES,
+  ...TLS_NAMES,
   ...LIMIT_NAMES,
-  cert: true,
-  key: true,
+  alpnProtocols: true,
   engine: true,
   replaceGlobals: true,
   onError: true,
@@ -130,6 +144,9 @@ const NAMES: OptionNames<ServeOptions> = {
   deno: true,
   bun: true,
 };
+
+/** The protocols of the option `alpnProtocols`. */
+export const HTTP_PROTOCOLS: readonly string[] = ["h2", "http/1.1"];
 
 const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"];
 
@@ -141,15 +158,16 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
   checkServer(as, options);
   checkLimits(as, options);
   checkNative(options);
-  for (const name of ["cert", "key"] as const) checkText(as(name), options[name]);
+  checkTls(as, options);
+  for (const protocol of options.alpnProtocols ?? []) {
+    if (!HTTP_PROTOCOLS.includes(protocol)) {
+      refuse(as("alpnProtocols"), `of ${HTTP_PROTOCOLS.join(", ")}`, protocol);
+    }
+  }
   checkType(as("onError"), options.onError, "function");
   checkType(as("replaceGlobals"), options.replaceGlobals, "boolean");
   if (options.engine !== undefined && !ENGINES.includes(options.engine)) {
     refuse(as("engine"), `one of ${ENGINES.join(", ")}`, options.engine);
-  }
-  if ((options.cert === undefined) !== (options.key === undefined)) {
-    const missing = options.cert === undefined ? "cert" : "key";
-    refuse(as(missing), "given together with its other half, PEM both", undefined);
   }
 }
 
@@ -158,12 +176,11 @@ export function serveSettings(
   options: ServeOptions,
   { drainNotice, pendingWork }: RequestScope,
   socket: Addr | undefined,
+  tls?: TlsSettings,
 ): ServeSettings {
   return {
     ...serverSettings(options, drainNotice, socket),
-    tls: options.cert === undefined || options.key === undefined
-      ? undefined
-      : { cert: options.cert, key: options.key },
+    tls,
     replaceGlobals: options.replaceGlobals ?? false,
     pendingWork,
     onError: neverFailing(options.onError ?? answerWith500),

@@ -1,4 +1,5 @@
-import { checkMilliseconds, checkSignal, refuse } from "./checks.ts";
+import { checkMilliseconds, checkSignal } from "./checks.ts";
+import { checkHijacked, type WebSocketClosing } from "./hijacked.ts";
 import { checkNames, type OptionNames } from "./names.ts";
 
 /** Options of `server.shutdown()`. */
@@ -25,12 +26,14 @@ export interface ShutdownOptions {
    */
   idleGrace?: number;
   /**
-   * Whether to wait for hijacked connections (WebSockets, CONNECT tunnels, upgraded connections). Go
-   * ignores such connections.
+   * Whether to wait for hijacked connections (WebSockets, CONNECT tunnels, upgraded connections), and how
+   * to close WebSockets. Go ignores such connections. WebSockets are sent a close frame in any case, when
+   * the functions of `onShutdown` have settled: an object says which, and waits. The call that starts the
+   * drain decides.
    *
    * @default {"wait"}
    */
-  hijacked?: "wait" | "ignore";
+  hijacked?: "wait" | "ignore" | WebSocketClosing;
 }
 
 const NAMES: OptionNames<ShutdownOptions> = {
@@ -49,9 +52,5 @@ export function checkShutdown(options: ShutdownOptions): void {
   checkMilliseconds(as("timeout"), options.timeout, 0);
   checkMilliseconds(as("pollInterval"), options.pollInterval, 1);
   checkMilliseconds(as("idleGrace"), options.idleGrace, 0);
-  if (
-    options.hijacked !== undefined && options.hijacked !== "wait" && options.hijacked !== "ignore"
-  ) {
-    refuse(as("hijacked"), '"wait" or "ignore"', options.hijacked);
-  }
+  checkHijacked(as, options.hijacked);
 }

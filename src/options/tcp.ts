@@ -2,6 +2,7 @@ import type { Addr } from "../core/addr.ts";
 import { attempt } from "../core/attempt.ts";
 import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
+import type { PeerCertificate } from "../core/peer_certificate.ts";
 import { reportError } from "../core/report_error.ts";
 import { checkType, refuse } from "./checks.ts";
 import { ADDRESS_REPLACEMENTS } from "./listen.ts";
@@ -13,6 +14,7 @@ import {
   type ServerSettings,
   serverSettings,
 } from "./server.ts";
+import { checkTls, TLS_NAMES, type TlsOptions, type TlsSettings } from "./tls.ts";
 
 /**
  * A connection that {@linkcode serveTcp} passes to its handler.
@@ -61,6 +63,13 @@ export interface TcpConn {
   /** The client's address. */
   readonly remoteAddr: Addr;
   /**
+   * The certificate of the client. Undefined without `requestCert`, if the client has sent none, or once the
+   * connection has ended.
+   */
+  readonly peerCertificate: PeerCertificate | undefined;
+  /** The protocol that the client has chosen by ALPN, or undefined if it has chosen none. */
+  readonly alpnProtocol: string | undefined;
+  /**
    * A signal that aborts when the server starts to drain. A handler should then end what would otherwise go
    * on for ever, or say goodbye. Data that a listener of the signal writes is sent before the connection is
    * closed as idle. The signal belongs to this connection, and its listeners are dropped when the
@@ -87,7 +96,9 @@ export interface TcpConn {
 export type TcpHandler = (conn: TcpConn) => void | Promise<void>;
 
 /** Options of {@linkcode serveTcp}. */
-export interface TcpOptions extends ServerOptions {
+export interface TcpOptions extends ServerOptions, TlsOptions {
+  /** The names of the protocols that clients can choose from by ALPN. This option needs `cert`. */
+  alpnProtocols?: readonly string[];
   /**
    * A function that is called with what a handler threw, and with the error of a listener that cannot
    * accept. The default function writes the error to the console.
@@ -97,25 +108,27 @@ export interface TcpOptions extends ServerOptions {
 
 /** The settings that the TCP driver gets from checked {@linkcode TcpOptions}. */
 export interface TcpSettings extends ServerSettings {
+  readonly tls: TlsSettings | undefined;
   readonly onError: (error: unknown) => void;
   readonly onConnState: (state: ConnState, conn: ConnInfo) => void;
 }
 
-const NO_TLS = "serveTcp has no TLS";
+const REPLACEMENTS = { ...ADDRESS_REPLACEMENTS, tls: "'cert' and 'key' of serveTcp() turn on TLS" };
 
-const REPLACEMENTS = { ...ADDRESS_REPLACEMENTS, cert: NO_TLS, key: NO_TLS, tls: NO_TLS };
-
-const NAMES: OptionNames<TcpOptions> = { ...SERVER_NAMES, onError: true };
+const NAMES: OptionNames<TcpOptions> = {
+  ...SERVER_NAMES,
+  ...TLS_NAMES,
+  alpnProtocols: true,
+  onError: true,
+};
 
 /** Throws unless the handler is a function and the options are valid for `serveTcp`. */
-export function checkServeTcp(
-  handler: unknown,
-  options: TcpOptions,
-): void {
+export function checkServeTcp(handler: unknown, options: TcpOptions): void {
   if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
   checkNames("serve", options, NAMES, REPLACEMENTS);
   const as = (name: string) => `serve as '${name}'`;
   checkServer(as, options);
+  checkTls(as, options);
   checkType(as("onError"), options.onError, "function");
 }
 
@@ -124,10 +137,12 @@ export function tcpSettings(
   options: TcpOptions,
   drainNotice: DrainNotice,
   socket: Addr | undefined,
+  tls?: TlsSettings,
 ): TcpSettings {
   const { onError = reportError, onConnState = () => {} } = options;
   return {
     ...serverSettings(options, drainNotice, socket),
+    tls,
     onError(error) {
       attempt(() => onError(error));
     },

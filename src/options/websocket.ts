@@ -1,15 +1,18 @@
-/** A WebSocket of the engine "bun", with some of its members. Bun's own types have more. */
-export interface ServerWebSocket {
+/**
+ * A WebSocket of the engine "bun", with some of its members. Bun's own types have more. `Data` is the type of
+ * the `data` that was given to `server.upgrade`.
+ */
+export interface ServerWebSocket<Data = unknown> {
   /** The `data` that was given to `server.upgrade`. */
-  data: unknown;
+  data: Data;
   /** The state of the connection, with the values of `WebSocket.readyState`. */
-  readonly readyState: number;
+  readonly readyState: 0 | 1 | 2 | 3;
   /** The client's address. */
   readonly remoteAddress: string;
   /**
    * Sends a message. Returns -1 if the message waits for the client to read, 0 if the message was dropped.
    */
-  send(message: string | ArrayBuffer | ArrayBufferView, compress?: boolean): number;
+  send(message: string | ArrayBuffer | Uint8Array | DataView, compress?: boolean): number;
   /** Closes the connection with a code and a reason. */
   close(code?: number, reason?: string): void;
   /** Cuts the connection off. */
@@ -21,7 +24,7 @@ export interface ServerWebSocket {
   /** Sends a message to all other subscribers of a topic. */
   publish(
     topic: string,
-    message: string | ArrayBuffer | ArrayBufferView,
+    message: string | ArrayBuffer | Uint8Array | DataView,
     compress?: boolean,
   ): number;
 }
@@ -29,21 +32,24 @@ export interface ServerWebSocket {
 /**
  * The handlers of all WebSockets of a server on the engine "bun", and their options. The defaults are Bun's.
  */
-export interface WebSocketHandlers {
+export interface WebSocketHandlers<Data = unknown> {
+  /** Tells the type checker the type of the `data` of each WebSocket. The value is not used. */
+  data?: Data;
   /** Called when a message has arrived. */
-  message(socket: ServerWebSocket, message: string | Uint8Array): unknown;
+  message?(socket: ServerWebSocket<Data>, message: string | Uint8Array): unknown;
   /** Called when a WebSocket is open. */
-  open?(socket: ServerWebSocket): unknown;
+  open?(socket: ServerWebSocket<Data>): unknown;
   /** Called when a WebSocket that could take no more messages can take more again. */
-  drain?(socket: ServerWebSocket): unknown;
+  drain?(socket: ServerWebSocket<Data>): unknown;
   /**
-   * Called when a WebSocket has closed. At the start of a drain every WebSocket is closed, with code 1001.
+   * Called when a WebSocket has closed. In a drain, each WebSocket that is open when the functions of
+   * `onShutdown` have settled is closed, with the code of the option `hijacked` or 1001.
    */
-  close?(socket: ServerWebSocket, code: number, reason: string): unknown;
+  close?(socket: ServerWebSocket<Data>, code: number, reason: string): unknown;
   /** Called when a ping has arrived. */
-  ping?(socket: ServerWebSocket, data: Uint8Array): unknown;
+  ping?(socket: ServerWebSocket<Data>, data: Uint8Array): unknown;
   /** Called when a pong has arrived. */
-  pong?(socket: ServerWebSocket, data: Uint8Array): unknown;
+  pong?(socket: ServerWebSocket<Data>, data: Uint8Array): unknown;
   /** The size of the largest message, in bytes. */
   maxPayloadLength?: number;
   /** The number of bytes that may wait for a client to read. */

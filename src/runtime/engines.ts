@@ -2,7 +2,9 @@ import { printable } from "../core/printable.ts";
 import process from "node:process";
 import type { Engine, Handler, ServeSettings } from "../options/serve.ts";
 import type { TcpHandler, TcpSettings } from "../options/tcp.ts";
+import type { TlsSettings } from "../options/tls.ts";
 import { internals } from "./deno/internals.ts";
+import { denoTlsObstacle } from "./deno/tls_obstacle.ts";
 import type { StartedDriver } from "../server/driver.ts";
 import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 
@@ -68,11 +70,22 @@ export async function startDriver(
   }
   const start = await load();
   try {
-    return await start(handler, settings);
+    return await start(handler, asked === "auto" ? suitable(engine, settings) : settings);
   } catch (error) {
     if (asked !== "auto" || !(error instanceof CannotReplaceListenerError)) throw error;
-    return await startDriver("node", handler, settings);
+    return await startDriver("node", handler, suitable("node", settings));
   }
+}
+
+/**
+ * Returns the settings for an engine that the caller has not asked for. On Deno the engine `"node"` then offers
+ * no HTTP/2 unasked: in Deno 2.9.5 a client that closes its session can bring the process down, with an
+ * assertion of nghttp2 or a double free.
+ */
+function suitable(engine: Engine, settings: ServeSettings): ServeSettings {
+  const { tls } = settings;
+  if (engine !== "node" || !("deno" in process.versions) || tls === undefined) return settings;
+  return { ...settings, tls: { ...tls, alpnProtocols: tls.alpnProtocols ?? ["http/1.1"] } };
 }
 
 /** Starts a server of a protocol other than HTTP. The server runs on `node:net` on every runtime. */
@@ -86,7 +99,7 @@ export async function startTcpDriver(
 
 /** Returns why an engine does not support the settings; undefined if it does. */
 function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined {
-  const { onConnState, websocket, native, socket, limits } = settings;
+  const { onConnState, websocket, native, socket, limits, tls } = settings;
   if (websocket !== undefined && engine !== "bun") {
     return `'websocket' must be absent on every engine but "bun"`;
   }
@@ -107,5 +120,13 @@ function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined
   if (native.bun["http3"] === true && socket !== undefined) {
     return `'bun.http3' must be absent where the listener is inherited or can be handed on`;
   }
-  return undefined;
+  return tls && tlsObstacle(engine, tls);
+}
+
+/** Returns the rule that settings of TLS break on an engine, or undefined if the engine supports them. */
+function tlsObstacle(engine: Engine, tls: TlsSettings): string | undefined {
+  if (engine === "deno" || engine === "deno-serve") return denoTlsObstacle(engine, tls);
+  return engine === "bun" && tls.ca !== undefined
+    ? "'requestCert' must be absent, as Bun does not show certificates of clients"
+    : undefined;
 }

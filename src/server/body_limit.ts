@@ -1,5 +1,5 @@
 import { BodyTooLargeError } from "../core/errors.ts";
-import type { Handler, ServeInfo } from "../options/serve.ts";
+import type { Answer, Handler, ServeInfo } from "../options/serve.ts";
 
 /** The methods whose requests have no body that a handler can read. */
 const BODILESS: readonly string[] = ["GET", "HEAD"];
@@ -16,7 +16,7 @@ export function limitBodies(handler: Handler, max: number): Handler {
   };
 }
 
-async function answer(handler: Handler, request: Request, info: ServeInfo): Promise<Response> {
+async function answer(handler: Handler, request: Request, info: ServeInfo): Promise<Answer> {
   try {
     return await handler(request, info);
   } catch (error) {

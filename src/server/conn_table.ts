@@ -69,6 +69,8 @@ export class ConnTable<C extends Conn> {
   readonly #hijacked = new Set<C>();
   /** The connections whose `state` has thrown. The first such error of each was reported. */
   readonly #faulty = new WeakSet<C>();
+  /** The timers of the connections that have a limited time to end. */
+  readonly #deadlines = new Map<C, ReturnType<typeof setTimeout>>();
   #draining = false;
   #onChange = (): void => {};
   #empty = Promise.withResolvers<void>();
@@ -103,6 +105,8 @@ export class ConnTable<C extends Conn> {
     if (end === undefined) return;
     this.#open.delete(conn);
     if (!this.#draining) return;
+    clearTimeout(this.#deadlines.get(conn));
+    this.#deadlines.delete(conn);
     this.#changed.delete(conn);
     this.#hijacked.delete(conn);
     this.tally[end === "serving" ? "drained" : end]++;
@@ -116,6 +120,21 @@ export class ConnTable<C extends Conn> {
     // A change makes a connection idle, and idle connections are spared.
     if (!(policy.onlyChanged && policy.spareIdle)) this.#lookAtChanged(now, policy);
     return this.#open.size === (policy.ignoreHijacked ? this.#hijacked.size : 0);
+  }
+
+  /** The open connections that the last look at them found hijacked. */
+  get hijacked(): Iterable<C> {
+    return this.#hijacked;
+  }
+
+  /** Destroys a connection after `ms` milliseconds, unless the connection has closed by then. */
+  destroyIn(ms: number, conn: C): void {
+    const timer = setTimeout(() => {
+      this.#open.set(conn, "forced");
+      this.#destroy(conn);
+    }, ms);
+    timer.unref();
+    this.#deadlines.set(conn, timer);
   }
 
   /** Has the next poll look at every connection. */

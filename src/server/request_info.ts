@@ -1,4 +1,5 @@
 import type { RequestInFlight } from "../core/conn.ts";
+import type { PeerCertificate } from "../core/peer_certificate.ts";
 import { checkPromise } from "../options/checks.ts";
 import type { Addr } from "../core/addr.ts";
 import type { ServeInfo } from "../options/serve.ts";
@@ -18,6 +19,11 @@ export abstract class RequestInfo implements ServeInfo {
   get draining(): AbortSignal {
     this.#draining ??= this.#scope.drainNotice.signalFor((release) => this.onEnd(release));
     return this.#draining;
+  }
+
+  /** Undefined on the engines that cannot show it, which refuse to ask for it. */
+  get peerCertificate(): PeerCertificate | undefined {
+    return undefined;
   }
 
   /** Returns a new function at each read. The function also works when taken out of the object. */

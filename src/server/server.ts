@@ -8,13 +8,18 @@ import { DrainNotice } from "../core/drain_notice.ts";
 import { checkPromise } from "../options/checks.ts";
 import type { Driver } from "./driver.ts";
 import type { NativeServers } from "./native_server.ts";
+import type { ServedCertificates } from "./served_certificates.ts";
 import type { Engine } from "../options/serve.ts";
+import { closingHandshake } from "../options/hijacked.ts";
+import { type CertificateOptions, checkSetCertificate } from "../options/tls.ts";
 import { checkShutdown, type ShutdownOptions } from "../options/shutdown.ts";
 import type { ShutdownReport } from "../core/report.ts";
-import { ServerClosedError, ShutdownIncompleteError } from "../core/errors.ts";
+import { ServerClosedError, ShutdownIncompleteError, UpgradeError } from "../core/errors.ts";
 import { PendingWork } from "../core/pending_work.ts";
 import type { RequestScope } from "../core/request_scope.ts";
 import { Changes, drain } from "./drain.ts";
+import { Farewell } from "./farewell.ts";
+import type { ShutdownPublisher } from "./shutdown_channels.ts";
 
 /**
  * A server that shuts down like Go's `http.Server`, whichever engine runs it.
@@ -33,7 +38,8 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
   readonly addr: Addr;
   /**
    * A URL that reaches the server from this machine. For a unix socket, the URL is `http+unix:` with
-   * the path of the socket. For a server that `serveTcp` started, the schemes are `tcp:` and `tcp+unix:`.
+   * the path of the socket. For a server that `serveTcp` started, the schemes are `tcp:` and `tcp+unix:`, or
+   * `tls:` and `tls+unix:`.
    */
   readonly url: string;
   /** The engine that runs the server's HTTP; `"node"` for `serveTcp`, which runs on `node:net`. */
@@ -68,6 +74,10 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * `RegisterOnShutdown` does. Use it to end long-lived connections, for example. The shutdown does not
    * wait for the function. An error of the function is reported on the console and stops nothing.
    *
+   * The function may send last messages to WebSockets, and may close them itself. WebSockets that it leaves
+   * open are sent a close frame when all functions, and the listeners of `draining`, have settled, for which
+   * they have 5 s, or half of a `timeout` shorter than 10 s.
+   *
    * @throws {ServerClosedError} If the drain has already started.
    */
   onShutdown(fn: () => unknown): void;
@@ -80,6 +90,34 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * @throws {TypeError} If `promise` is no promise.
    */
   waitUntil(promise: PromiseLike<unknown>): void;
+  /**
+   * Presents other certificates on new connections, without a restart. No connection is lost: open ones go
+   * on as they are. The certificates are checked first; if the promise rejects, the server keeps the ones
+   * that it has. Without `certificates` those of single server names stay as they are.
+   *
+   * The engine `"node"` can do this everywhere. The engines `"deno"`, `"deno-serve"` and `"bun"` hand the
+   * listener to a new one inside the process, on Linux and over TCP; Deno asks for `--allow-ffi`.
+   *
+   * @throws {TypeError} If the server has no TLS or was adopted, a certificate or a key cannot be read, or
+   * they do not belong together.
+   * @throws {ServerClosedError} If the drain has already started.
+   * @throws {UpgradeError} If the engine cannot hand over its listener here. The message says what it needs.
+   *
+   * @example
+   * ```ts
+   * import { readFileSync } from "node:fs";
+   * import { serve } from "@x/graceful";
+   *
+   * const certificate = () => ({
+   *   cert: readFileSync(new URL("./tls.crt", import.meta.url)),
+   *   key: readFileSync(new URL("./tls.key", import.meta.url)),
+   * });
+   * const server = await serve(() => new Response("hello"), { port: 0, ...certificate() });
+   * await server.setCertificate(certificate());
+   * await server.close();
+   * ```
+   */
+  setCertificate(certificate: CertificateOptions): Promise<void>;
   /**
    * Closes the listeners, then the idle connections, and waits for the other connections to become
    * idle, as Go's `Shutdown` does. `shutdown` may be called many times, also concurrently: all calls
@@ -129,6 +167,16 @@ export interface ServedListener {
   closed(): void;
 }
 
+/** What a {@linkcode DrivenServer} shares with other parts of the package. */
+interface DrivenServerContext {
+  /** The scope that the driver gives to its requests. */
+  readonly scope?: RequestScope;
+  /** The listening socket, if the server did not open it itself. */
+  readonly listener?: ServedListener | undefined;
+  /** Publishes the calls of `shutdown`. Without it they are not published. */
+  readonly channels?: ShutdownPublisher;
+}
+
 /** A {@linkcode Server} that works through a driver. */
 export class DrivenServer implements Server {
   readonly finished: Promise<void>;
@@ -138,8 +186,16 @@ export class DrivenServer implements Server {
   /** The controller that aborts when the listeners must close at once. */
   readonly #force = new AbortController();
   readonly #listener: ServedListener | undefined;
+  readonly #channels: ShutdownPublisher | undefined;
   readonly #changes = new Changes();
   readonly #hooks: (() => unknown)[] = [];
+  readonly #farewell = new Farewell(
+    () => this.#closeWebSockets(),
+    () => this.#onChange(),
+  );
+  /** The options of the call that has started the drain. */
+  #drainOptions: ShutdownOptions = {};
+  #isRestart = false;
   #finish: () => void;
   #state: "serving" | "draining" | "closed" = "serving";
   #listenersClosed: Promise<void> | undefined;
@@ -150,16 +206,12 @@ export class DrivenServer implements Server {
   /** Whether the changes of this turn of the event loop will be announced at its end. */
   #isChangeDue = false;
 
-  /** Creates a server over `driver`. `scope` must be the scope that the driver gives to its requests. */
-  constructor(
-    driver: Driver,
-    scope: RequestScope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() },
-    listener?: ServedListener,
-  ) {
+  constructor(driver: Driver, { scope, listener, channels }: DrivenServerContext = {}) {
     this.#driver = driver;
-    this.#drainNotice = scope.drainNotice;
-    this.#pendingWork = scope.pendingWork;
+    this.#drainNotice = scope?.drainNotice ?? new DrainNotice();
+    this.#pendingWork = scope?.pendingWork ?? new PendingWork();
     this.#listener = listener;
+    this.#channels = channels;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
     this.#finish = resolve;
@@ -205,6 +257,11 @@ export class DrivenServer implements Server {
     if (this.#state === "serving") this.#driver.startLameDuck?.();
   }
 
+  /** Makes "service restart" the default close code of WebSockets. To be called before the drain. */
+  expectRestart(): void {
+    this.#isRestart = true;
+  }
+
   connections(): ConnInfo[] {
     if (this.#closed !== undefined) return [];
     const now = performance.now();
@@ -237,14 +294,70 @@ export class DrivenServer implements Server {
     this.#hooks.push(fn);
   }
 
+  async setCertificate(certificate: CertificateOptions): Promise<void> {
+    const as = (name: string) => `set the certificate as '${name}'`;
+    this.#servedCertificates();
+    checkSetCertificate(certificate);
+    const { readCertificates } = await import("../options/certificate.ts");
+    // A drain may have started meanwhile.
+    const served = this.#servedCertificates();
+    try {
+      served.replace(readCertificates(as, certificate, served.current));
+    } catch (error) {
+      if (!(error instanceof UpgradeError)) throw error;
+      throw new UpgradeError(
+        `Cannot set the certificate with the engine "${this.engine}", unlike with "node": ${error.message}`,
+        { cause: error },
+      );
+    }
+  }
+
+  #servedCertificates(): ServedCertificates {
+    const { certificates, scheme } = this.#driver;
+    if (certificates === undefined) {
+      throw new TypeError(
+        scheme === "https" || scheme === "tls"
+          ? "Cannot set the certificate: the server was adopted, and its owner has set TLS up"
+          : "Cannot set the certificate: the server has no TLS",
+      );
+    }
+    if (this.#state === "serving") return certificates;
+    throw new ServerClosedError(`Cannot set the certificate: the server is ${this.#state}`);
+  }
+
   async shutdown(options: ShutdownOptions = {}): Promise<ShutdownReport> {
     checkShutdown(options);
     const start = performance.now();
+    this.#channels?.publish("graceful.shutdown.start", () => ({
+      addr: this.#addrIfKnown(),
+      connections: this.connections(),
+    }));
+    try {
+      const report = await this.#shutdown(options, start);
+      this.#publishEnd(start, report, undefined);
+      return report;
+    } catch (error) {
+      const report = error instanceof ShutdownIncompleteError ? error.report : undefined;
+      this.#publishEnd(start, report, error);
+      throw error;
+    }
+  }
+
+  #publishEnd(start: number, report: ShutdownReport | undefined, error: unknown): void {
+    this.#channels?.publish("graceful.shutdown.end", () => ({
+      addr: this.#addrIfKnown(),
+      duration: performance.now() - start,
+      report,
+      error,
+    }));
+  }
+
+  async #shutdown(options: ShutdownOptions, start: number): Promise<ShutdownReport> {
     if (this.#closed !== undefined) {
       await this.#closed;
       return this.#report("closed", start, 0);
     }
-    const listenersClosed = this.#startDrain((options.idleGrace ?? 0) > 0);
+    const listenersClosed = this.#startDrain(options);
     const { context, release } = deadline(options);
     await settledOrAborted(listenersClosed, context);
     const { drained, polls } = await drain(this, context, this.#changes, options);
@@ -288,14 +401,15 @@ export class DrivenServer implements Server {
    * and starts to close the listeners. If a step fails, the error is reported and the listeners still
    * close.
    */
-  #startDrain(spareIdle: boolean): Promise<void> {
+  #startDrain(options: ShutdownOptions): Promise<void> {
     if (this.#listenersClosed !== undefined) return this.#listenersClosed;
     this.#state = "draining";
+    this.#drainOptions = options;
     const onChange = () => this.#onChange();
     attempt(() => this.#driver.startDrain(onChange));
     this.#pendingWork.startDrain(onChange);
     this.#drainNotice.start(new ServerClosedError("The server is draining"));
-    this.#listenersClosed = this.#endAccepting(spareIdle);
+    this.#listenersClosed = this.#endAccepting((options.idleGrace ?? 0) > 0);
     // shutdown() and close() throw this error later. Until then, the rejection would be unhandled.
     this.#listenersClosed.catch(() => {});
     return this.#listenersClosed;
@@ -314,7 +428,8 @@ export class DrivenServer implements Server {
     if (waiting !== 0) await this.#emptyAcceptQueue();
     const closed = this.#closeListeners(spareIdle);
     if (waiting !== undefined) attempt(() => this.#driver.endConnections?.());
-    for (const hook of this.#hooks) startHook(hook);
+    const lastWords = [...this.#hooks.map(startHook), this.#drainNotice.settled()];
+    this.#farewell.sayAfter(Promise.all(lastWords), this.finished, this.#drainOptions.timeout);
     try {
       await closed;
     } finally {
@@ -325,6 +440,12 @@ export class DrivenServer implements Server {
         this.#onChange();
       }
     }
+  }
+
+  #closeWebSockets(): void {
+    this.#driver.closeWebSockets?.(
+      closingHandshake(this.#drainOptions.hijacked, this.#isRestart),
+    );
   }
 
   #waitingToBeAccepted(): number | undefined {
@@ -352,7 +473,8 @@ export class DrivenServer implements Server {
 
   async #closeAll(): Promise<void> {
     this.#force.abort();
-    const listenersClosed = this.#startDrain(false);
+    const listenersClosed = this.#startDrain({});
+    this.#farewell.say();
     await this.#driver.closeAll();
     this.#pendingWork.abandon();
     this.#changes.announce();
@@ -383,7 +505,9 @@ export class DrivenServer implements Server {
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (this.#state === "closed") return true;
     if (this.#isListening) return false;
-    const isQuiescent = this.#driver.closeIdleConns(now, policy);
+    // WebSockets that nobody waits for are cut off after the drain, and must have been told before.
+    const ignoreHijacked = policy.ignoreHijacked && this.#farewell.isDone;
+    const isQuiescent = this.#driver.closeIdleConns(now, { ...policy, ignoreHijacked });
     return isQuiescent && this.#pendingWork.isEmpty;
   }
 
@@ -445,7 +569,10 @@ async function settledOrAborted(promise: Promise<void>, context: AbortSignal): P
   context.removeEventListener("abort", onAbort);
 }
 
-/** Starts a hook in a turn of its own, so that an error or a long-running hook does not delay the drain. */
-function startHook(hook: () => unknown): void {
-  Promise.resolve().then(hook).catch(reportError);
+/**
+ * Starts a hook in a turn of its own, so that an error or a long-running hook does not delay the drain.
+ * Resolves when the hook has settled. Never rejects.
+ */
+function startHook(hook: () => unknown): Promise<unknown> {
+  return Promise.resolve().then(hook).catch(reportError);
 }

@@ -1,5 +1,6 @@
 import { attempt } from "../core/attempt.ts";
 import type { ConnInfo } from "../core/conn.ts";
+import type { ClosingHandshake } from "../options/hijacked.ts";
 import { type Conn, ConnTable, type PollPolicy, type Tally } from "./conn_table.ts";
 import type { Expiry } from "./expiry.ts";
 
@@ -7,8 +8,16 @@ import type { Expiry } from "./expiry.ts";
 interface DrainableConn extends Conn {
   /** Starts the drain: from now on `onChange` is called when the connection may have become idle. */
   startDrain(onChange: () => void): void;
-  /** Makes the connection end with its current request. To be called when the listeners are closed. */
-  startEnding(): void;
+  /**
+   * Makes the connection end with its current request. To be called when the listeners are closed. Absent if
+   * the connection asks the driver itself.
+   */
+  startEnding?(): void;
+  /**
+   * Starts the closing handshake of the WebSocket that the connection has become. Returns false if the
+   * connection is no WebSocket, or none that the driver can reach. Absent if no connection can be one.
+   */
+  closeWebSocket?(handshake: ClosingHandshake): boolean;
 }
 
 /** The base class of the drivers whose engine exposes each connection. */
@@ -20,6 +29,9 @@ export abstract class TableDriver<C extends DrainableConn> {
   protected endsConnections = false;
   /** The function to call when something has changed that the drain waits for. Undefined until the drain starts. */
   protected onChange: (() => void) | undefined;
+  #handshake: ClosingHandshake | undefined;
+  /** The connections whose closing handshake was started. */
+  readonly #closing = new WeakSet<C>();
 
   get tally(): Tally {
     return this.conns.tally;
@@ -42,11 +54,31 @@ export abstract class TableDriver<C extends DrainableConn> {
 
   endConnections(): void {
     this.endsConnections = true;
-    for (const conn of this.conns) attempt(() => conn.startEnding());
+    for (const conn of this.conns) attempt(() => conn.startEnding?.());
+  }
+
+  closeWebSockets(handshake: ClosingHandshake): void {
+    this.#handshake = handshake;
+    for (const conn of this.conns) this.closeIfWebSocket(conn);
+  }
+
+  /** Starts the closing handshake of a connection, if it is a WebSocket and the time has come. */
+  protected closeIfWebSocket(conn: C): void {
+    if (this.#handshake === undefined || this.#closing.has(conn)) return;
+    const { within } = this.#handshake;
+    attempt(() => {
+      if (!conn.closeWebSocket?.(this.#handshake!)) return;
+      this.#closing.add(conn);
+      if (within !== undefined) this.conns.destroyIn(within, conn);
+    });
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     const isDrained = this.conns.closeIdleConns(now, policy);
+    // A package may accept a WebSocket later than its request came.
+    if (!policy.onlyChanged) {
+      for (const conn of this.conns.hijacked) this.closeIfWebSocket(conn);
+    }
     if (isDrained) this.expiry?.stop();
     return isDrained;
   }

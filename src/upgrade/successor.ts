@@ -5,8 +5,10 @@ import process from "node:process";
 import type { Readable } from "node:stream";
 import { UpgradeError } from "../core/errors.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
+import { withArgumentsAsTheyAre } from "../runtime/host/program_path.ts";
+import { isMissing } from "../core/listen_error.ts";
 import { sockets } from "../runtime/sockets.ts";
-import { writeHandover } from "../listener/handover.ts";
+import { HANDOVER, writeHandover } from "../listener/handover.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";
 import { onReadyLine } from "./ready_line.ts";
 
@@ -19,6 +21,8 @@ const FIRST_LISTENER_FD = 4;
 export interface SuccessorOptions {
   readonly command: readonly string[];
   readonly cwd: string | undefined;
+  /** The environment variables, to which those of the handover are added. */
+  readonly env: NodeJS.ProcessEnv;
   /** The number of milliseconds that the successor may take to become ready. */
   readonly readyTimeout: number;
   /** Ends the successor when it aborts, unless the successor is ready. */
@@ -76,38 +80,45 @@ function handoverOf(listeners: readonly SharedListener[]): Record<string, string
 function spawnWith(
   listeners: readonly SharedListener[],
   handover: Readonly<Record<string, string>>,
-  { command, cwd }: SuccessorOptions,
+  { command, cwd, env }: SuccessorOptions,
 ): ChildProcess {
   const [program, ...args] = command;
   try {
     return sockets().withPassable(
       listeners.map(({ inheritedSocket }) => inheritedSocket.fd),
       (fds) =>
-        spawn(program!, args, {
+        spawn(withArgumentsAsTheyAre(program!), args, {
           cwd,
-          env: { ...inheritedEnvironment(), ...handover },
+          env: { ...withoutOurs(env), ...(cwd === undefined ? {} : { PWD: cwd }), ...handover },
           stdio: ["inherit", "inherit", "inherit", "pipe", ...fds],
         }),
     );
   } catch (cause) {
-    throw notStarted(command, cause);
+    throw notStarted({ command, cwd }, cause);
   }
 }
 
 /**
- * Returns the environment without WATCHDOG_PID, which says that this process feeds systemd's watchdog: next the
- * successor does.
+ * The variables that are about this process alone: what it has inherited itself, and that it feeds systemd's watchdog,
+ * which the successor does next.
  */
-function inheritedEnvironment(): NodeJS.ProcessEnv {
-  const { WATCHDOG_PID: _ours, ...inherited } = process.env;
-  return inherited;
+const OURS: readonly string[] = [
+  HANDOVER,
+  "LISTEN_FDS",
+  "LISTEN_PID",
+  "LISTEN_FDNAMES",
+  "WATCHDOG_PID",
+];
+
+function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !OURS.includes(name)));
 }
 
 /** Resolves when the child is ready, and rejects when it cannot become ready any more. */
 async function ready(
   child: ChildProcess,
   pipe: Readable | undefined,
-  { command, readyTimeout, signal }: SuccessorOptions,
+  { command, cwd, readyTimeout, signal }: SuccessorOptions,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const giveUp = (why: string) => afterReading(() => reject(new UpgradeError(why)));
@@ -121,7 +132,7 @@ async function ready(
   const onAbort = () => giveUp("The upgrade was stopped before the new process was ready");
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort);
-  child.once("error", (cause) => reject(notStarted(command, cause)));
+  child.once("error", (cause) => reject(notStarted({ command, cwd }, cause)));
   child.once("exit", (code, signalName) => {
     const how = signalName === null ? `exited with code ${code}` : `was ended by ${signalName}`;
     // With exit code 0 the program itself has probably reported nothing.
@@ -150,7 +161,18 @@ function afterReading(run: () => void): void {
   setTimeout(() => setImmediate(run));
 }
 
-function notStarted(command: readonly string[], cause: unknown): UpgradeError {
+function notStarted(
+  { command, cwd }: Pick<SuccessorOptions, "command" | "cwd">,
+  cause: unknown,
+): UpgradeError {
+  if (cwd !== undefined && isMissing(cwd)) {
+    return new UpgradeError(
+      `Cannot start the new process, as the folder to start it in does not exist: ${
+        printable(cwd)
+      }`,
+      { cause },
+    );
+  }
   return new UpgradeError(`Cannot start the new process with "${printable(command.join(" "))}"`, {
     cause,
   });

@@ -3,15 +3,19 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { shownAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
-import { checkMilliseconds } from "../options/checks.ts";
+import { checkMilliseconds, checkObject, checkType } from "../options/checks.ts";
+import { isAbsolute, join } from "node:path";
 import { reportError } from "../core/report_error.ts";
 import { notify, notifyReloading, notifyUnlessEnding } from "../systemd/notify.ts";
 import { commandLine } from "../runtime/linux/command_line.ts";
+import { startEnvironment } from "../runtime/linux/start_environment.ts";
+import { keeper } from "../runtime/linux/keeper.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Handover, InheritedSocket } from "../listener/handover.ts";
 import { checkNames, type OptionNames } from "../options/names.ts";
+import { releaseHangups } from "../listener/hangups.ts";
 import { predecessor, supervisor, takeUnclaimed } from "../listener/inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
@@ -33,6 +37,12 @@ export interface UpgraderOptions {
    * path that was used then: if the path leads through a symlink, the new process runs where the link points now.
    */
   cwd?: string;
+  /**
+   * The environment variables of the new process. The default is those that this process was started with, so that
+   * the new process reads files such as `.env` as they are then. Where the system does not tell them (another system
+   * than Linux, and Deno without `--allow-ffi`), they are the present ones.
+   */
+  env?: Readonly<Record<string, string>>;
   /**
    * The number of milliseconds, 0 to 2 147 483 647, that the new process may take to become ready before it is killed.
    * The default is tableflip's.
@@ -61,6 +71,18 @@ export let startServing: (upgrader: Upgrader) => Promise<void>;
 
 /** Returns why no upgrade can start now; undefined if one can. */
 export let obstacleTo: (upgrader: Upgrader) => string | undefined;
+
+/** The command and the folder that a successor is started with. */
+export interface SuccessorStart {
+  readonly command: readonly string[];
+  readonly folder: string | undefined;
+}
+
+/** Does what `upgrader.upgrade()` does, and calls `onStart` right before the successor is started. */
+export let startUpgrade: (
+  upgrader: Upgrader,
+  onStart: (start: SuccessorStart) => void,
+) => Promise<number>;
 
 /** Returns the place where the Upgrader of this process is kept. */
 const slot = () => ofProcess(newSlot);
@@ -184,6 +206,7 @@ export class Upgrader {
   static {
     startServing = (upgrader) => upgrader.#serve();
     obstacleTo = (upgrader) => upgrader.#obstacle();
+    startUpgrade = (upgrader, onStart) => upgrader.#upgrade(onStart);
   }
 
   async #startServing(): Promise<void> {
@@ -202,6 +225,7 @@ export class Upgrader {
     else if (handover !== undefined) await this.#succeed(handover);
     else this.#notify(() => notifyUnlessEnding({ READY: 1 }));
     this.#state = "ready";
+    releaseHangups();
   }
 
   /** Takes over from the predecessor. */
@@ -219,19 +243,29 @@ export class Upgrader {
    *
    * @throws {UpgradeError} If the successor cannot be started, ends before it is ready, or is not ready within
    * `readyTimeout`. Nothing is left of it, and this process goes on serving.
+   * @throws {UpgradeError} If this process is process 1 of a container, or a supervisor has started it that would take
+   * its end for that of the service: runit, daemontools, s6, supervisord, pm2, tini, dumb-init.
    * @throws {UpgradeError} If this process is not ready, is being upgraded, has been upgraded or was stopped, or if its
    * predecessor is not gone.
    */
-  async upgrade(): Promise<number> {
+  upgrade(): Promise<number> {
+    return this.#upgrade(() => {});
+  }
+
+  async #upgrade(onStart: (start: SuccessorStart) => void): Promise<number> {
     const obstacle = this.#obstacle();
     if (obstacle !== undefined) throw new UpgradeError(`Cannot upgrade: ${obstacle}`);
     this.#state = "upgrading";
     this.#notify(notifyReloading);
     try {
       const listeners = openListeners();
+      const command = this.#options.command ?? inFolder(commandLine(), this.#folder);
+      const folder = this.#options.cwd ?? this.#folder;
+      onStart({ command, folder });
       const pid = await startSuccessor(listeners, {
-        command: this.#options.command ?? commandLine(),
-        cwd: this.#options.cwd ?? this.#folder,
+        command,
+        env: this.#options.env ?? startEnvironment(),
+        cwd: folder,
         readyTimeout: this.#options.readyTimeout ?? 60_000,
         signal: this.#stopped.signal,
       });
@@ -264,7 +298,10 @@ export class Upgrader {
   }
 
   #obstacle(): string | undefined {
-    return this.#stopped.signal.aborted
+    const kept = keeper();
+    return kept !== undefined
+      ? `${kept}: use a supervisor whose process stays, such as \`graceful run\``
+      : this.#stopped.signal.aborted
       ? "the upgrader was stopped"
       : this.#state === "starting"
       ? "this process is not ready itself"
@@ -282,6 +319,15 @@ export class Upgrader {
   }
 }
 
+/**
+ * Returns a command whose program is found from the folder in which this process was started: not every runtime looks
+ * for a relative path in the working directory of the new process.
+ */
+function inFolder([program = "", ...args]: readonly string[], folder = "."): readonly string[] {
+  const isPath = program.includes("/") && !isAbsolute(program);
+  return [isPath ? join(folder, program) : program, ...args];
+}
+
 /** Closes an inherited socket, and warns, because the service no longer listens at the address. */
 function closeUnclaimed(socket: InheritedSocket): void {
   console.warn(
@@ -295,13 +341,14 @@ function closeUnclaimed(socket: InheritedSocket): void {
 const NAMES: OptionNames<UpgraderOptions> = {
   command: true,
   cwd: true,
+  env: true,
   pidFile: true,
   readyTimeout: true,
 };
 
 function checkUpgrader(options: UpgraderOptions): void {
   checkNames("upgrade", options, NAMES);
-  const { command, cwd, pidFile, readyTimeout } = options;
+  const { command, cwd, env, pidFile, readyTimeout } = options;
   checkMilliseconds("upgrade as 'readyTimeout'", readyTimeout, 0);
   for (const [name, value] of Object.entries({ cwd, pidFile })) {
     if (value === undefined || (typeof value === "string" && value !== "")) continue;
@@ -310,6 +357,12 @@ function checkUpgrader(options: UpgraderOptions): void {
         shown(value)
       }`,
     );
+  }
+  if (env !== undefined) {
+    checkObject("upgrade as 'env'", env);
+    for (const [name, value] of Object.entries(env)) {
+      checkType(`upgrade as 'env.${name}'`, value, "string");
+    }
   }
   const isCommand = Array.isArray(command) && command.length > 0 &&
     command.every((word) => typeof word === "string");
@@ -324,6 +377,12 @@ function checkUpgrader(options: UpgraderOptions): void {
 /** Returns a value on one line, whatever is in it. */
 function shown(value: unknown): string {
   return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
+}
+
+/** Returns the process id of the predecessor if it still runs. */
+export function drainingPredecessor(): number | undefined {
+  const pid = predecessor()?.pid;
+  return isThere(pid) ? pid : undefined;
 }
 
 /** Tells the predecessor or the supervisor that this process is ready. */

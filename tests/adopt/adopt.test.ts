@@ -389,8 +389,16 @@ if (runtime === "bun") {
   });
 }
 
+/** What Elysia tells of its server on Node: it looks like a server of Bun, and counts nothing. */
+const likeBun = {
+  stop() {},
+  reload() {},
+  pendingRequests: Promise.resolve(0),
+  pendingWebSockets: 0,
+};
+
 test(`[${runtime}] adopt() refuses what is no server`, async () => {
-  for (const native of [undefined, {}, new Map(), "server", process, Promise.resolve()]) {
+  for (const native of [undefined, {}, new Map(), "server", process, Promise.resolve(), likeBun]) {
     await assertRejects(
       // The cast: what a caller without a type checker may get wrong.
       () => Promise.resolve().then(() => adopt(native as unknown as NativeServer)),

@@ -5,6 +5,9 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
+import * as exported from "../../mod.ts";
+import { connect, request } from "../../support/client.ts";
+import { authority, first, named } from "../support/certificates.ts";
 import { runtime } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
 
@@ -36,9 +39,13 @@ function pages(): string[] {
   );
 }
 
-/** Whether this runtime can run the snippet: the globals `Deno` and `Bun` belong to one runtime each. */
+/**
+ * Whether this runtime can run the snippet: the globals `Deno` and `Bun` belong to one runtime each, and so
+ * do the modules `hono/deno` and `hono/bun`.
+ */
 function isForThisRuntime(code: string): boolean {
-  const [, owner] = /\b(Deno|Bun)\./.exec(code) ?? [];
+  const [, global, module] = /\b(Deno|Bun)\.|"hono\/(deno|bun)"/.exec(code) ?? [];
+  const owner = global ?? module;
   return owner === undefined || owner.toLowerCase() === runtime;
 }
 
@@ -53,6 +60,9 @@ for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
       mkdirSync(folder, { recursive: true });
       try {
         writeFileSync(new URL("snippet.ts", folder), code);
+        for (const [name, pem] of Object.entries(CERTIFICATES)) {
+          writeFileSync(new URL(name, folder), pem);
+        }
         await runSnippet(code);
       } finally {
         rmSync(fileURLToPath(folder), { recursive: true, force: true });
@@ -60,6 +70,35 @@ for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
     });
   }
 }
+
+/** The blocks of the pages that need packages which are not installed here. */
+function unrunSnippetsOf(page: string): string[] {
+  const text = readFileSync(new URL(page, root), "utf8");
+  return [...text.matchAll(/^```ts not-run\n([\s\S]*?)^```$/gm)].map(([, code]) => code!);
+}
+
+if (runtime === "node") {
+  for (const page of pages()) {
+    for (const [index, code] of unrunSnippetsOf(page).entries()) {
+      test(`[node] snippet ${index + 1} of ${page} that is not run parses, and imports what exists`, async () => {
+        const { stripTypeScriptTypes } = await import("node:module");
+        stripTypeScriptTypes(code);
+        const [, names] = /^import \{ (.+) \} from "@x\/graceful";$/m.exec(code) ?? [];
+        assert(names !== undefined, "a reader can paste it");
+        for (const name of names.split(", ")) assert(name in exported, name);
+      });
+    }
+  }
+}
+
+/** The files of certificates that the snippets read. */
+const CERTIFICATES: Readonly<Record<string, string>> = {
+  "tls.crt": first.cert,
+  "tls.key": first.key,
+  "api.crt": named.cert,
+  "api.key": named.key,
+  "ca.crt": authority,
+};
 
 /** One that waits for a signal is asked something, and then gets one. */
 async function runSnippet(code: string): Promise<void> {
@@ -70,7 +109,7 @@ async function runSnippet(code: string): Promise<void> {
   ]);
   if (code.includes("await graceful(")) {
     // It has called graceful by the time that it answers.
-    await deadline(Promise.race([answered("http://127.0.0.1:9527/"), program.exit]), SOON);
+    await deadline(Promise.race([answered(code.includes("cert")), program.exit]), SOON);
     program.signal("SIGTERM");
   }
   const expected = /\/\/ (hello|true|drained \[\])$/m.exec(code)?.[1];
@@ -78,11 +117,14 @@ async function runSnippet(code: string): Promise<void> {
   if (expected !== undefined) await program.says(new RegExp(expected.replace(/[[\]]/g, "\\$&")));
 }
 
-async function answered(url: string): Promise<void> {
+async function answered(isSecure: boolean): Promise<void> {
+  const addr = { transport: "tcp", hostname: "127.0.0.1", port: 9_527 } as const;
   for (;;) {
     try {
+      const client = await connect(addr, isSecure ? { alpn: "http/1.1" } : {});
       // A connection that is kept alive would have its second of grace.
-      await (await fetch(url, { headers: { connection: "close" } })).text();
+      client.write(request("/", "Connection: close"));
+      await client.response();
       return;
     } catch {
       // It does not listen yet.

@@ -385,7 +385,14 @@ test(`[${runtime}] graceful() refuses bad options at the call`, async () => {
     [{ cleanup: "db" }, "'cleanup'"],
     [{ drainDelay: -1 }, "'drainDelay' must be from 0 to 2147483647 ms: current value is -1"],
     [{ cleanupTimeout: "5" }, "'cleanupTimeout' must be a number of milliseconds"],
-    [{ hijacked: "close" }, `'hijacked' must be "wait" or "ignore": current value is "close"`],
+    [
+      { hijacked: "close" },
+      `'hijacked' must be "wait" or "ignore", or an object of close, reason and within: current value is "close"`,
+    ],
+    [
+      { hijacked: { close: 1005 } },
+      "call graceful() as 'hijacked.close' must be 1000, 1001, 1003,",
+    ],
     [{ exit: true }, "'exit' must be false or a number of milliseconds: current value is true"],
     [{ timeout: 500, idleGrace: 500 }, "'idleGrace' must be less than 'timeout' (500 ms)"],
     [{ signals: ["toString"] }, "signals that a process can listen to"],

@@ -137,6 +137,7 @@ for (const engine of engines) {
       assertEquals((await probes[0]!).status, 200);
       assertEquals((await deadline(drained, SOON)).reason, "drained");
       const after = await handler(get("/readyz?verbose"), infos[0]!);
+      assert(after instanceof Response);
       assertEquals([after.status, await after.text(), ready.signals.length], [503, text, 1]);
     });
   });
@@ -204,7 +205,7 @@ test(`[${runtime}] health() with next asks for the info in its type, which next 
   });
   // @ts-expect-error: what a caller without a type checker may leave out.
   const response = await handler(get("/"));
-  assertEquals([await response.text(), infos], ["next", [undefined]]);
+  assertEquals([await response!.text(), infos], ["next", [undefined]]);
   // @ts-expect-error: the same.
   assertEquals((await handler(get("/readyz"))).status, 200);
 });
@@ -363,7 +364,8 @@ test(`[${runtime}] health() leaves nothing behind of a check that has ended`, as
     remove(...args);
   };
   const remoteAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
-  const info: ServeInfo = { remoteAddr, draining, waitUntil() {}, native: undefined };
+  const nothing = { peerCertificate: undefined, waitUntil() {}, native: undefined };
+  const info: ServeInfo = { remoteAddr, draining, ...nothing };
   assertEquals((await handler(get("/readyz"), info)).status, 200);
   assertEquals(listeners, 0);
   await delay(40);

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { once } from "node:events";
 import http2 from "node:http2";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { type Fixture, pem, runtime, start } from "../support/fixture.ts";
@@ -228,3 +228,27 @@ if (runtime === "bun") {
     await stopped;
   });
 }
+
+const OF_TLS = {
+  pfx: "'cert'",
+  passphrase: "'passphrase'",
+  ca: "'ca'",
+  requestCert: "'requestCert'",
+  rejectUnauthorized: "'rejectUnauthorized'",
+  SNICallback: "'certificates'",
+  ALPNProtocols: "'alpnProtocols'",
+  ALPNCallback: "'alpnProtocols'",
+  allowHTTP1: "'alpnProtocols'",
+};
+
+test(`[${runtime}] serve() refuses options of TLS in 'node' that it has itself`, async () => {
+  for (const [name, advice] of Object.entries(OF_TLS)) {
+    const error = await assertRejects(
+      // The cast: no type checker lets such options pass.
+      () => start("node", { ...pem, node: { [name]: true } as never }),
+      TypeError,
+      `'node.${name}' is not an option`,
+    );
+    assertStringIncludes(error.message, advice);
+  }
+});

@@ -62,7 +62,9 @@ test(`[${runtime}] serve() refuses an engine that the runtime does not have`, as
   }
 });
 
-const refusedShutdowns: [unknown, typeof TypeError | typeof RangeError, string[]][] = [
+type Refused = [unknown, typeof TypeError | typeof RangeError, string[]];
+
+const refusedShutdowns: Refused[] = [
   [{ timeout: -1 }, RangeError, ["'timeout'", "from 0", "-1"]],
   [{ timeout: NaN }, RangeError, ["'timeout'", "NaN"]],
   [{ timeout: 2 ** 31 }, RangeError, ["'timeout'", "2147483648"]],
@@ -71,6 +73,26 @@ const refusedShutdowns: [unknown, typeof TypeError | typeof RangeError, string[]
   [{ idleGrace: -5 }, RangeError, ["'idleGrace'", "-5"]],
   [{ signal: 1 }, TypeError, ["'signal'", "an AbortSignal"]],
   [{ hijacked: "close" }, TypeError, ["'hijacked'", '"wait" or "ignore"', '"close"']],
+  [{ hijacked: null }, TypeError, ["'hijacked'", "null"]],
+  [{ hijacked: { code: 1012 } }, TypeError, [
+    "'hijacked'",
+    "close, reason and within",
+    "{ code }",
+  ]],
+  [{ hijacked: { close: "1012" } }, TypeError, ["'hijacked.close'", "a number", '"1012"']],
+  ...[999, 1002, 1004, 1005, 1006, 1015, 2999, 5000, 1000.5, NaN].map((close): Refused => [
+    { hijacked: { close } },
+    RangeError,
+    ["'hijacked.close'", "1000, 1001, 1003, from 1007 to 1014, or from 3000 to 4999", `${close}`],
+  ]),
+  [{ hijacked: { reason: 1 } }, TypeError, ["'hijacked.reason'", "a string", "1"]],
+  [{ hijacked: { reason: "é".repeat(62) } }, RangeError, [
+    "'hijacked.reason'",
+    "at most 123 bytes of UTF-8",
+    "124",
+  ]],
+  [{ hijacked: { within: -1 } }, RangeError, ["'hijacked.within'", "from 0", "-1"]],
+  [{ hijacked: { within: "1s" } }, TypeError, ["'hijacked.within'", "milliseconds", '"1s"']],
 ];
 
 test(`[${runtime}] shutdown() refuses bad options, and starts no drain`, async () => {
@@ -83,6 +105,15 @@ test(`[${runtime}] shutdown() refuses bad options, and starts no drain`, async (
     for (const part of parts) assertStringIncludes(error.message, part);
   }
   assertEquals(server.state, "serving");
+});
+
+test(`[${runtime}] shutdown() takes every close code that a server may send`, async () => {
+  const codes = [1000, 1001, 1003, 1007, 1014, 3000, 4999];
+  for (const close of codes) {
+    const { server } = await start(engines[0]!);
+    const hijacked = { close, reason: "é".repeat(61), within: 0 };
+    assertEquals((await server.shutdown({ hijacked })).reason, "drained");
+  }
 });
 
 for (const engine of engines) {

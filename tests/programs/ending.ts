@@ -2,6 +2,7 @@
  * A service whose end is watched: it writes the events of `graceful` as lines of JSON. Its argument is
  * a JSON object of {@linkcode Plan}.
  */
+import { subscribe } from "node:diagnostics_channel";
 import net from "node:net";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,6 +18,7 @@ import {
   type Server,
 } from "../../mod.ts";
 import { createServer } from "node:http";
+import { CHANNEL_NAMES } from "../../src/core/channel_names.ts";
 
 /** What the service is made of. */
 export interface Plan {
@@ -29,6 +31,8 @@ export interface Plan {
   readonly apart?: number;
   /** What is told of the end: the events, or, by the default, lines on stderr. */
   readonly log?: "default" | "failing" | "rejecting";
+  /** What those who subscribe to all channels do: they write each message, after others have failed in this way. */
+  readonly channels?: "write" | "throw" | "reject";
   /** Keeps the event loop busy for so many ms when the drain starts. */
   readonly busy?: number;
   /** Sends itself a SIGTERM when it has waited for a second, as a library does that has stopped. */
@@ -116,6 +120,26 @@ for (const engine of plan.servers) {
   servers.push(engine === "adopted" ? await adopted() : await serve(handler, { ...local, engine }));
 }
 
+function subscribeToAll(): void {
+  for (const name of CHANNEL_NAMES) {
+    if (plan.channels === "throw") {
+      subscribe(name, () => {
+        throw new Error(`of a subscriber of ${name}`);
+      });
+    }
+    if (plan.channels === "reject") {
+      subscribe(name, () => Promise.reject(new Error(`of a subscriber of ${name}`)));
+    }
+    subscribe(name, (message, name) => {
+      console.log(`channel: ${String(name)} ${JSON.stringify(message, errorAsText)};`);
+    });
+  }
+}
+
+function errorAsText(_key: string, value: unknown): unknown {
+  return value instanceof Error ? String(value) : value;
+}
+
 function write(event: GracefulEvent): unknown {
   if (plan.log === "rejecting") return Promise.reject(new Error("of a log"));
   if (plan.log === "failing") throw new Error("of a log");
@@ -147,6 +171,7 @@ function fail(how: NonNullable<Plan["throwing"]>): void {
   }
 }
 
+if (plan.channels !== undefined) subscribeToAll();
 const options: GracefulOptions = {
   log: write,
   // Most tests are about something else than idle connections.

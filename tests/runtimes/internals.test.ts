@@ -2,18 +2,23 @@
  * What this package uses of the runtimes beyond their public API: which of it is there on this version, and
  * that a server serves and shuts down without each of it.
  */
+import { channel } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import { type Addr, adopt, listen, serve, type Server } from "../../mod.ts";
+import { type Addr, adopt, listen, serve, type Server, serveTcp } from "../../mod.ts";
 import { internals as deno } from "../../src/runtime/deno/internals.ts";
 import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
 import type { DenoInfo } from "../../src/runtime/api/deno.ts";
 import { connect, request } from "../../support/client.ts";
-import { engines, runtime, start } from "../support/fixture.ts";
+import { until } from "../../support/until.ts";
+import { engines, pem, runtime, start } from "../support/fixture.ts";
+import { RawWebSocket } from "../../support/raw_web_socket.ts";
+import { kinds, type WebSocketFixture } from "../../support/web_socket_servers.ts";
 
 /** In ms. */
 const SOON = 10_000;
@@ -44,6 +49,8 @@ const NODE_ABSENT: { [Name in keyof NodeInternals]: () => ReturnType<NodeInterna
   seemToListen: () => {},
   stopConnectionChecks: () => {},
   closeIfIdleOnBun: () => false,
+  subscribersOf: () => undefined,
+  webSocketOf: () => undefined,
 };
 
 /** The same for Deno's, but for what has tests of its own below. */
@@ -54,6 +61,8 @@ const DENO_ABSENT = {
   },
   webSocketOf: () => undefined,
   resourceOf: () => -1,
+  hasWebSockets: () => false,
+  closeWebSocket: (socket: WebSocket, code: number, reason: string) => socket.close(code, reason),
   headerOf: (request: Request, name: string) => request.headers.get(name),
   uploadOf: () => undefined,
   readInPieces: () => {},
@@ -123,6 +132,29 @@ for (const [name, replacement] of Object.entries(NODE_ABSENT)) {
   });
 }
 
+test(`[${runtime}] serveTcp() over TLS serves without the internal acceptedSocketOf`, async () => {
+  await without(node, "acceptedSocketOf", () => undefined, async () => {
+    const server = await serveTcp(async ({ readable, writable, setState }) => {
+      const writer = writable.getWriter();
+      for await (const chunk of readable) {
+        await writer.write(chunk);
+        setState("idle");
+      }
+    }, { port: 0, hostname: "127.0.0.1", ...pem });
+    const clients = [
+      await connect(server.addr, { tls: {} }),
+      await connect(server.addr, { tls: {} }),
+    ];
+    for (const client of clients) {
+      client.write("hello");
+      assertEquals(await deadline(client.take(/hello/), SOON), "hello");
+    }
+    assertEquals(server.connections().length, 2);
+    await deadline(server.shutdown(), SOON);
+    await Promise.all(clients.map(({ closed }) => deadline(closed, SOON)));
+  });
+});
+
 if (runtime === "node") {
   test("[node] listen() fails with the reason without the internal createServerHandle", async () => {
     await without(node, "createServerHandle", NODE_ABSENT.createServerHandle, async () => {
@@ -159,7 +191,23 @@ if (runtime === "deno") {
     });
   });
 
+  test("[deno] serve() takes the engine node for names without the internal certificateResolver", async () => {
+    const certificates = [{ serverName: "api.example.com", ...pem }];
+    const options = { ...pem, certificates };
+    await without(deno, "certificateResolver", () => undefined, async () => {
+      // The cast: the types of the fixture know no "auto".
+      const { server } = await start("auto" as "deno", options);
+      assertEquals(server.engine, "node");
+      await server.shutdown();
+      await assertRejects(() => start("deno", options), TypeError, "'certificates' must be absent");
+    });
+    const { server } = await start("auto" as "deno", options);
+    assertEquals(server.engine, "deno");
+    await server.shutdown();
+  });
+
   test("[deno] internals.ts finds each internal in this version", async () => {
+    assertEquals(typeof deno.certificateResolver(), "symbol");
     assert(deno.connectionServing() !== undefined);
     assertEquals(deno.staticBodyOf(new Response("probe")), "probe");
     const infos: DenoInfo[] = [];
@@ -188,6 +236,54 @@ if (runtime === "deno") {
   });
 }
 
+/** Starts a server with a WebSocket, and a hook that says something when it has ended a turn later. */
+async function openWebSocket(kind: string): Promise<WebSocketFixture & { client: RawWebSocket }> {
+  const fixture = await kinds[kind]!.start();
+  const { server, sockets } = fixture;
+  const client = await deadline(RawWebSocket.open(server.addr), SOON);
+  await until(() => "a WebSocket", () => sockets.size > 0 || undefined);
+  server.onShutdown(async () => {
+    await sleep(20);
+    for (const socket of sockets) socket.send("last");
+  });
+  return { ...fixture, client };
+}
+
+test(`[${runtime}] adopt() sends a WebSocket of ws no close frame without the internal webSocketOf`, async () => {
+  await without(node, "webSocketOf", () => undefined, async () => {
+    const { server, client } = await openWebSocket("adopted ws");
+    await assertRejects(() => server.shutdown({ timeout: 200 }), Error, "hijacked");
+    assertEquals(await deadline(client.text(), SOON), "last");
+    client.answerClose();
+    assertEquals(await deadline(client.closeFrame(), SOON), [1001, ""]);
+    await deadline(server.shutdown(), SOON);
+  });
+});
+
+if (runtime === "deno") {
+  for (const engine of ["deno", "deno-serve"]) {
+    test(`[deno, ${engine}] shutdown() closes WebSockets without the internal closeWebSocket`, async () => {
+      await without(deno, "closeWebSocket", DENO_ABSENT.closeWebSocket, async () => {
+        const { server, client } = await openWebSocket(engine);
+        const done = server.shutdown();
+        assertEquals(await deadline(client.text(), SOON), "last");
+        assertEquals(await deadline(client.closeFrame(), SOON), [1001, ""]);
+        client.answerClose();
+        assertEquals((await deadline(done, SOON)).reason, "drained");
+      });
+    });
+  }
+
+  test("[deno] adopt() ends WebSockets of Deno.serve before the hooks without the internal hasWebSockets", async () => {
+    await without(deno, "hasWebSockets", () => false, async () => {
+      const { server, client } = await openWebSocket("adopted Deno.serve");
+      const done = server.shutdown();
+      assertEquals(await deadline(client.closeFrame(), SOON), [1001, "Server shutting down"]);
+      await deadline(done, SOON);
+    });
+  });
+}
+
 /** The internals that each runtime has, as {@linkcode seenOn} finds them. */
 const PRESENT: Record<typeof runtime, readonly string[]> = {
   node: [
@@ -201,6 +297,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "httpConnectionsOf",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
   deno: [
     "acceptedBy",
@@ -211,6 +308,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "heldResponse",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
   bun: [
     "closeIfIdleOnBun",
@@ -219,6 +317,7 @@ const PRESENT: Record<typeof runtime, readonly string[]> = {
     "heldResponse",
     "newestRequest",
     "responseOf",
+    "subscribersOf",
   ],
 };
 
@@ -254,6 +353,9 @@ async function seenOn(): Promise<string[]> {
   native.listen(0, "127.0.0.1");
   await once(native, "listening");
   see("handleOf", node.handleOf(native));
+  const subscribed = channel("test.subscribed");
+  subscribed.subscribe(() => {});
+  see("subscribersOf", node.subscribersOf(subscribed)?.length === 1);
   see("boundKeyOf", node.boundKeyOf(native));
   // The cast: it listens on TCP.
   const { port } = native.address() as net.AddressInfo;

@@ -59,6 +59,8 @@ function draining(states: Partial<Record<ConnState, number>>) {
 test(`[${runtime}] closeIdleConns() asks a connection that was told to close no more when others close`, () => {
   const { table, conns, looks } = draining({ idle: 1_000, active: 100 });
   assertEquals(table.closeIdleConns(0, FULL), false);
+  // On a busy machine the slice of a poll ends before its connections do.
+  while (looks() < 1_100) table.closeIdleConns(0, CHANGED);
   assertEquals(looks(), 1_100);
   const active = conns.filter(({ current }) => current === "active");
   for (const conn of conns) {

@@ -46,6 +46,30 @@ for (const engine of engines) {
     });
   }
 
+  // The listener of `Deno.listenTls` ignores `unref`.
+  const ends = engine === "deno" ? [] : ["unref", "renew,unref", "unref,renew"];
+  for (const calls of ends) {
+    test(`[${runtime}, ${engine}] unref() with TLS lets the process end: ${calls}`, async () => {
+      const program = run("unref.ts", [engine, "tls", calls]);
+      assertEquals(await deadline(program.exit, SOON), 0, program.output);
+      await program.says(/calls made;/);
+    });
+  }
+
+  const stays = engine === "deno" ? ["unref"] : ["unref,renew,ref", "unref,ref,renew"];
+  for (const calls of stays) {
+    test(`[${runtime}, ${engine}] ref() with TLS keeps the process alive: ${calls}`, async () => {
+      const program = run("unref.ts", [engine, "tls", calls]);
+      await program.says(/calls made;/);
+      const first = await Promise.race([
+        program.exit.then(() => "ended"),
+        new Promise((resolve) => setTimeout(resolve, 1_500, "alive")),
+      ]);
+      program.kill();
+      assertEquals(first, "alive", program.output);
+    });
+  }
+
   test(`[${runtime}, ${engine}] ref() and unref() do nothing once the server is closed`, async () => {
     const { server } = await start(engine);
     await server.shutdown();

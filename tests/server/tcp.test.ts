@@ -648,7 +648,7 @@ test(`[${runtime}] serveTcp() closes at its signal, calls onListen, and checks i
 
   const refused: [unknown, string][] = [
     [{ port: -1 }, "Cannot serve as 'port' must be an integer from 0 to 65535"],
-    [{ ...pem }, "Cannot serve as 'cert' is not an option: serveTcp has no TLS"],
+    [{ cert: pem.cert }, "Cannot serve as 'key' must be given together"],
     [{ path: "/tmp/x", port: 1 }, "'port' must be absent where 'path' is given"],
     [{ onError: "log" }, "Cannot serve as 'onError' must be a function"],
     [{ onConnState: 1 }, "'onConnState'"],

@@ -43,6 +43,14 @@ export class Ending {
     );
   }
 
+  /** The messages so far that were published on channels, with the names of the channels. */
+  get messages(): [name: string, message: Record<string, unknown>][] {
+    return [...this.program.output.matchAll(/^channel: (\S+) (.*);$/gm)].map(([, name, json]) => [
+      name!,
+      JSON.parse(json!),
+    ]);
+  }
+
   /** Waits for an event of this type. */
   async event<T extends GracefulEvent["type"]>(
     type: T,

@@ -6,13 +6,10 @@ import { join } from "node:path";
 import process from "node:process";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
+import { currentRuntime, type Runtime } from "../../support/runtimes.ts";
 
 /** The runtime that runs the tests. */
-export const runtime: "node" | "deno" | "bun" = "deno" in process.versions
-  ? "deno"
-  : "bun" in process.versions
-  ? "bun"
-  : "node";
+export const runtime: Runtime = currentRuntime;
 
 /** Whether this is a Deno before 2.9.6, which changed what becomes of uploads. */
 export const isOlderDeno: boolean = runtime === "deno" &&

@@ -63,11 +63,12 @@ export type DenoListenOptions =
     tcpBacklog?: number;
     cert?: string;
     key?: string;
-    alpnProtocols?: string[];
+    alpnProtocols?: readonly string[];
   };
 
 interface DenoRuntime {
   readonly internal: symbol;
+  readonly build: { readonly standalone: boolean };
   readonly noColor: boolean;
   readonly permissions: {
     querySync(

@@ -4,6 +4,8 @@ import type { Addr } from "../../core/addr.ts";
 import { LINGER } from "../../server/linger.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
 import { BunServeDriver } from "./serve_driver.ts";
+import { ConnMarks } from "./conn_marks.ts";
+import type { KernelConn } from "../linux/kernel_conn.ts";
 import type { BunServer } from "../api/bun.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 
@@ -30,7 +32,8 @@ export interface BunNativeServer {
 /** Returns whether a value looks like a {@linkcode BunNativeServer}. */
 export function isBunServer(value: unknown): value is BunNativeServer {
   return typeof value === "object" && value !== null && "stop" in value && "reload" in value &&
-    "pendingRequests" in value && "pendingWebSockets" in value;
+    "pendingRequests" in value && typeof value.pendingRequests === "number" &&
+    "pendingWebSockets" in value;
 }
 
 /**
@@ -60,6 +63,9 @@ export class AdoptedBunDriver extends BunServeDriver {
   protected readonly isHandedOn: boolean = false;
   /** The number of bytes that each connection had received when the drain started, by its cookie. */
   #received = new Map<bigint, bigint>();
+  readonly #upgraded = new ConnMarks();
+  /** The connections that were WebSockets when the drain started. */
+  #webSockets: readonly KernelConn[] = [];
   /** The time since which every poll has found the server quiet, on the clock of the polls. */
   #quietSince = Infinity;
 
@@ -74,11 +80,34 @@ export class AdoptedBunDriver extends BunServeDriver {
     // Bun sets TCP_DEFER_ACCEPT: Linux withholds a connection until its first bytes, and a stop would
     // lose the connection.
     this.sockets?.disableDeferAccept();
+    this.#watchUpgrades();
   }
 
   override startDrain(onChange: () => void): void {
     super.startDrain(onChange);
-    this.#received = new Map(this.open().map(({ cookie, received }) => [cookie, received]));
+    const conns = this.open();
+    this.#received = new Map(conns.map(({ cookie, received }) => [cookie, received]));
+    this.#webSockets = conns.filter((conn) => this.#upgraded.has(conn));
+  }
+
+  /** Marks the connections that become WebSockets from now on, which Bun shows neither open nor closing. */
+  #watchUpgrades(): void {
+    const { server } = this;
+    const upgrade = server.upgrade.bind(server);
+    server.upgrade = (request, ...options) => {
+      const client = server.requestIP(request);
+      const isUpgraded = upgrade(request, ...options);
+      if (isUpgraded && client !== null) {
+        const { address: hostname, port } = client;
+        this.#upgraded.add({ transport: "tcp", hostname, port }, () => this.open());
+      }
+      return isUpgraded;
+    };
+  }
+
+  protected override get hasClosingWebSockets(): boolean {
+    return this.server.pendingWebSockets === 0 &&
+      this.#webSockets.some((conn) => this.exists(conn));
   }
 
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
@@ -109,10 +138,10 @@ export class AdoptedBunDriver extends BunServeDriver {
   connections(): ConnInfo[] {
     const { pendingRequests, pendingWebSockets } = this.server;
     const busy = pendingRequests > 0 ? "active" : pendingWebSockets > 0 ? "hijacked" : "idle";
-    return this.open().map(({ silent, silentFor, remoteAddr }) => ({
-      state: silent ? "new" : busy,
-      age: silentFor,
-      remoteAddr,
+    return this.open().map((conn) => ({
+      state: this.#upgraded.has(conn) ? "hijacked" : conn.silent ? "new" : busy,
+      age: conn.silentFor,
+      remoteAddr: conn.remoteAddr,
     }));
   }
 }

@@ -1,10 +1,17 @@
 /** The engine `"bun"`: `Bun.serve`, and the kernel for everything that Bun does not show or cannot do. */
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
-import { type Addr, keyOf, unmapped } from "../../core/addr.ts";
+import { type Addr, keyOf } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
-import type { ServerWebSocket, WebSocketHandlers } from "../../options/websocket.ts";
+import {
+  type Answer,
+  type Handler,
+  HTTP_PROTOCOLS,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
+import type { TlsSettings } from "../../options/tls.ts";
 import { BunExpiry } from "./expiry.ts";
 import type { LimitSettings } from "../../options/limits.ts";
 import { BunFlight, Flights, peerOf } from "./flights.ts";
@@ -12,24 +19,40 @@ import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
 import { withHandlers, withoutStatic } from "./routes.ts";
 import { UnreadUploads } from "./uploads.ts";
-import { GOING_AWAY, type StartedDriver } from "../../server/driver.ts";
-import type { KernelConn } from "../linux/kernel_conn.ts";
+import { BunWebSockets } from "./web_sockets.ts";
+import type { StartedDriver } from "../../server/driver.ts";
 import { sayingClose } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
+import { UpgradeError } from "../../core/errors.ts";
+import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../../core/listen_error.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
-import { PlaceholderListener } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
+import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
 /** Starts a server of the engine `"bun"`. */
 export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
-  return new BunDriver(handler, settings);
+  const { tls, socket } = settings;
+  const isHandedOn = socket !== undefined;
+  if (tls === undefined) return new BunDriver(handler, settings, isHandedOn);
+  return new SuccessiveServers(
+    (certificates, socket) => {
+      if (socket !== undefined && settings.native.bun["http3"] === true) {
+        throw new UpgradeError("Cannot hand the socket of HTTP/3 to another server");
+      }
+      const now = { ...settings, socket, tls: { ...tls, certificates } };
+      return new BunDriver(handler, now, isHandedOn);
+    },
+    tls.certificates,
+    socket,
+  );
 }
 
 /** A function that answers a request: the handler of `serve`, or the function of a route. */
-type BunHandler = (request: Request, info: BunFlight) => Response | Promise<Response>;
+type BunHandler = (request: Request, info: BunFlight) => Answer | Promise<Answer>;
 
-class BunDriver extends BunServeDriver implements StartedDriver {
+class BunDriver extends BunServeDriver implements ReplaceableDriver {
   readonly scheme: "http" | "https";
   readonly addr: Addr;
   protected readonly server: BunServer;
@@ -41,8 +64,11 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   /** The timer that ends the time in which clients may keep sending unread uploads. */
   #linger: ReturnType<typeof setTimeout> | undefined;
   #isLingerOver = false;
-  /** The open WebSockets, with the times at which they opened, on the clock of `performance.now()`. */
-  readonly #webSockets = new Map<ServerWebSocket, number>();
+  readonly #webSockets = new BunWebSockets({
+    open: () => this.open(),
+    exists: (conn) => this.exists(conn),
+    cut: (conn) => this.cut(conn),
+  });
   #endsConnections = false;
   /** What closes connections that exceed a time limit; undefined if the kernel does not show the connections. */
   #expiry: BunExpiry | undefined;
@@ -50,12 +76,12 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   /** Makes static routes say `Connection: close` too. */
   #replaceStaticRoutes = (): void => {};
 
-  constructor(handler: Handler, settings: ServeSettings) {
+  constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
     super();
     this.#limits = settings.limits;
     this.#checkLimits(settings.listen);
     this.scheme = settings.tls === undefined ? "http" : "https";
-    this.isHandedOn = settings.socket !== undefined;
+    this.isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
       (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
@@ -83,6 +109,24 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     const listener = this.#placeholder!.replaceListener(fd);
     this.#trackSockets(listener);
     return listener;
+  }
+
+  acceptBeside(fd: number): number {
+    const strangers = this.#connectionsAt(this.addr);
+    const listener = this.#placeholder!.acceptBeside(fd);
+    this.#trackSockets(listener, strangers);
+    return listener;
+  }
+
+  listenerFd(): number {
+    return this.sockets?.listener ?? soleListenerAt(this.addr);
+  }
+
+  endIfUnused(): boolean {
+    if (!this.isEmpty() || this.#flights.hasUnanswered) return false;
+    this.#expiry?.stop();
+    this.server.stop(true);
+    return true;
   }
 
   #opening(open: () => BunServer, asked: Addr): { made: BunServer; fd: number | undefined } {
@@ -135,21 +179,27 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     const { server } = this;
     const upgrade = server.upgrade.bind(server);
     server.upgrade = (request, ...options) => {
-      const peer = server.requestIP(request);
-      const isUpgraded = upgrade(request, ...options);
-      if (isUpgraded) this.#flights.markUpgraded(request);
-      if (isUpgraded && peer !== null) this.#expiry?.hijacked(keyOf(peerOf(peer)));
+      const life = new WebSocketLife();
+      const peer = this.#peerOf(request);
+      const isUpgraded = this.#webSockets.upgrade(peer, life, () => upgrade(request, ...options));
+      if (isUpgraded) this.#flights.markUpgraded(request, life);
+      if (isUpgraded) this.#expiry?.hijacked(keyOf(peer));
       return isUpgraded;
     };
+  }
+
+  #peerOf(request: Request): Addr {
+    if (this.addr.transport === "unix") return { transport: "unix", path: "" };
+    return peerOf(this.server.requestIP(request) ?? { address: "", port: 0 });
   }
 
   #serve(handler: Handler, settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, onError, websocket } = settings;
     const native = settings.native.bun;
     const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
-    const answer = (response: Response, info: BunFlight) => {
+    const answer = (response: Answer, info: BunFlight) => {
       this.#settle(info);
-      if (response === undefined && this.#flights.isUpgraded(info)) return response;
+      if (response === undefined && this.#flights.isUpgraded(info)) return undefined;
       refuseUnsendable(response);
       if (this.#endsConnections) return afterUpload(info.request, sayingClose(response));
       this.#unread.answered(info, () => this.open());
@@ -158,7 +208,7 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     // Bun does not tell its own handler of errors which request has failed.
     const answerError = async (error: unknown, info: BunFlight) =>
       answer(await onError(error), info);
-    const answerLater = async (pending: Promise<Response>, info: BunFlight) => {
+    const answerLater = async (pending: Promise<Answer>, info: BunFlight) => {
       try {
         return answer(await pending, info);
       } catch (error) {
@@ -170,7 +220,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       this.#flights.add(info);
       this.#unread.begin(request);
       try {
-        const isRefused = this.drainStart !== undefined && isUpgrade(request);
+        const isRefused = this.drainStart !== undefined &&
+          isUpgrade(request.headers.get("upgrade"));
         // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
         const response = isRefused ? sayingClose(unavailable()) : handle(request, info);
         return response instanceof Promise ? answerLater(response, info) : answer(response, info);
@@ -186,8 +237,8 @@ class BunDriver extends BunServeDriver implements StartedDriver {
       ...(listen.transport === "unix"
         ? { unix: listen.path }
         : { hostname: listen.hostname, port: listen.port, reusePort }),
-      ...(tls === undefined ? {} : { tls, http2: true }),
-      ...(websocket === undefined ? {} : { websocket: this.#trackWebSockets(websocket) }),
+      ...(tls === undefined ? {} : tlsOptions(tls)),
+      ...(websocket === undefined ? {} : { websocket: this.#webSockets.handlers(websocket) }),
       fetch: answering(handler),
       error: async (error: unknown) => last(await onError(error)),
       // By default Bun cuts off a handler that takes longer than 10 s.
@@ -218,26 +269,6 @@ class BunDriver extends BunServeDriver implements StartedDriver {
     if (this.drainStart !== undefined && info.isDelivered) this.onChange();
   }
 
-  /** Returns the caller's WebSocket handlers, extended to record which WebSockets are open. */
-  #trackWebSockets(handlers: WebSocketHandlers): WebSocketHandlers {
-    const sockets = this.#webSockets;
-    const isDraining = () => this.drainStart !== undefined;
-    return {
-      ...handlers,
-      open(socket) {
-        sockets.set(socket, performance.now());
-        const opened = handlers.open?.(socket);
-        // The drain started before this WebSocket opened, and endConnections() may have been called.
-        if (isDraining()) socket.close(GOING_AWAY, "");
-        return opened;
-      },
-      close(socket, code, reason) {
-        sockets.delete(socket);
-        return handlers.close?.(socket, code, reason);
-      },
-    };
-  }
-
   #setBacklog(listener: number | undefined, backlog: number | undefined): void {
     if (backlog === undefined) return;
     if (listener !== undefined && this.kernel?.setBacklog(listener, backlog)) return;
@@ -261,11 +292,19 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   override startDrain(onChange: () => void): void {
     super.startDrain(onChange);
     this.#flights.sweep();
+    this.#webSockets.startDrain();
   }
 
   endConnections(): void {
     this.#endConnections();
-    for (const socket of this.#webSockets.keys()) socket.close(GOING_AWAY, "");
+  }
+
+  closeWebSockets(handshake: ClosingHandshake): void {
+    this.#webSockets.close(handshake);
+  }
+
+  protected override get hasClosingWebSockets(): boolean {
+    return this.#webSockets.isClosing;
   }
 
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
@@ -299,26 +338,47 @@ class BunDriver extends BunServeDriver implements StartedDriver {
   override async closeAll(): Promise<void> {
     clearTimeout(this.#linger);
     this.#expiry?.stop();
+    this.#webSockets.cutAll();
     await super.closeAll();
     this.#flights.abandon();
   }
 
   connections(now: number): ConnInfo[] {
     const flights = this.#flights.current();
-    const known = new Set(flights.map(({ remoteAddr }) => keyOf(remoteAddr)));
-    const webSockets = [...this.#webSockets].map(([{ remoteAddress }, opened]) => ({
-      state: "hijacked" as const,
-      age: now - opened,
-      // Bun does not show the port of the client.
-      remoteAddr: { transport: "tcp" as const, hostname: unmapped(remoteAddress), port: 0 },
-    }));
-    const withoutRequest = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
+    const webSockets = this.#webSockets.snapshot(now);
+    const known = new Set([...flights, ...webSockets].map(({ remoteAddr }) => keyOf(remoteAddr)));
+    const unknown = this.open().filter(({ remoteAddr }) => !known.has(keyOf(remoteAddr)));
     return [
       ...flights.map((flight) => flight.snapshot(now)),
       ...webSockets,
-      ...withoutWebSockets(withoutRequest, webSockets),
+      ...unknown.map(({ silent, silentFor, remoteAddr }) => ({
+        state: silent ? "new" as const : "idle" as const,
+        age: silentFor,
+        remoteAddr,
+      })),
     ];
   }
+}
+
+/** The number of TLS 1.3 in the protocol. */
+const TLS_1_3 = 0x0304;
+
+function tlsOptions(
+  { certificates: { standard, named }, minVersion, alpnProtocols = HTTP_PROTOCOLS }: TlsSettings,
+): Record<string, unknown> {
+  const version = minVersion === "TLSv1.3" ? { minVersion: TLS_1_3 } : {};
+  return {
+    tls: [
+      { ...standard, ...version },
+      ...[...named].map(([serverName, certificate]) => ({
+        serverName,
+        ...certificate,
+        ...version,
+      })),
+    ],
+    http2: alpnProtocols.includes("h2"),
+    http1: alpnProtocols.includes("http/1.1"),
+  };
 }
 
 function addrOf({ address }: BunServer, asked: Addr): Addr {
@@ -349,27 +409,4 @@ async function discard(body: ReadableStream): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/**
- * Returns `conns` without one connection from the same host for each WebSocket, because Bun does not show
- * which connection a WebSocket uses.
- */
-function withoutWebSockets(
-  conns: readonly KernelConn[],
-  webSockets: readonly { remoteAddr: { hostname: string } }[],
-): ConnInfo[] {
-  const hosts = webSockets.map(({ remoteAddr }) => remoteAddr.hostname);
-  return conns.flatMap(({ silent, silentFor, remoteAddr }) => {
-    const webSocket = silent ? -1 : hosts.indexOf(hostOf(remoteAddr));
-    if (webSocket >= 0) {
-      hosts.splice(webSocket, 1);
-      return [];
-    }
-    return [{ state: silent ? "new" : "idle", age: silentFor, remoteAddr }];
-  });
-}
-
-function hostOf(addr: Addr): string {
-  return addr.transport === "tcp" ? addr.hostname : addr.path;
 }

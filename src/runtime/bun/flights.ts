@@ -1,6 +1,7 @@
 import { type Addr, unmapped } from "../../core/addr.ts";
 import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
+import type { WebSocketLife } from "../../server/web_socket_life.ts";
 import type { BunServer } from "../api/bun.ts";
 
 /** The number of new requests after which {@linkcode Flights} removes the requests that are over. */
@@ -18,10 +19,17 @@ export class BunFlight extends Flight<BunServer> {
   readonly #server: Addr;
   #peer: Addr | null = null;
   #release: (() => void) | undefined;
+  /** The life of the WebSocket that the request has become. */
+  #webSocket: WebSocketLife | undefined;
 
   constructor(request: Request, native: BunServer, server: Addr, scope: RequestScope) {
     super(request, native, scope);
     this.#server = server;
+  }
+
+  /** The name under which helpers of Hono for Bun look for the server, in what a fetch handler is given. */
+  get server(): BunServer {
+    return this.native;
   }
 
   get remoteAddr(): Addr {
@@ -44,13 +52,20 @@ export class BunFlight extends Flight<BunServer> {
     return false;
   }
 
+  /** Keeps the drain notice of the request until the WebSocket that the request has become has closed. */
+  becomeWebSocket(life: WebSocketLife): void {
+    this.#webSocket = life;
+    if (this.#release !== undefined) life.onEnd(this.#release);
+  }
+
   /** Releases the drain notice of the request. To be called when the request is over. */
   end(): void {
-    this.#release?.();
+    if (this.#webSocket === undefined) this.#release?.();
   }
 
   protected override onEnd(release: () => void): void {
-    this.#release = release;
+    if (this.#webSocket === undefined) this.#release = release;
+    else this.#webSocket.onEnd(release);
   }
 }
 
@@ -71,9 +86,12 @@ export class Flights {
     if (this.#recent.length === SWEEP_AT) this.sweep();
   }
 
-  /** Records that a request has become a WebSocket. */
-  markUpgraded(request: Request): void {
+  /** Records that a request has become a WebSocket, with the life of the WebSocket. */
+  markUpgraded(request: Request, life: WebSocketLife): void {
     this.#upgraded.add(request);
+    const isOf = (info: BunFlight) => info.request === request;
+    const info = this.#recent.findLast(isOf) ?? [...this.#older].find(isOf);
+    info?.becomeWebSocket(life);
   }
 
   isUpgraded({ request }: BunFlight): boolean {

@@ -1,10 +1,14 @@
+import type { Answer } from "../../options/serve.ts";
 import type { BunServer } from "../api/bun.ts";
 
 /** The routes of `Bun.serve`, by path. */
 export type BunRoutes = Readonly<Record<string, unknown>>;
 
 /** A function that Bun calls with a request. */
-export type RouteHandler = (request: Request, server: BunServer) => Response | Promise<Response>;
+export type RouteHandler = (
+  request: Request,
+  server: BunServer,
+) => Answer | Promise<Answer>;
 
 /** Returns routes whose functions are replaced by what `replace` returns for them. */
 export function withHandlers(

@@ -33,6 +33,8 @@ export abstract class BunServeDriver implements Driver {
   #openAtStart = 0;
   #forced = 0;
   #isGone = false;
+  /** Whether the listener was closed without the connections, because another server accepts on its socket. */
+  #hasNoListener = false;
   /**
    * Closes the listener without Bun noticing, and returns whether that worked. Undefined before the drain,
    * and if the listener is unknown.
@@ -62,7 +64,9 @@ export abstract class BunServeDriver implements Driver {
     this.drainStart = performance.now();
     this.onChange = onChange;
     this.#openAtStart = this.count();
-    this.#closeListener = this.sockets?.closingListener(this.isHandedOn);
+    this.#closeListener = this.#hasNoListener
+      ? () => true
+      : this.sockets?.closingListener(this.isHandedOn);
   }
 
   waitingToBeAccepted(): number | undefined {
@@ -82,21 +86,26 @@ export abstract class BunServeDriver implements Driver {
     else this.#watch();
   }
 
+  /** Closes the listener and no connection. See `ReplaceableDriver`. */
+  closeListenerAlone(): void {
+    this.sockets?.closingListener(true)?.();
+    this.#hasNoListener = true;
+  }
+
   /**
    * Polls for the end of the last connection, which Bun does not report while it believes that it still
-   * listens. The polls take less than 5 % of the time.
+   * listens, nor for WebSockets. The polls take less than 5 % of the time.
    */
   #watch(): void {
     const start = performance.now();
-    // After its stop, Bun reports the end itself.
-    if (this.#isStopped) return;
-    if (this.#isEmpty()) return this.onChange();
+    // After its stop, Bun reports the end of the last request itself.
+    if (this.#isStopped ? !this.hasClosingWebSockets : this.isEmpty()) return this.onChange();
     const pause = Math.max(WATCH_INTERVAL, WATCH_SHARE * (performance.now() - start));
     this.#watching = setTimeout(() => this.#watch(), pause);
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle || this.#isEmpty()) this.#stop();
+    if (!policy.spareIdle || this.isEmpty()) this.#stop();
     // After its stop, Bun itself closes connections that become idle, except for HTTP/2 sessions.
     if (!policy.spareIdle) this.#closeIdle();
     if (now >= this.#nextExpiry) this.#nextExpiry = this.#closeSilent(now);
@@ -106,7 +115,7 @@ export abstract class BunServeDriver implements Driver {
 
   async closeAll(): Promise<void> {
     clearTimeout(this.#watching);
-    this.#forced = this.#isGone ? 0 : this.count();
+    this.#forced += this.#isGone && !this.hasClosingWebSockets ? 0 : this.count();
     this.#isStopped = true;
     const stopped = Promise.all([this.server.stop(true), this.#stopped]);
     this.sockets?.connectionsClosed();
@@ -134,8 +143,9 @@ export abstract class BunServeDriver implements Driver {
     this.#closeIdle();
     this.#stopped = this.server.stop().then(() => {
       this.#isGone = true;
-      this.onChange();
+      this.#watch();
     });
+    clearTimeout(this.#watching);
     this.sockets?.listenerClosed();
   }
 
@@ -156,13 +166,31 @@ export abstract class BunServeDriver implements Driver {
   }
 
   /** Returns whether no connection is open. False if the kernel does not show connections. */
-  #isEmpty(): boolean {
+  protected isEmpty(): boolean {
     return this.sockets !== undefined && this.isQuiet() && this.open().length === 0;
   }
 
   /** Returns whether the drain is over. Bun may report that later than the kernel, or never. */
   #isDrained(): boolean {
-    return this.#isGone || (this.#isStopped && this.#isEmpty());
+    return (this.#isGone && !this.hasClosingWebSockets) || (this.#isStopped && this.isEmpty());
+  }
+
+  /**
+   * Whether the connection of a WebSocket still waits for its client after the close frame. Bun counts such a
+   * WebSocket as gone, although the client may not have received everything yet.
+   */
+  protected abstract get hasClosingWebSockets(): boolean;
+
+  /** Returns whether a connection still exists, which may be closing. */
+  protected exists({ fd, cookie }: KernelConn): boolean {
+    return this.kernel?.cookieOf(fd) === cookie;
+  }
+
+  /** Cuts a connection off, which counts as forced. */
+  protected cut(conn: KernelConn): void {
+    this.#forced++;
+    this.sockets?.shutdown(conn);
+    this.onChange();
   }
 
   /**
@@ -202,12 +230,14 @@ export abstract class BunServeDriver implements Driver {
     return now;
   }
 
-  /** Returns whether no request is in flight and no WebSocket is open. */
+  /** Returns whether no request is in flight and no WebSocket is open or closing. */
   protected isQuiet(): boolean {
-    return this.server.pendingRequests + this.server.pendingWebSockets === 0;
+    return this.server.pendingRequests + this.server.pendingWebSockets === 0 &&
+      !this.hasClosingWebSockets;
   }
 
   #onlyWebSockets(): boolean {
-    return this.server.pendingRequests === 0 && this.server.pendingWebSockets > 0;
+    const { pendingRequests, pendingWebSockets } = this.server;
+    return pendingRequests === 0 && (pendingWebSockets > 0 || this.hasClosingWebSockets);
   }
 }

@@ -1,9 +1,6 @@
 import type { BunFlight } from "./flights.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
-import { keyOf } from "../../core/addr.ts";
-
-/** The number of recorded connections at which {@linkcode UnreadUploads} first removes closed ones. */
-const SWEEP_AT = 1_024;
+import { ConnMarks } from "./conn_marks.ts";
 
 /** The methods of a request that read its body to the end. */
 const READERS = ["arrayBuffer", "blob", "bytes", "formData", "json", "text"] as const;
@@ -13,7 +10,7 @@ const READERS = ["arrayBuffer", "blob", "bytes", "formData", "json", "text"] as 
  * upload afterwards, and does not count the connection as idle until its next request is answered.
  */
 export class UnreadUploads {
-  #conns = new Set<string>();
+  readonly #conns = new ConnMarks();
   /** The requests whose handler has read the property `body`. */
   readonly #streamed = new WeakSet<Request>();
   /** Those of them whose body was read to its end, by a method of the request or by a loop. */
@@ -25,10 +22,9 @@ export class UnreadUploads {
     Object.defineProperties(request, this.#watchedReaders);
     if (body !== null) watchLoops(body, () => this.#read.add(request));
   });
-  #sweepAt = SWEEP_AT;
 
   get isEmpty(): boolean {
-    return this.#conns.size === 0;
+    return this.#conns.isEmpty;
   }
 
   /**
@@ -46,22 +42,11 @@ export class UnreadUploads {
     if (!mayHaveBody(request)) return;
     if (this.#read.has(request)) return;
     if (request.bodyUsed && !this.#streamed.has(request)) return;
-    const { remoteAddr } = info;
-    // The connections on a unix socket have no addresses that tell them apart.
-    if (remoteAddr.transport === "unix") return;
-    this.#conns.add(keyOf(remoteAddr));
-    if (this.#conns.size >= this.#sweepAt) this.#sweep(open());
+    this.#conns.add(info.remoteAddr, open);
   }
 
-  has({ remoteAddr }: KernelConn): boolean {
-    return this.#conns.has(keyOf(remoteAddr));
-  }
-
-  #sweep(open: readonly KernelConn[]): void {
-    this.#conns = this.#conns.intersection(
-      new Set(open.map(({ remoteAddr }) => keyOf(remoteAddr))),
-    );
-    this.#sweepAt = Math.max(SWEEP_AT, 2 * this.#conns.size);
+  has(conn: KernelConn): boolean {
+    return this.#conns.has(conn);
   }
 }
 

@@ -6,6 +6,7 @@ import type { ConnInfo } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Tally } from "../../server/conn_table.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
+import { internals } from "./internals.ts";
 import { addrOf } from "../api/deno.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { Engine } from "../../options/serve.ts";
@@ -83,6 +84,16 @@ export class AdoptedDenoDriver implements Driver {
 
   closeListeners(): void {
     attempt(() => this.#queue?.close?.());
+    // Deno's own stop ends WebSockets at once. The application has yet to send its last messages.
+    if (!internals.hasWebSockets()) this.#stop();
+  }
+
+  /** Has Deno end the WebSockets, with its own code 1001: the server does not show them. */
+  closeWebSockets(): void {
+    this.#stop();
+  }
+
+  #stop(): void {
     this.#stopped ??= this.#server.shutdown().catch(reportError);
   }
 
@@ -96,6 +107,7 @@ export class AdoptedDenoDriver implements Driver {
    */
   async closeAll(): Promise<void> {
     this.closeListeners();
+    this.#stop();
     if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
     if (this.#gone) return;
     throw new Error(

@@ -1,17 +1,23 @@
 import { type ConnState, inFlight, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { LimitedConn } from "../../server/expiry.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
+import {
+  type Answer,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
 import { streamLargeBody } from "./body.ts";
-import { Exchange } from "./exchange.ts";
+import { Exchange, type ExchangeConn } from "./exchange.ts";
 import { type Exchanges, Http1Exchanges, Http2Streams } from "./exchanges.ts";
 import { type ConnectionServing, internals } from "./internals.ts";
 import { isHttp2, isReceivable } from "./upload.ts";
 import { addrOf, type DenoConn, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
-import { GOING_AWAY } from "../../server/driver.ts";
 import { badRequest } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
+import { WebSocketLife } from "../../server/web_socket_life.ts";
 
 /** The objects that the connections of one server share. */
 export interface Hosting {
@@ -20,6 +26,10 @@ export interface Hosting {
   readonly settings: ServeSettings;
   /** Called by each connection when the connection is gone. */
   onGone(conn: DenoConnection): void;
+  /** Called by each connection that has become a WebSocket. */
+  onWebSocket(conn: DenoConnection): void;
+  /** Cuts off the connection of a client, which Deno would keep until the client has read everything. */
+  cut(client: Addr): void;
   /** Returns whether each response is the last response of its connection. */
   endsConnections(): boolean;
   /**
@@ -32,7 +42,7 @@ export interface Hosting {
 const nothing = () => {};
 
 /** An accepted connection with Deno's HTTP on it. The state is computed from its requests at each call. */
-export class DenoConnection implements LimitedConn {
+export class DenoConnection implements LimitedConn, ExchangeConn {
   readonly acceptedAt: number = performance.now();
   readonly #peer: DenoConn["remoteAddr"];
   readonly #hosting: Hosting;
@@ -57,6 +67,8 @@ export class DenoConnection implements LimitedConn {
   #isGone = false;
   #lingering: ReturnType<typeof setTimeout> | undefined;
   #webSocket: WebSocket | undefined;
+  /** The life of the WebSocket; undefined until something waits for its end. */
+  #life: WebSocketLife | undefined;
 
   constructor(peer: DenoConn["remoteAddr"], hosting: Hosting) {
     this.#hosting = hosting;
@@ -119,14 +131,15 @@ export class DenoConnection implements LimitedConn {
     if (settings.onConnState !== undefined) this.#announceExchange(exchange);
     if (!isReceivable(request, exchange.claimed)) return this.#endAfter(badRequest());
     const isLate = this.#isGone ||
-      (this.#hosting.draining(this) !== undefined && isUpgrade(request));
+      (this.#hosting.draining(this) !== undefined &&
+        isUpgrade(internals.headerOf(request, "upgrade")));
     const response = isLate ? unavailable() : handler(request, exchange);
     if (!(response instanceof Promise)) return this.#finish(response);
     this.#handling++;
     return response.then(this.#answered, this.#failed);
   };
 
-  #answered = (response: Response): Response => {
+  #answered = (response: Answer): Response => {
     this.#settled();
     return this.#finish(response);
   };
@@ -151,7 +164,7 @@ export class DenoConnection implements LimitedConn {
   }
 
   /** Prepares a response to be sent. */
-  #finish = (response: Response): Response => {
+  #finish = (response: Answer): Response => {
     // Deno refuses such a response too, but its error cannot be caught if the handler returned a promise.
     refuseUnsendable(response);
     streamLargeBody(response);
@@ -171,20 +184,28 @@ export class DenoConnection implements LimitedConn {
 
   /**
    * Follows the WebSocket that belongs to a response, if there is one. When HTTP on a single connection
-   * ends, Deno ends its WebSocket too. The resource of HTTP is therefore closed as soon as the WebSocket is
-   * open, and Deno then finds nothing to end.
+   * ends, Deno ends its WebSocket too. The resource of HTTP is therefore closed before that, and Deno then
+   * finds nothing to end: when the WebSocket is open, or with TLS, where HTTP ends first, when the response is
+   * delivered.
    */
   #hijack(response: Response): void {
     const socket = internals.webSocketOf(response);
     if (socket === undefined) return;
     this.#webSocket = socket;
-    const { core } = this.#hosting.serving;
+    const { serving: { core }, settings } = this.#hosting;
+    const endHttp = () => core.tryClose(this.#resource);
+    if (settings.tls !== undefined) this.#newest?.native.completed.then(endHttp, endHttp);
     socket.addEventListener("open", () => {
-      core.tryClose(this.#resource);
+      endHttp();
       this.#announce("hijacked");
-      if (this.#hosting.draining(this) !== undefined) socket.close(GOING_AWAY);
+      this.#hosting.onWebSocket(this);
     });
     socket.addEventListener("close", () => this.#gone());
+  }
+
+  endRequest(release: () => void): void {
+    if (this.#webSocket === undefined || this.#isGone) release();
+    else (this.#life ??= new WebSocketLife()).onEnd(release);
   }
 
   state(): ConnState {
@@ -198,8 +219,11 @@ export class DenoConnection implements LimitedConn {
     return this.#handling > 0 || oldest?.isInFlight ? oldest?.inFlight() : undefined;
   }
 
-  startEnding(): void {
-    if (this.#webSocket?.readyState === WebSocket.OPEN) this.#webSocket.close(GOING_AWAY);
+  closeWebSocket({ code, reason }: ClosingHandshake): boolean {
+    const socket = this.#webSocket;
+    if (socket === undefined || socket.readyState === WebSocket.CONNECTING) return false;
+    internals.closeWebSocket(socket, code, reason);
+    return true;
   }
 
   startDrain(onChange: () => void): void {
@@ -239,7 +263,7 @@ export class DenoConnection implements LimitedConn {
   destroy(): void {
     this.#isForced = true;
     const { core } = this.#hosting.serving;
-    if (this.#webSocket !== undefined) core.tryClose(internals.resourceOf(this.#webSocket));
+    if (this.#webSocket !== undefined) this.#destroyWebSocket(this.#webSocket);
     core.tryClose(this.#resource);
     this.#handshaking?.close();
     // No `finished` follows: HTTP has not started, Deno waits for the client, or `finished` has settled.
@@ -247,10 +271,16 @@ export class DenoConnection implements LimitedConn {
     this.#handshaking = undefined;
   }
 
+  #destroyWebSocket(socket: WebSocket): void {
+    this.#hosting.cut(this.remoteAddr);
+    this.#hosting.serving.core.tryClose(internals.resourceOf(socket));
+  }
+
   #gone(): void {
     if (this.#isGone) return;
     this.#isGone = true;
     clearTimeout(this.#lingering);
+    this.#life?.end();
     this.#hosting.onGone(this);
     this.#announce("closed");
   }

@@ -12,24 +12,18 @@ import type { Engine, Handler, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
+import { ClientConns } from "./client_conns.ts";
 import { DenoConnection, type Hosting } from "./conn.ts";
 import { internals } from "./internals.ts";
-import { listenOptions } from "./listen.ts";
 import {
   disregardServeAddress,
   type ServeAddress,
   takeServeAddress,
 } from "../host/serve_address.ts";
-import {
-  addrOf,
-  deno,
-  type DenoConn,
-  type DenoListener,
-  type DenoListenOptions,
-} from "../api/deno.ts";
+import { addrOf, type DenoConn } from "../api/deno.ts";
 import type { StartedDriver } from "../../server/driver.ts";
-import { listenError } from "../../core/listen_error.ts";
-import { PlaceholderListener } from "../linux/placeholder_listener.ts";
+import type { ServedCertificates } from "../../server/served_certificates.ts";
+import { listenPlain, ServerListener } from "./server_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server of the engine `"deno"`. */
@@ -39,99 +33,68 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
     throw new Error("This version of Deno cannot serve HTTP on a single connection");
   }
   const hosting = { serving, handler, settings };
-  if (settings.socket === undefined) {
-    return new DenoDriver(hosting, listenAsOrdered(settings, takeServeAddress()));
-  }
+  if (settings.socket === undefined) return new DenoDriver(hosting, takeServeAddress());
   disregardServeAddress();
-  const placeholder = new PlaceholderListener(
-    settings.socket,
-    (where) => listen({ ...settings, listen: where, reusePort: false }),
-    ({ addr }) => addrOf(addr),
-    (listener) => listener.close(),
-  );
-  return new DenoDriver(hosting, [placeholder.listener], placeholder);
-}
-
-/**
- * Opens the listeners of a server, whose address is that of the first listener. `ordered` replaces the
- * address in `settings`, or adds a second listener if it is a duplicate.
- */
-function listenAsOrdered(
-  settings: ServeSettings,
-  ordered: ServeAddress | undefined,
-): readonly DenoListener[] {
-  if (ordered === undefined) return [listen(settings)];
-  const { where, isDuplicate } = ordered;
-  if (!isDuplicate) {
-    if (where.transport !== "tcp") return [listenPlain(where)];
-    const { hostname, port } = where;
-    return [listen({ ...settings, listen: { transport: "tcp", hostname, port } })];
-  }
-  const duplicate = listenPlain(where);
-  try {
-    return [listen(settings), duplicate];
-  } catch (error) {
-    duplicate.close();
-    throw error;
-  }
-}
-
-function listen(settings: ServeSettings): DenoListener {
-  const options = listenOptions(settings);
-  try {
-    if (settings.tls === undefined || options.transport !== "tcp") return deno().listen(options);
-    return deno().listenTls({ ...options, alpnProtocols: ["h2", "http/1.1"] });
-  } catch (error) {
-    throw listenError(settings.listen, error);
-  }
-}
-
-function listenPlain(where: DenoListenOptions): DenoListener {
-  try {
-    return deno().listen(where);
-  } catch (error) {
-    if (where.transport !== "tcp" && where.transport !== "unix") throw error;
-    throw listenError(where, error);
-  }
+  return new DenoDriver(hosting);
 }
 
 class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   readonly engine: Engine = "deno";
   readonly addr: Addr;
   readonly scheme: "http" | "https";
+  readonly certificates: ServedCertificates | undefined;
   readonly #hosting: Hosting;
-  readonly #acceptors: readonly Acceptor[];
-  readonly #placeholder: PlaceholderListener<DenoListener> | undefined;
-  /** The descriptor of the socket that has replaced the placeholder listener. */
-  #fd: number | undefined;
+  readonly #listener: ServerListener;
+  /** The acceptor of a listener at another address, without TLS. */
+  readonly #duplicate: Acceptor | undefined;
   #queues: readonly ClosingQueue[] = [];
   #isClosed = false;
 
+  /**
+   * Opens the listeners of a server. `ordered` replaces the address in the settings, or adds a second listener
+   * if it is a duplicate.
+   */
   constructor(
     hosting: Pick<Hosting, "serving" | "handler" | "settings">,
-    listeners: readonly DenoListener[],
-    placeholder?: PlaceholderListener<DenoListener>,
+    ordered?: ServeAddress,
   ) {
     super();
-    const { socket, tls, onError } = hosting.settings;
-    this.addr = socket ?? addrOf(listeners[0]!.addr);
-    // Deno supports TLS only on TCP.
-    this.scheme = tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
+    const { socket } = hosting.settings;
+    const conns = new ClientConns(() =>
+      socket === undefined
+        ? [
+          this.addr,
+          ...(this.#duplicate === undefined ? [] : [addrOf(this.#duplicate.listener.addr)]),
+        ]
+        : [socket]
+    );
     this.#hosting = {
       ...hosting,
+      cut: (client) => conns.cut(client),
       onGone: (conn) => this.conns.delete(conn),
+      onWebSocket: (conn) => this.closeIfWebSocket(conn),
       endsConnections: () => this.endsConnections,
       draining: (conn) => this.onChangeOf(conn),
     };
-    this.#acceptors = listeners.map((listener) =>
-      new Acceptor(listener, {
-        onConn: (conn) => this.#start(conn),
-        onError: (error) => void onError(error),
-      })
-    );
-    this.#placeholder = placeholder;
-    this.expiry = new Expiry(this.conns, hosting.settings.limits);
-    if (placeholder === undefined) this.#accept();
+    const { settings } = hosting;
+    const events = {
+      onConn: (conn: DenoConn) => this.#start(conn),
+      onError: (error: unknown) => void settings.onError(error),
+    };
+    const { where, isDuplicate = false } = ordered ?? {};
+    const duplicate = where && isDuplicate ? listenPlain(where) : undefined;
+    try {
+      this.#listener = new ServerListener(settings, events, isDuplicate ? undefined : where);
+    } catch (error) {
+      duplicate?.close();
+      throw error;
+    }
+    this.#duplicate = duplicate && new Acceptor(duplicate, events);
+    this.#duplicate?.start();
+    this.addr = this.#listener.addr;
+    this.certificates = this.#listener.certificates;
+    this.scheme = this.certificates === undefined ? "http" : "https";
+    this.expiry = new Expiry(this.conns, settings.limits);
   }
 
   get native(): undefined {
@@ -139,17 +102,11 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   }
 
   get handles(): readonly Refable[] {
-    return this.#acceptors.map(({ listener }) => listener);
+    return [this.#listener, ...(this.#duplicate === undefined ? [] : [this.#duplicate.listener])];
   }
 
-  acceptOn(fd: number): number {
-    this.#fd = this.#placeholder!.replaceListener(fd);
-    this.#accept();
-    return this.#fd;
-  }
-
-  #accept(): void {
-    for (const acceptor of this.#acceptors) acceptor.start();
+  acceptOn(fd: number, onMoved: (fd: number) => void): number {
+    return this.#listener.acceptOn(fd, onMoved);
   }
 
   #start(accepted: DenoConn): void {
@@ -161,9 +118,13 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    this.#queues = this.#acceptors.map((acceptor) =>
-      closingQueue(addrOf(acceptor.listener.addr), () => acceptor.accepted, this.#fd)
-    );
+    const duplicate = this.#duplicate;
+    this.#queues = [
+      this.#listener.closingQueue(),
+      ...(duplicate === undefined
+        ? []
+        : [closingQueue(addrOf(duplicate.listener.addr), () => duplicate.accepted)]),
+    ];
     const waiting = this.#queues.map((queue) => queue.waiting());
     if (waiting.includes(undefined)) return undefined;
     return waiting.reduce<number>((sum, count) => sum + count!, 0);
@@ -176,17 +137,17 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   async closeListeners(): Promise<void> {
     for (const queue of this.#queues) attempt(() => queue.close?.());
     try {
-      await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
+      await this.#closeAcceptors();
       this.onChange?.();
     } finally {
-      if (this.#placeholder === undefined) this.#removeSocketFiles();
+      for (const path of [this.#listener.socketFile, this.#duplicate?.listener.addr.path]) {
+        if (path !== undefined) rmSync(path, { force: true });
+      }
     }
   }
 
-  #removeSocketFiles(): void {
-    for (const { listener: { addr: { path } } } of this.#acceptors) {
-      if (path !== undefined) rmSync(path, { force: true });
-    }
+  async #closeAcceptors(): Promise<void> {
+    await Promise.all([this.#listener.close(), this.#duplicate?.close()]);
   }
 
   /**
@@ -195,12 +156,12 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
    */
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
     const isQuiescent = super.closeIdleConns(now, policy);
-    return isQuiescent && this.#acceptors.every(({ isOver }) => isOver);
+    return isQuiescent && this.#listener.isOver && (this.#duplicate?.isOver ?? true);
   }
 
   override async closeAll(): Promise<void> {
     this.#isClosed = true;
     await super.closeAll();
-    await Promise.all(this.#acceptors.map((acceptor) => acceptor.close()));
+    await this.#closeAcceptors();
   }
 }

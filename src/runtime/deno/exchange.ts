@@ -1,10 +1,16 @@
 import type { Addr } from "../../core/addr.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
-import type { Conn } from "../../server/conn_table.ts";
 import { Flight } from "../../server/flight.ts";
 import type { DenoInfo } from "../api/deno.ts";
 import { Delivery } from "./internals.ts";
 import { claimedLength, isUnread } from "./upload.ts";
+
+/** The connection of an {@linkcode Exchange}. */
+export interface ExchangeConn {
+  readonly remoteAddr: Addr;
+  /** Calls `release` when the request is over: now, or when the WebSocket that it has become has closed. */
+  endRequest(release: () => void): void;
+}
 
 /** A request on a connection of the engine `"deno"`, with the info for its handler. */
 export class Exchange extends Flight<DenoInfo> {
@@ -12,10 +18,10 @@ export class Exchange extends Flight<DenoInfo> {
   readonly claimed: number | undefined;
   /** Whether the request was answered before all of its body had been received. */
   isUnread = false;
-  readonly #conn: Conn;
+  readonly #conn: ExchangeConn;
   readonly #delivery: Delivery;
 
-  constructor(request: Request, native: DenoInfo, conn: Conn, scope: RequestScope) {
+  constructor(request: Request, native: DenoInfo, conn: ExchangeConn, scope: RequestScope) {
     super(request, native, scope);
     this.claimed = claimedLength(request);
     this.#conn = conn;
@@ -37,7 +43,8 @@ export class Exchange extends Flight<DenoInfo> {
 
   protected override onEnd(release: () => void): void {
     // Deno's `completed` never settles if it is first read after the delivery.
-    if (this.isInFlight) this.native.completed.then(release, release);
-    else release();
+    const end = () => this.#conn.endRequest(release);
+    if (this.isInFlight) this.native.completed.then(end, end);
+    else end();
   }
 }

@@ -70,6 +70,15 @@ export interface DenoInternals {
    */
   servingResource(core: ConnectionServing["core"], serve: () => void): number;
   /**
+   * Returns the key of the option of `Deno.listenTls` that chooses the certificate by the server name. The
+   * listener keeps each answer for as long as it lives.
+   *
+   * Without it: undefined. The option `certificates` needs the engine `"node"`.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/tests/unit/tls_sni_test.ts (`resolverSymbol`)
+   */
+  certificateResolver(): symbol | undefined;
+  /**
    * Returns whether the response to a request has been delivered. The only sign without a cost is the
    * message of the error that `remoteAddr` throws after the delivery.
    *
@@ -96,6 +105,26 @@ export interface DenoInternals {
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/websocket/01_websocket.js (`_rid`)
    */
   resourceOf(socket: WebSocket): number;
+  /**
+   * Sends the close frame of an open WebSocket of the server, and goes on receiving until the client answers
+   * it, as RFC 6455 has it. The same for a WebSocket whose close frame was sent by its owner. `readyState` is
+   * CLOSING meanwhile, and messages that are sent are dropped.
+   *
+   * Without it: `socket.close()`. If a message of the client crosses the close frame, Deno closes the
+   * connection with the message unread, and the kernel drops what the client has yet to receive.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/ext/websocket/01_websocket.js (`_eventLoop`)
+   */
+  closeWebSocket(socket: WebSocket, code: number, reason: string): void;
+  /**
+   * Returns whether a WebSocket of any server of the process is open.
+   *
+   * Without it: false. An adopted server of `Deno.serve` ends its WebSockets before the application has sent
+   * its last messages.
+   *
+   * @see https://github.com/denoland/deno/blob/v2.9.5/ext/websocket/lib.rs (`serverWebSocket`)
+   */
+  hasWebSockets(): boolean;
   /**
    * Returns a header of a request, or null. Does not create the `Headers` object of the request.
    *
@@ -197,6 +226,12 @@ function isComplete(stream: object): boolean {
 /** Creates the record of whether resource ids are consecutive, which the first connection shows. */
 const newNumbering = (): { isConsecutive?: boolean } => ({});
 
+/**
+ * The state of a WebSocket that is closing and goes on receiving, which is none of Deno's own. Deno ends a
+ * WebSocket that is CLOSING at the next event, and pings one that is OPEN.
+ */
+const RECEIVING = 4;
+
 const CORE_FUNCTIONS = ["createCancelHandle", "close", "tryClose", "resources"] as const;
 
 /** The internals of this version of Deno. */
@@ -212,6 +247,14 @@ export const internals: DenoInternals = {
       CORE_FUNCTIONS.every((name) => typeof core[name] === "function");
     // The cast: `isThere` means that all members exist.
     return isThere ? found as ConnectionServing : undefined;
+  },
+  certificateResolver() {
+    const runtime = deno();
+    // The cast: internals have no types. The member is checked below.
+    const found = (runtime as unknown as Record<symbol, { resolverSymbol?: unknown } | undefined>)[
+      runtime.internal
+    ];
+    return typeof found?.resolverSymbol === "symbol" ? found.resolverSymbol : undefined;
   },
   servingResource(core, serve) {
     const last = core.createCancelHandle();
@@ -240,6 +283,21 @@ export const internals: DenoInternals = {
   resourceOf(socket) {
     const value = valueOf(socket, slotOf(socket, "[[rid]]"));
     return typeof value === "number" ? value : -1;
+  },
+  hasWebSockets() {
+    // A stand-in of Deno's server can be adopted on another runtime, which has no such namespace.
+    const resources = deno() && internals.connectionServing()?.core.resources();
+    return Object.values(resources ?? {}).includes("serverWebSocket");
+  },
+  closeWebSocket(socket, code, reason) {
+    if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
+    const state = slotOf(socket, "[[readyState]]");
+    if (valueOf(socket, state) !== WebSocket.CLOSING) return;
+    Object.assign(socket, { [state!]: RECEIVING });
+    Object.defineProperty(socket, "readyState", {
+      configurable: true,
+      get: () => valueOf(socket, state) === WebSocket.CLOSED ? WebSocket.CLOSED : WebSocket.CLOSING,
+    });
   },
   headerOf(request, name) {
     const inner = innerOf(request);

@@ -1,13 +1,20 @@
 import { printable } from "../../core/printable.ts";
 import type { ServeSettings } from "../../options/serve.ts";
+import { certificateFor, type Certificates } from "../../options/tls.ts";
 import type { DenoListenOptions } from "../api/deno.ts";
+import { internals } from "./internals.ts";
+
+/** The number of server names whose certificates a listener may remember. */
+export const MAX_NAMES = 1_000;
 
 /**
  * Converts settings to the options with which Deno opens the listener. Throws if the settings ask for TLS
- * on a unix socket.
+ * on a unix socket. `onCrowded` is called when Deno remembers the certificates of {@linkcode MAX_NAMES}
+ * server names, which clients make up: it never forgets them while the listener is open.
  */
 export function listenOptions(
   { listen, tls, reusePort, backlog }: ServeSettings,
+  onCrowded: () => void = () => {},
 ): DenoListenOptions {
   if (listen.transport === "unix") {
     if (tls === undefined) return listen;
@@ -24,6 +31,19 @@ export function listenOptions(
     port,
     reusePort,
     ...(backlog === undefined ? {} : { tcpBacklog: backlog }),
-    ...tls,
+    ...(tls === undefined ? {} : certificateOptions(tls.certificates, onCrowded)),
+  };
+}
+
+function certificateOptions(certificates: Certificates, onCrowded: () => void): object {
+  const resolver = internals.certificateResolver();
+  if (certificates.named.size === 0 || resolver === undefined) return { ...certificates.standard };
+  let names = 0;
+  return {
+    [resolver]: (serverName: string) => {
+      names++;
+      if (names === MAX_NAMES) onCrowded();
+      return certificateFor(certificates, serverName.toLowerCase());
+    },
   };
 }

@@ -19,21 +19,42 @@ import { Flight } from "../../server/flight.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import { type ClosingQueue, closingQueue, takeInServeQueue } from "./accept_queue.ts";
 import { hasStaticBody, streamLargeBody } from "./body.ts";
+import { ClientConns } from "./client_conns.ts";
 import { lastOf } from "./last_response.ts";
+import { internals } from "./internals.ts";
 import { listenOptions } from "./listen.ts";
+import { ServeWebSockets } from "./serve_web_sockets.ts";
 import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
+import { UpgradeError } from "../../core/errors.ts";
+import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import { badRequest } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
+import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../../core/listen_error.ts";
-import { PlaceholderListener } from "../linux/placeholder_listener.ts";
+import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 
 /** Starts a server of the engine `"deno-serve"`. */
 export function startDenoServe(handler: Handler, settings: ServeSettings): StartedDriver {
-  return new DenoServeDriver(handler, settings);
+  const { tls, socket } = settings;
+  const isHandedOn = socket !== undefined;
+  if (tls === undefined) return new DenoServeDriver(handler, settings, isHandedOn);
+  return new SuccessiveServers(
+    (certificates, socket) => {
+      if (certificates.named.size > 0) {
+        throw new UpgradeError("Cannot choose a certificate by the server name");
+      }
+      const now = { ...settings, socket, tls: { ...tls, certificates } };
+      return new DenoServeDriver(handler, now, isHandedOn);
+    },
+    tls.certificates,
+    socket,
+  );
 }
 
 /** The error with which `closeAll` cuts off the body of a response. */
@@ -41,7 +62,7 @@ const CUT = new DOMException("The server has been closed", "AbortError");
 
 type OnError = ServeSettings["onError"];
 
-class DenoServeDriver implements StartedDriver {
+class DenoServeDriver implements ReplaceableDriver {
   readonly engine: Engine = "deno-serve";
   readonly addr: Addr;
   readonly scheme: "http" | "https";
@@ -49,17 +70,26 @@ class DenoServeDriver implements StartedDriver {
   readonly #server: DenoHttpServer;
   readonly #placeholder: PlaceholderListener<DenoHttpServer> | undefined;
   readonly #flights = new Set<CuttableFlight>();
+  readonly #webSockets = new ServeWebSockets(
+    (isCut) => this.#ended(isCut),
+    new ClientConns(() => [this.addr]),
+  );
   #endsConnections = false;
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #gone = false;
-  /** The descriptor of the socket that has replaced the placeholder listener. */
+  /** Whether another process may accept on the socket too. */
+  readonly #isHandedOn: boolean;
+  /** The descriptor of the socket, as far as it is known. */
   #fd: number | undefined;
+  /** Whether the listener was closed without the connections, because another server accepts on its socket. */
+  #hasNoListener = false;
   /** The number of requests that the server has received. */
   #begun = 0;
   #queue: ClosingQueue | undefined;
 
-  constructor(handler: Handler, settings: ServeSettings) {
+  constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
+    this.#isHandedOn = isHandedOn;
     if (settings.socket !== undefined) disregardServeAddress();
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
@@ -107,27 +137,53 @@ class DenoServeDriver implements StartedDriver {
     return this.#fd;
   }
 
+  acceptBeside(fd: number): number {
+    this.#fd = this.#placeholder!.acceptBeside(fd);
+    return this.#fd;
+  }
+
+  listenerFd(): number {
+    this.#fd ??= soleListenerAt(this.addr);
+    return this.#fd;
+  }
+
+  closeListenerAlone(): void {
+    openKernelSockets()?.closingUnnoticed(this.listenerFd())();
+    this.#hasNoListener = true;
+  }
+
+  /** Deno does not show whether a connection is left. */
+  endIfUnused(): boolean {
+    return false;
+  }
+
   #follow(flight: CuttableFlight): void {
     this.#begun++;
     this.#flights.add(flight);
     const end = () => {
       this.#flights.delete(flight);
-      if (this.#onChange === undefined) return;
-      this.tally[flight.isCut ? "forced" : "drained"]++;
-      this.#onChange();
+      if (flight.webSocket === undefined) this.#ended(flight.isCut);
     };
     flight.native.completed.then(end, end);
+  }
+
+  /** Counts a request or a WebSocket that is over. */
+  #ended(isCut: boolean): void {
+    if (this.#onChange === undefined) return;
+    this.tally[isCut ? "forced" : "drained"]++;
+    this.#onChange();
   }
 
   async #answer(handler: Handler, flight: CuttableFlight, onError: OnError): Promise<Response> {
     const { request } = flight;
     if (!isReceivable(request, claimedLength(request))) return lastOf(request, badRequest());
-    if (this.#onChange !== undefined && isUpgrade(request)) {
+    if (this.#onChange !== undefined && flight.asksForWebSocket) {
       return this.#finish(unavailable(), request);
     }
     try {
       const response = await Promise.race([handler(request, flight), flight.cut]);
       refuseUnsendable(response);
+      if (response.status === 101) return this.#upgraded(response, flight);
       streamLargeBody(response);
       return this.#finish(flight.cuttable(response), request);
     } catch (error) {
@@ -135,8 +191,18 @@ class DenoServeDriver implements StartedDriver {
     }
   }
 
+  #upgraded(response: Response, flight: CuttableFlight): Response {
+    const socket = internals.webSocketOf(response);
+    if (socket === undefined) return response;
+    const { remoteAddr, since, native } = flight;
+    const life = new WebSocketLife();
+    flight.webSocket = life;
+    this.#webSockets.add(socket, { remoteAddr, since, life }, native.completed);
+    return response;
+  }
+
   #finish(response: Response, request: Request): Response {
-    return this.#endsConnections && response.status !== 101 ? lastOf(request, response) : response;
+    return this.#endsConnections ? lastOf(request, response) : response;
   }
 
   startLameDuck(): void {
@@ -152,7 +218,8 @@ class DenoServeDriver implements StartedDriver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    this.#queue = closingQueue(this.addr, () => this.#begun, this.#fd);
+    const shared = this.#isHandedOn ? this.#fd : undefined;
+    this.#queue = closingQueue(this.addr, () => this.#begun, shared);
     return this.#queue.waiting() || undefined;
   }
 
@@ -162,15 +229,30 @@ class DenoServeDriver implements StartedDriver {
 
   closeListeners(spareIdle: boolean): void {
     attempt(() => this.#queue?.close?.());
-    const closed = spareIdle && this.#placeholder?.closeListener();
-    if (!closed) this.#stop();
+    const closed = this.#hasNoListener || (spareIdle && this.#placeholder?.closeListener());
+    if (!closed || !spareIdle) this.#stopUnlessWebSockets();
     const { path } = this.#server.addr;
     if (this.#placeholder === undefined && path !== undefined) rmSync(path, { force: true });
   }
 
+  closeWebSockets(handshake: ClosingHandshake): void {
+    this.#webSockets.close(handshake);
+  }
+
+  /** Whether a WebSocket is open, or may become open because its request is in flight. */
+  get #hasWebSockets(): boolean {
+    return !this.#webSockets.isEmpty ||
+      [...this.#flights].some(({ asksForWebSocket }) => asksForWebSocket);
+  }
+
   /**
-   * Starts Deno's own graceful stop, which closes the listener together with idle and new connections.
+   * Starts Deno's own graceful stop, unless there are WebSockets. The stop closes the listener together with
+   * idle and new connections, and cuts WebSockets off.
    */
+  #stopUnlessWebSockets(): void {
+    if (!this.#hasWebSockets) this.#stop();
+  }
+
   #stop(): void {
     this.#stopped ??= this.#server.shutdown().catch(reportError).finally(() => {
       this.#gone = true;
@@ -179,7 +261,8 @@ class DenoServeDriver implements StartedDriver {
   }
 
   closeIdleConns(_now: number, policy: PollPolicy): boolean {
-    if (!policy.spareIdle) this.#stop();
+    if (policy.ignoreHijacked) this.#stop();
+    else if (!policy.spareIdle) this.#stopUnlessWebSockets();
     return this.#gone;
   }
 
@@ -189,6 +272,7 @@ class DenoServeDriver implements StartedDriver {
    */
   async closeAll(): Promise<void> {
     this.#stop();
+    this.#webSockets.cutAll();
     for (const flight of this.#flights) flight.end();
     if (this.#stopped !== undefined) await within(this.#stopped, FORCE_WAIT);
     // Only the client can end a request that is left, such as an upload that is being read.
@@ -196,13 +280,17 @@ class DenoServeDriver implements StartedDriver {
   }
 
   connections(now: number): ConnInfo[] {
-    return [...this.#flights].map((flight) => flight.snapshot(now));
+    const flights = [...this.#flights].map((flight) => flight.snapshot(now));
+    return [...flights, ...this.#webSockets.snapshot(now)];
   }
 }
 
 /** A request in flight that can be ended, with the info for its handler. */
 class CuttableFlight extends Flight<DenoInfo> {
   readonly remoteAddr: Addr;
+  readonly asksForWebSocket: boolean;
+  /** The life of the WebSocket that the request has become. */
+  webSocket: WebSocketLife | undefined;
   readonly #cut = new AbortController();
   /** A promise that resolves with the response to send when `end()` is called. */
   readonly cut: Promise<Response>;
@@ -210,6 +298,7 @@ class CuttableFlight extends Flight<DenoInfo> {
   constructor(request: Request, native: DenoInfo, scope: RequestScope) {
     super(request, native, scope);
     this.remoteAddr = addrOf(native.remoteAddr);
+    this.asksForWebSocket = isUpgrade(internals.headerOf(request, "upgrade"));
     this.cut = new Promise((resolve) => {
       this.#cut.signal.addEventListener("abort", () => {
         resolve(unavailable());
@@ -227,7 +316,7 @@ class CuttableFlight extends Flight<DenoInfo> {
 
   /** Returns the response, with a body that `end()` cuts off if the body is a stream. */
   cuttable(response: Response): Response {
-    if (this.isCut || response.status === 101 || hasStaticBody(response)) return response;
+    if (this.isCut || hasStaticBody(response)) return response;
     if (response.body === null) return response;
     const { status, statusText, headers } = response;
     const body = response.body.pipeThrough(new TransformStream(), { signal: this.#cut.signal });
@@ -235,6 +324,10 @@ class CuttableFlight extends Flight<DenoInfo> {
   }
 
   protected override onEnd(release: () => void): void {
-    this.native.completed.then(release, release);
+    const end = () => {
+      if (this.webSocket === undefined) release();
+      else this.webSocket.onEnd(release);
+    };
+    this.native.completed.then(end, end);
   }
 }

@@ -1,51 +1,50 @@
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
 import process from "node:process";
 import { UpgradeError } from "../../core/errors.ts";
-import { openLibC } from "./libc.ts";
-import { linesOf } from "./proc_files.ts";
+import { printable } from "../../core/printable.ts";
+import { isStandalone } from "../host/standalone.ts";
+import { procFile } from "./proc_files.ts";
 
 /**
- * Returns the command that this process was started with. The command that the system reports comes first,
- * if it is still whole, because its relative paths are still relative.
+ * Returns the command that this process was started with. The command that the system reports comes first, because it
+ * is what was typed: relative paths are still relative, and `node .` still reads `package.json`. Without it the
+ * command is a guess, and a warning says so.
  */
 export function commandLine(): string[] {
-  const given = givenCommand();
+  const given = procFile("/proc/self/cmdline").split("\0").slice(0, -1);
   if (isWhole(given)) return given;
-  if (!("deno" in process.versions)) {
-    return [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  if ("deno" in process.versions && !isStandalone()) {
+    // Deno does not report its own command-line options, which include the permissions.
+    throw new UpgradeError(
+      "Cannot upgrade as 'command' must be given: the command of this process cannot be read, because the " +
+        "system does not report it, Deno lacks the permission 'ffi', or the process has set its title",
+    );
   }
-  // Deno does not report its own command-line options, which include the permissions.
-  throw new UpgradeError(
-    "Cannot upgrade as 'command' must be given: the command of this process cannot be read, because the " +
-      "system does not report it, Deno lacks the permission 'ffi', or the process has set its title",
+  const guess = guessed();
+  console.warn(
+    `The system does not report the command of this process, which has probably set its title. ` +
+      `The new process is started with "${
+        printable(guess.join(" "))
+      }": give 'command' to an Upgrader if ` +
+      `that is another release`,
   );
+  return guess;
 }
 
 /**
- * Reports whether a command still ends with the program and the arguments of this process. A process that
- * sets its title overwrites its command.
+ * Reports whether a command still has the program and ends with the arguments of this process. A process that sets
+ * its title overwrites its command.
  */
 function isWhole(given: readonly string[]): boolean {
-  const [, program = "", ...args] = process.argv;
-  const [named = "", ...rest] = given.slice(-args.length - 1);
-  return given.length > args.length + 1 && named !== "" && program.endsWith(basename(named)) &&
-    args.every((arg, index) => rest[index] === arg);
+  const args = process.argv.slice(2);
+  const start = given.slice(0, given.length - args.length);
+  return start.length >= (isStandalone() ? 1 : 2) && !start.includes("") &&
+    args.every((arg, index) => given[start.length + index] === arg);
 }
 
-function givenCommand(): string[] {
-  return readCommand().split("\0").slice(0, -1);
-}
-
-function readCommand(): string {
-  const path = "/proc/self/cmdline";
-  if ("deno" in process.versions) {
-    const libc = openLibC();
-    return libc === undefined ? "" : [...linesOf(libc, path)].join("\n");
-  }
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
+function guessed(): string[] {
+  const args = process.argv.slice(2);
+  // The system marks a program that was replaced at its path since.
+  const program = process.execPath.replace(/ \(deleted\)$/, "");
+  if (isStandalone()) return [program, ...args];
+  return [program, ...process.execArgv, ...process.argv.slice(1)];
 }

@@ -7,6 +7,13 @@ import { sparePath } from "../../core/spare_path.ts";
 /** The error of a runtime's own listener that cannot be made to accept on another socket. */
 export class CannotReplaceListenerError extends UpgradeError {}
 
+/** The number of the standard descriptors, which come before all others. */
+const STDIO = 3;
+
+const NO_LIBRARY =
+  "Cannot accept on an existing socket: the C library cannot be called, which needs Linux, " +
+  "and --allow-ffi on Deno";
+
 /**
  * A throwaway listener of the runtime, at an address that nobody knows. The socket to accept on later
  * replaces the socket of this listener under the same descriptor, because the runtime cannot be told to
@@ -33,7 +40,7 @@ export class PlaceholderListener<T> {
     const kernel = openKernelSockets();
     if (kernel === undefined) {
       throw new CannotReplaceListenerError(
-        "Cannot accept on an existing socket: the C library cannot be called",
+        NO_LIBRARY,
       );
     }
     const where = placeFor(socket);
@@ -63,6 +70,22 @@ export class PlaceholderListener<T> {
   }
 
   /**
+   * Makes the listener accept on the socket of another listener of this process, which goes on accepting too.
+   * `fd` is the descriptor of the other listener. Returns the new descriptor of the socket.
+   *
+   * @throws {CannotReplaceListenerError} If the kernel refuses.
+   */
+  acceptBeside(fd: number): number {
+    const duplicate = this.#kernel.duplicate(fd, STDIO);
+    try {
+      return this.replaceListener(duplicate);
+    } catch (error) {
+      this.#kernel.close(duplicate);
+      throw error;
+    }
+  }
+
+  /**
    * Makes the listener accept on the socket `fd` from now on. Returns the new descriptor of that socket.
    *
    * @throws {CannotReplaceListenerError} If the kernel refuses.
@@ -73,6 +96,20 @@ export class PlaceholderListener<T> {
       `Cannot accept on the descriptor ${fd}: the kernel refuses`,
     );
   }
+}
+
+/**
+ * Returns the descriptor of the only socket of this process that listens at an address.
+ *
+ * @throws {CannotReplaceListenerError} If the C library cannot be called, or if there are several sockets.
+ */
+export function soleListenerAt(addr: Addr): number {
+  const found = openKernelSockets()?.listeningAt(addr);
+  const [fd] = found ?? [];
+  if (fd !== undefined && found?.length === 1) return fd;
+  throw new CannotReplaceListenerError(
+    found === undefined ? NO_LIBRARY : "Cannot tell which of several sockets is the server's",
+  );
 }
 
 function openAt<T>(where: Addr, listen: (where: Addr) => T): T {

@@ -2,7 +2,9 @@
  * Functions that read Linux's `/proc` with the C library. With Deno's own API that would need the permission
  * for everything.
  */
-import type { LibC } from "./libc.ts";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { type LibC, openLibC } from "./libc.ts";
 
 const O_RDONLY = 0;
 const CHUNK = 64 * 1024;
@@ -23,6 +25,19 @@ export function namesIn(libc: LibC, path: string): string[] {
 /** Returns the text of a file, without a newline at its end; an empty text if the file cannot be opened. */
 export function contentOf(libc: LibC, path: string): string {
   return [...linesOf(libc, path)].join("\n");
+}
+
+/** Returns the text of a file; an empty text if the file cannot be read, and on Deno without FFI. */
+export function procFile(path: string): string {
+  if ("deno" in process.versions) {
+    const libc = openLibC();
+    return libc === undefined ? "" : contentOf(libc, path);
+  }
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** Returns the target of a symbolic link; an empty text if the link cannot be read. */

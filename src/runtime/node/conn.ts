@@ -2,10 +2,12 @@ import type http2 from "node:http2";
 import type net from "node:net";
 import type { Addr } from "../../core/addr.ts";
 import { type ConnState, inFlight, pathOf, type RequestInFlight } from "../../core/conn.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import type { ServeSettings } from "../../options/serve.ts";
 import type { LimitedConn } from "../../server/expiry.ts";
 import { Http1Exchanges } from "./http1_exchanges.ts";
 import { Http2Session, type SessionDrain } from "./http2_session.ts";
+import { internals } from "./internals.ts";
 import { peerAddr } from "./listen.ts";
 import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
@@ -13,6 +15,9 @@ import type { Exchange, Protocol, Stream } from "./protocol.ts";
  * The key of the property with which a socket refers to its {@linkcode NodeConn}. Every request reads it.
  */
 export const CONN: unique symbol = Symbol("graceful connection");
+
+/** The `readyState` of an open WebSocket. Node's global `WebSocket` would load undici. */
+const OPEN = 1;
 
 /** A socket that refers to its {@linkcode NodeConn}. */
 export type Tracked = net.Socket & { [CONN]?: NodeConn };
@@ -170,6 +175,17 @@ export class NodeConn implements LimitedConn {
 
   startEnding(): void {
     this.#protocol.startEnding();
+  }
+
+  /**
+   * Starts the closing handshake if the connection is a WebSocket of the package `ws`. A connection of
+   * another owner may be in the middle of a frame.
+   */
+  closeWebSocket({ code, reason }: ClosingHandshake): boolean {
+    if (!this.#hijacked) return false;
+    const webSocket = internals.webSocketOf(this.#socket);
+    if (webSocket?.readyState === OPEN) webSocket.close(code, reason);
+    return webSocket !== undefined;
   }
 
   closeIdle(now: number): void {

@@ -10,6 +10,7 @@ import type { Addr } from "../../core/addr.ts";
 import type { Engine, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { StartedDriver } from "../../server/driver.ts";
+import type { ServedCertificates } from "../../server/served_certificates.ts";
 import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { CONN, NodeConn, type Session, type Tracked } from "./conn.ts";
@@ -33,6 +34,8 @@ const UPGRADE_REFUSED =
 export interface NodeServerTraits {
   /** Whether the server speaks TLS. */
   readonly secure: boolean;
+  /** The certificates of the server, if this package has created the server and it speaks TLS. */
+  readonly certificates?: ServedCertificates | undefined;
   readonly onConnState: ServeSettings["onConnState"];
   /** The address that the server listens on, if the server itself cannot report the address. */
   readonly addr: Addr | undefined;
@@ -53,6 +56,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
   readonly engine: Engine = "node";
   readonly scheme: "http" | "https";
   readonly native: unknown;
+  readonly certificates: ServedCertificates | undefined;
   /** The event listeners of the driver on its server. Listeners for requests are added by the caller. */
   readonly hooks: ServerHooks;
   readonly #listener: net.Server;
@@ -79,6 +83,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     this.native = traits.native;
     this.hooks = new ServerHooks(listener);
     this.scheme = traits.secure ? "https" : "http";
+    this.certificates = traits.certificates;
     this.#onConnState = traits.onConnState;
     this.#backlog = traits.backlog;
     this.#seesStreams = traits.seesStreams;

@@ -1,17 +1,28 @@
 /**
- * Everything that this package uses of `node:http`, `node:http2` and `node:net` beyond their public API,
- * on Node and in the `node:` modules of Deno and Bun.
+ * Everything that this package uses of `node:http`, `node:http2`, `node:net` and `node:diagnostics_channel`
+ * beyond their public API, on Node and in the `node:` modules of Deno and Bun.
  *
  * Each member reads an internal of the runtime at the time of the call. If the runtime lacks the internal,
  * or has something else in its place, the member does not throw but has the effect that its comment names
  * under "Without it". `tests/runtimes/internals.test.ts` shows which runtimes have which member, and
  * removes each member to see the effect.
  */
+import type { Channel } from "node:diagnostics_channel";
 import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
 import { nodeHttp } from "../../core/builtins.ts";
+
+/** A WebSocket of the package `ws`, which is a wrapper around the socket that HTTP has released. */
+export interface WsWebSocket {
+  /** The state of the connection, with the values of `WebSocket.readyState`. */
+  readonly readyState: number;
+  /** The socket of the connection. */
+  readonly _socket?: net.Socket | null;
+  /** Sends the close frame behind all messages, those included that are still being compressed. */
+  close(code: number, reason: string): void;
+}
 
 /** The object with which Node represents a kernel socket, behind a `net.Server` or a `net.Socket`. */
 export interface Handle {
@@ -55,6 +66,9 @@ export interface HttpConnections {
   /** The sockets of the connections with a request that is not complete yet. */
   readonly active: ReadonlySet<net.Socket>;
 }
+
+/** A function that subscribes to a channel of `node:diagnostics_channel`. */
+export type Subscriber = (message: unknown, name: string) => unknown;
 
 /** The internals of the `node:` modules that this package uses. Tests replace single members. */
 export interface NodeInternals {
@@ -146,7 +160,8 @@ export interface NodeInternals {
    * Returns the accepted socket under a TLS socket. Returns undefined on Bun, which has a single socket for
    * both.
    *
-   * Without it: the handshake of a TLS connection is not seen before its first request.
+   * Without it: the handshake of a TLS connection is not seen before its first request. `serveTcp` goes by the
+   * address of the client, which on a unix socket can be any of the clients whose handshake is under way.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/internal/tls/wrap.js (`_parent`)
    */
@@ -230,6 +245,24 @@ export interface NodeInternals {
    * arrived.
    */
   closeIfIdleOnBun(socket: net.Socket): boolean;
+  /**
+   * Returns the functions that subscribe to a channel at this moment.
+   *
+   * Without it: a subscriber that throws is an uncaught exception, which ends the process.
+   *
+   * @see https://github.com/nodejs/node/blob/v26.x/lib/diagnostics_channel.js (`_subscribers`)
+   */
+  subscribersOf(channel: Channel): readonly Subscriber[] | undefined;
+  /**
+   * Returns the WebSocket that the package `ws` has made of a socket. `socket.io`, `crossws` and others
+   * bring `ws` with them, and Bun has its own in place of it.
+   *
+   * Without it, and for the WebSockets of other packages: undefined. Only their owner can close them, because
+   * nothing else knows where a frame ends.
+   *
+   * @see https://github.com/websockets/ws/blob/8.23.0/lib/websocket.js (`kWebSocket`)
+   */
+  webSocketOf(socket: net.Socket): WsWebSocket | undefined;
 }
 
 /** The properties of sockets that this package reads and that the public types lack. */
@@ -369,5 +402,20 @@ export const internals: NodeInternals = {
     if (typeof handle?.closeIfIdle !== "function") return false;
     handle.closeIfIdle();
     return true;
+  },
+  subscribersOf(channel) {
+    // The cast: the list is not in the types.
+    const { _subscribers: list } = channel as unknown as { _subscribers?: unknown };
+    const isList = Array.isArray(list) && list.every((one) => typeof one === "function");
+    // A copy: a subscriber may unsubscribe itself, and others, while it is called.
+    return isList ? [...list] : undefined;
+  },
+  webSocketOf(socket) {
+    const found = slot<Partial<WsWebSocket>>(socket, "websocket");
+    if (typeof found?.close !== "function" || typeof found.readyState !== "number") {
+      return undefined;
+    }
+    // The cast: the members that are used have been checked.
+    return found._socket === socket ? found as WsWebSocket : undefined;
   },
 };

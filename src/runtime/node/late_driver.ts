@@ -4,6 +4,7 @@ import type http from "node:http";
 import type net from "node:net";
 import type { Addr } from "../../core/addr.ts";
 import type { ConnInfo } from "../../core/conn.ts";
+import type { ClosingHandshake } from "../../options/hijacked.ts";
 import type { Engine } from "../../options/serve.ts";
 import { ConnTable, type PollPolicy, type Tally } from "../../server/conn_table.ts";
 import type { Driver } from "../../server/driver.ts";
@@ -131,6 +132,10 @@ export class LateNodeDriver implements Driver {
 
   endConnections(): void {
     this.#track().endConnections();
+  }
+
+  closeWebSockets(handshake: ClosingHandshake): void {
+    this.#track().closeWebSockets(handshake);
   }
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {

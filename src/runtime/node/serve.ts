@@ -1,5 +1,6 @@
 /**
- * The Node engine: a server of `node:http`, or of `node:http2` with TLS, and a table of its connections.
+ * The Node engine: a server of `node:http`, or with TLS of `node:http2` or `node:https`, and a table of its
+ * connections.
  * The engine runs on Node, and on Deno and Bun through their `node:` modules.
  */
 import http from "node:http";
@@ -8,26 +9,34 @@ import process from "node:process";
 import { NodeRequest } from "srvx/node";
 import { pathOf, type RequestInFlight } from "../../core/conn.ts";
 import type { Addr } from "../../core/addr.ts";
-import { type Handler, refuseUnsendable, type ServeSettings } from "../../options/serve.ts";
+import type { PeerCertificate } from "../../core/peer_certificate.ts";
+import {
+  type Answer,
+  type Handler,
+  refuseUnsendable,
+  type ServeSettings,
+} from "../../options/serve.ts";
 import type { LimitSettings } from "../../options/limits.ts";
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
 import type { StartedDriver } from "../../server/driver.ts";
+import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { NodeConn } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
 import { listen, peerAddr } from "./listen.ts";
+import { peerCertificateOf } from "./peer_certificate.ts";
 import { replaceGlobals } from "./replace_globals.ts";
 import { BodyError, sendResponse } from "./send.ts";
 
-/** Starts a server on `node:http`, or on `node:http2` with TLS. */
+/** Starts a server on `node:http`, or with TLS on `node:http2` or `node:https`. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
   if (settings.replaceGlobals) replaceGlobals();
   const limits = timeLimits(settings);
-  const server = await createServer(settings, limits);
-  const listener = settings.tls === undefined ? plainListener(server) : server;
+  const { server, listener, certificates } = await createServer(settings, limits);
   const driver = new NodeDriver(listener, {
     secure: settings.tls !== undefined,
+    certificates,
     onConnState: settings.onConnState,
     addr: settings.socket,
     backlog: settings.backlog,
@@ -43,21 +52,29 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
   return driver;
 }
 
+/** A server of HTTP, and the server that accepts its connections. On Node they are the same. */
+interface Servers {
+  readonly server: NodeServer;
+  readonly listener: net.Server;
+  readonly certificates?: ServedCertificates;
+}
+
 async function createServer(
   { tls, native }: ServeSettings,
   { idleTimeout, headerTimeout }: TimeLimits,
-): Promise<NodeServer> {
+): Promise<Servers> {
   const options = {
     ...native.node,
     keepAliveTimeout: milliseconds(idleTimeout),
     // Node refuses a time that is longer than that of the whole request. The time ends with the shorter one anyway.
     headersTimeout: milliseconds(Math.min(headerTimeout, requestTimeout(native.node))),
   };
-  const server = tls === undefined
-    ? http.createServer(options)
-    : (await import("node:http2")).createSecureServer({ allowHTTP1: true, ...options, ...tls });
+  const servers = tls === undefined
+    ? plainServers(options)
+    : await (await import("./secure_servers.ts")).secureHttpServer(tls, options);
   // An HTTP/2 server does not take over this option for its HTTP/1 connections, nor does every runtime.
-  return Object.assign(server, { keepAliveTimeout: options.keepAliveTimeout });
+  Object.assign(servers.server, { keepAliveTimeout: options.keepAliveTimeout });
+  return servers;
 }
 
 /** Returns the time in which a whole request must arrive, whose default in Node is 300 s. */
@@ -86,16 +103,18 @@ function milliseconds(limit: number): number {
 }
 
 /**
- * Returns the listener of an `http.Server` without TLS. On Node and Deno the listener is the server itself.
- * On Bun it is a server of `node:net` that passes each connection to the HTTP server, because Bun's
- * `node:http` shows a connection only with its first bytes.
+ * Returns an `http.Server`, which listens itself on Node and Deno. On Bun a server of `node:net` listens and
+ * passes each connection to the HTTP server, because Bun's `node:http` shows a connection only with its
+ * first bytes.
  */
-function plainListener(server: NodeServer): net.Server {
-  if (!("bun" in process.versions)) return server;
-  return net.createServer(
+function plainServers(options: http.ServerOptions): Servers {
+  const server = http.createServer(options);
+  if (!("bun" in process.versions)) return { server, listener: server };
+  const listener = net.createServer(
     { allowHalfOpen: true, noDelay: true },
     (socket) => server.emit("connection", socket),
   );
+  return { server, listener };
 }
 
 /** Returns a "request" listener for a Node server that answers each request with a fetch handler. */
@@ -109,11 +128,11 @@ function responder(
   function onRequest(req: Exchange["req"], res: Exchange["res"]): void {
     const conn = driver.begin(req, res);
     if (conn === undefined) return;
-    let response: Response | Promise<Response>;
+    let response: ReturnType<Handler>;
     try {
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.
       const request = new NodeRequest({ req, res } as never) as unknown as Request;
-      response = handler(request, new NodeInfo(req, res, settings));
+      response = handler(request, new NodeInfo(req, res, conn, settings));
       if (!(response instanceof Promise)) refuseUnlessSendable(response);
     } catch (error) {
       fail(conn, res, error);
@@ -126,7 +145,7 @@ function responder(
   async function answerLater(
     conn: NodeConn,
     res: Exchange["res"],
-    pending: Promise<Response>,
+    pending: Promise<Answer>,
   ): Promise<void> {
     conn.startHandler();
     try {
@@ -182,7 +201,7 @@ function responder(
  * Throws unless a value is a response that can be sent. A FastResponse of srvx is accepted unchecked,
  * because reading its properties would slow it down.
  */
-function refuseUnlessSendable(response: Response): void {
+function refuseUnlessSendable(response: Answer): asserts response is Response {
   if (response instanceof Response && "_toNodeResponse" in response) return;
   refuseUnsendable(response);
 }
@@ -197,10 +216,31 @@ function isEndOfConnection(error: unknown): boolean {
 
 class NodeInfo extends RequestInfo {
   readonly native: Exchange;
+  readonly #conn: NodeConn;
 
-  constructor(req: Exchange["req"], res: Exchange["res"], scope: RequestScope) {
+  constructor(
+    req: Exchange["req"],
+    res: Exchange["res"],
+    conn: NodeConn,
+    scope: RequestScope,
+  ) {
     super(scope);
     this.native = { req, res };
+    this.#conn = conn;
+  }
+
+  override get peerCertificate(): PeerCertificate | undefined {
+    return peerCertificateOf(this.#conn.socket);
+  }
+
+  /** The name under which helpers of Hono for Node look for the request, in what a fetch handler is given. */
+  get incoming(): Exchange["req"] {
+    return this.native.req;
+  }
+
+  /** The name under which helpers of Hono for Node look for the response. */
+  get outgoing(): Exchange["res"] {
+    return this.native.res;
   }
 
   get remoteAddr(): Addr {

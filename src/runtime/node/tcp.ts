@@ -5,51 +5,75 @@
  */
 import type { Refable } from "../../server/native_server.ts";
 import net from "node:net";
+import type tls from "node:tls";
 import { refuse } from "../../options/checks.ts";
 import type { ConnState, RequestInFlight } from "../../core/conn.ts";
-import type { Addr } from "../../core/addr.ts";
+import { type Addr, sameAddr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { StartedDriver } from "../../server/driver.ts";
+import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { Engine } from "../../options/serve.ts";
 import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
+import { internals } from "./internals.ts";
 import { listen, listening, peerAddr, RememberedAddr } from "./listen.ts";
+import { peerCertificateOf } from "./peer_certificate.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
-/** Starts a TCP server on `node:net`. */
+/** Starts a TCP server on `node:net`, or with TLS on `node:tls`. */
 export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<StartedDriver> {
-  const listener = net.createServer({ allowHalfOpen: true, noDelay: true });
-  const driver = new TcpDriver(listener, handler, settings);
+  const { listener, certificates } = await createListener(settings.tls);
+  const driver = new TcpDriver(listener, certificates, handler, settings);
   if (settings.socket === undefined) await listen(listener, settings);
   // Errors of the listener from here on are not errors of starting the server.
   listener.on("error", settings.onError);
   return driver;
 }
 
+async function createListener(
+  tls: TcpSettings["tls"],
+): Promise<{ listener: net.Server; certificates?: ServedCertificates }> {
+  const options = { allowHalfOpen: true, noDelay: true };
+  if (tls === undefined) return { listener: net.createServer(options) };
+  const { secureListener } = await import("./secure_servers.ts");
+  return secureListener(tls, options);
+}
+
 /** The driver of a TCP server: tracks the connections of the server and ends them. */
 class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   readonly engine: Engine = "node";
-  readonly scheme = "tcp";
+  readonly scheme: "tcp" | "tls";
+  readonly certificates: ServedCertificates | undefined;
   readonly #listener: net.Server;
   readonly #handler: TcpHandler;
   readonly #settings: TcpSettings;
   readonly #addr: RememberedAddr;
+  /** The connections whose TLS handshake is not done, by their accepted sockets. */
+  readonly #handshaking = new Map<net.Socket, TcpConnection>();
   /** The number of connections that the listener has accepted. */
   #accepted = 0;
   /** The accept queue of the listener; undefined until the listener is about to close. */
   #queue: AcceptQueue | undefined;
 
-  constructor(listener: net.Server, handler: TcpHandler, settings: TcpSettings) {
+  constructor(
+    listener: net.Server,
+    certificates: ServedCertificates | undefined,
+    handler: TcpHandler,
+    settings: TcpSettings,
+  ) {
     super();
+    this.scheme = settings.tls === undefined ? "tcp" : "tls";
+    this.certificates = certificates;
     this.#listener = listener;
     this.#handler = handler;
     this.#settings = settings;
     const { socket } = settings;
     this.#addr = new RememberedAddr(listener, socket, (learn) => listener.on("listening", learn));
     listener.on("connection", (socket: net.Socket) => this.#onConnection(socket));
+    listener.on("secureConnection", (socket: tls.TLSSocket) => this.#onHandshake(socket));
   }
 
   get addr(): Addr {
@@ -76,8 +100,35 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
     this.conns.add(conn);
     const onChange = this.onChangeOf(conn);
     if (onChange !== undefined) conn.startDrain(onChange);
-    socket.on("close", () => this.conns.delete(conn));
-    void conn.run(this.#handler);
+    socket.on("close", () => {
+      conn.announceChange();
+      this.conns.delete(conn);
+      this.#handshaking.delete(socket);
+    });
+    if (this.scheme === "tcp") void conn.run(socket, this.#handler);
+    else this.#handshaking.set(socket, conn);
+  }
+
+  /** Starts the handler of a connection over its TLS socket, which is not the accepted socket. */
+  #onHandshake(socket: tls.TLSSocket): void {
+    const accepted = this.#acceptedSocketOf(socket);
+    const conn = this.#handshaking.get(accepted);
+    // The accepted socket has closed.
+    if (conn === undefined) return void socket.destroy();
+    this.#handshaking.delete(accepted);
+    // The client is refused.
+    if (socket.destroyed) return;
+    void conn.run(socket, this.#handler);
+  }
+
+  #acceptedSocketOf(socket: tls.TLSSocket): net.Socket {
+    const accepted = internals.acceptedSocketOf(socket) ?? socket;
+    if (this.#handshaking.has(accepted)) return accepted;
+    const client = peerAddr(socket);
+    for (const [candidate, { remoteAddr }] of this.#handshaking) {
+      if (sameAddr(remoteAddr, client)) return candidate;
+    }
+    return accepted;
   }
 
   waitingToBeAccepted(): number | undefined {
@@ -108,14 +159,21 @@ class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
   }
 }
 
+/** The socket that a handler speaks over, and its two sides. */
+interface Streams {
+  readonly socket: net.Socket;
+  readonly incoming: Incoming;
+  readonly outgoing: Outgoing;
+}
+
 /** A connection of a TCP server, which also creates the {@linkcode TcpConn} for its handler. */
 class TcpConnection implements Conn {
   readonly acceptedAt: number = performance.now();
   readonly remoteAddr: Addr;
-  readonly #socket: net.Socket;
+  readonly #accepted: net.Socket;
   readonly #settings: TcpSettings;
-  readonly #incoming: Incoming;
-  readonly #outgoing: Outgoing;
+  /** The streams of the handler; undefined until the TLS handshake is done. */
+  #streams: Streams | undefined;
   /** The state that the handler has set; "active" if bytes have arrived since, and "new" before both. */
   #said: "new" | "active" | "idle" = "new";
   /** The state that `onConnState` was last called with. */
@@ -131,31 +189,51 @@ class TcpConnection implements Conn {
   #reason: unknown = new DOMException("The connection has ended", "AbortError");
   #onChange = (): void => {};
 
-  constructor(socket: net.Socket, settings: TcpSettings) {
-    this.#socket = socket;
+  constructor(accepted: net.Socket, settings: TcpSettings) {
+    this.#accepted = accepted;
     this.#settings = settings;
-    this.remoteAddr = peerAddr(socket);
-    this.#incoming = new Incoming(socket, () => this.#say("active"));
-    this.#outgoing = new Outgoing(socket, () => this.#onSent());
+    this.remoteAddr = peerAddr(accepted);
+    this.#announce("new");
+  }
+
+  /**
+   * Runs the handler over a socket, which with TLS is not the accepted one, and resolves when the handler has
+   * settled. Never rejects.
+   */
+  async run(socket: net.Socket, handler: TcpHandler): Promise<void> {
+    const incoming = new Incoming(socket, () => this.#say("active"));
+    const outgoing = new Outgoing(socket, () => this.#onSent());
+    this.#streams = { socket, incoming, outgoing };
     socket.on("error", (error) => {
       if (!this.#isEnding) this.#reason = error;
     });
     socket.on("close", () => {
-      this.#incoming.fail(this.#reason);
-      this.#outgoing.fail(this.#reason);
-      this.#announceChange();
+      incoming.fail(this.#reason);
+      outgoing.fail(this.#reason);
+      this.announceChange();
     });
-    this.#announce("new");
+    try {
+      await handler(this.#connFor(this.#streams));
+    } catch (error) {
+      // The end of the connection is not an error to report.
+      if (error !== this.#reason) this.#settings.onError(error);
+    }
+    this.#isDone = true;
+    if (outgoing.isSent) this.#end();
   }
 
-  /** Runs the handler, and resolves when the handler has settled. Never rejects. */
-  async run(handler: TcpHandler): Promise<void> {
-    const conn: TcpConn = {
-      readable: this.#incoming.stream,
-      writable: this.#outgoing.stream,
+  #connFor({ socket, incoming, outgoing }: Streams): TcpConn {
+    return {
+      readable: incoming.stream,
+      writable: outgoing.stream,
       remoteAddr: this.remoteAddr,
+      get peerCertificate() {
+        return peerCertificateOf(socket);
+      },
+      // Without a protocol Node says `false`, and before the handshake `null`.
+      alpnProtocol: ("alpnProtocol" in socket && socket.alpnProtocol as string) || undefined,
       draining: this.#settings.drainNotice.signalFor((release) => {
-        this.#socket.once("close", release);
+        socket.once("close", release);
       }),
       setState: (state) => {
         if (state !== "active" && state !== "idle") {
@@ -164,20 +242,16 @@ class TcpConnection implements Conn {
         this.#say(state);
       },
     };
-    try {
-      await handler(conn);
-    } catch (error) {
-      // The end of the connection is not an error to report.
-      if (error !== this.#reason) this.#settings.onError(error);
-    }
-    this.#isDone = true;
-    if (this.#outgoing.isSent) this.#end();
   }
 
   state(): ConnState {
-    if (this.#socket.destroyed) return "closed";
+    if (this.#isGone) return "closed";
     // Written data belongs to a response, so the connection is not idle until the data is sent.
-    return this.#said === "idle" && !this.#outgoing.isSent ? "active" : this.#said;
+    return this.#said === "idle" && !this.#streams?.outgoing.isSent ? "active" : this.#said;
+  }
+
+  get #isGone(): boolean {
+    return this.#accepted.destroyed || (this.#streams?.socket.destroyed ?? false);
   }
 
   request(): RequestInFlight | undefined {
@@ -196,32 +270,36 @@ class TcpConnection implements Conn {
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    this.#streams?.socket.destroy();
+    this.#accepted.destroy();
   }
 
   /** Records and announces a state, unless the connection is being closed. */
   #say(state: "active" | "idle"): void {
     if (this.#isEnding) return;
     this.#said = state;
-    this.#announceChange();
+    this.announceChange();
   }
 
   #onSent(): void {
     if (this.#isDone) this.#end();
-    else this.#announceChange();
+    else this.announceChange();
   }
 
   /** Closes the connection after the written data is sent. */
   #end(): void {
-    if (this.#isEnding || this.#socket.destroyed) return;
+    if (this.#isEnding || this.#isGone) return;
     this.#isEnding = true;
-    this.#incoming.end();
-    this.#outgoing.end(this.#reason);
-    endAndLinger(this.#socket);
+    // During its handshake the connection is new, and nothing can be sent over it.
+    if (this.#streams === undefined) return this.destroy();
+    const { socket, incoming, outgoing } = this.#streams;
+    incoming.end();
+    outgoing.end(this.#reason);
+    endAndLinger(socket);
   }
 
   /** Announces the state if it has changed, and reports an idle connection to the drain. */
-  #announceChange(): void {
+  announceChange(): void {
     const state = this.state();
     if (state !== this.#announced) this.#announce(state);
     this.#announced = state;

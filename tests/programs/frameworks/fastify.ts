@@ -7,7 +7,6 @@ app.addHook("onClose", cleanup);
 app.get("/", () => "hello");
 app.get("/slow", () => slow());
 
-// With a host: for "localhost" Fastify listens with a second server, which is not `app.server`.
 await app.listen({ port: 0, host: "127.0.0.1" });
 announce(app.server.address());
-await graceful(app.server, { timeout, idleGrace, cleanup: () => app.close() });
+await graceful(app, { timeout, idleGrace, cleanup: () => app.close() });

@@ -1,12 +1,10 @@
-import { createServer } from "node:http";
 import polka from "polka";
 import { graceful } from "@x/graceful";
 import { announce, cleanup, idleGrace, slow, timeout } from "./support.ts";
 
-const native = createServer();
-const app = polka({ server: native });
+const app = polka();
 app.get("/", (_request, response) => void response.end("hello"));
 app.get("/slow", async (_request, response) => void response.end(await slow()));
 
-app.listen(0, "127.0.0.1", () => announce(native.address()));
-await graceful(native, { timeout, idleGrace, cleanup });
+app.listen(0, "127.0.0.1", () => announce(app.server!.address()));
+await graceful(app, { timeout, idleGrace, cleanup });

@@ -10,5 +10,4 @@ const native = createServer((_request, response) => void response.end("hello"));
 native.on("upgrade", ws.handleUpgrade);
 
 const server = adopt(native.listen(0, "127.0.0.1", () => announce(native.address())));
-server.onShutdown(() => ws.closeAll(1001));
 await graceful(server, { timeout, idleGrace, cleanup });

@@ -1,5 +1,5 @@
 import { graceful, serve } from "@x/graceful";
-import { announce, cleanup, idleGrace, timeout } from "./support.ts";
+import { announce, cleanup, hijacked, idleGrace, timeout } from "./support.ts";
 
 // The cast: the types of other runtimes do not know Deno's namespace.
 const { Deno } = globalThis as unknown as {
@@ -13,4 +13,4 @@ const server = await serve((request) => {
   return response;
 }, { port: 0, hostname: "127.0.0.1" });
 announce(server.addr);
-await graceful(server, { timeout, idleGrace, cleanup });
+await graceful(server, { timeout, idleGrace, hijacked, cleanup });

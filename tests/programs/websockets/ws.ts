@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import { adopt, graceful } from "@x/graceful";
 import { WebSocketServer } from "ws";
-import { announce, cleanup, idleGrace, timeout } from "./support.ts";
+import { announce, cleanup, hijacked, idleGrace, timeout } from "./support.ts";
 
 const native = createServer((_request, response) => void response.end("hello"));
 const wss = new WebSocketServer({ server: native });
@@ -10,7 +10,4 @@ wss.on("connection", (socket) => {
 });
 
 const server = adopt(native.listen(0, "127.0.0.1", () => announce(native.address())));
-server.onShutdown(() => {
-  for (const client of wss.clients) client.close(1001);
-});
-await graceful(server, { timeout, idleGrace, cleanup });
+await graceful(server, { timeout, idleGrace, hijacked, cleanup });

@@ -1,0 +1,78 @@
+import { reportError } from "../core/report_error.ts";
+import { refuse } from "../options/checks.ts";
+import { isNativeServer, type NativeServer } from "../runtime/native_servers.ts";
+import { DrivenServer, type Server } from "../server/server.ts";
+
+/**
+ * An app that shows the server it listens with, such as an app of Fastify, of Polka, or of Elysia on Bun. Many
+ * apps have this server only once they listen.
+ */
+export interface AppWithServer {
+  /** The server, or nothing as long as the app does not listen. */
+  readonly server?: NativeServer | null | undefined;
+}
+
+/**
+ * Returns the servers that a value stands for.
+ *
+ * @throws {TypeError} If the value is neither a server nor an app that has one.
+ */
+export function serversOf(
+  value: Server | NativeServer | AppWithServer,
+): (DrivenServer | NativeServer)[] {
+  if (value instanceof DrivenServer) return [value];
+  if (isNativeServer(value)) {
+    if (closersOf(value).length > 0) reportFurtherServers();
+    return [value];
+  }
+  // The cast: what a caller without a type checker passes can lack the property, or be no object.
+  const { server } = Object(value) as { server?: unknown };
+  if (isNativeServer(server)) return [server, ...furtherServersOf(value, server)];
+  refuse(
+    "call graceful() as 'servers'",
+    "a server of serve() or serveTcp(), a server that adopt() accepts, an app that listens with such a " +
+      "server, or an array of these",
+    value,
+  );
+}
+
+/**
+ * Returns the servers with which an app of Fastify listens on further addresses: for `localhost`, which has two
+ * addresses on most machines, Fastify creates one server for each address.
+ *
+ * Fastify closes these servers when the first one has closed. From now on it does not, because their idle
+ * connections may have grace left by then: whoever drains the first server drains all of them.
+ *
+ * @see https://github.com/fastify/fastify/blob/v5.12.8/lib/server.js (`multipleBindings`)
+ */
+function furtherServersOf(app: object, first: NativeServer): NativeServer[] {
+  const closers = closersOf(first);
+  if (closers.length === 0 || !("off" in first)) return [];
+  const bindings = Object.getOwnPropertySymbols(app)
+    .find(({ description }) => description === "fastify.serverBindings");
+  // The cast: the types of Fastify lack the property.
+  const servers: unknown = bindings && (app as Record<symbol, unknown>)[bindings];
+  if (!Array.isArray(servers) || !servers.every(isNativeServer)) {
+    reportFurtherServers();
+    return [];
+  }
+  for (const close of closers) first.off("close", close);
+  return servers;
+}
+
+/**
+ * Returns the functions with which Fastify closes the servers of further addresses. The first server has them
+ * as listeners of "close", and of "unref", an event that Node itself does not emit.
+ */
+function closersOf(server: NativeServer): ((...values: unknown[]) => void)[] {
+  // The cast: the listeners of an event that the types do not know.
+  return "listeners" in server ? server.listeners("unref") as (() => void)[] : [];
+}
+
+/** Says that a part of an app would not be drained. */
+function reportFurtherServers(): void {
+  reportError(
+    "graceful: Fastify listens on 'localhost' with one server for each address, and only the first is " +
+      "drained: pass the app itself to graceful(), or a 'host' to listen()",
+  );
+}

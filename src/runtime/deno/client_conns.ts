@@ -1,0 +1,37 @@
+import { type Addr, keyOf } from "../../core/addr.ts";
+import type { KernelConn } from "../linux/kernel_conn.ts";
+import { openKernelSockets } from "../linux/kernel_sockets.ts";
+
+/**
+ * The connections of a server by their clients. Deno keeps a WebSocket on which data waits until the client
+ * has read the data, even when the resource is closed. Only the kernel can cut it off, which needs the C
+ * library.
+ */
+export class ClientConns {
+  readonly #listeners: () => readonly Addr[];
+  /** The open connections by their clients, as the last search in this turn of the event loop found them. */
+  #found: Map<string, KernelConn> | undefined;
+
+  /** Takes the function that returns the addresses of the server's listeners. */
+  constructor(listeners: () => readonly Addr[]) {
+    this.#listeners = listeners;
+  }
+
+  /** Cuts off the connection of a client. Does nothing on a unix socket, where clients have no addresses. */
+  cut(client: Addr): void {
+    const kernel = openKernelSockets();
+    if (kernel === undefined || client.transport === "unix") return;
+    const conn = this.#conns().get(keyOf(client));
+    if (conn !== undefined && kernel.cookieOf(conn.fd) === conn.cookie) kernel.shutdown(conn.fd);
+  }
+
+  #conns(): Map<string, KernelConn> {
+    if (this.#found === undefined) {
+      const kernel = openKernelSockets();
+      const conns = this.#listeners().flatMap((addr) => kernel?.connections(addr) ?? []);
+      this.#found = new Map(conns.map((conn) => [keyOf(conn.remoteAddr), conn]));
+      setTimeout(() => this.#found = undefined);
+    }
+    return this.#found;
+  }
+}

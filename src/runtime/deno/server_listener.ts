@@ -1,0 +1,180 @@
+import { attempt } from "../../core/attempt.ts";
+import type { Addr } from "../../core/addr.ts";
+import { UpgradeError } from "../../core/errors.ts";
+import { listenError } from "../../core/listen_error.ts";
+import { HTTP_PROTOCOLS, type ServeSettings } from "../../options/serve.ts";
+import type { Certificates } from "../../options/tls.ts";
+import type { Refable } from "../../server/native_server.ts";
+import { ServedCertificates } from "../../server/served_certificates.ts";
+import { addrOf, deno, type DenoListener, type DenoListenOptions } from "../api/deno.ts";
+import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
+import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
+import { Acceptor, type AcceptorEvents } from "./acceptor.ts";
+import { listenOptions } from "./listen.ts";
+import { namesObstacle } from "./tls_obstacle.ts";
+
+/**
+ * The listener of a server of the engine `"deno"`, with its accept loop. Deno cannot change the certificates
+ * of a listener, so a listener with other certificates takes its place, on the same socket.
+ */
+export class ServerListener implements Refable {
+  readonly addr: Addr;
+  /** The certificates of the listener. Undefined without TLS. */
+  readonly certificates: ServedCertificates | undefined;
+  readonly #settings: ServeSettings;
+  readonly #events: AcceptorEvents;
+  /** Whether another process may accept on the socket too. */
+  readonly #isShared: boolean;
+  #placeholder: PlaceholderListener<DenoListener> | undefined;
+  #acceptor: Acceptor;
+  /** The acceptors whose listener was replaced and that may still accept one last connection. */
+  readonly #replaced = new Set<Acceptor>();
+  /** The descriptor of the socket that has replaced a placeholder listener. */
+  #fd: number | undefined;
+  #isClosing = false;
+  /** Whether the listener keeps the process alive. */
+  #isRef = true;
+  #onMoved = (_fd: number): void => {};
+
+  /**
+   * Opens the listener and starts to accept, unless the settings name the address of a socket: then
+   * {@linkcode ServerListener.acceptOn} starts to accept. `where` replaces the address in the settings.
+   */
+  constructor(settings: ServeSettings, events: AcceptorEvents, where?: DenoListenOptions) {
+    const { socket, tls } = settings;
+    this.#settings = settings;
+    this.#events = events;
+    this.#isShared = socket !== undefined;
+    const isSecure = tls !== undefined && (where === undefined || where.transport === "tcp");
+    if (isSecure) {
+      const present = (certificates: Certificates) => this.#replaceListener(certificates);
+      this.certificates = new ServedCertificates(tls.certificates, present);
+    }
+    this.#placeholder = socket && this.#openPlaceholder(socket, tls?.certificates);
+    const listener = this.#placeholder?.listener ??
+      (where === undefined || where.transport === "tcp"
+        ? this.#open({ ...settings, listen: where ?? settings.listen })
+        : listenPlain(where));
+    this.addr = socket ?? addrOf(listener.addr);
+    this.#acceptor = new Acceptor(listener, events);
+    if (socket === undefined) this.#acceptor.start();
+  }
+
+  /** Whether no connection can arrive: a closed listener may still accept one last connection. */
+  get isOver(): boolean {
+    return this.#acceptor.isOver && this.#replaced.size === 0;
+  }
+
+  /** The path of the file of a unix socket that was opened here. */
+  get socketFile(): string | undefined {
+    return this.#isShared ? undefined : this.#acceptor.listener.addr.path;
+  }
+
+  acceptOn(fd: number, onMoved: (fd: number) => void): number {
+    this.#onMoved = onMoved;
+    this.#fd = this.#placeholder!.replaceListener(fd);
+    this.#acceptor.start();
+    return this.#fd;
+  }
+
+  /** Returns the accept queue of the listener, which is about to close and is not replaced any more. */
+  closingQueue(): ClosingQueue {
+    this.#isClosing = true;
+    const shared = this.#isShared ? this.#fd : undefined;
+    return closingQueue(this.addr, () => this.#acceptor.accepted, shared);
+  }
+
+  /** Closes the listener, and resolves when its last connection was passed on. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    const acceptors = [this.#acceptor, ...this.#replaced];
+    await Promise.all(acceptors.map((acceptor) => acceptor.close()));
+  }
+
+  #replaceListener(certificates: Certificates): void {
+    const obstacle = certificates.named.size === 0 ? undefined : namesObstacle();
+    if (obstacle !== undefined) throw new UpgradeError(`Cannot listen as ${obstacle}`);
+    const isWaiting = this.#placeholder !== undefined && this.#fd === undefined;
+    const fd = isWaiting ? undefined : this.#fd ?? soleListenerAt(this.addr);
+    const placeholder = this.#openPlaceholder(this.addr, certificates);
+    if (fd !== undefined) {
+      this.#fd = acceptBeside(placeholder, fd);
+      this.#onMoved(this.#fd);
+    }
+    this.#retire(this.#acceptor);
+    this.#placeholder = placeholder;
+    this.#acceptor = new Acceptor(placeholder.listener, this.#events);
+    if (!this.#isRef) placeholder.listener.unref();
+    if (fd !== undefined) this.#acceptor.start();
+  }
+
+  ref(): void {
+    this.#isRef = true;
+    this.#acceptor.listener.ref();
+  }
+
+  unref(): void {
+    this.#isRef = false;
+    this.#acceptor.listener.unref();
+  }
+
+  #retire(acceptor: Acceptor): void {
+    this.#replaced.add(acceptor);
+    acceptor.close().finally(() => this.#replaced.delete(acceptor));
+  }
+
+  #openPlaceholder(
+    socket: Addr,
+    certificates: Certificates | undefined,
+  ): PlaceholderListener<DenoListener> {
+    const { tls } = this.#settings;
+    const settings = { ...this.#settings, reusePort: false };
+    return new PlaceholderListener(
+      socket,
+      (listen) =>
+        this.#open({ ...settings, listen, tls: tls && certificates && { ...tls, certificates } }),
+      ({ addr }) => addrOf(addr),
+      (listener) => listener.close(),
+    );
+  }
+
+  #open(settings: ServeSettings): DenoListener {
+    const options = listenOptions(settings, () => this.#forgetNames());
+    try {
+      const { listen, listenTls } = deno();
+      if (settings.tls === undefined || options.transport !== "tcp") return listen(options);
+      const { alpnProtocols = HTTP_PROTOCOLS } = settings.tls;
+      return listenTls({ ...options, alpnProtocols });
+    } catch (error) {
+      throw listenError(settings.listen, error);
+    }
+  }
+
+  /** Replaces the listener by one with the same certificates, because Deno remembers too many names. */
+  #forgetNames(): void {
+    const { certificates } = this;
+    if (certificates !== undefined && !this.#isClosing) {
+      attempt(() => certificates.replace(certificates.current));
+    }
+  }
+}
+
+/** Makes a placeholder accept on the socket of another listener. Closes the placeholder if that fails. */
+function acceptBeside(placeholder: PlaceholderListener<DenoListener>, fd: number): number {
+  try {
+    return placeholder.acceptBeside(fd);
+  } catch (error) {
+    placeholder.listener.close();
+    throw error;
+  }
+}
+
+/** Opens a listener without TLS, at an address of any kind. */
+export function listenPlain(where: DenoListenOptions): DenoListener {
+  try {
+    return deno().listen(where);
+  } catch (error) {
+    if (where.transport !== "tcp" && where.transport !== "unix") throw error;
+    throw listenError(where, error);
+  }
+}

@@ -1,0 +1,58 @@
+import { setImmediate } from "node:timers/promises";
+import { attempt } from "../core/attempt.ts";
+import { within } from "../core/within.ts";
+
+/**
+ * The number of milliseconds that the application has for its last messages, at most half of the time that
+ * the shutdown has.
+ */
+const LAST_WORDS = 5_000;
+
+/** The moment of a drain at which WebSockets are sent the close frame, which comes once. */
+export class Farewell {
+  readonly #say: () => void;
+  readonly #onDone: () => void;
+  #isSaid = false;
+  #isDone = false;
+
+  /** `say` sends the close frames. `onDone` is called when they are on their way. */
+  constructor(say: () => void, onDone: () => void) {
+    this.#say = say;
+    this.#onDone = onDone;
+  }
+
+  /** Whether the close frames are on their way, so that an end of their connections does not overtake them. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /**
+   * Says farewell when `lastWords` has resolved or was given its time. Does nothing if `over` resolves
+   * before. `timeout` is the time that the shutdown has. `lastWords` must not reject.
+   */
+  async sayAfter(
+    lastWords: Promise<unknown>,
+    over: Promise<void>,
+    timeout: number | undefined,
+  ): Promise<void> {
+    const time = Math.min(LAST_WORDS, (timeout ?? Infinity) / 2);
+    await within(Promise.race([lastWords, over]), time);
+    await handedOver();
+    await this.say();
+  }
+
+  async say(): Promise<void> {
+    if (this.#isSaid) return;
+    this.#isSaid = true;
+    attempt(this.#say);
+    await handedOver();
+    this.#isDone = true;
+    this.#onDone();
+  }
+}
+
+/** Waits until the runtime has taken what was sent so far: Deno takes a close frame in the turn after the next. */
+async function handedOver(): Promise<void> {
+  await setImmediate();
+  await setImmediate();
+}

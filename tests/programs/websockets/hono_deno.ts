@@ -1,0 +1,15 @@
+import { graceful, serve } from "@x/graceful";
+import { Hono } from "hono";
+import { upgradeWebSocket } from "hono/deno";
+import { announce, cleanup, idleGrace, timeout } from "./support.ts";
+
+const app = new Hono();
+// The cast: the types know more kinds of messages than clients send here.
+const echo = upgradeWebSocket(() => ({
+  onMessage: ({ data }, socket) => socket.send(data as string),
+}));
+app.get("/", echo, (context) => context.text("hello"));
+
+const server = await serve(app.fetch, { port: 0, hostname: "127.0.0.1" });
+announce(server.addr);
+await graceful(server, { timeout, idleGrace, cleanup });
