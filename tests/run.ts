@@ -54,12 +54,12 @@ const files = positionals.length > 0
     .map((name) => `tests/${name}`);
 
 const importMap = "--import-map=tests/std/import_map.json";
-const checks: Record<string, string[]> = {
-  "tsc": [bin("tsc"), "--noEmit"],
-  "layers": [bin("node"), "tests/layers.ts"],
-  "deno fmt": [bin("deno"), "fmt", "--check"],
-  "deno lint": [bin("deno"), "lint"],
-  "deno doc": [
+const checks: Record<string, string[][]> = {
+  "tsc": [[bin("tsc"), "--noEmit"]],
+  "layers": [[bin("node"), "tests/layers.ts"]],
+  "deno fmt": [[bin("deno"), "fmt", "--check"]],
+  "deno lint": [[bin("deno"), "lint"]],
+  "deno doc": [[
     bin("deno"),
     "doc",
     "--lint",
@@ -68,30 +68,48 @@ const checks: Record<string, string[]> = {
     "src/systemd/mod.ts",
     "src/health/mod.ts",
     "src/supervisor/mod.ts",
-  ],
-  "deno publish": [bin("deno"), "publish", "--dry-run", "--allow-dirty"],
+  ]],
+  "deno publish": [[bin("deno"), "publish", "--dry-run", "--allow-dirty"]],
 };
-/** Node runs each file in a process of its own: two at least, for they wait more than they work. */
+/** The number of files that run at the same time: two at least, for they wait more than they work. */
 const concurrency = Math.max(2, availableParallelism() - 1);
-const runtimes: Record<string, string[]> = {
-  node: [
+/** The commands of each runtime, which run side by side. Node itself runs each file in a process of its own. */
+const runtimes: Record<string, string[][]> = {
+  node: [[
     bin("node"),
     "--test",
     "--test-reporter=dot",
     "--test-timeout=60000",
     `--test-concurrency=${concurrency}`,
     ...files,
-  ],
-  deno: [bin("deno"), "test", "--allow-all", "--no-check", importMap, "--reporter=dot", ...files],
-  bun: [bin("bun"), "test", "--timeout=60000", "--dots", ...files],
+  ]],
+  deno: shards().map((shard) => [
+    bin("deno"),
+    "test",
+    "--allow-all",
+    "--no-check",
+    importMap,
+    "--reporter=dot",
+    ...shard,
+  ]),
+  bun: shards().map((shard) => [bin("bun"), "test", "--timeout=60000", "--dots", ...shard]),
 };
 
-/** Runs a command; what it writes is shown, of a check only if it fails. */
-function run([command, ...args]: string[], isCheck: boolean): Promise<boolean> {
+/** Deals the files out to the processes that run them, so that files of one folder run in different ones. */
+function shards(): string[][] {
+  const count = Math.min(concurrency, files.length);
+  return Array.from(
+    { length: count },
+    (_, index) => files.filter((_, position) => position % count === index),
+  );
+}
+
+/** Runs a command. What it writes is shown, or if it is `silent`, only if it fails. */
+function run([command, ...args]: string[], silent: boolean): Promise<boolean> {
   const child = spawn(command!, args, {
     cwd: root,
     env: { ...process.env, NO_COLOR: "1" },
-    stdio: ["ignore", isCheck ? "pipe" : "inherit", isCheck ? "pipe" : "inherit"],
+    stdio: ["ignore", silent ? "pipe" : "inherit", silent ? "pipe" : "inherit"],
   });
   let output = "";
   child.stdout?.on("data", (text) => output += text);
@@ -111,9 +129,11 @@ function run([command, ...args]: string[], isCheck: boolean): Promise<boolean> {
 const steps = only === undefined ? { ...checks, ...runtimes } : { [only]: runtimes[only]! };
 let passed = 0;
 const failed: string[] = [];
-for (const [name, command] of Object.entries(steps)) {
+for (const [name, commands] of Object.entries(steps)) {
   const start = performance.now();
-  const ok = await run(command, name in checks);
+  // The output of several commands would be mixed up.
+  const silent = name in checks || commands.length > 1;
+  const ok = (await Promise.all(commands.map((command) => run(command, silent)))).every(Boolean);
   const seconds = ((performance.now() - start) / 1_000).toFixed(1);
   console.log(`${ok ? "passed" : "FAILED"}: ${name} (${seconds} s)`);
   if (ok) passed++;

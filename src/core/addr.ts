@@ -47,12 +47,11 @@ export function isUnspecified(hostname: string): boolean {
  * socket at `::` sees an IPv4 client under the mapped address, `::ffff:192.0.2.1`, which no list of addresses has.
  */
 export function unmapped(hostname: string): string {
-  return hostname.startsWith(MAPPED) && hostname.includes(".")
-    ? hostname.slice(MAPPED.length)
-    : hostname;
+  return hostname.startsWith(MAPPED) ? hostname.replace(MAPPED_IPV4, "$1") : hostname;
 }
 
 const MAPPED = "::ffff:";
+const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
 /** Reports whether a socket that is bound to one address also serves another: `::` accepts IPv4 as well. */
 export function covers(bound: Addr, asked: Addr): boolean {

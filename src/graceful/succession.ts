@@ -100,7 +100,7 @@ export class Succession {
   }
 
   #onSignal = async (signal: string): Promise<void> => {
-    if (this.#terminal?.hasJustGone()) {
+    if (await this.#terminal?.goesAway()) {
       if (!isUnderNohup()) return this.#onHangup(signal);
       const why = "the terminal has gone, and nohup keeps this process";
       return this.#events.emit({ type: "ignored", signal, why });

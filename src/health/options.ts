@@ -141,7 +141,10 @@ function checkCheck(option: string, check: unknown): void {
   if (typeof options.check !== "function") {
     refuse(as(option), "a function, or an object with one as 'check'", check);
   }
-  checkNames(`make a health handler with '${option}'`, options, CHECK_NAMES);
+  // An instance of a class with the method has properties of its own.
+  if (isPlainObject(check)) {
+    checkNames(`make a health handler with '${option}'`, options, CHECK_NAMES);
+  }
   checkMilliseconds(as(`${option}.timeout`), options.timeout, 1);
 }
 

@@ -7,7 +7,7 @@ export interface Limits {
    * The largest body of a request, in bytes, 0 to 2^53 - 1. A handler that reads a larger body gets a
    * {@linkcode BodyTooLargeError} in its place, which is known before anything is read if the request has a
    * `Content-Length`. If the handler lets the error pass, the client gets 413 (RFC 9110, 15.5.14). Without the option
-   * there is no limit.
+   * there is no limit. The functions of `bun.routes` have Bun's own limit, `bun.maxRequestBodySize`.
    */
   maxBodySize?: number;
   /**
@@ -24,7 +24,8 @@ export interface Limits {
    * at most a quarter later. This ends clients that send their heads slowly on purpose (Slowloris). 0 means no limit.
    * The default is that of `headersTimeout` in Node.
    *
-   * With the engine `"deno"`, which does not show the start of a head, a further head has the time of `idleTimeout`.
+   * With the engine `"deno"`, which does not show the start of a head, a further head has the time of `idleTimeout`. So
+   * has a head that follows a request with a body on the engine `"node"`.
    *
    * @default {60_000}
    */

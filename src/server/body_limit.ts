@@ -1,8 +1,8 @@
 import { BodyTooLargeError } from "../core/errors.ts";
 import type { Answer, Handler, ServeInfo } from "../options/serve.ts";
 
-/** The methods whose requests have no body that a handler can read. */
-const BODILESS: readonly string[] = ["GET", "HEAD"];
+/** The methods with which no program can make a Request (Fetch, forbidden methods). */
+const FORBIDDEN: readonly string[] = ["CONNECT", "TRACE", "TRACK"];
 
 /**
  * Returns a handler that gets requests whose body cannot be read beyond `max` bytes. If the handler lets the error
@@ -11,8 +11,9 @@ const BODILESS: readonly string[] = ["GET", "HEAD"];
 export function limitBodies(handler: Handler, max: number): Handler {
   if (max === Infinity) return handler;
   return (request, info) => {
-    const limited = limitBody(request, max);
-    return limited === request ? handler(request, info) : answer(handler, limited, info);
+    if (isWithin(request, max)) return handler(request, info);
+    if (FORBIDDEN.includes(request.method)) return new BodyTooLargeError(max).getResponse();
+    return answer(handler, limitBody(request, max), info);
   };
 }
 
@@ -25,16 +26,22 @@ async function answer(handler: Handler, request: Request, info: ServeInfo): Prom
   }
 }
 
-/** Returns the request itself if its body is known to be within the limit, so that most requests cost nothing. */
-function limitBody(request: Request, max: number): Request {
+/** Reports whether the body of a request is known to be within the limit, as most are. */
+function isWithin(request: Request, max: number): boolean {
+  const { method } = request;
   const length = request.headers.get("content-length");
-  if (length !== null) return Number(length) > max ? withBody(request, tooLarge(max)) : request;
-  if (BODILESS.includes(request.method)) return request;
-  return request.body === null ? request : withBody(request, limited(request.body, max));
+  if (length !== null && Number(length) <= max) return true;
+  // With these methods a body is unusual, and most runtimes give handlers none.
+  return (length === null && (method === "GET" || method === "HEAD")) || request.body === null;
 }
 
-function withBody(request: Request, body: ReadableStream<Uint8Array>): Request {
+function limitBody(request: Request, max: number): Request {
   const { url, method, headers, signal } = request;
+  const isTooLarge = Number(headers.get("content-length")) > max;
+  // The cast: a body that is null is within every limit.
+  const body = isTooLarge
+    ? tooLarge(max)
+    : limited(request.body as ReadableStream<Uint8Array>, max);
   // On Bun the URL of a request without a host is its path, with which only another Request can be made. The request
   // of the engine "node" is no Request that another one can be made from.
   const original = URL.canParse(url) ? url : request;
@@ -50,16 +57,23 @@ function tooLarge(max: number): ReadableStream<Uint8Array> {
   }, { highWaterMark: 0 });
 }
 
-/** Returns a body that ends with an error where `body` passes the limit, and cancels `body` there. */
+/**
+ * Returns a body that ends with an error where `body` passes the limit, and cancels `body` there. Nothing touches
+ * `body` before it is read, so that an upload that the handler does not read counts as unread.
+ */
 function limited(body: ReadableStream<Uint8Array>, max: number): ReadableStream<Uint8Array> {
   let left = max;
-  return body.pipeThrough(
-    new TransformStream({
-      transform(chunk, controller) {
-        left -= chunk.byteLength;
-        if (left < 0) controller.error(new BodyTooLargeError(max));
-        else controller.enqueue(chunk);
-      },
-    }),
-  );
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  return new ReadableStream({
+    async pull(controller) {
+      reader ??= body.getReader();
+      const { done, value } = await reader.read();
+      if (done) return controller.close();
+      left -= value.byteLength;
+      if (left >= 0) return controller.enqueue(value);
+      controller.error(new BodyTooLargeError(max));
+      await reader.cancel();
+    },
+    cancel: (reason) => (reader ?? body).cancel(reason),
+  }, { highWaterMark: 0 });
 }

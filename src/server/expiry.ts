@@ -36,6 +36,14 @@ export function lookInterval(
 }
 
 /**
+ * Reports whether a look comes so late that this process was held up: by its own code, or because it was stopped.
+ * Requests have then arrived that nobody has read yet, and the next look judges.
+ */
+export function isLate(lastLook: number, interval: number): boolean {
+  return performance.now() - lastLook > 2 * interval;
+}
+
+/**
  * Closes connections that are idle, or whose head does not arrive, for longer than the limits allow. It looks at all
  * connections now and then, so that requests cost nothing.
  */
@@ -46,12 +54,15 @@ export class Expiry {
   /** What the connections were waiting for at the last look. */
   #waits = new Map<LimitedConn, Wait>();
   #isLooking = false;
+  #lastLook = performance.now();
+  readonly #interval: number = Infinity;
 
   constructor(conns: Iterable<LimitedConn>, limits: Pick<LimitSettings, Wait["for"]>) {
     this.#conns = conns;
     this.#limits = limits;
     const interval = lookInterval(limits);
     if (interval === undefined) return;
+    this.#interval = interval;
     this.#timer = setInterval(() => this.#start(), interval);
     this.#timer.unref();
   }
@@ -62,9 +73,12 @@ export class Expiry {
   }
 
   #start(): void {
-    if (this.#isLooking) return;
+    const late = isLate(this.#lastLook, this.#interval);
+    this.#lastLook = performance.now();
+    if (late || this.#isLooking) return;
     this.#isLooking = true;
-    this.#look(this.#conns[Symbol.iterator](), new Map());
+    // What has arrived is read before.
+    setImmediate(() => this.#look(this.#conns[Symbol.iterator](), new Map())).unref();
   }
 
   /** Looks at the connections that are left, and goes on in the next turn of the event loop if they are many. */

@@ -300,7 +300,7 @@ export class Upgrader {
   #obstacle(): string | undefined {
     const kept = keeper();
     return kept !== undefined
-      ? `${kept}: use a supervisor whose process stays, such as \`graceful run\``
+      ? `${kept}: use a supervisor whose process stays`
       : this.#stopped.signal.aborted
       ? "the upgrader was stopped"
       : this.#state === "starting"

@@ -8,6 +8,7 @@ import { deadline, delay } from "@std/async";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Engine, serve, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, type RawClient, request } from "../../support/client.ts";
+import { run } from "../support/process.ts";
 import {
   engines,
   hasKernelHelp,
@@ -149,6 +150,19 @@ for (const engine of limited) {
     const time = await closedAfter(client);
     clearInterval(dripping);
     assert(time >= LIMIT - 50, String(time));
+  });
+
+  test(`${on} the time limits cut no request that came while the event loop was held up`, async () => {
+    const server = await start(engine, { idleTimeout: LIMIT, headerTimeout: LIMIT });
+    assert(server.addr.transport === "tcp");
+    // The clients are another process, which sends while this one does nothing.
+    const clients = run("hasty_requests.ts", [String(server.addr.port), "8"]);
+    await clients.says(/open;/);
+    clients.signal("SIGUSR2");
+    const end = performance.now() + 2 * LIMIT;
+    while (performance.now() < end);
+    await clients.says(/answered: 16 of 16;/);
+    assertEquals(await deadline(clients.exit, SOON), 0, clients.output);
   });
 
   test(`${on} headerTimeout bounds a drain that waits for a head`, async () => {

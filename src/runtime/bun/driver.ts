@@ -158,7 +158,12 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     // The kernel tells nothing of the connections of a unix socket.
     if (this.addr.transport === "unix") return;
     const busy = () => new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));
-    this.#expiry = new BunExpiry(this.sockets, this.#limits, busy);
+    this.#expiry = new BunExpiry(
+      this.sockets,
+      this.#limits,
+      busy,
+      (conn) => this.#unread.has(conn),
+    );
   }
 
   /** Throws for a time limit that was asked for and cannot be kept. */
@@ -251,7 +256,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     };
     this.#replaceStaticRoutes = () => {
       if (native["routes"] === undefined) return;
-      this.server.reload({ ...options, routes: withoutStatic(routes, sayingClose) });
+      this.server.reload({ ...options, routes: withoutStatic(routes, sayingClose, options.fetch) });
     };
     try {
       return bun().serve(options);

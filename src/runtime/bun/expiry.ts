@@ -1,7 +1,7 @@
 import { attempt } from "../../core/attempt.ts";
 import { keyOf } from "../../core/addr.ts";
 import type { LimitSettings } from "../../options/limits.ts";
-import { lookInterval } from "../../server/expiry.ts";
+import { isLate, lookInterval } from "../../server/expiry.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import type { ServerSockets } from "../linux/server_sockets.ts";
 
@@ -32,14 +32,27 @@ export class BunExpiry {
   #hijacked = new Set<string>();
   /** What the connections were waiting for at the last look, by their cookies. */
   #waits = new Map<bigint, Wait>();
+  #lastLook = performance.now();
+  readonly #interval: number = Infinity;
+  readonly #receivesUpload: (conn: KernelConn) => boolean;
 
-  /** `busy` returns the keys of the addresses of the clients with a request in flight. */
-  constructor(sockets: ServerSockets, limits: TimeLimits, busy: () => Set<string>) {
+  /**
+   * `busy` returns the keys of the addresses of the clients with a request in flight. `receivesUpload` reports whether
+   * a request on a connection was answered before its upload was read, the rest of which may still come.
+   */
+  constructor(
+    sockets: ServerSockets,
+    limits: TimeLimits,
+    busy: () => Set<string>,
+    receivesUpload: (conn: KernelConn) => boolean,
+  ) {
     this.#sockets = sockets;
     this.#limits = limits;
     this.#busy = busy;
+    this.#receivesUpload = receivesUpload;
     const interval = lookInterval(limits);
     if (interval === undefined) return;
+    this.#interval = interval;
     this.#timer = setInterval(() => attempt(() => this.#look()), interval);
     this.#timer.unref();
   }
@@ -55,16 +68,26 @@ export class BunExpiry {
 
   #look(): void {
     const now = performance.now();
+    const late = isLate(this.#lastLook, this.#interval);
+    this.#lastLook = now;
+    if (late) return;
     const busy = this.#busy();
     const hijacked = new Set<string>();
     const waits = new Map<bigint, Wait>();
     for (const conn of this.#sockets.connections()) {
       const client = keyOf(conn.remoteAddr);
       if (this.#hijacked.has(client)) hijacked.add(client);
-      else if (!busy.has(client) && !conn.isSending) this.#check(conn, now, waits);
+      else if (!busy.has(client) && !conn.isSending && !this.#isUploading(conn)) {
+        this.#check(conn, now, waits);
+      }
     }
     this.#hijacked = hijacked;
     this.#waits = waits;
+  }
+
+  /** Whether the rest of an upload has come lately. */
+  #isUploading(conn: KernelConn): boolean {
+    return conn.silentFor < this.#limits.idleTimeout && this.#receivesUpload(conn);
   }
 
   #check(conn: KernelConn, now: number, waits: Map<bigint, Wait>): void {

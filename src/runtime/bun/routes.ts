@@ -24,17 +24,27 @@ export function withHandlers(
 
 /**
  * Returns routes whose static responses and files are replaced by functions that answer with what `last` makes of
- * them. Bun itself adds no header to a static response. Pages and folders are not replaced.
+ * them. Bun itself adds no header to a static response. Pages and folders are not replaced. As with Bun, `fallback`
+ * answers where there is no file.
  */
 export function withoutStatic(
   routes: object,
   last: (response: Response) => Response,
+  fallback: RouteHandler,
 ): BunRoutes {
   return mapRoutes(routes, (value) => {
     if (value instanceof Response) return () => last(value.clone());
-    if (value instanceof Blob) return () => last(new Response(value));
+    if (value instanceof Blob) {
+      return async (request: Request, server: BunServer) =>
+        await exists(value) ? last(new Response(value)) : await fallback(request, server);
+    }
     return value;
   });
+}
+
+/** Whether the file of a `Bun.file` is there. Other blobs are. */
+async function exists(blob: Blob & { exists?(): Promise<boolean> }): Promise<boolean> {
+  return await blob.exists?.() ?? true;
 }
 
 /** Returns routes in which every value, also those of single methods, is replaced. */

@@ -6,10 +6,11 @@ import type { ClientConns } from "./client_conns.ts";
 import { internals } from "./internals.ts";
 
 /**
- * The number of ms in which Deno opens a WebSocket once the response to its request is delivered. A WebSocket
- * whose client has left never opens, and Deno does not report that.
+ * The number of ms for which a WebSocket that has not opened is waited for, once the response to its request
+ * is delivered. A WebSocket whose client has left never opens, and Deno does not report that. Others open in
+ * the next turns of the event loop, which a busy machine delays.
  */
-const OPENING = 100;
+const OPENING = 1_000;
 
 /** A request that has become a WebSocket. */
 export interface Upgraded {
@@ -48,12 +49,16 @@ export class ServeWebSockets {
   add(socket: WebSocket, request: Upgraded, delivered: Promise<void>): void {
     const entry = { ...request, deadline: undefined, isClosing: false };
     this.#entries.set(socket, entry);
-    socket.addEventListener("open", () => this.#close(socket, entry));
+    socket.addEventListener("open", () => {
+      // It may have been given up meanwhile.
+      this.#entries.set(socket, entry);
+      this.#close(socket, entry);
+    });
     socket.addEventListener("close", () => this.#delete(socket, false));
     const giveUp = () => {
       if (socket.readyState === WebSocket.CONNECTING) this.#delete(socket, false);
     };
-    const onDelivered = () => void setTimeout(giveUp, OPENING);
+    const onDelivered = () => void setTimeout(giveUp, OPENING).unref();
     delivered.then(onDelivered, giveUp);
   }
 

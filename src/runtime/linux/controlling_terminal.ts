@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { basename } from "node:path";
 import { procFile } from "./proc_files.ts";
 import { startEnvironment } from "./start_environment.ts";
 
 /** The number of ms between two looks whether the terminal is still there. */
 const INTERVAL = 2_000;
+
+/** The number of ms in which a shell ends that has signaled its jobs. */
+const END_OF_SHELL = 200;
 
 /**
  * The terminal that controls this process, whose end the kernel or the shell announces with SIGHUP. No runtime tells
@@ -22,8 +26,18 @@ export class ControllingTerminal {
     this.#watching.unref();
   }
 
-  /** Reports, once, that the terminal has gone since it was last seen. */
-  hasJustGone(): boolean {
+  /**
+   * Reports, once, whether the terminal has gone since it was last seen, or goes now: a shell that ends signals its
+   * jobs before it ends.
+   */
+  async goesAway(): Promise<boolean> {
+    if (!this.#isThere) return false;
+    if (this.#hasJustGone()) return true;
+    await sleep(END_OF_SHELL);
+    return this.#hasJustGone();
+  }
+
+  #hasJustGone(): boolean {
     const wasThere = this.#isThere;
     this.#isThere &&= hasTerminal();
     return wasThere && !this.#isThere;

@@ -46,11 +46,17 @@ export async function killMarked(variables: Readonly<Record<string, string>>): P
   const proc = openProc();
   if (proc === undefined) return;
   const marks = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  const killed = new Set<number>();
   // A killed process may have started another process since the search.
   for (let searches = 0; searches < SEARCHES; searches++) {
     const found = markedProcesses(proc, marks);
-    if (found.length === 0) return;
-    for (const pid of found) kill(pid);
+    // A process that is ending has no environment any more.
+    const isEnding = [...killed].some((pid) => processOf(proc, String(pid)) !== undefined);
+    if (found.length === 0 && !isEnding) return;
+    for (const pid of found) {
+      killed.add(pid);
+      kill(pid);
+    }
     await sleep(INTERVAL);
   }
 }

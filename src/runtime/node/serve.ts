@@ -99,7 +99,7 @@ function limitOf(value: unknown): number | undefined {
 }
 
 function milliseconds(limit: number): number {
-  return limit === Infinity ? 0 : limit;
+  return limit === Infinity ? 0 : Math.ceil(limit);
 }
 
 /**

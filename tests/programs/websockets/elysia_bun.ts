@@ -14,8 +14,7 @@ const server = await serve((request, { native }) => {
 }, {
   port: 0,
   hostname: "127.0.0.1",
-  // The cast: the type of a WebSocket is Bun's own here.
-  websocket: websocket as never,
+  websocket,
 });
 announce(server.addr);
 await graceful(server, { timeout, idleGrace, cleanup });
