@@ -44,7 +44,8 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  * Under systemd `graceful` sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
  * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`. If this process is the
  * successor in an upgrade, its predecessor sends the `READY=1`, together with `MAINPID`. A worker of `graceful run`
- * tells its supervisor that it is ready; the supervisor speaks to systemd.
+ * tells its supervisor that it is ready; the supervisor speaks to systemd. A parent process that has opened a channel
+ * gets the message `"ready"`, which pm2 waits for where `wait_ready` is set.
  *
  * `graceful` may be called several times, for different servers or the same ones: each call ends the servers
  * it was given, with its own cleanup. The process ends when all calls are done. Readiness fails, and systemd

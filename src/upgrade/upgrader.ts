@@ -11,6 +11,7 @@ import { commandLine } from "../runtime/linux/command_line.ts";
 import { startEnvironment } from "../runtime/linux/start_environment.ts";
 import { keeper } from "../runtime/linux/keeper.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
+import { tellParentReady } from "../runtime/host/parent_channel.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Handover, InheritedSocket } from "../listener/handover.ts";
@@ -186,7 +187,8 @@ export class Upgrader {
    * Declares that this process is ready to serve. Its servers start to accept, the PID file is written, and inherited
    * listeners that nothing has asked for are closed. If there is a predecessor, it is told that this process is ready,
    * and sends systemd the new `MAINPID` with `READY=1`. A worker of a supervisor tells the supervisor. Otherwise this
-   * process sends `READY=1` itself. Further calls return the same promise.
+   * process sends `READY=1` itself, and the message `"ready"` to a parent that has opened a channel, as pm2 does.
+   * Further calls return the same promise.
    *
    * @throws {UpgradeError} If the predecessor or the supervisor has stopped waiting for this process and goes on serving. Exit then.
    * @throws {Error} If the PID file cannot be written, or a server cannot accept. The predecessor goes on serving.
@@ -223,7 +225,10 @@ export class Upgrader {
     const own = supervisor();
     if (own !== undefined) await sayReady(own, "supervisor");
     else if (handover !== undefined) await this.#succeed(handover);
-    else this.#notify(() => notifyUnlessEnding({ READY: 1 }));
+    else {
+      this.#notify(() => notifyUnlessEnding({ READY: 1 }));
+      tellParentReady();
+    }
     this.#state = "ready";
     releaseHangups();
   }
@@ -300,7 +305,7 @@ export class Upgrader {
   #obstacle(): string | undefined {
     const kept = keeper();
     return kept !== undefined
-      ? `${kept}: use a supervisor whose process stays`
+      ? `${kept}: run the service under 'graceful run', whose process stays`
       : this.#stopped.signal.aborted
       ? "the upgrader was stopped"
       : this.#state === "starting"

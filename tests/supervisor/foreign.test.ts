@@ -5,8 +5,9 @@ import { writeFileSync } from "node:fs";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { installed } from "../../support/installed.ts";
-import { isFree } from "../../support/ports.ts";
+import { freePort, isFree } from "../../support/ports.ts";
 import { commandOf } from "../../support/runtimes.ts";
+import { until } from "../../support/until.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 import { SOON, SupervisedService } from "../support/supervised.ts";
 
@@ -113,5 +114,40 @@ frontend web
     assertEquals(await service.ask(), "hello");
     await service.end();
     assert(await isFree(service.port));
+  },
+);
+
+test(
+  `[${runtime}] graceful run serves with nginx${
+    installed("nginx") === undefined ? " (skipped: nginx is not installed)" : ""
+  }`,
+  { skip: installed("nginx") === undefined },
+  async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    const file = join(folder, "nginx.conf");
+    writeFileSync(
+      file,
+      `daemon off;
+error_log stderr;
+pid ${folder}/pid;
+events {}
+http {
+  access_log off;
+  server {
+    listen 127.0.0.1:${port};
+    location / { return 200 "hello"; }
+  }
+}
+`,
+    );
+    const service = await SupervisedService.start({
+      port,
+      env: { NGINX: "3;" },
+      command: [installed("nginx")!, "-e", "stderr", "-p", folder, "-c", file],
+    });
+    assertEquals(await service.ask(), "hello");
+    assertEquals(await service.end(), 0, service.output);
+    await until(() => `port ${port} is in use`, async () => await isFree(port) || undefined);
   },
 );

@@ -34,8 +34,10 @@ export interface ServiceOptions {
   readonly command?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
-  /** What starts the supervisor, before its own command. */
+  /** What starts the supervisor, in a PID namespace of its own, before its own command. */
   readonly wrapper?: readonly string[];
+  /** Returns the command of the service manager that starts the given command. */
+  readonly manager?: (command: readonly string[]) => readonly string[];
   readonly mishap?: string;
   readonly port?: number;
 }
@@ -64,7 +66,7 @@ export class SupervisedService {
     const plan: Plan = { servers, graceful: { idleGrace: 100, ...options.graceful }, mishap };
     const command = options.command ??
       [...workerOf(options.worker ?? runtime, WORKER), JSON.stringify(plan)];
-    const [program, ...args] = [
+    const own = [
       ...(options.wrapper ?? []),
       ...commandOf(CLI),
       "run",
@@ -74,6 +76,7 @@ export class SupervisedService {
       "--",
       ...command,
     ];
+    const [program, ...args] = options.manager?.(own) ?? own;
     const child = spawn(program!, args, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },

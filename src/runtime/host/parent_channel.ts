@@ -10,6 +10,12 @@ export function unrefParentChannel(): void {
   process.channel?.unref();
 }
 
+/** Tells the parent process that this process serves: pm2 waits for this message where `wait_ready` is set. */
+export function tellParentReady(): void {
+  // Without a callback, a parent that closes the channel meanwhile would be an uncaught exception.
+  if (process.connected) process.send?.("ready", undefined, undefined, () => {});
+}
+
 /**
  * Calls a function when a worker of `node:cluster` loses its primary: when the primary has ended, or has
  * called `cluster.disconnect()`. The runtime would end such a worker at once, with its requests in flight;
