@@ -1,5 +1,6 @@
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { nodeUtil } from "../core/builtins.ts";
 import { printableLines } from "../core/printable.ts";
 import { type Terminal, terminal } from "../runtime/host/terminal.ts";
@@ -28,20 +29,30 @@ export function writeLine(prefix: string, line: LogLine): void {
   write(erase + prefix + written(line, screen, prefix.length) + (state.hasPassingLine ? "" : "\n"));
 }
 
+/** The writes of this module that stderr has not finished. */
+let unfinished = 0;
+
 /**
  * Writes to stderr. Failures are ignored: a log that nobody reads any more, or a full disk, must not crash the
  * process.
  */
 function write(text: string): void {
   const { stderr } = process;
-  if (!stderr.listeners("error").includes(ignore)) stderr.once("error", ignore);
+  if (unfinished === 0) stderr.on("error", ignore);
+  unfinished++;
+  const finish = () => {
+    unfinished--;
+    if (unfinished === 0) stderr.off("error", ignore);
+  };
   try {
     stderr.write(text, (error) => {
       // After an error, the stream still emits "error".
-      if (!error) stderr.off("error", ignore);
+      if (error) setImmediate(finish);
+      else finish();
     });
   } catch {
     // Deno throws instead of emitting "error".
+    finish();
   }
 }
 
