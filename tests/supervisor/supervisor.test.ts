@@ -235,6 +235,27 @@ test(`[${runtime}] graceful run begins each line of a worker with its number`, a
   assertStringIncludes(service.output, "[1] graceful: ended after ");
 });
 
+for (const flags of [[], ["--prefix"]]) {
+  test(`[${runtime}, ${flags[0] ?? "no option"}] graceful run goes on when nobody reads its output any more`, async () => {
+    const service = await SupervisedService.start({ args: [...flags, "--min-uptime=0.1"] });
+    const { child } = service.program;
+    child.stdout!.destroy();
+    child.stderr!.destroy();
+    service.program.signal("SIGHUP");
+    await until(
+      () => "generation 2 does not serve",
+      async () => (await service.status()).generation === 2 || undefined,
+    );
+    const pids = [...service.pids, ...(await service.status()).workers.map(({ pid }) => pid)];
+    assert(pids.includes(Number(await service.ask())));
+    service.program.signal("SIGTERM");
+    const code = await deadline(service.program.exit, SOON);
+    // Without the option the workers' own output fails, and on Node `console.log` then ends them with 1.
+    if (flags.length > 0) assertEquals(code, 0);
+    await service.gone(pids);
+  });
+}
+
 test(`[${runtime}] graceful run answers for the health of the whole`, async () => {
   const service = await SupervisedService.launch({ args: ["--workers=2"] });
   await service.says(/^supervisor: listening on 127/m);
