@@ -101,6 +101,8 @@ testUnderPm2(
         planOf(port),
       ],
       kill_timeout: SOON,
+      // Signals the supervisor alone.
+      treekill: false,
     });
     assert(daemon.errors.includes("generation 1 serves"), daemon.errors);
     const worker = await ask(port);
@@ -119,7 +121,11 @@ testUnderPm2(
     assert(await ask(port) > 0);
     await daemon.run("delete", "web");
     assert(await isFree(port));
-    assertEquals(daemon.errors.match(/all workers have ended, exit code 0/g)?.length, 2);
+    // pm2 writes what it has read a moment later.
+    await until(
+      () => `the service has not ended twice:\n${daemon.errors}`,
+      () => daemon.errors.match(/all workers have ended, exit code 0/g)?.length === 2 || undefined,
+    );
     await daemon.run("kill");
   },
 );
