@@ -5,7 +5,7 @@ import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
 import { leftBySupervisor } from "../listener/inheritance.ts";
 import { openListeners } from "../listener/shared_listener.ts";
-import { ControllingTerminal, isUnderNohup } from "../runtime/linux/controlling_terminal.ts";
+import { ControllingTerminal } from "../runtime/linux/controlling_terminal.ts";
 import {
   drainingPredecessor,
   obstacleTo,
@@ -101,7 +101,7 @@ export class Succession {
 
   #onSignal = async (signal: string): Promise<void> => {
     if (await this.#terminal?.goesAway()) {
-      if (!isUnderNohup()) return this.#onHangup(signal);
+      if (!this.#terminal?.isOutlived) return this.#onHangup(signal);
       const why = "the terminal has gone, and nohup keeps this process";
       return this.#events.emit({ type: "ignored", signal, why });
     }

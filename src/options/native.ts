@@ -187,22 +187,26 @@ function inBlock(block: keyof NativeOptions, names: readonly string[]): Replacem
   );
 }
 
-/** The limits of Node's servers that are options of `serve` too, by their name there. */
-const LIMITS_OF_NODE = {
-  keepAliveTimeout: "idleTimeout",
-  headersTimeout: "headerTimeout",
-} as const;
+/** Options in the blocks that are options of `serve` too, which say the same by another name. */
+const SAME = [
+  ["node", "keepAliveTimeout", "idleTimeout"],
+  ["node", "headersTimeout", "headerTimeout"],
+  ["bun", "http1", "alpnProtocols"],
+  ["bun", "http2", "alpnProtocols"],
+] as const;
 
 /** Throws for options of an engine that `serve` does not pass on. */
-export function checkNative(options: NativeOptions & Limits): void {
+export function checkNative(
+  options: NativeOptions & Limits & { readonly alpnProtocols?: unknown },
+): void {
   checkBlock("node", options.node, NODE_WITHHELD);
   checkBlock("deno", options.deno, DENO_WITHHELD);
   checkBlock("bun", options.bun, BUN_WITHHELD);
-  for (const [theirs, ours] of Object.entries(LIMITS_OF_NODE)) {
+  for (const [block, theirs, ours] of SAME) {
     // The cast: the block is an object.
-    const value = (options.node as Record<string, unknown> | undefined)?.[theirs];
+    const value = (options[block] as Record<string, unknown> | undefined)?.[theirs];
     if (value === undefined || options[ours] === undefined) continue;
-    refuse(`serve as 'node.${theirs}'`, `absent where '${ours}' is given`, value);
+    refuse(`serve as '${block}.${theirs}'`, `absent where '${ours}' is given`, value);
   }
 }
 

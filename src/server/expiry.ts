@@ -77,8 +77,8 @@ export class Expiry {
     this.#lastLook = performance.now();
     if (late || this.#isLooking) return;
     this.#isLooking = true;
-    // What has arrived is read before.
-    setImmediate(() => this.#look(this.#conns[Symbol.iterator](), new Map())).unref();
+    // What has arrived is read before. The immediate keeps its reference, without which Bun 1.4.5 may never run it.
+    setImmediate(() => this.#look(this.#conns[Symbol.iterator](), new Map()));
   }
 
   /** Looks at the connections that are left, and goes on in the next turn of the event loop if they are many. */
@@ -88,7 +88,7 @@ export class Expiry {
       const { done, value: conn } = left.next();
       if (done) break;
       attempt(() => this.#check(conn, performance.now(), waits));
-      if (performance.now() > end) return void setImmediate(() => this.#look(left, waits)).unref();
+      if (performance.now() > end) return void setImmediate(() => this.#look(left, waits));
     }
     this.#waits = waits;
     this.#isLooking = false;

@@ -18,7 +18,7 @@ const SOON = 15_000;
 const isLinux = process.platform === "linux";
 
 function quoted(words: readonly string[]): string {
-  return words.map((word) => `'${word}'`).join(" ");
+  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 
 const hasScript = isLinux && spawnSync("script", ["--version"]).status === 0;
@@ -34,24 +34,23 @@ if (hasScript) {
     assertEquals(record.text.match(/serves/g)!.length, 1);
   });
 
-  test(`[${runtime}] graceful() under nohup outlives its terminal, and upgrades at a later SIGHUP`, async () => {
-    const record = new RecordedService();
-    const terminal = record.start(
-      "bash",
-      "-c",
-      `exec script -qec "$0" /dev/null`,
-      `nohup ${quoted(record.command)}`,
-    );
-    const pid = await record.says(/^\d+ serves$/m);
-    terminal.kill("SIGKILL");
-    // The hang-up is delivered to the leader of the session and to its group, of which the service is one.
-    await record.says(/^\d+ ignored .*the terminal has gone, and nohup keeps this process$/m);
-    process.kill(pid, "SIGHUP");
-    await record.says(new RegExp(`^${pid} ended$`, "m"));
-    const next = await record.says(new RegExp(`^(?!${pid} )\\d+ serves$`, "m"));
-    process.kill(next, "SIGTERM");
-    await record.says(new RegExp(`^${next} ended$`, "m"));
-  });
+  // A shell that does not tell its commands how they were started, and one that does.
+  for (const shell of ["/bin/sh", "bash"]) {
+    test(`[${runtime}] graceful() under nohup of ${shell} outlives its terminal, and upgrades at a later SIGHUP`, async () => {
+      const record = new RecordedService();
+      const start = `nohup ${quoted(record.command)}`;
+      const terminal = record.start("script", "-qec", quoted([shell, "-c", start]), "/dev/null");
+      const pid = await record.says(/^\d+ serves$/m);
+      terminal.kill("SIGKILL");
+      // The hang-up is delivered to the leader of the session and to its group, of which the service is one.
+      await record.says(/^\d+ ignored .*the terminal has gone, and nohup keeps this process$/m);
+      process.kill(pid, "SIGHUP");
+      await record.says(new RegExp(`^${pid} ended$`, "m"));
+      const next = await record.says(new RegExp(`^(?!${pid} )\\d+ serves$`, "m"));
+      process.kill(next, "SIGTERM");
+      await record.says(new RegExp(`^${next} ended$`, "m"));
+    });
+  }
 } else {
   test(`[${runtime}] graceful() and a terminal that goes away (skipped: no script(1))`, {
     skip: true,

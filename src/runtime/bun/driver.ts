@@ -27,6 +27,7 @@ import { LINGER } from "../../server/linger.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../../core/listen_error.ts";
+import { printable } from "../../core/printable.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
@@ -261,7 +262,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     try {
       return bun().serve(options);
     } catch (error) {
-      throw listenError(listen, error);
+      throw isRefusedOption(error) ? refusedOption(error) : listenError(listen, error);
     }
   }
 
@@ -363,6 +364,16 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       })),
     ];
   }
+}
+
+/** Reports whether Bun refuses the value of an option, most of which are those of the block `bun`. */
+function isRefusedOption(error: unknown): error is TypeError {
+  return error instanceof TypeError && "code" in error && error.code === "ERR_INVALID_ARG_TYPE";
+}
+
+function refusedOption(error: TypeError): TypeError {
+  const why = printable(error.message);
+  return new TypeError(`Cannot serve as Bun refuses an option: ${why}`, { cause: error });
 }
 
 /** The number of TLS 1.3 in the protocol. */

@@ -9,11 +9,20 @@ const INTERVAL = 2_000;
 /** The number of ms in which a shell ends that has signaled its jobs. */
 const END_OF_SHELL = 200;
 
+/** The place of SIGHUP, signal 1, in a set of signals. */
+const SIGHUP_BIT = 1n;
+
+const O_ACCMODE = 3;
+const O_WRONLY = 1;
+
 /**
  * The terminal that controls this process, whose end the kernel or the shell announces with SIGHUP. No runtime tells
- * who has sent a signal, so that the signal is the terminal's if the terminal was there a moment before.
+ * who has sent a signal, so that the signal is the terminal's if the terminal was there a moment before. Must be made
+ * before the process listens to SIGHUP.
  */
 export class ControllingTerminal {
+  /** Whether this process was started by `nohup`, so that it outlives its terminal. */
+  readonly isOutlived: boolean = isStartedByNohup();
   #isThere = hasTerminal();
   readonly #watching: ReturnType<typeof setInterval> | undefined;
 
@@ -57,11 +66,16 @@ function hasTerminal(): boolean {
 }
 
 /**
- * Reports whether this process was started by `nohup`, which has it ignore SIGHUP. Node forgets at its start which
- * signals are ignored; the shell tells the program in the variable `_`.
+ * Reports whether this process was started by `nohup`. Must be asked before the process listens to SIGHUP.
+ *
+ * Not every sign is there on each runtime and with each shell. `nohup` has its program ignore SIGHUP, but Node forgets
+ * at its start which signals are ignored. Bash and zsh tell the program in the variable `_`, dash does not. In place of
+ * a terminal, GNU's `nohup` gives its program an input that cannot be read.
  */
-export function isUnderNohup(): boolean {
+function isStartedByNohup(): boolean {
   const ignored = /^SigIgn:\s*([0-9a-f]+)$/m.exec(procFile("/proc/self/status"))?.[1] ?? "0";
-  return (BigInt(`0x${ignored}`) & 1n) === 1n ||
-    basename(startEnvironment()["_"] ?? "") === "nohup";
+  if ((BigInt(`0x${ignored}`) & SIGHUP_BIT) !== 0n) return true;
+  if (basename(startEnvironment()["_"] ?? "") === "nohup") return true;
+  const inputFlags = /^flags:\s*([0-7]+)$/m.exec(procFile("/proc/self/fdinfo/0"))?.[1] ?? "0";
+  return (Number.parseInt(inputFlags, 8) & O_ACCMODE) === O_WRONLY;
 }

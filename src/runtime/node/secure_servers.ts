@@ -72,7 +72,7 @@ function http1Server(
   }
   const server = http.createServer(options);
   const listener = tls.createServer(
-    { ...secure, allowHalfOpen: true, noDelay: true },
+    { ...secure, allowHalfOpen: true, noDelay: options.noDelay ?? true },
     (socket) => server.emit("connection", socket),
   );
   return { server, ...ready(settings, listener, contexts) };

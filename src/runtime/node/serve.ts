@@ -44,7 +44,7 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
     isAdopted: false,
     native: server,
   });
-  driver.limitTimes(limits);
+  driver.limitTimes({ ...limits, idleTimeout: limits.idleTimeout + idleTimeoutBuffer(settings) });
   server.on("request", responder(handler, settings, driver));
   if (settings.socket === undefined) await listen(listener, settings);
   // Errors of the listener from here on are not errors of starting the server.
@@ -93,6 +93,12 @@ function timeLimits({ limits, native }: ServeSettings): TimeLimits {
   };
 }
 
+/** Returns the time for which an idle connection is kept beyond the time that its client is told. */
+function idleTimeoutBuffer({ native: { node } }: ServeSettings): number {
+  const { keepAliveTimeoutBuffer } = node;
+  return typeof keepAliveTimeoutBuffer === "number" ? keepAliveTimeoutBuffer : 0;
+}
+
 /** In Node 0 is no limit. Node checks other values. */
 function limitOf(value: unknown): number | undefined {
   return typeof value === "number" ? value || Infinity : undefined;
@@ -110,8 +116,9 @@ function milliseconds(limit: number): number {
 function plainServers(options: http.ServerOptions): Servers {
   const server = http.createServer(options);
   if (!("bun" in process.versions)) return { server, listener: server };
+  const { noDelay = true, keepAlive, keepAliveInitialDelay, highWaterMark } = options;
   const listener = net.createServer(
-    { allowHalfOpen: true, noDelay: true },
+    { allowHalfOpen: true, noDelay, keepAlive, keepAliveInitialDelay, highWaterMark },
     (socket) => server.emit("connection", socket),
   );
   return { server, listener };
