@@ -32,8 +32,8 @@ export interface SupervisorReport {
   /** The name of a signal, `"aborted"` (the `signal` option), `"stopped"` (`stop` was called) or `"crash loop"`. */
   readonly cause: string;
   /**
-   * The highest exit code of the workers that were told to end, or in a crash loop the code of the worker. A worker that
-   * was ended by a signal counts as 128 and the number of the signal.
+   * The highest exit code of the workers that were told to end when they were ready, or in a crash loop the code of the
+   * worker. A worker that was ended by a signal counts as 128 and the number of the signal.
    */
   readonly exitCode: number;
 }
