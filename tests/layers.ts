@@ -24,6 +24,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["serve.ts", "serve_tcp.ts", "adopt.ts", "start_server.ts"],
   ["graceful/"],
   ["health/"],
+  ["supervisor/"],
+  ["cli/"],
 ];
 /** What the rest of `src` may import of `src/runtime/`: the doors, the host, and the kernel. */
 const PUBLIC_RUNTIME = /^runtime\/([a-z_]+\.ts$|host\/|linux\/)/;

@@ -67,6 +67,7 @@ const checks: Record<string, string[][]> = {
     "src/upgrade/mod.ts",
     "src/systemd/mod.ts",
     "src/health/mod.ts",
+    "src/supervisor/mod.ts",
   ]],
   "deno publish": [[bin("deno"), "publish", "--dry-run", "--allow-dirty"]],
 };

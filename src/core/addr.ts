@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /**
  * An address, in the form of `Deno.Addr`. The client of a unix socket has no name, so that its path is
  * empty.
@@ -26,6 +28,13 @@ export function sameAddr(a: Addr, b: Addr): boolean {
 /** Returns a string that is unique among the addresses of one transport, as a key for maps and sets. */
 export function keyOf(addr: Addr): string {
   return addr.transport === "tcp" ? `${addr.hostname} ${addr.port}` : addr.path;
+}
+
+/** Returns an address as text for a log: `host:port`, or the path of a unix socket. */
+export function shownAddr(addr: Addr): string {
+  if (addr.transport === "unix") return printable(addr.path);
+  const host = addr.hostname.includes(":") ? `[${addr.hostname}]` : addr.hostname;
+  return printable(`${host}:${addr.port}`);
 }
 
 /** Reports whether a host stands for every address of the machine: `0.0.0.0` or `::`. */

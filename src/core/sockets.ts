@@ -17,6 +17,11 @@ export interface OpenOptions {
 export interface Sockets {
   /** Opens a listening socket. If that fails, throws or rejects as `listen` does, and leaves nothing open. */
   open(listen: Addr, options: OpenOptions): ListeningSocket | Promise<ListeningSocket>;
+  /**
+   * Makes sockets that {@linkcode Sockets.open} has opened listen, in a process that accepts nothing itself:
+   * connections wait in the accept queue. From then on {@linkcode Sockets.close} closes the sockets.
+   */
+  startListening(sockets: readonly ListeningSocket[], backlog: number): void | Promise<void>;
   /** Returns the address that a listening socket is bound to. Returns undefined for any other descriptor. */
   addressOf(fd: number): Addr | undefined;
   /** Returns whether the descriptor is a stream socket that listens at the address. */
@@ -46,6 +51,12 @@ export interface Sockets {
    * program under any number.
    */
   withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
+  /**
+   * Calls `spawn`, which starts a shell, with descriptors of the same sockets that the shell inherits under
+   * these numbers without being told. Absent where {@linkcode Sockets.withPassable} leaves a socket as it is: on
+   * Deno it makes the socket blocking for a moment, which stops processes that accept on the socket.
+   */
+  withInheritable?<T>(fds: readonly number[], spawn: (numbers: readonly number[]) => T): T;
   /**
    * The steering of new connections. Undefined where the kernel cannot be told which socket of a port gets
    * them.

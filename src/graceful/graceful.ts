@@ -11,6 +11,7 @@ import { type GracefulOptions, type GracefulSettings, gracefulSettings } from ".
 import { logToStderr } from "./log.ts";
 import { reportOtherListeners } from "./other_listeners.ts";
 import { Primary } from "./primary.ts";
+import { SupervisorLoss } from "./supervisor_loss.ts";
 import { ParentMessage } from "./parent_message.ts";
 import { unrefParentChannel } from "../runtime/host/parent_channel.ts";
 import { exitAfter } from "./exit.ts";
@@ -22,8 +23,8 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
 
 /**
  * Ends the process gracefully. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
- * over, for a server that finishes on its own, for a worker of `node:cluster` to lose its primary, or for
- * what `shutdownOnMessage` and `exceptions` name. Then, in this order:
+ * over, for a server that finishes on its own, for a worker of `node:cluster` to lose its primary or one of
+ * `graceful run` its supervisor, or for what `shutdownOnMessage` and `exceptions` name. Then, in this order:
  *
  * 1. readiness fails, for `drainDelay` the servers serve on as a lame duck, and the functions of
  *    `beforeShutdown` run;
@@ -42,7 +43,9 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  *
  * Under systemd `graceful` sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
  * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`. If this process is the
- * successor in an upgrade, its predecessor sends the `READY=1`, together with `MAINPID`.
+ * successor in an upgrade, its predecessor sends the `READY=1`, together with `MAINPID`. A worker of `graceful run`
+ * tells its supervisor that it is ready; the supervisor speaks to systemd. A parent process that has opened a channel
+ * gets the message `"ready"`, which pm2 waits for where `wait_ready` is set.
  *
  * `graceful` may be called several times, for different servers or the same ones: each call ends the servers
  * it was given, with its own cleanup. The process ends when all calls are done. Readiness fails, and systemd
@@ -91,15 +94,15 @@ export async function graceful(
     ? undefined
     : new ParentMessage(settings.shutdownOnMessage);
   const primary = new Primary();
+  const loss = new SupervisorLoss();
   const exceptions = settings.exceptions === undefined ? undefined : new Exceptions(failures);
   let livesOn = true;
   try {
-    await succession.begin();
+    await succession.begin(driven);
     feedWatchdog();
     reportOtherListeners(settings.signals, events);
-    const causes = [message?.first, exceptions?.first, primary.first].filter((cause) =>
-      cause !== undefined
-    );
+    const causes = [message?.first, exceptions?.first, primary.first, loss.first]
+      .filter((cause) => cause !== undefined);
     const cause = await firstCause(driven, settings.signal, signals, succession, causes);
     events.start();
     // Libraries may have added listeners since the call.
@@ -107,7 +110,8 @@ export async function graceful(
     const { isSucceeded } = succession;
     call.decide(isSucceeded ? "upgraded" : cause);
     await succession.end();
-    const report = await endPhases(driven, { cause, isSucceeded }, settings, events, failures);
+    const end = { cause, isSucceeded, supervisorGone: loss.first };
+    const report = await endPhases(driven, end, settings, events, failures);
     livesOn = settings.exit === false;
     if (settings.exit !== false) {
       unrefParentChannel();
@@ -121,6 +125,7 @@ export async function graceful(
       primary.release();
     }
     message?.release();
+    loss.release();
     succession.release();
     call.done(livesOn);
   }

@@ -2,9 +2,13 @@ import type { DrivenServer } from "../server/server.ts";
 
 /**
  * Makes the servers serve as a lame duck for `ms` milliseconds: each HTTP/1 response is the last one of its
- * connection. Resolves earlier if all servers have finished.
+ * connection. Resolves earlier if all servers have finished, or with `cutShort`.
  */
-export async function lameDuck(servers: readonly DrivenServer[], ms: number): Promise<void> {
+export async function lameDuck(
+  servers: readonly DrivenServer[],
+  ms: number,
+  cutShort: Promise<unknown>,
+): Promise<void> {
   if (ms === 0) return;
   for (const server of servers) server.startLameDuck();
   const { promise: over, resolve } = Promise.withResolvers<void>();
@@ -13,6 +17,6 @@ export async function lameDuck(servers: readonly DrivenServer[], ms: number): Pr
   if (servers.length > 0) {
     Promise.all(servers.map(({ finished }) => finished)).then(() => resolve());
   }
-  await over;
+  await Promise.race([over, cutShort]);
   clearTimeout(timer);
 }

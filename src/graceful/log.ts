@@ -1,5 +1,6 @@
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { nodeUtil } from "../core/builtins.ts";
 import { printableLines } from "../core/printable.ts";
 import { type Terminal, terminal } from "../runtime/host/terminal.ts";
@@ -13,16 +14,23 @@ const ERASE_LINE = "\r\x1b[2K";
 /** Whether the next line may take the place of the last one on the terminal. */
 const newScreenState = () => ({ hasPassingLine: false });
 
-/** Writes an event to stderr. On a terminal, passing lines are redrawn in place. */
+/** Writes an event to stderr. */
 export function logToStderr(event: GracefulEvent): void {
   const line = lineOf(event);
-  if (line === undefined) return;
+  if (line !== undefined) writeLine(PREFIX, line);
+}
+
+/** Writes a line to stderr, after a prefix. On a terminal, passing lines are redrawn in place. */
+export function writeLine(prefix: string, line: LogLine): void {
   const screen = terminal();
   const state = ofProcess(newScreenState);
   const erase = state.hasPassingLine ? ERASE_LINE : "";
   state.hasPassingLine = screen !== undefined && line.isPassing;
-  write(erase + written(line, screen) + (state.hasPassingLine ? "" : "\n"));
+  write(erase + prefix + written(line, screen, prefix.length) + (state.hasPassingLine ? "" : "\n"));
 }
+
+/** The writes of this module that stderr has not finished. */
+let unfinished = 0;
 
 /**
  * Writes to stderr. Failures are ignored: a log that nobody reads any more, or a full disk, must not crash the
@@ -30,28 +38,34 @@ export function logToStderr(event: GracefulEvent): void {
  */
 function write(text: string): void {
   const { stderr } = process;
-  if (!stderr.listeners("error").includes(ignore)) stderr.once("error", ignore);
+  if (unfinished === 0) stderr.on("error", ignore);
+  unfinished++;
+  const finish = () => {
+    unfinished--;
+    if (unfinished === 0) stderr.off("error", ignore);
+  };
   try {
     stderr.write(text, (error) => {
       // After an error, the stream still emits "error".
-      if (!error) stderr.off("error", ignore);
+      if (error) setImmediate(finish);
+      else finish();
     });
   } catch {
     // Deno throws instead of emitting "error".
+    finish();
   }
 }
 
 function ignore(): void {}
 
-function written(line: LogLine, screen: Terminal | undefined): string {
+/** Returns the text of a line as the terminal shows it, after a prefix of so many columns. */
+function written(line: LogLine, screen: Terminal | undefined, indent: number): string {
   const text = printableLines(line.text);
-  if (screen === undefined) return PREFIX + text;
+  if (screen === undefined) return text;
   // ERASE_LINE erases one row, so a passing line must not wrap.
-  const shown = line.isPassing
-    ? text.slice(0, Math.max(0, screen.columns - PREFIX.length - 1))
-    : text;
+  const shown = line.isPassing ? text.slice(0, Math.max(0, screen.columns - indent - 1)) : text;
   // `terminal` decides about colors, since Deno can tell there without a permission.
   return screen.hasColors
-    ? PREFIX + nodeUtil.styleText(line.color, shown, { validateStream: false })
-    : PREFIX + shown;
+    ? nodeUtil.styleText(line.color, shown, { validateStream: false })
+    : shown;
 }

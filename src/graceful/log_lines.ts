@@ -219,6 +219,7 @@ function keeper(name: string, count: number): string {
   return several === undefined ? `${count} ${name}` : `${count} ${several} (${name})`;
 }
 
-function duration(ms: number): string {
+/** Returns a text such as "350 ms" or "4.2 s". */
+export function duration(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${Number((ms / 1_000).toFixed(1))} s`;
 }

@@ -18,7 +18,8 @@ export interface GracefulOptions {
    * The number of milliseconds, 0 to 2 147 483 647, for which the servers go on serving as a lame duck
    * before they drain. Readiness (`@x/graceful/health`) already fails, and each HTTP/1 response says
    * `Connection: close`, so that load balancers and clients move away before anything is refused. There is
-   * no lame-duck phase after an upgrade, since the successor serves the address.
+   * no lame-duck phase after an upgrade, since the successor serves the address, and none in a worker whose
+   * supervisor is gone, since a next supervisor waits for the address.
    *
    * @default {0}
    */

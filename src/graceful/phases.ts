@@ -25,6 +25,8 @@ export interface EndCause {
   readonly cause: string;
   /** Whether a successor serves in place of this process. */
   readonly isSucceeded: boolean;
+  /** Resolves when the supervisor of this process is gone. A next supervisor waits for the addresses then. */
+  readonly supervisorGone: Promise<unknown>;
 }
 
 /** Runs the phases between the decision to end and the exit code. */
@@ -48,7 +50,7 @@ export async function endPhases(
     Math.max(drainDelay, beforeShutdown.length > 0 ? beforeShutdownTimeout : 0) + timeout,
   );
   await Promise.all([
-    lameDuck(servers, drainDelay),
+    lameDuck(servers, drainDelay, end.supervisorGone),
     runTogether(BEFORE_SHUTDOWN, beforeShutdown, beforeShutdownTimeout, failures),
   ]);
 

@@ -5,7 +5,8 @@ export interface GracefulReport {
   /**
    * The cause of the end: the name of a signal, `"aborted"` (the `signal` option), `"upgraded"` (a successor has taken
    * over), `"finished"` (a server has finished by itself), `"message"` (a message of the parent), `"disconnected"` (a
-   * worker of `node:cluster` has lost its primary), `"uncaughtException"` or `"unhandledRejection"`.
+   * worker of `node:cluster` has lost its primary, or one of `graceful run` its supervisor), `"uncaughtException"` or
+   * `"unhandledRejection"`.
    */
   readonly cause: string;
   /** The report of each server, in the order in which the servers were given. */

@@ -5,7 +5,7 @@ const TICK = 50;
  * machine: `deno task`, `bun run`, `node --watch`, `tsx watch` and `deno run --watch` at most 1 ms, nodemon 31 ms,
  * concurrently 33 ms. The runners are processes of their own, which a busy machine delays.
  */
-const TICKS = 10;
+export const TICKS = 10;
 
 /**
  * The time after an ending signal in which further signals count as copies of it. A runner sends one end as several
@@ -15,8 +15,14 @@ const TICKS = 10;
  * delivered when it turns again.
  */
 export class SignalBurst {
+  readonly #ticks: number;
   #ticksLeft = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** A burst that lasts for so many ticks. */
+  constructor(ticks: number = TICKS) {
+    this.#ticks = ticks;
+  }
 
   get isOn(): boolean {
     return this.#ticksLeft > 0;
@@ -24,7 +30,7 @@ export class SignalBurst {
 
   /** Starts the time in which signals count as copies, or starts it again. */
   begin(): void {
-    this.#ticksLeft = TICKS;
+    this.#ticksLeft = this.#ticks;
     this.#timer ??= setInterval(() => {
       this.#ticksLeft--;
       if (!this.isOn) this.end();

@@ -1,8 +1,9 @@
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
-import { sameAddr } from "../core/addr.ts";
+import { type Addr, sameAddr, shownAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { Server } from "../server/server.ts";
+import { leftBySupervisor } from "../listener/inheritance.ts";
 import { openListeners } from "../listener/shared_listener.ts";
 import { ControllingTerminal } from "../runtime/linux/controlling_terminal.ts";
 import {
@@ -64,10 +65,19 @@ export class Succession {
     waitersOf(this.#upgrader).add(resolve);
   }
 
-  /** Starts to serve, in place of the predecessor if there is one, and to listen to the signal. */
-  async begin(): Promise<void> {
+  /**
+   * Starts to serve, in place of the predecessor if there is one, and to listen to the signal. Warns about sockets of a
+   * supervisor at which none of the servers listens.
+   */
+  async begin(servers: readonly Server[]): Promise<void> {
     if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
     await startServing(this.#upgrader);
+    for (const { addr } of leftBySupervisor()) {
+      if (servers.some((server) => listensAt(server, addr))) continue;
+      console.warn(
+        `The socket ${shownAddr(addr)} of the supervisor was not asked for by this program`,
+      );
+    }
   }
 
   /** Whether a successor is ready. Connections may still wait in the accept queues of this process. */
@@ -155,6 +165,15 @@ function waitersOf(upgrader: Upgrader): Set<() => void> {
     for (const resolve of waiting) resolve();
   });
   return waiting;
+}
+
+function listensAt(server: Server, addr: Addr): boolean {
+  try {
+    return sameAddr(server.addr, addr);
+  } catch {
+    // An adopted server may not have listened yet.
+    return false;
+  }
 }
 
 function refuseUnlessSharable(server: Server): void {

@@ -1,6 +1,6 @@
 /**
- * The environment variable in which a predecessor describes the listening sockets that its successor inherits.
- * Anybody can set a variable: the functions here check its shape, and do nothing with the descriptors.
+ * The environment variable in which a predecessor describes the listening sockets that its successor inherits, and a
+ * supervisor those that its worker inherits. Anybody can set a variable: the functions here check its shape, and do nothing with the descriptors.
  */
 import process from "node:process";
 import type { Addr } from "../core/addr.ts";
@@ -26,13 +26,15 @@ export interface InheritedSocket {
   readonly unlink: boolean;
 }
 
-/** The message of a predecessor to its successor. */
+/** The message of a predecessor to its successor, or of a supervisor to its worker. */
 export interface Handover {
-  /** The process id of the predecessor. */
+  /** The process id of the predecessor or the supervisor. */
   readonly pid: number;
-  /** The descriptor of the pipe on which the successor says that it is ready. */
+  /** The descriptor of the pipe on which the successor or the worker says that it is ready. */
   readonly ready: number;
   readonly listeners: readonly InheritedSocket[];
+  /** The number of the worker, no two of one supervisor the same; undefined in the message of a predecessor. */
+  readonly worker?: number | undefined;
 }
 
 /** The name of the environment variable that describes a handover. */
@@ -78,13 +80,14 @@ function parsed(text: string): unknown {
 /** Returns the parts of a value that make up a handover; undefined if a part is missing or has the wrong type. */
 function handoverOf(value: unknown): Handover | undefined {
   if (!isRecord(value)) return undefined;
-  const { pid, ready, listeners } = value;
+  const { pid, ready, listeners, worker } = value;
   if (!isInteger(pid, 1, MAX_FD) || !isInteger(ready, FIRST_FD, MAX_FD)) return undefined;
+  if (worker !== undefined && !isInteger(worker, 1, Number.MAX_SAFE_INTEGER)) return undefined;
   if (!Array.isArray(listeners) || listeners.length > MAX_LISTENERS) return undefined;
   const sockets = listeners.map(inheritedSocketOf).filter((socket) => socket !== undefined);
   const fds = new Set([ready, ...sockets.map(({ fd }) => fd)]);
   if (sockets.length < listeners.length || fds.size < listeners.length + 1) return undefined;
-  return { pid, ready, listeners: sockets };
+  return { pid, ready, listeners: sockets, worker };
 }
 
 function inheritedSocketOf(value: unknown): InheritedSocket | undefined {

@@ -1,12 +1,13 @@
 /**
- * The inheritance of this process: its listening sockets and its predecessor. The environment is read at first use,
- * by `listen`, `serve`, `serveTcp`, `graceful` or an `Upgrader`.
+ * The inheritance of this process: its listening sockets, and its predecessor or its supervisor. The environment is
+ * read at first use, by `listen`, `serve`, `serveTcp`, `graceful` or an `Upgrader`.
  */
 import { ofProcess } from "../core/process_state.ts";
+import { resolve } from "node:path";
 import process from "node:process";
 import { type Addr, covers, sameAddr } from "../core/addr.ts";
 import { ignoreVariable } from "../runtime/host/variables.ts";
-import { readActivation, removeActivation } from "../systemd/activation.ts";
+import { readActivation, removeActivation, removeServiceVariables } from "../systemd/activation.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Sockets } from "../core/sockets.ts";
@@ -21,7 +22,7 @@ import {
 
 /** The sockets that a process has inherited, and their origin. */
 interface Inheritance {
-  /** The handover of the predecessor; undefined if there is no predecessor. */
+  /** The handover of the predecessor or the supervisor; undefined if there is neither. */
   readonly handover: Handover | undefined;
   /** The sockets that nothing has asked for yet. */
   readonly unclaimed: Set<InheritedSocket>;
@@ -35,7 +36,7 @@ function inherit(): Inheritance {
 }
 
 /**
- * Returns the handover of the predecessor, if this process has one. The handover is accepted as a whole or not at all,
+ * Returns the handover of the predecessor or the supervisor, if this process has one. The handover is accepted as a whole or not at all,
  * and no descriptor is touched before it is accepted. After that the descriptors are private to this process: programs
  * that it starts do not inherit them.
  */
@@ -53,6 +54,8 @@ function acceptHandover(): Handover | undefined {
   for (const { fd } of handover.listeners) own.closeOnExec(fd);
   own.closeOnExec(handover.ready);
   holdHangups();
+  // A supervisor describes the same sockets in systemd's variables too, for programs without this package.
+  if (handover.worker !== undefined) removeServiceVariables();
   return handover;
 }
 
@@ -96,9 +99,27 @@ function activated(): InheritedSocket[] {
   return listeners;
 }
 
-/** Returns the predecessor, and the pipe on which this process says that it is ready. */
-export function predecessor(): Pick<Handover, "pid" | "ready"> | undefined {
-  return inherited().handover;
+/** The process that has started this process, and the pipe on which this process says that it is ready. */
+type Starter = Pick<Handover, "pid" | "ready">;
+
+/** Returns the predecessor, which this process replaces. */
+export function predecessor(): Starter | undefined {
+  const { handover } = inherited();
+  return handover?.worker === undefined ? handover : undefined;
+}
+
+/** Returns the supervisor, of which this process is a worker. */
+export function supervisor(): Starter | undefined {
+  const { handover } = inherited();
+  return handover?.worker === undefined ? undefined : handover;
+}
+
+/**
+ * Reports whether this process is a worker, and its supervisor is gone. A process gets no event when its parent ends.
+ */
+export function isSupervisorGone(): boolean {
+  const pid = supervisor()?.pid;
+  return pid !== undefined && process.ppid !== pid;
 }
 
 /**
@@ -110,9 +131,15 @@ export function claim(asked: Addr, name: string | undefined): InheritedSocket | 
   const listeners = [...unclaimed];
   const found = listeners.find((socket) => name !== undefined && socket.name === name) ??
     listeners.find((socket) => sameAddr(socket.asked, asked)) ??
+    listeners.find((socket) => sameAddr(socket.asked, absolute(asked))) ??
     listeners.find(({ addr }) => covers(addr, asked));
   if (found !== undefined) unclaimed.delete(found);
   return found;
+}
+
+/** Returns an address with the absolute path of a unix socket: a supervisor may run in another folder. */
+function absolute(addr: Addr): Addr {
+  return addr.transport === "unix" ? { ...addr, path: resolve(addr.path) } : addr;
 }
 
 /** Undoes a {@linkcode claim}. */
@@ -122,8 +149,20 @@ export function unclaim(socket: InheritedSocket): void {
 
 /** Returns the sockets of the predecessor that nothing has asked for. The caller owns them. */
 export function takeUnclaimed(): InheritedSocket[] {
-  const { handover, unclaimed } = inherited();
-  if (handover === undefined) return [];
+  return predecessor() === undefined ? [] : takeAll();
+}
+
+/**
+ * Returns the sockets of the supervisor that nothing has asked for. They stay open: a server that knows nothing of
+ * this package may use their descriptors.
+ */
+export function leftBySupervisor(): InheritedSocket[] {
+  return supervisor() === undefined ? [] : takeAll();
+}
+
+/** Returns all sockets that nothing has asked for, whoever has opened them. The caller owns them. */
+export function takeAll(): InheritedSocket[] {
+  const { unclaimed } = inherited();
   const left = [...unclaimed];
   unclaimed.clear();
   return left;

@@ -1,20 +1,20 @@
 /**
- * The readiness of this process. A process with a predecessor accepts nothing before it is ready, so that it can
- * fail until then without harming anybody.
+ * The readiness of this process. A process with a predecessor or a supervisor accepts nothing before it is ready, so
+ * that it can fail until then without harming anybody.
  */
 import { ofProcess } from "../core/process_state.ts";
-import { predecessor } from "./inheritance.ts";
+import { predecessor, supervisor } from "./inheritance.ts";
 
 /** Returns whether this process has said that it is ready, and the functions that wait for that. */
 const readiness = () => ofProcess(newReadiness);
 const newReadiness = () => ({ isReady: false, waiting: new Set<() => Promise<void>>() });
 
-/** Reports whether this process has a predecessor, and is not ready yet. */
+/** Reports whether this process has a predecessor or a supervisor, and is not ready yet. */
 export function isPending(): boolean {
-  return !readiness().isReady && predecessor() !== undefined;
+  return !readiness().isReady && (predecessor() ?? supervisor()) !== undefined;
 }
 
-/** Runs a function when this process is ready: at once if the process has no predecessor. */
+/** Runs a function when this process is ready: at once if the process has no predecessor and no supervisor. */
 export async function whenReady(start: () => Promise<void>): Promise<void> {
   if (isPending()) readiness().waiting.add(start);
   else await start();

@@ -12,7 +12,7 @@ export interface ActivatedSocket {
   readonly name: string | undefined;
 }
 
-const ACTIVATION = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] as const;
+const ACTIVATION = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"] as const;
 /** The first descriptor that a supervisor passes: the one after standard input, output and error. */
 const LISTEN_FDS_START = 3;
 /** The highest number of sockets that a supervisor passes: Linux takes no variable that would name more. */
@@ -36,6 +36,22 @@ export function readActivation(): ActivatedSocket[] {
     fd: LISTEN_FDS_START + index,
     name: areNames ? named[index] : undefined,
   }));
+}
+
+/** The variables of a service manager that do not describe sockets, which concern its main process alone. */
+const NOTIFICATION = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
+
+/** The variables by which a service manager speaks to the main process of a service. */
+export const SERVICE_VARIABLES: readonly string[] = [...ACTIVATION, ...NOTIFICATION];
+
+/**
+ * Removes the variables of a service manager, for a worker of a supervisor, which speaks to the supervisor in another
+ * way.
+ */
+export function removeServiceVariables(): void {
+  for (const name of SERVICE_VARIABLES) {
+    if (readVariable(name) !== undefined) delete process.env[name];
+  }
 }
 
 /**

@@ -10,9 +10,7 @@ import { isMissing } from "../core/listen_error.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { HANDOVER, writeHandover } from "../listener/handover.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";
-
-/** The line that a successor writes when it is ready; nothing else may come before it. */
-export const READY = "ready\n";
+import { onReadyLine } from "./ready_line.ts";
 
 /** The descriptor on which the successor says that it is ready: the first one after stdin, stdout and stderr. */
 const READY_FD = 3;
@@ -141,17 +139,12 @@ async function ready(
     const hint = code === 0 ? ": it is ready when it reaches graceful()" : "";
     reject(new UpgradeError(`The new process ${how} before it was ready${hint}`));
   });
-  let said = "";
-  pipe?.on("data", (chunk: unknown) => {
-    // Nothing longer than the expected line is kept.
-    said = (said + String(chunk)).slice(0, READY.length);
-    if (said === READY) resolve();
-    else if (!READY.startsWith(said)) {
-      giveUp(`The new process wrote ${JSON.stringify(said)} to the pipe on which it says "ready"`);
-    }
-  });
-  // The process exits next, and its exit code says more.
-  pipe?.on("error", () => {});
+  onReadyLine(
+    pipe,
+    resolve,
+    (said) =>
+      giveUp(`The new process wrote ${JSON.stringify(said)} to the pipe on which it says "ready"`),
+  );
   try {
     await promise;
   } finally {

@@ -1,9 +1,8 @@
 import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Addr } from "../core/addr.ts";
+import { shownAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
-import { printable } from "../core/printable.ts";
 import { checkMilliseconds, checkObject, checkType } from "../options/checks.ts";
 import { isAbsolute, join } from "node:path";
 import { reportError } from "../core/report_error.ts";
@@ -12,17 +11,19 @@ import { commandLine } from "../runtime/linux/command_line.ts";
 import { startEnvironment } from "../runtime/linux/start_environment.ts";
 import { keeper } from "../runtime/linux/keeper.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
+import { tellParentReady } from "../runtime/host/parent_channel.ts";
 import { isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Handover, InheritedSocket } from "../listener/handover.ts";
 import { checkNames, type OptionNames } from "../options/names.ts";
 import { releaseHangups } from "../listener/hangups.ts";
-import { predecessor, takeUnclaimed } from "../listener/inheritance.ts";
+import { predecessor, supervisor, takeUnclaimed } from "../listener/inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
 import { startWaiting } from "../listener/readiness.ts";
 import { settled } from "./settling.ts";
-import { READY, startSuccessor } from "./successor.ts";
+import { READY } from "./ready_line.ts";
+import { startSuccessor } from "./successor.ts";
 
 /** Options of an {@linkcode Upgrader}. */
 export interface UpgraderOptions {
@@ -185,10 +186,11 @@ export class Upgrader {
   /**
    * Declares that this process is ready to serve. Its servers start to accept, the PID file is written, and inherited
    * listeners that nothing has asked for are closed. If there is a predecessor, it is told that this process is ready,
-   * and sends systemd the new `MAINPID` with `READY=1`. Otherwise this process sends `READY=1` itself. Further calls
-   * return the same promise.
+   * and sends systemd the new `MAINPID` with `READY=1`. A worker of a supervisor tells the supervisor. Otherwise this
+   * process sends `READY=1` itself, and the message `"ready"` to a parent that has opened a channel, as pm2 does.
+   * Further calls return the same promise.
    *
-   * @throws {UpgradeError} If the predecessor has stopped waiting for this process and goes on serving. Exit then.
+   * @throws {UpgradeError} If the predecessor or the supervisor has stopped waiting for this process and goes on serving. Exit then.
    * @throws {Error} If the PID file cannot be written, or a server cannot accept. The predecessor goes on serving.
    * Exit then.
    */
@@ -220,24 +222,20 @@ export class Upgrader {
     }
     for (const socket of takeUnclaimed()) closeUnclaimed(socket);
     const handover = predecessor();
-    if (handover === undefined) this.#notify(() => notifyUnlessEnding({ READY: 1 }));
-    else await this.#succeed(handover);
+    const own = supervisor();
+    if (own !== undefined) await sayReady(own, "supervisor");
+    else if (handover !== undefined) await this.#succeed(handover);
+    else {
+      this.#notify(() => notifyUnlessEnding({ READY: 1 }));
+      tellParentReady();
+    }
     this.#state = "ready";
     releaseHangups();
   }
 
   /** Takes over from the predecessor. */
-  async #succeed({ pid, ready: readyPipe }: Pick<Handover, "pid" | "ready">): Promise<void> {
-    if (!sockets().writeAndClose(readyPipe, READY)) {
-      // A predecessor that ends closes its pipes a moment before it is gone.
-      await sleep(PREDECESSOR_INTERVAL);
-      if (isRunning(pid)) {
-        throw new UpgradeError(
-          "Cannot take over: the predecessor has stopped waiting for this process, and goes on serving",
-        );
-      }
-      console.warn("The predecessor ended before this process was ready to take over");
-    }
+  async #succeed(handover: Pick<Handover, "pid" | "ready">): Promise<void> {
+    await sayReady(handover, "predecessor");
     this.predecessorGone.then(() => {
       for (const listener of openListeners()) listener.stopSteering();
     });
@@ -307,7 +305,7 @@ export class Upgrader {
   #obstacle(): string | undefined {
     const kept = keeper();
     return kept !== undefined
-      ? `${kept}: use a supervisor whose process stays`
+      ? `${kept}: run the service under 'graceful run', whose process stays`
       : this.#stopped.signal.aborted
       ? "the upgrader was stopped"
       : this.#state === "starting"
@@ -316,6 +314,10 @@ export class Upgrader {
       ? "an upgrade is under way"
       : this.#state === "succeeded"
       ? "a successor has taken over"
+      : supervisor() !== undefined
+      ? `this process is a worker, and process ${
+        supervisor()!.pid
+      } starts its successors: send the signal there`
       : isThere(predecessor()?.pid)
       ? "the predecessor of this process is still draining"
       : undefined;
@@ -339,12 +341,6 @@ function closeUnclaimed(socket: InheritedSocket): void {
     } was not asked for by this program, and is closed`,
   );
   new SharedListener(socket, true).close();
-}
-
-function shownAddr(addr: Addr): string {
-  if (addr.transport === "unix") return printable(addr.path);
-  const host = addr.hostname.includes(":") ? `[${addr.hostname}]` : addr.hostname;
-  return printable(`${host}:${addr.port}`);
 }
 
 const NAMES: OptionNames<UpgraderOptions> = {
@@ -392,6 +388,22 @@ function shown(value: unknown): string {
 export function drainingPredecessor(): number | undefined {
   const pid = predecessor()?.pid;
   return isThere(pid) ? pid : undefined;
+}
+
+/** Tells the predecessor or the supervisor that this process is ready. */
+async function sayReady(
+  { pid, ready }: Pick<Handover, "pid" | "ready">,
+  starter: "predecessor" | "supervisor",
+): Promise<void> {
+  if (sockets().writeAndClose(ready, READY)) return;
+  // A process that ends closes its pipes a moment before it is gone.
+  await sleep(PREDECESSOR_INTERVAL);
+  if (isRunning(pid)) {
+    throw new UpgradeError(
+      `Cannot take over: the ${starter} has stopped waiting for this process, and goes on serving`,
+    );
+  }
+  console.warn(`The ${starter} ended before this process was ready to take over`);
 }
 
 /** Reports whether the predecessor still runs, in which case it is the parent of this process. */

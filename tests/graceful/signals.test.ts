@@ -90,10 +90,12 @@ test(`[${runtime}] graceful() keeps its exit code when a copy of the signal come
   assertEquals(await ending.exit(), 0);
 });
 
-/** Starts the service in another way than the tests do. */
-async function startBy(command: readonly string[], stdio: "ipc" | "ignore" = "ignore") {
+/** Starts the service in another way than the tests do. `onMessage` opens a channel, and hears what comes over it. */
+async function startBy(command: readonly string[], onMessage?: (message: unknown) => void) {
   const [program, ...args] = command;
-  const child = spawn(program!, args, { stdio: ["ignore", "pipe", "pipe", stdio] });
+  const channel = onMessage === undefined ? "ignore" : "ipc";
+  const child = spawn(program!, args, { stdio: ["ignore", "pipe", "pipe", channel] });
+  if (onMessage !== undefined) child.on("message", onMessage);
   const ending = new Ending(new Program(child));
   await ending.says(/^up;/m);
   return ending;
@@ -128,15 +130,17 @@ if (runtime === "bun") {
   }
 }
 
-test(`[${runtime}] graceful() does not let the channel to the parent keep the process alive`, async () => {
+test(`[${runtime}] graceful() tells the parent over its channel that it is ready, and the channel does not keep it alive`, async () => {
+  const heard = Promise.withResolvers<unknown>();
   const ending = await startBy(
     serviceOf({
       servers: ["auto"],
       graceful: { shutdownOnMessage: "shutdown" },
       listensToParent: true,
     }),
-    "ipc",
+    heard.resolve,
   );
+  assertEquals(await deadline(heard.promise, SOON), "ready");
   ending.program.child.send("something else");
   ending.program.child.send("shutdown");
   assertEquals((await ending.event("ending")).cause, "message");

@@ -23,11 +23,17 @@ export class Program {
   output = "";
   /** What it has written on standard output alone. */
   stdout = "";
+  readonly #started: RegExp | null;
   #wake = Promise.withResolvers<void>();
   #exited = false;
 
-  constructor(child: ChildProcess) {
+  /**
+   * `started` matches what the program writes about each process that it starts. There is none for a program in a PID
+   * namespace of its own, whose numbers mean other processes here.
+   */
+  constructor(child: ChildProcess, started: RegExp | null = /^starts: (\d+)/gm) {
     this.child = child;
+    this.#started = started;
     running.add(this);
     for (const stream of [child.stdout, child.stderr]) {
       // One that goes elsewhere.
@@ -56,7 +62,8 @@ export class Program {
   /** Ends it, and what it has started, by the numbers that these have written. */
   kill(): void {
     this.child.kill("SIGKILL");
-    for (const [, pid] of this.output.matchAll(/^starts: (\d+)/gm)) {
+    if (this.#started === null) return;
+    for (const [, pid] of this.output.matchAll(this.#started)) {
       if (isRunning(Number(pid))) process.kill(Number(pid), "SIGKILL");
     }
   }

@@ -37,3 +37,12 @@ function mayRead(): boolean {
   if (!("deno" in process.versions)) return true;
   return deno().permissions.querySync({ name: "read", path: "." }).state === "granted";
 }
+
+/** Returns the folder that a path leads to now; the path itself if there is no such folder, or it cannot be read. */
+export function realFolder(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}

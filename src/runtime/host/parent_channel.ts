@@ -1,5 +1,6 @@
 import cluster from "node:cluster";
 import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import { nodeHttp, nodeHttps } from "../../core/builtins.ts";
 
 /**
@@ -8,6 +9,16 @@ import { nodeHttp, nodeHttps } from "../../core/builtins.ts";
  */
 export function unrefParentChannel(): void {
   process.channel?.unref();
+}
+
+/**
+ * Tells the parent process that this process serves: pm2 waits for this message where `wait_ready` is set. Does nothing
+ * in a worker thread, which has no parent process.
+ */
+export function tellParentReady(): void {
+  if (!isMainThread) return;
+  // Without a callback, a parent that closes the channel meanwhile would be an uncaught exception.
+  if (process.connected) process.send?.("ready", undefined, undefined, () => {});
 }
 
 /**

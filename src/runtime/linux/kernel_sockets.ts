@@ -47,6 +47,7 @@ const O_NONBLOCK = 0o4000;
 const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETFL = 4;
+const F_DUPFD = 0;
 const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
 
@@ -251,6 +252,11 @@ export class KernelSockets {
    */
   duplicate(fd: number, least: number): number {
     return this.#libc.fcntl(fd, F_DUPFD_CLOEXEC, least);
+  }
+
+  /** Returns another descriptor of the same socket, which every program inherits that this process starts. */
+  duplicateInheritable(fd: number, least: number): number {
+    return this.#libc.fcntl(fd, F_DUPFD, least);
   }
 
   /** Writes to a descriptor. Returns false if the other end is gone. */

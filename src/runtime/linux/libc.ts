@@ -27,7 +27,9 @@ interface Functions {
   connect(fd: number, addr: Uint8Array, size: number): number;
   send(fd: number, buffer: Uint8Array, size: number, flags: number): number;
   recv(fd: number, buffer: Uint8Array, size: number, flags: number): number;
+  recvmsg(fd: number, message: Uint8Array, flags: number): number;
   clock_gettime(clock: number, time: Uint8Array): number;
+  waitpid(pid: number, status: Uint8Array, options: number): number;
   close(fd: number): number;
 }
 
@@ -57,7 +59,9 @@ const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = 
   connect: ["i32", "ptr", "u32"],
   send: ["i32", "ptr", "u32", "i32"],
   recv: ["i32", "ptr", "u32", "i32"],
+  recvmsg: ["i32", "ptr", "i32"],
   clock_gettime: ["i32", "ptr"],
+  waitpid: ["i32", "ptr", "i32"],
   close: ["i32"],
 };
 

@@ -1,6 +1,6 @@
 /**
  * Functions that look at other processes through Linux's `/proc`. One reports whether a process still runs;
- * one kills the processes of a program that was started with a mark in its environment. If the program is a
+ * one reaps the processes that others have left to this process; one kills the processes of a program that was started with a mark in its environment. If the program is a
  * wrapper such as `npm run`, the processes that it has started would outlive it.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -19,11 +19,15 @@ interface Proc {
 /** A process, as `/proc/PID/stat` describes it. */
 interface Process {
   readonly pid: number;
+  /** A letter: `Z` is a process that has ended and is not reaped, `X` one that is being removed. */
+  readonly state: string;
   readonly parent: number;
   /** The time at which the process started, in ticks of the kernel's clock. */
   readonly start: number;
 }
 
+/** The option of `waitpid` that makes it return at once. */
+const WNOHANG = 1;
 /** The number of milliseconds between two searches for marked processes. */
 const INTERVAL = 5;
 /** The number of searches. A process that cannot be killed, or has not ended by then, is left running. */
@@ -73,6 +77,22 @@ export function isRunning(pid: number): boolean {
   }
   const [own, other] = [processOf(proc, "self"), processOf(proc, String(pid))];
   return own !== undefined && other !== undefined && other.start <= own.start;
+}
+
+/**
+ * Reaps the children of this process that have ended, except for those in `spared`, which the runtime reaps itself.
+ * The kernel gives a process that has lost its parent to process 1. Does nothing without the C library.
+ */
+export function reapChildren(spared: (pid: number) => boolean): void {
+  const libc = openLibC();
+  const proc = libc && openProc();
+  if (libc === undefined || proc === undefined) return;
+  for (const name of proc.namesIn("/proc")) {
+    if (!/^\d+$/.test(name) || spared(Number(name))) continue;
+    const found = statOf(proc, name);
+    const isOurs = found?.state === "Z" && found.parent === process.pid;
+    if (isOurs) libc.waitpid(found.pid, new Uint8Array(4), WNOHANG);
+  }
 }
 
 function kill(pid: number): void {
@@ -138,12 +158,23 @@ function isMarked(
  * is not reaped yet.
  */
 function processOf(proc: Proc, name: string): Process | undefined {
+  const found = statOf(proc, name);
+  return found === undefined || found.state === "Z" || found.state === "X" ? undefined : found;
+}
+
+/** Returns what `/proc/NAME/stat` says; undefined if there is no such process. */
+function statOf(proc: Proc, name: string): Process | undefined {
   const stat = attempted(() => proc.contentOf(`/proc/${name}/stat`)) ?? "";
   // The name of the program stands in parentheses, and may contain parentheses itself.
   const found = /^(\d+) \(.*\) (\S) (.*)/s.exec(stat);
-  if (found === null || found[2] === "Z" || found[2] === "X") return undefined;
+  if (found === null) return undefined;
   const fields = found[3]!.split(" ");
-  return { pid: Number(found[1]), parent: Number(fields[0]), start: Number(fields[18]) };
+  return {
+    pid: Number(found[1]),
+    state: found[2]!,
+    parent: Number(fields[0]),
+    start: Number(fields[18]),
+  };
 }
 
 /**

@@ -19,11 +19,15 @@ const STDIO = 3;
  */
 export class FfiSockets implements Sockets {
   readonly steering: Steering;
+  readonly withInheritable: Sockets["withInheritable"];
   readonly #kernel: KernelSockets;
 
   constructor(kernel: KernelSockets) {
     this.#kernel = kernel;
     this.steering = kernel.steering;
+    if ("deno" in process.versions) {
+      this.withInheritable = (fds, spawn) => this.#withInheritable(fds, spawn);
+    }
   }
 
   open(listen: Addr, { backlog, reusePort }: OpenOptions): ListeningSocket {
@@ -43,6 +47,10 @@ export class FfiSockets implements Sockets {
       // This happens before the event loop turns, so the runtime has accepted nothing on the socket.
       made.close();
     }
+  }
+
+  startListening(sockets: readonly ListeningSocket[], backlog: number): void {
+    for (const { fd } of sockets) this.#kernel.setBacklog(fd, backlog);
   }
 
   addressOf(fd: number): Addr | undefined {
@@ -89,8 +97,7 @@ export class FfiSockets implements Sockets {
    * next connection comes.
    */
   withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
-    const beyond = STDIO + 1 + fds.length;
-    const duplicates = fds.map((fd) => this.#kernel.duplicate(fd, beyond));
+    const duplicates = fds.map((fd) => this.#kernel.duplicate(fd, beyond(fds)));
     try {
       return spawn(duplicates);
     } finally {
@@ -100,6 +107,20 @@ export class FfiSockets implements Sockets {
       }
     }
   }
+
+  #withInheritable<T>(fds: readonly number[], spawn: (numbers: readonly number[]) => T): T {
+    const numbers = fds.map((fd) => this.#kernel.duplicateInheritable(fd, beyond(fds)));
+    try {
+      return spawn(numbers);
+    } finally {
+      for (const fd of numbers) this.#kernel.close(fd);
+    }
+  }
+}
+
+/** Returns a number beyond those that the descriptors, and a pipe, get in the new program. */
+function beyond(fds: readonly number[]): number {
+  return STDIO + 1 + fds.length;
 }
 
 /**

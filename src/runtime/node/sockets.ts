@@ -14,6 +14,7 @@ import { listenError } from "../../core/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets } from "../../core/sockets.ts";
 import { type BoundHandle, internals } from "./internals.ts";
 import { atSparePath } from "../../core/spare_path.ts";
+import { listenInHelper } from "./listening_helper.ts";
 
 /** Returns the handles that no server uses yet, by their descriptors. */
 const freeHandles = () => ofProcess(newHandles);
@@ -48,6 +49,8 @@ export class NodeSockets implements Sockets {
    * The sockets that {@linkcode NodeSockets.open} has opened. They are closed by handle, not by descriptor.
    */
   readonly #opened = new Map<number, { handle: BoundHandle; link: string }>();
+  /** The descriptors of the sockets that listen without a server. */
+  readonly #unserved = new Set<number>();
 
   async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {
     if (cluster.isWorker) {
@@ -67,6 +70,16 @@ export class NodeSockets implements Sockets {
     } catch (error) {
       throw listenError(listen, error);
     }
+  }
+
+  async startListening(sockets: readonly ListeningSocket[], backlog: number): Promise<void> {
+    if (sockets.length === 0) return;
+    const failure = await listenInHelper(sockets.map(({ fd }) => fd), backlog);
+    if (failure !== undefined) {
+      const error = Object.assign(new Error(`listen ${failure.code}`), { code: failure.code });
+      throw listenError(sockets[failure.index]!.addr, error);
+    }
+    for (const { fd } of sockets) this.#unserved.add(fd);
   }
 
   addressOf(fd: number): Addr | undefined {
@@ -113,7 +126,8 @@ export class NodeSockets implements Sockets {
     if (opened === undefined) return closeSync(fd);
     // A server may have closed the descriptor, and something else may have the number by now: compare the
     // link. If the socket listens, a server uses it and closes it.
-    if (linkOf(fd) === opened.link && this.addressOf(fd) === undefined) opened.handle.close();
+    const isServed = !this.#unserved.delete(fd) && this.addressOf(fd) !== undefined;
+    if (linkOf(fd) === opened.link && !isServed) opened.handle.close();
   }
 
   closeOnExec(): void {}

@@ -36,6 +36,23 @@ export function assertMatch(actual: string, expected: RegExp, msg?: string): voi
   );
 }
 
+export function assertThrows<E extends Error>(
+  fn: () => unknown,
+  // The arguments of any error's constructor.
+  // deno-lint-ignore no-explicit-any
+  ErrorClass: abstract new (...args: any[]) => E,
+  msgIncludes?: string,
+): E {
+  try {
+    fn();
+  } catch (error) {
+    assert(error instanceof ErrorClass, `Threw ${error}, not a ${ErrorClass.name}`);
+    if (msgIncludes !== undefined) assertStringIncludes(error.message, msgIncludes);
+    return error;
+  }
+  throw new AssertionError("The function did not throw");
+}
+
 export async function assertRejects<E extends Error>(
   fn: () => PromiseLike<unknown>,
   // The arguments of any error's constructor.

@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+/**
+ * The command `graceful`. `graceful run` starts a supervisor, see `@x/graceful/supervisor`.
+ *
+ * @module
+ */
+import process from "node:process";
+import { printable } from "../core/printable.ts";
+import { supervise } from "../supervisor/mod.ts";
+import { type CommandRequest, parseArguments } from "./arguments.ts";
+import { hideExperimentalWarnings } from "./experimental_warnings.ts";
+import { USAGE } from "./usage.ts";
+
+/** The exit code of a command with wrong arguments. */
+const MISUSE = 2;
+/** The number of milliseconds after which the process is ended, if something still keeps it alive. */
+const EXIT = 1_000;
+
+const request = requestOf(process.argv.slice(2));
+if (request.what === "help") process.stdout.write(USAGE);
+else await run(request);
+
+function requestOf(args: readonly string[]): CommandRequest {
+  try {
+    return parseArguments(args);
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${USAGE}`.trimEnd());
+    process.exit(MISUSE);
+  }
+}
+
+async function run({ options }: CommandRequest & { what: "run" }): Promise<void> {
+  hideExperimentalWarnings();
+  try {
+    const supervisor = await supervise(options);
+    const { exitCode } = await supervisor.finished;
+    process.exitCode = exitCode;
+  } catch (error) {
+    console.error(messageOf(error));
+    process.exitCode = 1;
+  }
+  setTimeout(() => process.exit(), EXIT).unref();
+}
+
+/** Returns the message of an error: whoever runs the command has no use for the stack. */
+function messageOf(error: unknown): string {
+  return printable(error instanceof Error ? error.message : String(error));
+}

@@ -1,0 +1,243 @@
+import { Crashes } from "./crashes.ts";
+import type { SupervisorEvent, WorkerName } from "./events.ts";
+import { exitCodeOf, Worker, type WorkerEnd, type WorkerPlan } from "./worker.ts";
+
+/** What a generation asks of its supervisor, and tells it. */
+export interface GenerationOwner {
+  readonly minUptime: number;
+  /** Returns a number that no other worker has. */
+  nextWorker(): number;
+  /** Reports whether a worker of the service has ever said that it is ready. */
+  hasHeardReady(): boolean;
+  /** Called when a worker has said that it is ready. */
+  heardReady(): void;
+  /** Called when a worker that serves has ended by itself too often, with its exit code. */
+  onLoop(exitCode: number): void;
+  /** Called when a worker takes the place of one that has ended by itself. */
+  onRestart(): void;
+  /** Called when the readiness of the generation may have changed. */
+  onChange(): void;
+  emit(event: SupervisorEvent): void;
+}
+
+/** A place for a worker, which has one worker after the other. */
+interface Place {
+  worker: Worker;
+  readonly crashes: Crashes;
+  pause: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** The workers that were started with one state of the command, the environment and the folder. */
+export class Generation {
+  readonly #plan: WorkerPlan;
+  readonly #owner: GenerationOwner;
+  readonly #places: Place[] = [];
+  /** The workers that have not ended, those without a place among them. */
+  readonly #workers = new Set<Worker>();
+  /** Whether the generation serves, so that a worker that ends is replaced. */
+  #isInCharge: boolean;
+  #worst = 0;
+  #trial: Trial | undefined;
+
+  constructor(plan: WorkerPlan, owner: GenerationOwner, isInCharge: boolean) {
+    this.#plan = plan;
+    this.#owner = owner;
+    this.#isInCharge = isInCharge;
+  }
+
+  get number(): number {
+    return this.#plan.generation;
+  }
+
+  /** The workers that have not ended. */
+  get workers(): readonly Worker[] {
+    return [...this.#workers];
+  }
+
+  /** Whether every place has a worker that is ready. */
+  get isReady(): boolean {
+    return this.#places.length > 0 && this.#places.every(({ worker }) => worker.isReady);
+  }
+
+  /** Starts or ends workers until there are so many. */
+  resize(count: number): void {
+    while (this.#places.length < count) this.#addPlace();
+    for (const place of this.#places.splice(count)) close(place, "SIGTERM");
+    this.#check();
+  }
+
+  /**
+   * Resolves when every worker is ready and has served for `minUptime` ms since; with the reason if a worker has ended
+   * or was late before.
+   */
+  proven(): Promise<string | undefined> {
+    this.#trial = new Trial(this.#owner.minUptime);
+    this.#check();
+    return this.#trial.result;
+  }
+
+  /** Makes the generation the one that serves. */
+  takeCharge(): void {
+    this.#trial = undefined;
+    this.#isInCharge = true;
+  }
+
+  /** Sends a signal to the workers that are ready: others may have no handler for it yet. */
+  signal(signal: NodeJS.Signals): void {
+    for (const worker of this.#workers) if (worker.isReady) worker.signal(signal);
+  }
+
+  /** Tells all workers to end. A worker that was told before is not told again. */
+  end(signal: NodeJS.Signals): void {
+    this.#trial?.fail("it was told to end");
+    for (const place of this.#places.splice(0)) close(place, signal);
+    for (const worker of this.#workers) worker.end(signal);
+  }
+
+  /** Passes a signal on to all workers, even to those that were told to end. */
+  press(signal: NodeJS.Signals): void {
+    for (const worker of this.#workers) worker.signal(signal);
+  }
+
+  async kill(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.kill()));
+  }
+
+  /** Resolves with the highest exit code of the workers, once all of them have ended after {@linkcode end}. */
+  async ended(): Promise<number> {
+    while (this.#workers.size > 0) await Promise.all(this.workers.map(({ ended }) => ended));
+    return this.#worst;
+  }
+
+  #addPlace(): void {
+    const crashes = new Crashes(this.#owner.minUptime);
+    this.#places.push({ worker: this.#startWorker(), crashes, pause: undefined });
+  }
+
+  #startWorker(): Worker {
+    const worker = new Worker(this.#owner.nextWorker(), this.#plan, {
+      onSpeak: () => this.#owner.heardReady(),
+      isExpectedToSpeak: () => this.#owner.hasHeardReady(),
+      onReady: (worker, hasSaid) => this.#onReady(worker, hasSaid),
+      onLate: (worker) => this.#onLate(worker),
+      onEnd: (worker, end) => this.#onEnd(worker, end),
+    });
+    this.#workers.add(worker);
+    if (worker.pid !== undefined) this.#owner.emit({ type: "started", ...nameOf(worker) });
+    return worker;
+  }
+
+  #onReady(worker: Worker, hasSaid: boolean): void {
+    this.#owner.emit({ type: "ready", hasSaid, duration: worker.age, ...nameOf(worker) });
+    this.#check();
+  }
+
+  #onLate(worker: Worker): void {
+    const { readyTimeout } = this.#plan;
+    this.#owner.emit({ type: "late", readyTimeout, ...nameOf(worker) });
+    this.#trial?.fail(`worker ${worker.number} was not ready within ${seconds(readyTimeout)}`);
+  }
+
+  #onEnd(worker: Worker, end: WorkerEnd): void {
+    this.#workers.delete(worker);
+    const place = this.#places.find((place) => place.worker === worker);
+    this.#owner.emit({
+      type: "ended",
+      code: end.code,
+      signal: end.signal,
+      error: end.error,
+      isExpected: place === undefined,
+      ...nameOf(worker),
+    });
+    if (place !== undefined) this.#onCrash(place, end);
+    else if (worker.uptime !== undefined) this.#worst = Math.max(this.#worst, exitCodeOf(end));
+    this.#check();
+  }
+
+  /** Handles the end of a worker that was not told to end. */
+  #onCrash(place: Place, end: WorkerEnd): void {
+    const { worker, crashes } = place;
+    if (!this.#isInCharge) {
+      this.#trial?.fail(`worker ${worker.number} ${howEnded(worker, end)}`);
+      return;
+    }
+    crashes.add(worker.uptime);
+    if (crashes.isLoop) {
+      const exitCode = exitCodeOf(end);
+      this.#owner.emit({ type: "looping", exitCode, ...nameOf(worker) });
+      this.#owner.onLoop(exitCode);
+      return;
+    }
+    const { pause } = crashes;
+    this.#owner.emit({ type: "restarting", pause, ...nameOf(worker) });
+    place.pause = setTimeout(() => {
+      this.#owner.onRestart();
+      place.worker = this.#startWorker();
+    }, pause);
+  }
+
+  /** The number of milliseconds for which every worker has been ready; undefined if one is not. */
+  get #uptime(): number | undefined {
+    if (!this.isReady) return undefined;
+    return Math.min(...this.#places.map(({ worker }) => worker.uptime!));
+  }
+
+  #check(): void {
+    this.#trial?.check(this.#uptime);
+    this.#owner.onChange();
+  }
+}
+
+/** The time in which a new generation has to prove that it serves. */
+class Trial {
+  /** Resolves with the reason why the generation has failed; undefined if it has not. */
+  readonly result: Promise<string | undefined>;
+  readonly #minUptime: number;
+  readonly #resolve: (why: string | undefined) => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(minUptime: number) {
+    this.#minUptime = minUptime;
+    const { promise, resolve } = Promise.withResolvers<string | undefined>();
+    this.result = promise;
+    this.#resolve = resolve;
+  }
+
+  /** Starts the time when all workers are ready; a worker that joins later starts it again. */
+  check(uptime: number | undefined): void {
+    if (uptime === undefined) return this.cancel();
+    const left = Math.max(0, this.#minUptime - uptime);
+    this.#timer ??= setTimeout(() => this.#resolve(undefined), left);
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  fail(why: string): void {
+    this.cancel();
+    this.#resolve(why);
+  }
+}
+
+/** Ends the worker of a place, which gets no other worker. */
+function close(place: Place, signal: NodeJS.Signals): void {
+  clearTimeout(place.pause);
+  place.worker.end(signal);
+}
+
+function nameOf({ number, generation, pid }: Worker): WorkerName {
+  return { worker: number, generation, pid };
+}
+
+function howEnded(worker: Worker, { code, signal }: WorkerEnd): string {
+  const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
+  return worker.uptime === undefined
+    ? `${how} before it was ready`
+    : `${how} ${seconds(worker.uptime)} after it was ready`;
+}
+
+function seconds(ms: number): string {
+  return `${Number((ms / 1_000).toFixed(1))} s`;
+}
