@@ -32,12 +32,13 @@ export class SupervisedService implements AsyncDisposable {
     this.workers = workers;
   }
 
-  /** Starts it. In any case its workers end after so many milliseconds. */
+  /** Starts it, with further options of `graceful run`. In any case its workers end after so many milliseconds. */
   static async start(
     supervisor: Runtime,
     worker: Runtime,
     count: number,
     maxTime: number,
+    options: readonly string[] = [],
   ): Promise<SupervisedService> {
     const port = await freePort();
     const pidFile = join(tmpdir(), `graceful-bench-${port}`);
@@ -50,6 +51,7 @@ export class SupervisedService implements AsyncDisposable {
         `--workers=${count}`,
         `--pid-file=${pidFile}`,
         "--min-uptime=0.1",
+        ...options,
         "--",
         ...commandOf(worker, SERVICE),
         String(port),

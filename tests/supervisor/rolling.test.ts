@@ -14,6 +14,7 @@ for (const worker of RUNTIMES) {
       worker,
       workers,
       restarts,
+      reuseport: false,
       fresh: 12,
       kept: 12,
       steady: 300,

@@ -28,6 +28,7 @@ import {
   countListening,
   holdBackHandshakes,
   migrates,
+  spreadOver,
   steerTo,
   stopSteering,
 } from "./steering.ts";
@@ -132,6 +133,14 @@ export class KernelSockets {
   migratesQueue(listener: number): boolean {
     const addr = this.addressOf(listener);
     return addr !== undefined && migrates(this.#libc, addr);
+  }
+
+  /**
+   * Has the kernel spread new connections over some of the sockets that share a port with a listener. Returns false if
+   * it refuses.
+   */
+  spreadOver(listener: number, places: readonly number[]): boolean {
+    return spreadOver(this.#libc, listener, places);
   }
 
   /** Returns the cookie of a socket, which no other socket has; 0 for any other descriptor. */
