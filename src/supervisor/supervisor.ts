@@ -246,10 +246,11 @@ class RunningSupervisor implements Supervisor {
   resize(workers: number): void {
     checkInteger("resize the service as 'workers'", workers, 1, MAX_WORKERS);
     if (this.#end !== undefined) return;
+    const isFewer = workers < this.#workers;
     this.#workers = workers;
     this.#emit({ type: "resized", workers });
-    if (this.#listeners.capacity >= MAX_WORKERS) this.#resizeGenerations();
-    else this.#resizing = this.#resizing.then(() => this.#resizeWithListeners());
+    if (!this.#settings.reuseport) return this.#resizeGenerations();
+    this.#resizing = this.#resizing.then(() => this.#resizeWithListeners(isFewer));
   }
 
   stop(): Promise<SupervisorReport> {
@@ -307,10 +308,10 @@ class RunningSupervisor implements Supervisor {
   }
 
   /**
-   * The same where workers have listeners of their own. New connections are kept from a worker that is to end for a
-   * moment before it is told: nobody else accepts what waits in its queue.
+   * The same where workers have listeners of their own. A worker that is to end gets no new connections for a moment
+   * before it is told to end: nobody else accepts what waits in its queue.
    */
-  async #resizeWithListeners(): Promise<void> {
+  async #resizeWithListeners(isFewer: boolean): Promise<void> {
     if (this.#end !== undefined) return;
     try {
       await this.#listeners.openFor(this.#workers);
@@ -321,7 +322,7 @@ class RunningSupervisor implements Supervisor {
       return;
     }
     this.#spread();
-    await sleep(SETTLING, undefined, { ref: false });
+    if (isFewer) await sleep(SETTLING, undefined, { ref: false });
     if (this.#end === undefined) this.#resizeGenerations();
   }
 

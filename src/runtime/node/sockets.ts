@@ -57,7 +57,7 @@ export class NodeSockets implements Sockets {
     if (cluster.isWorker) {
       throw new UpgradeError(
         `Cannot hand over a listener from worker ${cluster.worker?.id} of node:cluster: the primary owns its ` +
-          "sockets",
+          "sockets, and replaces its workers one by one (docs/clusters.md)",
       );
     }
     try {
