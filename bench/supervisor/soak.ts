@@ -27,6 +27,8 @@ export interface SoakOptions {
   readonly fresh: number;
   /** How many clients keep their connections alive. */
   readonly kept: number;
+  /** How long workers that drain keep idle connections, in ms. */
+  readonly idleGrace?: number;
   /** How long the distribution is measured, in ms. */
   readonly steady: number;
 }
@@ -48,6 +50,8 @@ export interface SoakResult extends SoakOptions {
   readonly exitCodes: readonly number[];
 }
 
+/** How long workers that drain keep idle connections by default, in ms. */
+const IDLE_GRACE = 1_000;
 /** How long it goes on before it is measured, in ms. */
 const WARM_UP = 500;
 /** How long a restart may take, in ms. */
@@ -57,8 +61,10 @@ const LONGEST = 30_000;
 export async function soakSupervised(options: SoakOptions): Promise<SoakResult> {
   const { supervisor, worker, workers, restarts, reuseport, fresh, kept, steady } = options;
   const maxTime = WARM_UP + steady + (restarts + 2) * LONGEST;
-  const own = reuseport ? ["--reuseport"] : [];
-  const service = await SupervisedService.start(supervisor, worker, workers, maxTime, own);
+  const service = await SupervisedService.start(supervisor, worker, workers, maxTime, {
+    reuseport,
+    idleGrace: options.idleGrace ?? IDLE_GRACE,
+  });
   try {
     const load = new Load({ port: service.port, fresh, kept, maxTime, bin: 50 });
     const { tally } = load;

@@ -32,13 +32,13 @@ export class SupervisedService implements AsyncDisposable {
     this.workers = workers;
   }
 
-  /** Starts it, with further options of `graceful run`. In any case its workers end after so many milliseconds. */
+  /** Starts it. In any case its workers end after so many milliseconds. */
   static async start(
     supervisor: Runtime,
     worker: Runtime,
     count: number,
     maxTime: number,
-    options: readonly string[] = [],
+    { reuseport, idleGrace }: { reuseport: boolean; idleGrace: number },
   ): Promise<SupervisedService> {
     const port = await freePort();
     const pidFile = join(tmpdir(), `graceful-bench-${port}`);
@@ -51,10 +51,11 @@ export class SupervisedService implements AsyncDisposable {
         `--workers=${count}`,
         `--pid-file=${pidFile}`,
         "--min-uptime=0.1",
-        ...options,
+        ...(reuseport ? ["--reuseport"] : []),
         "--",
         ...commandOf(worker, SERVICE),
         String(port),
+        String(idleGrace),
       ]);
       const workers = [first];
       while (workers.length < count) workers.push(await processes.nextReady());

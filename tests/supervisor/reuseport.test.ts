@@ -10,7 +10,6 @@ import { listeningRows, TCP_TABLES } from "../../src/runtime/linux/proc_net.ts";
 import { supervise } from "../../src/supervisor/mod.ts";
 import { RUNTIMES } from "../../support/runtimes.ts";
 import { runtime } from "../support/fixture.ts";
-import { testSideBySide } from "../support/side_by_side.ts";
 import { SupervisedService } from "../support/supervised.ts";
 
 /** How many sockets listen at a port. */
@@ -26,7 +25,7 @@ function listeners(port: number): number {
 function askOn(service: SupervisedService): { stop(): Promise<Map<number, number>> } {
   const answers = new Map<number, number>();
   let isOver = false;
-  const clients = Array.from({ length: 8 }, async () => {
+  const clients = Array.from({ length: 4 }, async () => {
     while (!isOver) {
       const pid = Number(await service.ask());
       answers.set(pid, (answers.get(pid) ?? 0) + 1);
@@ -43,7 +42,7 @@ function askOn(service: SupervisedService): { stop(): Promise<Map<number, number
   };
 }
 
-testSideBySide(
+test(
   `[${runtime}] graceful run --reuseport keeps the sockets across generations and crashes`,
   async () => {
     const service = await SupervisedService.start({
@@ -70,7 +69,7 @@ testSideBySide(
   },
 );
 
-testSideBySide(
+test(
   `[${runtime}] graceful run --reuseport changes the number of workers without losing a connection`,
   async () => {
     const service = await SupervisedService.start({ args: ["--reuseport", "--workers=2"] });
@@ -94,7 +93,7 @@ testSideBySide(
 );
 
 for (const worker of RUNTIMES) {
-  testSideBySide(
+  test(
     `[${runtime}, workers of ${worker}] graceful run --reuseport loses no request in rolling restarts under load`,
     async () => {
       const workers = 2;
@@ -108,6 +107,7 @@ for (const worker of RUNTIMES) {
         fresh: 12,
         kept: 12,
         steady: 300,
+        idleGrace: 10_000,
       });
       assertEquals([result.failed, result.failed > 0 ? result.messages : []], [0, []]);
       assertEquals(result.exitCodes, Array(workers * (restarts + 1)).fill(0));

@@ -1,16 +1,16 @@
 /** Rolling restarts under load, and a worker that is killed: see bench/supervisor/ for larger ones. */
+import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { soakSupervised } from "../../bench/supervisor/soak.ts";
 import { RUNTIMES } from "../../support/runtimes.ts";
 import { runtime } from "../support/fixture.ts";
-import { testSideBySide } from "../support/side_by_side.ts";
 
 for (const worker of RUNTIMES) {
-  testSideBySide(
+  test(
     `[${runtime}, workers of ${worker}] graceful run loses no request in rolling restarts under load`,
     async () => {
       const workers = 3;
-      const restarts = 3;
+      const restarts = 2;
       const result = await soakSupervised({
         supervisor: runtime,
         worker,
@@ -20,6 +20,8 @@ for (const worker of RUNTIMES) {
         fresh: 12,
         kept: 12,
         steady: 300,
+        // A client on a busy machine may be late with its next request.
+        idleGrace: 10_000,
       });
       assertEquals([result.failed, result.failed > 0 ? result.messages : []], [0, []]);
       assert(result.killed <= result.held, `${result.killed} were lost, of ${result.held}`);
