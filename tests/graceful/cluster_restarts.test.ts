@@ -26,6 +26,7 @@ for (const [index, [name, replace]] of Object.entries(recipes).entries()) {
     const code = recipe.replace("9527", String(port))
       .replace('() => new Response("hello")', "answer")
       .replace("availableParallelism()", "2")
+      .replace("await graceful([]", 'console.log("listens to signals;");\n  $&')
       .replace(`.then(${replace})`, `.then(${replace}).then(() => console.log("replaced;"))`);
     const start = `import { answer } from "../../../support/announce.ts";\n` +
       "console.log(`starts: ${process.pid}`);\n";
@@ -38,7 +39,7 @@ for (const [index, [name, replace]] of Object.entries(recipes).entries()) {
       const importMap = fileURLToPath(new URL("../std/import_map.json", import.meta.url));
       const flags = ["--allow-all", "--unstable-net", `--import-map=${importMap}`];
       const program = run(`${folderName}/snippet.ts`, [], flags);
-      await deadline(program.says(/^starts: /m), SOON);
+      await deadline(program.says(/^listens to signals;/m), SOON);
       const load = new Load({ port, fresh: 8, kept: 8, maxTime: 60_000 });
       const { tally } = load;
       await until(() => program.output, () => tally.firstAnswers.size > 0 || undefined);
