@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { Load } from "../../bench/restart/load.ts";
 import { freePort } from "../../support/ports.ts";
@@ -63,3 +63,16 @@ for (const [index, [name, replace]] of Object.entries(recipes).entries()) {
     }
   });
 }
+
+test(`[${runtime}] graceful() refuses 'upgradeOn' in workers and threads, and says what to use`, async () => {
+  const program = run("workers_upgrade.ts", []);
+  assertEquals(await deadline(program.exit, SOON), 0, program.output);
+  const rules = {
+    worker: "absent in a worker of node:cluster, which its primary replaces (docs/clusters.md)",
+    thread: "absent in a worker thread, which its main thread replaces (docs/clusters.md)",
+  };
+  for (const [name, rule] of Object.entries(rules)) {
+    const text = `${name}: TypeError: Cannot call graceful() as 'upgradeOn' must be ${rule}`;
+    assertStringIncludes(program.output, text);
+  }
+});
