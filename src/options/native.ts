@@ -32,6 +32,7 @@ export interface NodeOptions extends
     | "http1Options"
     | "optimizeEmptyRequests"
     | "shouldUpgradeCallback"
+    | "unknownProtocolTimeout"
   > {}
 
 /** The options of `Deno.serve` that have no counterpart in `serve`, for the engine "deno-serve". */
@@ -106,6 +107,7 @@ const NODE_WITHHELD: Replacements = {
   http1Options: "its options stand in 'node' itself",
   optimizeEmptyRequests: "a drain needs the events of every request",
   shouldUpgradeCallback: "use adopt() for a server that upgrades connections",
+  unknownProtocolTimeout: "serve() refuses a client that does not speak HTTP/2 at once",
 };
 
 const DENO_WITHHELD: Replacements = {
