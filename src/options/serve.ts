@@ -106,7 +106,8 @@ export interface ServeOptions<On extends Engine = Engine, Data = unknown>
   /**
    * A function that is called with what the handler threw, and that makes the response. The function is
    * also called with errors for which no response can be made: a body that failed while it was sent (Bun
-   * does not report this), or a listener that cannot accept. The return value is then ignored.
+   * does not report this), or a listener that cannot accept. The return value is then ignored. It is not called with
+   * an error that only says that the client has left in the middle of its request.
    *
    * The default function writes the error to the console and answers 500.
    */

@@ -59,6 +59,7 @@ export interface ServerOptions {
   listener?: Listener;
   /**
    * A signal that, when it aborts, closes the server at once with all its connections, as in `Deno.serve`.
+   * The report of a shutdown then has the reason `"closed"`, and `forced` counts the connections that were cut off.
    * If the signal aborts before the server listens, the call rejects with the reason of the signal.
    */
   signal?: AbortSignal;

@@ -1,4 +1,6 @@
 /** The engine `"bun"`: `Bun.serve`, and the kernel for everything that Bun does not show or cannot do. */
+import { ignoringLeftClients } from "../../server/left_client.ts";
+import { saysClientLeft } from "./left_client.ts";
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
 import { type Addr, keyOf } from "../../core/addr.ts";
@@ -34,7 +36,8 @@ import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listen
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
 /** Starts a server of the engine `"bun"`. */
-export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
+export function startBun(handler: Handler, asked: ServeSettings): StartedDriver {
+  const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
   const isHandedOn = socket !== undefined;
   if (tls === undefined) return new BunDriver(handler, settings, isHandedOn);
