@@ -14,7 +14,7 @@ export interface ServerOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it. `"0.0.0.0"` is every IPv4 address of the machine, and
+   * The address to listen on, or a name that resolves to it. `"[::1]"` is `"::1"`. `"0.0.0.0"` is every IPv4 address of the machine, and
    * `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}

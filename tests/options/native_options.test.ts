@@ -1,11 +1,14 @@
 /** The options of an engine itself are passed on to it, and the rules of a shutdown hold with them. */
 import { test } from "node:test";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import http2 from "node:http2";
+import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
-import { type Fixture, pem, runtime, start } from "../support/fixture.ts";
+import { type Fixture, pem, runtime, start, temporaryFolder } from "../support/fixture.ts";
 
 test(`[${runtime}] serve() ignores the options of other runtimes`, async () => {
   const blocks: Record<typeof runtime, ServeOptions> = {
@@ -17,6 +20,21 @@ test(`[${runtime}] serve() ignores the options of other runtimes`, async () => {
   assertEquals(server.engine, runtime);
   assertEquals(await (await fetch(`${server.url}hello`)).text(), "hello");
   await server.shutdown();
+});
+
+test(`[${runtime}] serve() checks 'bun.http3' on Bun alone`, async () => {
+  const options = { ...pem, bun: { http3: true }, handoff: "auto" } as const;
+  if (runtime === "bun") {
+    await assertRejects(
+      () => start("auto" as Engine, options),
+      TypeError,
+      "'bun.http3' must be absent",
+    );
+  } else {
+    const { server } = await start("auto" as Engine, options);
+    assertEquals(server.handoff, "inherit");
+    await server.close();
+  }
 });
 
 if (runtime === "node") {
@@ -89,6 +107,43 @@ if (runtime === "deno") {
     client.write(request("/", "Accept-Encoding: gzip"));
     await client.take(/content-encoding: gzip\r\n/i);
     await server.close();
+  });
+
+  const conflicts: ServeOptions[] = [
+    { idleTimeout: 1_000 },
+    { onConnState: () => {} },
+    { ...pem, minVersion: "TLSv1.3" },
+  ];
+  for (const options of conflicts) {
+    const name = Object.keys(options).at(-1)!;
+    test(`[deno] serve() says that '${name}' conflicts with 'deno'`, async () => {
+      await assertRejects(
+        () => start("auto" as Engine, { deno: { automaticCompression: true }, ...options }),
+        TypeError,
+        `Cannot serve as '${name}' must be`,
+      );
+    });
+  }
+
+  test("[deno] serve() says which option has chosen the engine node, and what permission that needs", () => {
+    const options = `{ port: 0, ...pem, requestCert: true, ca: pem.cert }`;
+    const program = `import { serve } from "${new URL("../../mod.ts", import.meta.url)}";
+      const pem = { cert: Deno.readTextFileSync(Deno.args[0]), key: Deno.readTextFileSync(Deno.args[1]) };
+      await serve(() => new Response(), ${options}).catch((error) => console.log(error.name + ": " + error.message));`;
+    const folder = temporaryFolder();
+    const files = ["program.ts", "cert.pem", "key.pem"].map((name) => join(folder, name));
+    for (const [i, text] of [program, pem.cert, pem.key].entries()) writeFileSync(files[i]!, text);
+    const [command, ...rest] = [
+      "deno",
+      "run",
+      "--no-prompt",
+      "--no-check",
+      "--allow-net",
+      "--allow-read",
+    ];
+    const { stdout } = spawnSync(command!, [...rest, ...files], { encoding: "utf8", cwd: folder });
+    assertStringIncludes(stdout, "NotCapable: Cannot serve as 'requestCert' must be absent");
+    assertStringIncludes(stdout, 'or else the engine is "node", which needs --allow-env');
   });
 
   for (const engine of ["deno", "node"] as const) {

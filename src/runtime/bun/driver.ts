@@ -84,7 +84,6 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
     super();
     this.#limits = settings.limits;
-    this.#checkLimits(settings.listen);
     this.scheme = settings.tls === undefined ? "http" : "https";
     this.isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
@@ -172,16 +171,6 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       this.#limits,
       busy,
       (conn) => this.#unread.has(conn),
-    );
-  }
-
-  /** Throws for a time limit that was asked for and cannot be kept. */
-  #checkLimits({ transport }: Addr): void {
-    const { asked } = this.#limits;
-    if (asked === undefined || (this.kernel !== undefined && transport === "tcp")) return;
-    throw new TypeError(
-      `Cannot serve as '${asked}' must be absent with the engine "bun" on ` +
-        `${transport === "tcp" ? process.platform : "a unix socket"}: use the engine "node"`,
     );
   }
 
