@@ -14,9 +14,8 @@ const NAMED =
 
 const ON_SHUTDOWN = "it is a method of the server, as in server.onShutdown(fn)";
 
-/** The options of the end of a process, which somebody gives to a server. */
-const OF_THE_END: Replacements = {
-  ...of("shutdown() and graceful()", ["timeout", "idleGrace", "hijacked"]),
+/** What to use instead of an option that somebody gives to `shutdown`. */
+export const SHUTDOWN_REPLACEMENTS: Replacements = {
   ...of("graceful()", [
     "beforeShutdown",
     "beforeShutdownTimeout",
@@ -35,6 +34,12 @@ const OF_THE_END: Replacements = {
   onShutdown: ON_SHUTDOWN,
 };
 
+/** The options of the end of a process, which somebody gives to a server. */
+const OF_THE_END: Replacements = {
+  ...SHUTDOWN_REPLACEMENTS,
+  ...of("shutdown() and graceful()", ["timeout", "idleGrace", "hijacked"]),
+};
+
 /** The names of TLS that mean the same in `serve` and `serveTcp`. */
 const OF_TLS: Replacements = {
   serverName: NAMED,
@@ -44,8 +49,45 @@ const OF_TLS: Replacements = {
   ALPNCallback: "use 'alpnProtocols'",
 };
 
-/** What to use instead of an option of another API that somebody gives to `graceful`. */
-export const GRACEFUL_REPLACEMENTS: Replacements = { onShutdown: ON_SHUTDOWN };
+/** The options of servers of `node:tls` that have no counterpart here. */
+const TLS_OF_NODE = [
+  "allowPartialTrustChain",
+  "ciphers",
+  "clientCertEngine",
+  "crl",
+  "dhparam",
+  "ecdhCurve",
+  "enableTrace",
+  "handshakeTimeout",
+  "honorCipherOrder",
+  "maxVersion",
+  "privateKeyEngine",
+  "privateKeyIdentifier",
+  "pskCallback",
+  "pskIdentityHint",
+  "secureOptions",
+  "secureProtocol",
+  "sessionIdContext",
+  "sessionTimeout",
+  "sigalgs",
+  "ticketKeys",
+];
+
+/** What to use instead of an option that somebody gives to `graceful`. */
+export const GRACEFUL_REPLACEMENTS: Replacements = {
+  onShutdown: ON_SHUTDOWN,
+  ...of("serve()", [
+    "cert",
+    "handoff",
+    "headerTimeout",
+    "hostname",
+    "idleTimeout",
+    "key",
+    "maxBodySize",
+    "path",
+    "port",
+  ]),
+};
 
 /** What to use instead of an option of another API that somebody gives to `serveTcp`. */
 export const TCP_REPLACEMENTS: Replacements = {
@@ -53,6 +95,9 @@ export const TCP_REPLACEMENTS: Replacements = {
   ...OF_THE_END,
   ...OF_TLS,
   tls: "'cert' and 'key' of serveTcp() turn on TLS",
+  ...Object.fromEntries(
+    TLS_OF_NODE.map((name) => [name, "use adopt() for a server of node:tls with it"]),
+  ),
   ...of("serve()", [
     "bun",
     "deno",
@@ -85,18 +130,10 @@ export const SERVE_REPLACEMENTS: Replacements = {
   maxRequestsPerSocket: "it is a property of 'server.native' with the engine \"node\"",
   ...inBlock("deno", ["automaticCompression"]),
   ...inBlock("bun", ["development", "http1", "http2", "http3", "id", "ipv6Only", "routes"]),
+  ...inBlock("node", TLS_OF_NODE),
   ...inBlock("node", [
-    "allowPartialTrustChain",
-    "ciphers",
-    "clientCertEngine",
     "connectionsCheckingInterval",
-    "crl",
-    "dhparam",
-    "ecdhCurve",
-    "enableTrace",
-    "handshakeTimeout",
     "highWaterMark",
-    "honorCipherOrder",
     "httpValidation",
     "insecureHTTPParser",
     "joinDuplicateHeaders",
@@ -112,27 +149,16 @@ export const SERVE_REPLACEMENTS: Replacements = {
     "maxSessionMemory",
     "maxSessionRejectedStreams",
     "maxSettings",
-    "maxVersion",
     "noDelay",
     "paddingStrategy",
     "peerMaxConcurrentStreams",
-    "privateKeyEngine",
-    "privateKeyIdentifier",
-    "pskCallback",
-    "pskIdentityHint",
     "rejectNonStandardBodyWrites",
     "remoteCustomSettings",
     "requireHostHeader",
-    "secureOptions",
-    "secureProtocol",
-    "sessionIdContext",
-    "sessionTimeout",
     "settings",
-    "sigalgs",
     "streamResetBurst",
     "streamResetRate",
     "strictFieldWhitespaceValidation",
-    "ticketKeys",
     "uniqueHeaders",
   ]),
   ...inBlock("bun", ["maxRequestBodySize"], "use 'maxBodySize'"),

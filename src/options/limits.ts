@@ -24,7 +24,7 @@ export interface Limits {
    * The number of milliseconds, 0 to 2 147 483 647, in which the head of a request must arrive: the first one counted
    * from the start of the connection, a further one from its first byte. After that time the connection is closed, and
    * at most a quarter later. This ends clients that send their heads slowly on purpose (Slowloris). 0 means no limit.
-   * The default is that of `headersTimeout` in Node.
+   * The default is that of `headersTimeout` in Node. A value up to 255 is warned of, as it may be meant in seconds.
    *
    * With the engine `"deno"`, which does not show the start of a head, a further head has the time of `idleTimeout`. So
    * has a head that follows a request with a body on the engine `"node"`.

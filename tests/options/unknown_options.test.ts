@@ -51,6 +51,8 @@ const refused: [keyof typeof calls, object, string][] = [
   ["serve()", { idleGrace: 1 }, "it is an option of shutdown() and graceful()"],
   ["serve()", { hijacked: "wait" }, "it is an option of shutdown() and graceful()"],
   ["serve()", { onShutdown: handler }, "it is a method of the server"],
+  ["serveTcp()", { maxVersion: "TLSv1.2" }, "use adopt() for a server of node:tls with it"],
+  ["graceful()", { port: 80 }, "it is an option of serve()"],
   ["serveTcp()", { timeout: 3 }, "it is an option of shutdown() and graceful()"],
   ["serveTcp()", { idleTimeout: 3 }, "it is an option of serve()"],
   ["serveTcp()", { serverName: "a" }, "it belongs in an entry of 'certificates'"],
@@ -147,6 +149,12 @@ test(`[${runtime}] shutdown() refuses an unknown option, and starts no drain`, a
     () => server.shutdown({ timeOut: 1 }),
     TypeError,
     "Cannot shut down as 'timeOut' is not an option: did you mean 'timeout'?",
+  );
+  await assertRejects(
+    // @ts-expect-error: what a caller without a type checker may pass.
+    () => server.shutdown({ drainDelay: 1 }),
+    TypeError,
+    "'drainDelay' is not an option: it is an option of graceful()",
   );
   assertEquals(server.state, "serving");
 });
