@@ -1,6 +1,14 @@
 import { BodyTooLargeError } from "../core/errors.ts";
 import type { Answer, Handler, ServeInfo } from "../options/serve.ts";
 
+/** The requests of the runtime, by the requests with a limited body that stand for them. */
+const originals = new WeakMap<Request, Request>();
+
+/** Returns the runtime's own request, for functions of the runtime that know no other. */
+export function originalOf(request: Request): Request {
+  return originals.get(request) ?? request;
+}
+
 /** The methods with which no program can make a Request (Fetch, forbidden methods). */
 const FORBIDDEN: readonly string[] = ["CONNECT", "TRACE", "TRACK"];
 
@@ -45,7 +53,10 @@ function limitBody(request: Request, max: number): Request {
   // of the engine "node" is no Request that another one can be made from.
   const input = URL.canParse(url) ? url : request;
   // The cast: half duplex is what every runtime asks for and not every type declares.
-  return new Request(input, { method, headers, signal, body, duplex: "half" } as RequestInit);
+  const init = { method, headers, signal, body, duplex: "half" } as RequestInit;
+  const limitedRequest = new Request(input, init);
+  originals.set(limitedRequest, request);
+  return limitedRequest;
 }
 
 /** Returns a body that ends with an error where it is read, and cancels `body` there. */
