@@ -1,4 +1,5 @@
 /** An upload that is refused over HTTP/2 leaves its session as it was: the stream closes, and the next requests work. */
+import { once } from "node:events";
 import http2 from "node:http2";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
@@ -33,6 +34,25 @@ for (const hasLength of [false, true]) {
     session.destroy();
   });
 }
+
+test(`[${runtime}, node] an upload that its handler has left unread ends some seconds after the response`, async () => {
+  const server = await serve(async ({ body }) => {
+    await body!.getReader().read();
+    return new Response("enough");
+  }, { ...pem, port: 0, hostname: "127.0.0.1", engine: "node" });
+  const session = http2.connect(server.url, { rejectUnauthorized: false });
+  const stream = session.request({ ":path": "/", ":method": "POST" });
+  stream.on("error", () => {});
+  stream.end("x".repeat(SIZE));
+  await deadline(once(stream, "response"), SOON);
+  stream.resume();
+  const isIdle = async () => {
+    while (server.connections()[0]?.state !== "idle") await delay(50);
+  };
+  await deadline(isIdle(), 2 * SOON);
+  session.destroy();
+  await server.shutdown({ timeout: SOON });
+});
 
 test(`[${runtime}, node] a handler may read the upload on after its response`, async () => {
   const read = Promise.withResolvers<number>();

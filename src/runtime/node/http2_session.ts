@@ -23,6 +23,9 @@ const LULL = 20;
 /** The number of milliseconds for which what has arrived of an answered upload may be left unread. */
 const UNREAD = 5_000;
 
+/** The number of milliseconds between two looks at an answered upload. */
+const LOOK_INTERVAL = 1_000;
+
 /** The phase of the drain at the time when a session begins. */
 export interface SessionDrain {
   /** Whether the server is draining. */
@@ -206,15 +209,16 @@ export class Http2Session implements Protocol {
  */
 function endUnread(stream: http2.ServerHttp2Stream, req: Exchange["req"]): void {
   if (hasEnded(stream)) return;
-  let before = 0;
+  let [unread, since] = [0, performance.now()];
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const look = () => {
     if (hasEnded(stream)) return;
-    const { readableLength } = req;
-    if (req.destroyed || (readableLength > 0 && readableLength === before)) return discard(stream);
-    before = readableLength;
-    const timer = setTimeout(look, UNREAD);
-    stream.once("close", () => clearTimeout(timer));
+    const now = performance.now();
+    if (req.readableLength !== unread) [unread, since] = [req.readableLength, now];
+    if (req.destroyed || (unread > 0 && now - since >= UNREAD)) return discard(stream);
+    timer = setTimeout(look, LOOK_INTERVAL);
   };
+  stream.once("close", () => clearTimeout(timer));
   // The end of the response is on its way before the reset.
   setImmediate(look);
 }
