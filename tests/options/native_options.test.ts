@@ -2,13 +2,13 @@
 import { test } from "node:test";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
 import http2 from "node:http2";
-import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
-import { type Fixture, pem, runtime, start, temporaryFolder } from "../support/fixture.ts";
+import { type Fixture, pem, runtime, start } from "../support/fixture.ts";
 
 test(`[${runtime}] serve() ignores the options of other runtimes`, async () => {
   const blocks: Record<typeof runtime, ServeOptions> = {
@@ -126,22 +126,18 @@ if (runtime === "deno") {
   }
 
   test("[deno] serve() says which option has chosen the engine node, and what permission that needs", () => {
-    const options = `{ port: 0, ...pem, requestCert: true, ca: pem.cert }`;
-    const program = `import { serve } from "${new URL("../../mod.ts", import.meta.url)}";
-      const pem = { cert: Deno.readTextFileSync(Deno.args[0]), key: Deno.readTextFileSync(Deno.args[1]) };
-      await serve(() => new Response(), ${options}).catch((error) => console.log(error.name + ": " + error.message));`;
-    const folder = temporaryFolder();
-    const files = ["program.ts", "cert.pem", "key.pem"].map((name) => join(folder, name));
-    for (const [i, text] of [program, pem.cert, pem.key].entries()) writeFileSync(files[i]!, text);
-    const [command, ...rest] = [
-      "deno",
-      "run",
-      "--no-prompt",
-      "--no-check",
-      "--allow-net",
-      "--allow-read",
-    ];
-    const { stdout } = spawnSync(command!, [...rest, ...files], { encoding: "utf8", cwd: folder });
+    const [program, cert, key] = [
+      "programs/client_certificates.ts",
+      "support/cert.pem",
+      "support/key.pem",
+    ]
+      .map((path) => fileURLToPath(new URL(`../${path}`, import.meta.url)));
+    const permissions = ["--no-prompt", "--allow-net", "--allow-read"];
+    const { stdout } = spawnSync(
+      process.execPath,
+      ["run", "--no-check", ...permissions, program!, cert!, key!],
+      { encoding: "utf8" },
+    );
     assertStringIncludes(stdout, "NotCapable: Cannot serve as 'requestCert' must be absent");
     assertStringIncludes(stdout, 'or else the engine is "node", which needs --allow-env');
   });
