@@ -1,13 +1,12 @@
 /** The options of an engine itself are passed on to it, and the rules of a shutdown hold with them. */
 import { test } from "node:test";
-import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import http2 from "node:http2";
-import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
+import { run } from "../support/process.ts";
 import { type Fixture, pem, runtime, start } from "../support/fixture.ts";
 
 test(`[${runtime}] serve() ignores the options of other runtimes`, async () => {
@@ -125,21 +124,17 @@ if (runtime === "deno") {
     });
   }
 
-  test("[deno] serve() says which option has chosen the engine node, and what permission that needs", () => {
-    const [program, cert, key] = [
-      "programs/client_certificates.ts",
-      "support/cert.pem",
-      "support/key.pem",
-    ]
-      .map((path) => fileURLToPath(new URL(`../${path}`, import.meta.url)));
-    const permissions = ["--no-prompt", "--allow-net", "--allow-read"];
-    const { stdout } = spawnSync(
-      process.execPath,
-      ["run", "--no-check", ...permissions, program!, cert!, key!],
-      { encoding: "utf8" },
+  test("[deno] serve() says which option has chosen the engine node, and what permission that needs", async () => {
+    const files = ["cert.pem", "key.pem"].map((name) =>
+      fileURLToPath(new URL(`../support/${name}`, import.meta.url))
     );
-    assertStringIncludes(stdout, "NotCapable: Cannot serve as 'requestCert' must be absent");
-    assertStringIncludes(stdout, 'or else the engine is "node", which needs --allow-env');
+    const program = run("client_certificates.ts", files, ["--allow-net", "--allow-read"]);
+    await program.exit;
+    assertStringIncludes(
+      program.output,
+      "NotCapable: Cannot serve as 'requestCert' must be absent",
+    );
+    assertStringIncludes(program.output, 'or else the engine is "node", which needs --allow-env');
   });
 
   for (const engine of ["deno", "node"] as const) {

@@ -4,7 +4,7 @@ import http2 from "node:http2";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
-import { serve } from "../../mod.ts";
+import { serve, type Server } from "../../mod.ts";
 import { pem, runtime } from "../support/fixture.ts";
 
 /** In ms. */
@@ -26,10 +26,10 @@ for (const hasLength of [false, true]) {
     const session = http2.connect(server.url, { rejectUnauthorized: false });
     for (let i = 0; i < 3; i++) {
       assertEquals(await deadline(upload(session, SIZE, hasLength), SOON), "413 Content Too Large");
+      await deadline(idle(server), SOON);
     }
     assertEquals(await deadline(upload(session, 3, hasLength), SOON), "200 xxx");
-    const [connection] = server.connections();
-    assertEquals(connection?.state, "idle");
+    await deadline(idle(server), SOON);
     assertEquals((await server.shutdown({ timeout: SOON })).reason, "drained");
     session.destroy();
   });
@@ -46,10 +46,7 @@ test(`[${runtime}, node] an upload that its handler has left unread ends some se
   stream.end("x".repeat(SIZE));
   await deadline(once(stream, "response"), SOON);
   stream.resume();
-  const isIdle = async () => {
-    while (server.connections()[0]?.state !== "idle") await delay(50);
-  };
-  await deadline(isIdle(), 2 * SOON);
+  await deadline(idle(server), 2 * SOON);
   session.destroy();
   await server.shutdown({ timeout: SOON });
 });
@@ -72,7 +69,12 @@ test(`[${runtime}, node] a handler may read the upload on after its response`, a
   await server.shutdown({ timeout: SOON });
 });
 
-/** Resolves to the status and the body when the stream has closed. */
+/** Resolves when the only connection of a server is idle. */
+async function idle(server: Server): Promise<void> {
+  while (server.connections()[0]?.state !== "idle") await delay(50);
+}
+
+/** Resolves to the status and the body of a response. Deno's client does not notice that the stream is reset then. */
 function upload(
   session: http2.ClientHttp2Session,
   size: number,
@@ -86,7 +88,7 @@ function upload(
   stream.on("data", (piece) => body += piece);
   stream.end("x".repeat(size));
   return new Promise((resolve) => {
-    stream.on("close", () => resolve(`${status} ${body}`));
+    stream.on("end", () => resolve(`${status} ${body}`));
     stream.on("error", ({ message }) => resolve(message));
   });
 }
