@@ -26,6 +26,9 @@ const UNREAD = 5_000;
 /** The number of milliseconds between two looks at an answered upload. */
 const LOOK_INTERVAL = 1_000;
 
+/** The number of milliseconds for which the rest of an answered upload is discarded. */
+const MOST_DISCARD = 5_000;
+
 /** The phase of the drain at the time when a session begins. */
 export interface SessionDrain {
   /** Whether the server is draining. */
@@ -229,15 +232,24 @@ function hasEnded(stream: http2.ServerHttp2Stream): boolean {
 }
 
 /**
- * Discards the rest of an answered upload, for LINGER milliseconds as with HTTP/1, and then resets its stream. A reset
- * at once would be cheaper, but Node's client counts what it then cannot send against its session for ever, and two
- * large uploads leave the session unusable.
+ * Discards the rest of an answered upload while it arrives, for MOST_DISCARD milliseconds at most, and then resets its
+ * stream. A reset at once would be cheaper, but Node's client counts what it then cannot send against its session for
+ * ever, and two large uploads leave the session unusable.
  */
 function discard(stream: http2.ServerHttp2Stream): void {
   // A request of the compatibility API pauses its stream when the request is destroyed, or has no room.
   stream.removeAllListeners("data");
+  const start = performance.now();
+  let last = start;
+  stream.on("data", () => last = performance.now());
+  const look = () => {
+    const now = performance.now();
+    if (now - last >= LINGER || now - start >= MOST_DISCARD) return reset(stream);
+    timer = setTimeout(look, LINGER / 2);
+  };
+  let timer = setTimeout(look, LINGER / 2);
+  stream.once("close", () => clearTimeout(timer));
   stream.resume();
-  lingerOverStream(stream);
 }
 
 /** Resets an answered stream because the rest of its upload is not wanted (RFC 9113, section 8.1). */
