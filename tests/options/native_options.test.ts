@@ -128,7 +128,9 @@ if (runtime === "deno") {
     const files = ["cert.pem", "key.pem"].map((name) =>
       fileURLToPath(new URL(`../support/${name}`, import.meta.url))
     );
-    const program = run("client_certificates.ts", files, ["--allow-net", "--allow-read"]);
+    const permissions = ["--allow-net", "--allow-read"];
+    // With NO_COLOR Deno does not ask for TERM.
+    const program = run("client_certificates.ts", files, permissions, { NO_COLOR: undefined });
     const message = await program.says(/NotCapable: (.*)/);
     assertStringIncludes(message, "Cannot serve as 'requestCert' must be absent");
     assertStringIncludes(message, 'or else the engine is "node", which needs --allow-env');
