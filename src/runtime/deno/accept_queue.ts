@@ -12,22 +12,35 @@ export interface ClosingQueue extends AcceptQueue {
   close?(): void;
 }
 
+/** The socket of a listener of Deno, as far as it is known. */
+export interface ListenerSocket {
+  /** The descriptor. Undefined if it has to be found by the address. */
+  readonly fd: number | undefined;
+  /** Whether another process may share the socket. */
+  readonly isShared: boolean;
+}
+
 /**
  * Returns the accept queue of a listener of Deno that is about to close. The length of the queue is
- * unknown without the C library, on a unix socket, and if several listeners of the process have the address.
+ * unknown without the C library, on a unix socket, and if the descriptor is unknown and several listeners of the
+ * process have the address.
  *
- * `shared` is the descriptor of the listener if another process may share its socket. Otherwise, if the
- * length is known, the kernel ignores new handshakes from now on, so that no connection joins the queue.
+ * Unless another process may share the socket, and if the length is known, the kernel ignores new handshakes from
+ * now on, so that no connection joins the queue.
  */
-export function closingQueue(addr: Addr, accepted: () => number, shared?: number): ClosingQueue {
+export function closingQueue(
+  addr: Addr,
+  accepted: () => number,
+  { fd, isShared }: ListenerSocket = { fd: undefined, isShared: false },
+): ClosingQueue {
   const kernel = openKernelSockets();
-  const found = shared === undefined ? kernel?.listeningAt(addr) : [shared];
+  const found = fd === undefined && !isShared ? kernel?.listeningAt(addr) : [fd];
   const listener = found?.length === 1 ? found[0] : undefined;
   if (kernel === undefined || listener === undefined || addr.transport === "unix") {
     return { waiting: () => undefined, accepted };
   }
   const waiting = () => kernel.waitingToBeAccepted(listener);
-  if (shared !== undefined) return { waiting, accepted };
+  if (isShared) return { waiting, accepted };
   if (!kernel.migratesQueue(listener)) kernel.holdBackHandshakes(listener);
   return { waiting, accepted, close: () => void kernel.closingUnnoticed(listener)() };
 }

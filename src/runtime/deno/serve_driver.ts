@@ -28,7 +28,7 @@ import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import { UpgradeError } from "../../core/errors.ts";
-import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import { openKernelSockets, openListenerKnown } from "../linux/kernel_sockets.ts";
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
@@ -97,7 +97,15 @@ class DenoServeDriver implements ReplaceableDriver {
       ({ addr }) => addrOf(addr),
       (server) => void server.shutdown(),
     );
-    this.#server = this.#placeholder?.listener ?? this.#serve(handler, settings);
+    const { made, fd } = this.#placeholder === undefined
+      ? openListenerKnown(
+        () => this.#serve(handler, settings),
+        ({ addr }) => addrOf(addr),
+        (server) => void server.shutdown(),
+      )
+      : { made: this.#placeholder.listener, fd: undefined };
+    this.#server = made;
+    this.#fd = fd;
     this.addr = settings.socket ?? addrOf(this.#server.addr);
     // Deno supports TLS only on TCP.
     this.scheme = settings.tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
@@ -218,8 +226,8 @@ class DenoServeDriver implements ReplaceableDriver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    const shared = this.#isHandedOn ? this.#fd : undefined;
-    this.#queue = closingQueue(this.addr, () => this.#begun, shared);
+    const socket = { fd: this.#fd, isShared: this.#isHandedOn };
+    this.#queue = closingQueue(this.addr, () => this.#begun, socket);
     return this.#queue.waiting() || undefined;
   }
 

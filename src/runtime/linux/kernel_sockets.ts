@@ -60,6 +60,20 @@ export function openKernelSockets(): KernelSockets | undefined {
   return libc && new KernelSockets(libc);
 }
 
+/**
+ * Opens a listener, and finds its descriptor as {@linkcode KernelSockets.opening} does. The descriptor is undefined where
+ * sockets cannot be looked at.
+ */
+export function openListenerKnown<T>(
+  open: () => T,
+  addressOf: (made: T) => Addr,
+  close: (made: T) => void,
+): { made: T; fd: number | undefined } {
+  const kernel = openKernelSockets();
+  if (kernel === undefined) return { made: open(), fd: undefined };
+  return kernel.opening(open, addressOf, close);
+}
+
 /** Finds sockets among the process's descriptors, and acts on them. */
 export class KernelSockets {
   readonly labels: ListenerLabels;
