@@ -6,7 +6,13 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { deadline, delay } from "@std/async";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Engine, serve, type ServeOptions, type Server } from "../../mod.ts";
+import {
+  type Engine,
+  serve,
+  type ServeOptions,
+  type Server,
+  ShutdownIncompleteError,
+} from "../../mod.ts";
 import { connect, type RawClient, request } from "../../support/client.ts";
 import { run } from "../support/process.ts";
 import {
@@ -231,7 +237,9 @@ for (const engine of limited) {
       ]);
       clearInterval(sending);
       assertEquals(isOpen, isReceivingShown);
-      await deadline(client.closed, SOON);
+      // A client that stops: Node waits for it with a time of its own.
+      if (engine === "deno") await deadline(client.closed, SOON);
+      client.vanish();
     });
   }
 
@@ -257,8 +265,11 @@ for (const engine of limited) {
     const client = await connect(server.addr);
     await delay(100);
     assertEquals(server.connections().map(({ state }) => state), ["new"]);
-    const report = await deadline(server.shutdown({ timeout: LIMIT }), SOON);
-    assertEquals([report.reason, report.connections.length], ["timeout", 1]);
+    const { report } = await assertRejects(
+      () => deadline(server.shutdown({ timeout: LIMIT }), SOON),
+      ShutdownIncompleteError,
+    );
+    assertEquals(report.connections.map(({ state }) => state), ["new"]);
     await server.close();
     if (isHandshakeEnded) await deadline(client.closed, SOON);
     client.vanish();

@@ -164,7 +164,7 @@ export class KernelSockets {
     close: (made: T) => void,
   ): { made: T; fd: number | undefined } {
     for (let attempt = 1;; attempt++) {
-      const before = new Set(this.#listeners().keys());
+      const before = this.listenerCookies();
       const made = open();
       const addr = addressOf(made);
       const found = [...this.#listeners()].filter(([cookie, fd]) =>
@@ -174,6 +174,11 @@ export class KernelSockets {
       if (found.length <= 1 || attempt === OPEN_ATTEMPTS) return { made, fd };
       close(made);
     }
+  }
+
+  /** Returns the cookies of the listening sockets of the process. */
+  listenerCookies(): Set<bigint> {
+    return new Set(this.#listeners().keys());
   }
 
   /** Returns the listening sockets of the process by their cookies, since a number may be reused. */
