@@ -79,7 +79,8 @@ function listenForKernel(
   const kernel = openKernelSockets();
   if (kernel === undefined || typeof serveHttpOnListener !== "function") return {};
   const opened = openKnown(() => openListener(settings));
-  const { listener, fd } = opened;
+  const { listener, socket } = opened;
+  const fd = socket?.fd;
   const accepted = fd === undefined ? undefined : kernel.acceptedBy(fd);
   if (fd === undefined || accepted === undefined || kernel.trafficOf(fd) === undefined) {
     return { opened };

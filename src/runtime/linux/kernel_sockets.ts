@@ -60,18 +60,25 @@ export function openKernelSockets(): KernelSockets | undefined {
   return libc && new KernelSockets(libc);
 }
 
+/** A listening socket. Its descriptor may belong to something else once it has closed, but not its cookie. */
+export interface ListeningSocket {
+  readonly fd: number;
+  readonly cookie: bigint;
+}
+
 /**
- * Opens a listener, and finds its descriptor as {@linkcode KernelSockets.opening} does. The descriptor is undefined where
- * sockets cannot be looked at.
+ * Opens a listener, and finds its socket as {@linkcode KernelSockets.opening} finds its descriptor. The socket is
+ * undefined where sockets cannot be looked at.
  */
 export function openListenerKnown<T>(
   open: () => T,
   addressOf: (made: T) => Addr,
   close: (made: T) => void,
-): { made: T; fd: number | undefined } {
+): { made: T; socket: ListeningSocket | undefined } {
   const kernel = openKernelSockets();
-  if (kernel === undefined) return { made: open(), fd: undefined };
-  return kernel.opening(open, addressOf, close);
+  if (kernel === undefined) return { made: open(), socket: undefined };
+  const { made, fd } = kernel.opening(open, addressOf, close);
+  return { made, socket: fd === undefined ? undefined : { fd, cookie: kernel.cookieOf(fd) } };
 }
 
 /** Finds sockets among the process's descriptors, and acts on them. */
@@ -146,6 +153,11 @@ export class KernelSockets {
   migratesQueue(listener: number): boolean {
     const addr = this.addressOf(listener);
     return addr !== undefined && migrates(this.#libc, addr);
+  }
+
+  /** Returns whether a descriptor still belongs to a listening socket. */
+  isOpen({ fd, cookie }: ListeningSocket): boolean {
+    return this.cookieOf(fd) === cookie;
   }
 
   /** Returns the cookie of a socket, which no other socket has; 0 for any other descriptor. */

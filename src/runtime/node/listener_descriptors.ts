@@ -4,16 +4,10 @@
  */
 import type net from "node:net";
 import process from "node:process";
-import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import { type ListeningSocket, openKernelSockets } from "../linux/kernel_sockets.ts";
 import { localAddr } from "./listen.ts";
 
-interface Descriptor {
-  readonly fd: number;
-  /** The cookie of the socket: its number may belong to something else later. */
-  readonly cookie: bigint;
-}
-
-const found = new WeakMap<net.Server, Descriptor>();
+const found = new WeakMap<net.Server, ListeningSocket>();
 
 /** Runs `open`, which resolves when the server listens, and remembers the descriptor of the listener. */
 export async function rememberingDescriptor(
@@ -35,8 +29,7 @@ export async function rememberingDescriptor(
 
 /** Returns the descriptor of a listener, or undefined if it is not known or has closed. */
 export function descriptorOf(server: net.Server): number | undefined {
-  const descriptor = found.get(server);
-  if (descriptor === undefined) return undefined;
-  const { fd, cookie } = descriptor;
-  return openKernelSockets()?.cookieOf(fd) === cookie ? fd : undefined;
+  const socket = found.get(server);
+  if (socket === undefined) return undefined;
+  return openKernelSockets()?.isOpen(socket) === true ? socket.fd : undefined;
 }
