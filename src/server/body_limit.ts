@@ -1,6 +1,14 @@
 import { BodyTooLargeError } from "../core/errors.ts";
 import type { Answer, Handler, ServeInfo } from "../options/serve.ts";
 
+/** The requests of the runtime, by the requests with a limited body that stand for them. */
+const originals = new WeakMap<Request, Request>();
+
+/** Returns the runtime's own request, for functions of the runtime that know no other. */
+export function originalOf(request: Request): Request {
+  return originals.get(request) ?? request;
+}
+
 /** The methods with which no program can make a Request (Fetch, forbidden methods). */
 const FORBIDDEN: readonly string[] = ["CONNECT", "TRACE", "TRACK"];
 
@@ -46,7 +54,10 @@ function limitBody(request: Request, max: number): Request {
   // of the engine "node" is no Request that another one can be made from.
   const original = URL.canParse(url) ? url : request;
   // The cast: half duplex is what every runtime asks for and not every type declares.
-  return new Request(original, { method, headers, signal, body, duplex: "half" } as RequestInit);
+  const init = { method, headers, signal, body, duplex: "half" } as RequestInit;
+  const limitedRequest = new Request(original, init);
+  originals.set(limitedRequest, request);
+  return limitedRequest;
 }
 
 function tooLarge(max: number): ReadableStream<Uint8Array> {

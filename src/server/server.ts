@@ -48,7 +48,8 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * The runtime's own server, for what only that has: `publish`, `requestIP` or `timeout` of Bun, the events of
    * `node:http`. Undefined with the engine `"deno"`, which has none. A server of `serveTcp` is one of `node:net`.
    *
-   * Do not stop or close it, and do not replace its handlers (`reload` of Bun): the shutdown would not know.
+   * Do not stop or close it, and do not replace the listeners of its events: the shutdown would not know. `reload` of
+   * Bun replaces the handler and the routes, which are drained as before.
    * The type is known once `engine` is: from the option of `serve`, or from a comparison such as
    * `server.engine === "bun"`.
    */

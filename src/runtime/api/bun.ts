@@ -13,7 +13,8 @@ export interface BunServer extends Refable {
   requestIP(request: Request): { address: string; port: number } | null;
   upgrade(request: Request, options?: unknown): boolean;
   closeIdleConnections(): number;
-  reload(options: Record<string, unknown>): void;
+  reload(options: Record<string, unknown>): BunServer;
+  timeout(request: Request, seconds: number): void;
   stop(closeActiveConnections?: boolean): Promise<void>;
 }
 

@@ -17,10 +17,11 @@ import type { LimitSettings } from "../../options/limits.ts";
 import { BunFlight, Flights, peerOf } from "./flights.ts";
 import { BunServeDriver } from "./serve_driver.ts";
 import { bun, type BunServer } from "../api/bun.ts";
-import { withHandlers, withoutStatic } from "./routes.ts";
+import { type BunHandler, ServedContent } from "./served_content.ts";
 import { UnreadUploads } from "./uploads.ts";
 import { BunWebSockets } from "./web_sockets.ts";
 import type { StartedDriver } from "../../server/driver.ts";
+import { originalOf } from "../../server/body_limit.ts";
 import { sayingClose } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
@@ -37,22 +38,20 @@ import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_s
 export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
   const { tls, socket } = settings;
   const isHandedOn = socket !== undefined;
-  if (tls === undefined) return new BunDriver(handler, settings, isHandedOn);
+  const content = new ServedContent(handler, settings.native.bun["routes"]);
+  if (tls === undefined) return new BunDriver(content, settings, isHandedOn);
   return new SuccessiveServers(
     (certificates, socket) => {
       if (socket !== undefined && settings.native.bun["http3"] === true) {
         throw new UpgradeError("Cannot hand the socket of HTTP/3 to another server");
       }
       const now = { ...settings, socket, tls: { ...tls, certificates } };
-      return new BunDriver(handler, now, isHandedOn);
+      return new BunDriver(content, now, isHandedOn);
     },
     tls.certificates,
     socket,
   );
 }
-
-/** A function that answers a request: the handler of `serve`, or the function of a route. */
-type BunHandler = (request: Request, info: BunFlight) => Answer | Promise<Answer>;
 
 class BunDriver extends BunServeDriver implements ReplaceableDriver {
   readonly scheme: "http" | "https";
@@ -75,18 +74,20 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   /** What closes connections that exceed a time limit; undefined if the kernel does not show the connections. */
   #expiry: BunExpiry | undefined;
   readonly #limits: LimitSettings;
-  /** Makes static routes say `Connection: close` too. */
-  #replaceStaticRoutes = (): void => {};
+  /** Has Bun serve the content as it is now. */
+  #update = (): void => {};
+  readonly #content: ServedContent;
 
-  constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
+  constructor(content: ServedContent, settings: ServeSettings, isHandedOn: boolean) {
     super();
+    this.#content = content;
     this.#limits = settings.limits;
     this.#checkLimits(settings.listen);
     this.scheme = settings.tls === undefined ? "http" : "https";
     this.isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
-      (where) => this.#serve(handler, { ...settings, listen: where, reusePort: false }),
+      (where) => this.#serve({ ...settings, listen: where, reusePort: false }),
       addrOf,
       (server) => void server.stop(true),
     );
@@ -96,7 +97,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     } else {
       const before = this.#connectionsAt(settings.listen);
       const { made, fd } = this.#opening(
-        () => this.#serve(handler, settings),
+        () => this.#serve(settings),
         settings.listen,
       );
       this.server = made;
@@ -106,6 +107,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       // Other servers are to come to the address.
       if (settings.reusePort) this.sockets?.disableDeferAccept();
     }
+    this.#watchReloads();
+    this.#takeLimitedRequests();
     this.#watchUpgrades();
   }
 
@@ -182,6 +185,25 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     );
   }
 
+  /** Lets the owner of the server replace its handler and its routes, which stay handlers of this package. */
+  #watchReloads(): void {
+    const { server } = this;
+    server.reload = (options) => {
+      this.#content.replace(options);
+      this.#update();
+      return server;
+    };
+  }
+
+  /** Lets Bun's functions take requests whose body is limited, of which Bun knows nothing. */
+  #takeLimitedRequests(): void {
+    const { server } = this;
+    const requestIP = server.requestIP.bind(server);
+    const timeout = server.timeout.bind(server);
+    server.requestIP = (request) => requestIP(originalOf(request));
+    server.timeout = (request, seconds) => timeout(originalOf(request), seconds);
+  }
+
   /**
    * Records the requests that become WebSockets. After an upgrade the handler may return no response; Bun
    * knows of the upgrade, but does not show it.
@@ -189,7 +211,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   #watchUpgrades(): void {
     const { server } = this;
     const upgrade = server.upgrade.bind(server);
-    server.upgrade = (request, ...options) => {
+    server.upgrade = (given, ...options) => {
+      const request = originalOf(given);
       const life = new WebSocketLife();
       const peer = this.#peerOf(request);
       const isUpgraded = this.#webSockets.upgrade(peer, life, () => upgrade(request, ...options));
@@ -204,7 +227,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     return peerOf(this.server.requestIP(request) ?? { address: "", port: 0 });
   }
 
-  #serve(handler: Handler, settings: ServeSettings): BunServer {
+  #serve(settings: ServeSettings): BunServer {
     const { listen, tls, reusePort, onError, websocket } = settings;
     const native = settings.native.bun;
     const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
@@ -240,17 +263,12 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
         return answerError(error, info);
       }
     };
-    const routes = withHandlers(
-      native["routes"] ?? {},
-      (handle) => answering((request, info) => handle(request, info.native)),
-    );
     const options = {
       ...(listen.transport === "unix"
         ? { unix: listen.path }
         : { hostname: listen.hostname, port: listen.port, reusePort }),
       ...(tls === undefined ? {} : tlsOptions(tls)),
       ...(websocket === undefined ? {} : { websocket: this.#webSockets.handlers(websocket) }),
-      fetch: answering(handler),
       error: async (error: unknown) => last(await onError(error)),
       // By default Bun cuts off a handler that takes longer than 10 s.
       idleTimeout: 0,
@@ -258,14 +276,13 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       ...native,
-      routes,
     };
-    this.#replaceStaticRoutes = () => {
-      if (native["routes"] === undefined) return;
-      this.server.reload({ ...options, routes: withoutStatic(routes, sayingClose, options.fetch) });
-    };
+    const content = () => this.#content.options(answering, this.#endsConnections);
     try {
-      return bun().serve(options);
+      const server = bun().serve({ ...options, ...content() });
+      const reload = server.reload.bind(server);
+      this.#update = () => void reload({ ...options, ...content() });
+      return server;
     } catch (error) {
       throw isRefusedOption(error) ? refusedOption(error) : listenError(listen, error);
     }
@@ -299,7 +316,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   #endConnections(): void {
     if (this.#endsConnections) return;
     this.#endsConnections = true;
-    this.#replaceStaticRoutes();
+    if (this.#content.hasRoutes) this.#update();
   }
 
   override startDrain(onChange: () => void): void {
