@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import cluster from "node:cluster";
 import { isMainThread } from "node:worker_threads";
 import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
 import { GRACEFUL_REPLACEMENTS } from "../options/foreign_names.ts";
@@ -306,6 +307,15 @@ function checkedUpgradeSignal(
     refuse("call graceful() as 'upgrader'", "an Upgrader", upgrader);
   }
   if (upgradeOn === undefined) return undefined;
+  if (cluster.isWorker) {
+    const rule =
+      "absent in a worker of node:cluster, which its primary replaces (docs/clusters.md)";
+    refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);
+  }
+  if (!isMainThread) {
+    const rule = "absent in a worker thread, which its main thread replaces (docs/clusters.md)";
+    refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);
+  }
   const [name] = checkedSignals("upgradeOn", [upgradeOn]);
   if (signals.includes(upgradeOn)) {
     refuse("call graceful() as 'upgradeOn'", "a signal that is not in 'signals'", upgradeOn);
