@@ -178,7 +178,7 @@ function inBlock(
   instead?: string,
 ): Replacements {
   const whose = block === "node" ? ', for the engine "node"' : "";
-  const it = instead === undefined ? "it" : `${instead}, as every engine has it; this one`;
+  const it = instead === undefined ? "it" : `${instead}, as every engine has it, or else it`;
   return Object.fromEntries(
     names.map((
       name,

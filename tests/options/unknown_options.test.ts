@@ -62,13 +62,13 @@ const refused: [keyof typeof calls, object, string][] = [
   [
     "serve()",
     { maxRequestBodySize: 1 },
-    "use 'maxBodySize', as every engine has it; this one belongs in 'bun'",
+    "use 'maxBodySize', as every engine has it, or else it belongs in 'bun'",
   ],
   ["serve()", { automaticCompression: true }, "it belongs in 'deno'"],
   [
     "serve()",
     { requestTimeout: 1 },
-    "use 'headerTimeout' or 'idleTimeout', as every engine has it; this one belongs in 'node'",
+    "use 'headerTimeout' or 'idleTimeout', as every engine has it, or else it belongs in 'node'",
   ],
   ["serve()", { headersTimeout: 1 }, "use 'headerTimeout', as every engine has it"],
   ["serve()", { keepAliveTimeout: 1 }, "use 'idleTimeout', as every engine has it"],
