@@ -21,10 +21,14 @@ export interface SoakOptions {
   readonly worker: Runtime;
   readonly workers: number;
   readonly restarts: number;
+  /** Whether each worker has a listening socket of its own. */
+  readonly reuseport: boolean;
   /** How many clients open a connection for every request. */
   readonly fresh: number;
   /** How many clients keep their connections alive. */
   readonly kept: number;
+  /** How long workers that drain keep idle connections, in ms. */
+  readonly idleGrace?: number;
   /** How long the distribution is measured, in ms. */
   readonly steady: number;
 }
@@ -46,6 +50,8 @@ export interface SoakResult extends SoakOptions {
   readonly exitCodes: readonly number[];
 }
 
+/** How long workers that drain keep idle connections by default, in ms. */
+const IDLE_GRACE = 1_000;
 /** How long it goes on before it is measured, in ms. */
 const WARM_UP = 500;
 /** How long a restart may take, in ms. */
@@ -53,9 +59,12 @@ const LONGEST = 30_000;
 
 /** Runs a service under load through restarts. Rejects if something is left behind. */
 export async function soakSupervised(options: SoakOptions): Promise<SoakResult> {
-  const { supervisor, worker, workers, restarts, fresh, kept, steady } = options;
+  const { supervisor, worker, workers, restarts, reuseport, fresh, kept, steady } = options;
   const maxTime = WARM_UP + steady + (restarts + 2) * LONGEST;
-  const service = await SupervisedService.start(supervisor, worker, workers, maxTime);
+  const service = await SupervisedService.start(supervisor, worker, workers, maxTime, {
+    reuseport,
+    idleGrace: options.idleGrace ?? IDLE_GRACE,
+  });
   try {
     const load = new Load({ port: service.port, fresh, kept, maxTime, bin: 50 });
     const { tally } = load;
@@ -129,6 +138,7 @@ async function main(): Promise<void> {
       worker: { type: "string", multiple: true, default: [...RUNTIMES] },
       workers: { type: "string", default: "4" },
       restarts: { type: "string", default: "10" },
+      reuseport: { type: "boolean", default: false },
       new: { type: "string", default: "48" },
       kept: { type: "string", default: "16" },
       steady: { type: "string", default: "3000" },
@@ -143,6 +153,7 @@ async function main(): Promise<void> {
           worker,
           workers: asCount("--workers", values.workers, 1),
           restarts: asCount("--restarts", values.restarts, 0),
+          reuseport: values.reuseport,
           fresh: asCount("--new", values.new, 0),
           kept: asCount("--kept", values.kept, 0),
           steady: asCount("--steady", values.steady, 100),

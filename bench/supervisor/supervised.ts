@@ -38,6 +38,7 @@ export class SupervisedService implements AsyncDisposable {
     worker: Runtime,
     count: number,
     maxTime: number,
+    { reuseport, idleGrace }: { reuseport: boolean; idleGrace: number },
   ): Promise<SupervisedService> {
     const port = await freePort();
     const pidFile = join(tmpdir(), `graceful-bench-${port}`);
@@ -50,9 +51,11 @@ export class SupervisedService implements AsyncDisposable {
         `--workers=${count}`,
         `--pid-file=${pidFile}`,
         "--min-uptime=0.1",
+        ...(reuseport ? ["--reuseport"] : []),
         "--",
         ...commandOf(worker, SERVICE),
         String(port),
+        String(idleGrace),
       ]);
       const workers = [first];
       while (workers.length < count) workers.push(await processes.nextReady());

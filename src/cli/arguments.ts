@@ -43,6 +43,7 @@ function runOptions(
   return {
     command,
     listen: values.listen,
+    reuseport: values.reuseport,
     workers: workersOf(values.workers),
     pidFile: values["pid-file"],
     readyTimeout: millisecondsOf("ready-timeout", values["ready-timeout"], 0.001),
@@ -58,6 +59,7 @@ function valuesOf(args: readonly string[]) {
       args: [...args],
       options: {
         "listen": { type: "string", multiple: true },
+        "reuseport": { type: "boolean" },
         "workers": { type: "string" },
         "pid-file": { type: "string" },
         "ready-timeout": { type: "string" },

@@ -6,6 +6,7 @@ replaces it at SIGHUP without losing a connection.
 
   --listen ADDR        where to listen, [host:]port or the path of a unix socket; may be repeated
   --workers N|auto     the number of processes; auto: one for each processor (default 1)
+  --reuseport          a listening socket for each worker, instead of one for all
   --pid-file F         a file for the process id of the supervisor
   --ready-timeout S    the seconds in which a worker has to become ready (default 60)
   --min-uptime S       the seconds that a new generation has to serve before the one before is

@@ -58,6 +58,12 @@ export interface Sockets {
    */
   withInheritable?<T>(fds: readonly number[], spawn: (numbers: readonly number[]) => T): T;
   /**
+   * Has the kernel spread new connections at random over some of the sockets that share the port of the socket `fd` with
+   * SO_REUSEPORT. `places` are the places of these sockets in the order in which the sockets have begun to listen.
+   * Returns false if the kernel refuses. Undefined where the kernel cannot be told.
+   */
+  readonly spreadOver: ((fd: number, places: readonly number[]) => boolean) | undefined;
+  /**
    * The steering of new connections. Undefined where the kernel cannot be told which socket of a port gets
    * them.
    */

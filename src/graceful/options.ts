@@ -1,6 +1,8 @@
 import { constants } from "node:os";
+import cluster from "node:cluster";
 import { isMainThread } from "node:worker_threads";
 import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
+import { GRACEFUL_REPLACEMENTS } from "../options/foreign_names.ts";
 import { checkNames, type OptionNames } from "../options/names.ts";
 import { checkHijacked, type WebSocketClosing } from "../options/hijacked.ts";
 import { Upgrader } from "../upgrade/upgrader.ts";
@@ -213,7 +215,7 @@ const NAMES: OptionNames<GracefulOptions> = {
 
 /** Checks the options of `graceful`, and returns them with their defaults. Throws if an option is invalid. */
 export function gracefulSettings(options: GracefulOptions): GracefulSettings {
-  checkNames("call graceful()", options, NAMES);
+  checkNames("call graceful()", options, NAMES, GRACEFUL_REPLACEMENTS);
   const as = (name: string) => `call graceful() as '${name}'`;
   for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);
   const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;
@@ -305,6 +307,15 @@ function checkedUpgradeSignal(
     refuse("call graceful() as 'upgrader'", "an Upgrader", upgrader);
   }
   if (upgradeOn === undefined) return undefined;
+  if (cluster.isWorker) {
+    const rule =
+      "absent in a worker of node:cluster, which its primary replaces (docs/clusters.md)";
+    refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);
+  }
+  if (!isMainThread) {
+    const rule = "absent in a worker thread, which its main thread replaces (docs/clusters.md)";
+    refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);
+  }
   const [name] = checkedSignals("upgradeOn", [upgradeOn]);
   if (signals.includes(upgradeOn)) {
     refuse("call graceful() as 'upgradeOn'", "a signal that is not in 'signals'", upgradeOn);

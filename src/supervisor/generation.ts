@@ -1,6 +1,13 @@
+import type { InheritedSocket } from "../listener/handover.ts";
 import { Crashes } from "./crashes.ts";
 import type { SupervisorEvent, WorkerName } from "./events.ts";
 import { exitCodeOf, Worker, type WorkerEnd, type WorkerPlan } from "./worker.ts";
+
+/** What the workers of a generation have in common, and the listeners that each of them gets. */
+export interface GenerationPlan extends Omit<WorkerPlan, "listeners"> {
+  /** Returns the listeners of the worker in a place. */
+  listenersOf(place: number): readonly InheritedSocket[];
+}
 
 /** What a generation asks of its supervisor, and tells it. */
 export interface GenerationOwner {
@@ -29,7 +36,7 @@ interface Place {
 
 /** The workers that were started with one state of the command, the environment and the folder. */
 export class Generation {
-  readonly #plan: WorkerPlan;
+  readonly #plan: GenerationPlan;
   readonly #owner: GenerationOwner;
   readonly #places: Place[] = [];
   /** The workers that have not ended, those without a place among them. */
@@ -39,7 +46,7 @@ export class Generation {
   #worst = 0;
   #trial: Trial | undefined;
 
-  constructor(plan: WorkerPlan, owner: GenerationOwner, isInCharge: boolean) {
+  constructor(plan: GenerationPlan, owner: GenerationOwner, isInCharge: boolean) {
     this.#plan = plan;
     this.#owner = owner;
     this.#isInCharge = isInCharge;
@@ -57,6 +64,11 @@ export class Generation {
   /** Whether every place has a worker that is ready. */
   get isReady(): boolean {
     return this.#places.length > 0 && this.#places.every(({ worker }) => worker.isReady);
+  }
+
+  /** The places whose worker is ready. */
+  get readyPlaces(): readonly number[] {
+    return [...this.#places.keys()].filter((place) => this.#places[place]!.worker.isReady);
   }
 
   /** Starts or ends workers until there are so many. */
@@ -111,11 +123,13 @@ export class Generation {
 
   #addPlace(): void {
     const crashes = new Crashes(this.#owner.minUptime);
-    this.#places.push({ worker: this.#startWorker(), crashes, pause: undefined });
+    const worker = this.#startWorker(this.#places.length);
+    this.#places.push({ worker, crashes, pause: undefined });
   }
 
-  #startWorker(): Worker {
-    const worker = new Worker(this.#owner.nextWorker(), this.#plan, {
+  #startWorker(place: number): Worker {
+    const plan = { ...this.#plan, listeners: this.#plan.listenersOf(place) };
+    const worker = new Worker(this.#owner.nextWorker(), plan, {
       onSpeak: () => this.#owner.heardReady(),
       isExpectedToSpeak: () => this.#owner.hasHeardReady(),
       onReady: (worker, hasSaid) => this.#onReady(worker, hasSaid),
@@ -172,7 +186,7 @@ export class Generation {
     this.#owner.emit({ type: "restarting", pause, ...nameOf(worker) });
     place.pause = setTimeout(() => {
       this.#owner.onRestart();
-      place.worker = this.#startWorker();
+      place.worker = this.#startWorker(this.#places.indexOf(place));
     }, pause);
   }
 

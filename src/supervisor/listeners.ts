@@ -6,6 +6,8 @@ import type { Addr } from "../core/addr.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { InheritedSocket } from "../listener/handover.ts";
 import { claim, takeAll } from "../listener/inheritance.ts";
+import type { SupervisorSettings } from "./options.ts";
+import { BACKLOG, SocketPerWorker } from "./socket_per_worker.ts";
 
 /**
  * The number of milliseconds for which an address may be in use: the workers of a supervisor that was killed close
@@ -14,41 +16,52 @@ import { claim, takeAll } from "../listener/inheritance.ts";
 const OCCUPIED = 2_000;
 /** The number of milliseconds between two attempts to listen. */
 const INTERVAL = 20;
-/** The number of connections that may wait for a worker, as on Node. */
-const BACKLOG = 511;
 
 /** The listening sockets that the workers inherit. */
 export class Listeners {
-  readonly sockets: readonly InheritedSocket[];
+  /** The socket of each address that all workers share, or the sockets of an address for one worker each. */
+  readonly #all: readonly (InheritedSocket | SocketPerWorker)[];
   #isOpen = true;
 
-  private constructor(sockets: readonly InheritedSocket[]) {
-    this.sockets = sockets;
+  private constructor(all: readonly (InheritedSocket | SocketPerWorker)[]) {
+    this.#all = all;
   }
 
   /**
    * Opens a listener for each address, or takes over the socket that a service manager has opened there, and all other
-   * sockets of the service manager. Calls `onOccupied` when an address is in use, and waits for it for a moment.
+   * sockets of the service manager. With `reuseport`, opens as many listeners as there are `workers` for a TCP address.
+   * Calls `onOccupied` when an address is in use, and waits for it for a moment.
    *
+   * @throws {UpgradeError} With `reuseport`, if the kernel cannot be told which workers are ready.
    * @throws {Error} If a socket cannot listen. Nothing is left open then.
    */
   static async open(
-    addresses: readonly Addr[],
+    { listen, reuseport, workers }: Pick<SupervisorSettings, "listen" | "reuseport" | "workers">,
     onOccupied: (addr: Addr) => void,
   ): Promise<Listeners> {
     const opened: InheritedSocket[] = [];
+    const perWorker: SocketPerWorker[] = [];
     try {
-      const listed: InheritedSocket[] = [];
-      for (const addr of addresses) {
+      const listed: (InheritedSocket | SocketPerWorker)[] = [];
+      for (const addr of listen) {
         const known = claim(addr, undefined);
         const socket = known ?? await openWhenFree(addr, onOccupied);
+        if (known === undefined && reuseport && addr.transport === "tcp") {
+          // The socket has shown that the address is free, which sockets with SO_REUSEPORT do not show.
+          sockets().close(socket.fd);
+          const own = new SocketPerWorker(socket);
+          perWorker.push(own);
+          listed.push(own);
+          continue;
+        }
         listed.push(socket);
         if (known === undefined) opened.push(socket);
       }
       await sockets().startListening(opened, BACKLOG);
+      for (const own of perWorker) await own.openFor(workers);
       return new Listeners([...listed, ...takeAll()]);
     } catch (error) {
-      const failed = new Listeners(opened);
+      const failed = new Listeners([...opened, ...perWorker]);
       failed.close();
       failed.removeFiles();
       throw error;
@@ -56,21 +69,55 @@ export class Listeners {
   }
 
   get addresses(): readonly Addr[] {
-    return this.sockets.map(({ addr }) => addr);
+    return this.#all.map(({ addr }) => addr);
+  }
+
+  /** The highest number of workers for which there are listeners. */
+  get capacity(): number {
+    return Math.min(...this.#perWorker.map(({ count }) => count));
+  }
+
+  /** Opens listeners until there are enough for so many workers. */
+  async openFor(workers: number): Promise<void> {
+    try {
+      for (const own of this.#perWorker) await own.openFor(workers);
+    } finally {
+      // The supervisor may have begun to end meanwhile.
+      if (!this.#isOpen) { for (const own of this.#perWorker) own.close(); }
+    }
+  }
+
+  /** Returns the listeners of the worker in a place. */
+  socketsOf(place: number): readonly InheritedSocket[] {
+    return this.#all.map((one) => one instanceof SocketPerWorker ? one.socketOf(place) : one);
+  }
+
+  /** Has the kernel give new connections to the workers in these places alone, where they have sockets of their own. */
+  spreadOver(places: ReadonlySet<number>): void {
+    for (const own of this.#perWorker) own.spreadOver(places);
   }
 
   /** Closes the sockets here. Workers that have them go on listening. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    for (const { fd } of this.sockets) sockets().close(fd);
+    for (const one of this.#all) {
+      if (one instanceof SocketPerWorker) one.close();
+      else sockets().close(one.fd);
+    }
   }
 
   /** Removes the files of the unix sockets that were opened here. */
   removeFiles(): void {
-    for (const { addr, unlink } of this.sockets) {
-      if (unlink && addr.transport === "unix") rmSync(addr.path, { force: true });
+    for (const one of this.#all) {
+      if ("unlink" in one && one.unlink && one.addr.transport === "unix") {
+        rmSync(one.addr.path, { force: true });
+      }
     }
+  }
+
+  get #perWorker(): readonly SocketPerWorker[] {
+    return this.#all.filter((one) => one instanceof SocketPerWorker);
   }
 }
 

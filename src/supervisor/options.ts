@@ -38,6 +38,15 @@ export interface SupervisorOptions {
    */
   listen?: string | readonly string[];
   /**
+   * Whether each worker has listening sockets of its own (SO_REUSEPORT), on Linux, for the TCP addresses of `listen`.
+   * The kernel then spreads new connections evenly over the workers that are ready. Without the option all workers
+   * accept from one queue, and a worker that is free takes the next connection. Deno asks for `--unstable-net`, and Node
+   * has to be 26.1 or later.
+   *
+   * @default {false}
+   */
+  reuseport?: boolean;
+  /**
    * The number of workers, 1 to 1024. `"auto"` is one for each processor that this process may use.
    *
    * @default {1}
@@ -96,6 +105,7 @@ export interface SupervisorOptions {
 export interface SupervisorSettings {
   readonly command: readonly string[];
   readonly listen: readonly Addr[];
+  readonly reuseport: boolean;
   readonly workers: number;
   readonly cwd: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -114,6 +124,7 @@ export interface SupervisorSettings {
 const NAMES: OptionNames<SupervisorOptions> = {
   command: true,
   listen: true,
+  reuseport: true,
   workers: true,
   cwd: true,
   env: true,
@@ -129,6 +140,7 @@ const NAMES: OptionNames<SupervisorOptions> = {
 
 const REPLACEMENTS: Replacements = {
   port: "did you mean 'listen'?",
+  reusePort: "did you mean 'reuseport'?",
   instances: "did you mean 'workers'?",
   exec: "did you mean 'command'?",
 };
@@ -144,11 +156,13 @@ const as = (name: string) => `supervise as '${name}'`;
 export function supervisorSettings(options: SupervisorOptions): SupervisorSettings {
   checkNames("supervise", options, NAMES, REPLACEMENTS);
   for (const name of ["cwd", "pidFile", "health"] as const) checkText(as(name), options[name]);
-  for (const name of ["prefix", "signals"] as const) checkType(as(name), options[name], "boolean");
+  for (const name of ["reuseport", "prefix", "signals"] as const) {
+    checkType(as(name), options[name], "boolean");
+  }
   checkMilliseconds(as("readyTimeout"), options.readyTimeout, 1);
   checkMilliseconds(as("minUptime"), options.minUptime, 0);
   checkSignal(as("signal"), options.signal);
-  const { log, health, minUptime } = options;
+  const { log, health, minUptime, reuseport = false } = options;
   if (log !== undefined && log !== false && typeof log !== "function") {
     refuse(as("log"), "false or a function", log);
   }
@@ -156,9 +170,13 @@ export function supervisorSettings(options: SupervisorOptions): SupervisorSettin
     refuse(as("signals"), "used in the main thread, which signals reach", "a worker");
   }
   const listen = checkedListen(options.listen);
+  if (reuseport && listen.every(({ transport }) => transport === "unix")) {
+    refuse(as("reuseport"), "used with a TCP address in 'listen'", reuseport);
+  }
   return {
     command: checkedCommand(options.command),
     listen,
+    reuseport,
     workers: checkedWorkers(options.workers),
     cwd: options.cwd,
     env: checkedEnvironment(options.env),

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import process from "node:process";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import { reportError } from "../core/report_error.ts";
 import { shownAddr } from "../core/addr.ts";
 import { checkInteger } from "../options/checks.ts";
@@ -26,6 +26,12 @@ import { findShell, type Shell } from "./shell.ts";
 import { SupervisorSignals } from "./signals.ts";
 import { statusOf, type SupervisorStatus } from "./status.ts";
 import { environmentOf } from "./worker_environment.ts";
+
+/**
+ * The number of milliseconds in which a worker takes in the connections that have begun before the kernel was told to
+ * give it no more: a handshake takes a round trip.
+ */
+const SETTLING = 1_000;
 
 /** How a supervisor has ended. */
 export interface SupervisorReport {
@@ -104,10 +110,7 @@ export async function supervise(options: SupervisorOptions): Promise<Supervisor>
   const emit = (event: SupervisorEvent) => {
     if (log !== false) emitTo(log, event);
   };
-  const listeners = await Listeners.open(
-    settings.listen,
-    (addr) => emit({ type: "occupied", addr }),
-  );
+  const listeners = await Listeners.open(settings, (addr) => emit({ type: "occupied", addr }));
   let supervisor: RunningSupervisor | undefined;
   let health: Server | undefined;
   try {
@@ -160,6 +163,8 @@ class RunningSupervisor implements Supervisor {
   #following: Promise<boolean> | undefined;
   #reloading: Promise<boolean> | undefined;
   #workers: number;
+  /** The last change of the number of workers, where workers have listeners of their own. */
+  #resizing: Promise<void> = Promise.resolve();
   #lastGeneration = 0;
   #lastWorker = 0;
   #restarts = 0;
@@ -241,10 +246,11 @@ class RunningSupervisor implements Supervisor {
   resize(workers: number): void {
     checkInteger("resize the service as 'workers'", workers, 1, MAX_WORKERS);
     if (this.#end !== undefined) return;
+    const isFewer = workers < this.#workers;
     this.#workers = workers;
     this.#emit({ type: "resized", workers });
-    this.#current.resize(workers);
-    this.#next?.resize(workers);
+    if (!this.#settings.reuseport) return this.#resizeGenerations();
+    this.#resizing = this.#resizing.then(() => this.#resizeWithListeners(isFewer));
   }
 
   stop(): Promise<SupervisorReport> {
@@ -279,7 +285,7 @@ class RunningSupervisor implements Supervisor {
       generation: ++this.#lastGeneration,
       command,
       ...folderOf(cwd, env),
-      listeners: this.#listeners.sockets,
+      listenersOf: (place: number) => this.#listeners.socketsOf(place),
       shell: this.#shell,
       output: this.#output,
       readyTimeout,
@@ -290,7 +296,44 @@ class RunningSupervisor implements Supervisor {
     return generation;
   }
 
+  /** Starts or ends workers until there are as many as were asked for. */
+  #resizeGenerations(): void {
+    this.#current.resize(this.#possibleWorkers);
+    this.#next?.resize(this.#possibleWorkers);
+  }
+
+  /** The number of workers that were asked for, or for now that of the listeners. */
+  get #possibleWorkers(): number {
+    return Math.min(this.#workers, this.#listeners.capacity);
+  }
+
+  /**
+   * The same where workers have listeners of their own. A worker that is to end gets no new connections for a moment
+   * before it is told to end: nobody else accepts what waits in its queue.
+   */
+  async #resizeWithListeners(isFewer: boolean): Promise<void> {
+    if (this.#end !== undefined) return;
+    try {
+      await this.#listeners.openFor(this.#workers);
+    } catch (error) {
+      if (this.#end !== undefined) return;
+      this.#workers = this.#possibleWorkers;
+      this.#emit({ type: "error", what: "opening a listener for another worker", error });
+      return;
+    }
+    this.#spread();
+    if (isFewer) await sleep(SETTLING, undefined, { ref: false });
+    if (this.#end === undefined) this.#resizeGenerations();
+  }
+
+  /** Has the kernel give new connections to workers that are ready, where workers have listeners of their own. */
+  #spread(): void {
+    const ready = this.#generations.flatMap(({ readyPlaces }) => readyPlaces);
+    this.#listeners.spreadOver(new Set(ready.filter((place) => place < this.#workers)));
+  }
+
   #onChange(): void {
+    if (this.#end === undefined) this.#spread();
     const { isReady, number, workers } = this.#current;
     if (this.#hasServed || !isReady || this.#end !== undefined) return;
     this.#hasServed = true;
@@ -304,7 +347,7 @@ class RunningSupervisor implements Supervisor {
     this.#next = next;
     this.#emit({ type: "reloading", generation: next.number });
     const proof = next.proven();
-    next.resize(this.#workers);
+    next.resize(this.#possibleWorkers);
     const why = await proof;
     this.#next = undefined;
     // The end has told the new workers to end.
@@ -337,7 +380,7 @@ class RunningSupervisor implements Supervisor {
 
   /** Returns what a program is told that opens a port itself, which the generation before still has. */
   #hint(): string {
-    return this.#listeners.sockets.length > 0
+    return this.#listeners.addresses.length > 0
       ? ""
       : "; there is no listener to pass on ('listen'), and a program that opens a port itself cannot run twice";
   }

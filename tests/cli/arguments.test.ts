@@ -37,13 +37,15 @@ for (const [args, message] of refused) {
 }
 
 test(`[${runtime}] graceful run reads its options, and leaves those of the command alone`, () => {
-  const own = "run --listen 80 --listen=/run/web --workers auto --pid-file p --ready-timeout 2.5";
+  const own =
+    "run --listen 80 --listen=/run/web --reuseport --workers auto --pid-file p --ready-timeout 2.5";
   const args = `${own} --min-uptime 0 --health 81 --prefix -- node --listen 1 -- main.ts`;
   assertEquals(parseArguments(args.split(" ")), {
     what: "run",
     options: {
       command: ["node", "--listen", "1", "--", "main.ts"],
       listen: ["80", "/run/web"],
+      reuseport: true,
       workers: "auto",
       pidFile: "p",
       readyTimeout: 2_500,

@@ -1,7 +1,10 @@
 /** The options of an engine itself are passed on to it, and the rules of a shutdown hold with them. */
 import { test } from "node:test";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import http2 from "node:http2";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
@@ -17,6 +20,21 @@ test(`[${runtime}] serve() ignores the options of other runtimes`, async () => {
   assertEquals(server.engine, runtime);
   assertEquals(await (await fetch(`${server.url}hello`)).text(), "hello");
   await server.shutdown();
+});
+
+test(`[${runtime}] serve() checks 'bun.http3' on Bun alone`, async () => {
+  const options = { ...pem, bun: { http3: true }, handoff: "auto" } as const;
+  if (runtime === "bun") {
+    await assertRejects(
+      () => start("auto" as Engine, options),
+      TypeError,
+      "'bun.http3' must be absent",
+    );
+  } else {
+    const { server } = await start("auto" as Engine, options);
+    assertEquals(server.handoff, "inherit");
+    await server.close();
+  }
 });
 
 if (runtime === "node") {
@@ -89,6 +107,39 @@ if (runtime === "deno") {
     client.write(request("/", "Accept-Encoding: gzip"));
     await client.take(/content-encoding: gzip\r\n/i);
     await server.close();
+  });
+
+  const conflicts: ServeOptions[] = [
+    { idleTimeout: 1_000 },
+    { onConnState: () => {} },
+    { ...pem, minVersion: "TLSv1.3" },
+  ];
+  for (const options of conflicts) {
+    const name = Object.keys(options).at(-1)!;
+    test(`[deno] serve() says that '${name}' conflicts with 'deno'`, async () => {
+      await assertRejects(
+        () => start("auto" as Engine, { deno: { automaticCompression: true }, ...options }),
+        TypeError,
+        `Cannot serve as '${name}' must be`,
+      );
+    });
+  }
+
+  test("[deno] serve() says which option has chosen the engine node, and what permission that needs", () => {
+    const [program, cert, key] = [
+      "programs/client_certificates.ts",
+      "support/cert.pem",
+      "support/key.pem",
+    ]
+      .map((path) => fileURLToPath(new URL(`../${path}`, import.meta.url)));
+    const permissions = ["--no-prompt", "--allow-net", "--allow-read"];
+    const { stdout } = spawnSync(
+      process.execPath,
+      ["run", "--no-check", ...permissions, program!, cert!, key!],
+      { encoding: "utf8" },
+    );
+    assertStringIncludes(stdout, "NotCapable: Cannot serve as 'requestCert' must be absent");
+    assertStringIncludes(stdout, 'or else the engine is "node", which needs --allow-env');
   });
 
   for (const engine of ["deno", "node"] as const) {

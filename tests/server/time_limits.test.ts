@@ -308,11 +308,15 @@ if (runtime === "bun") {
     await server.close();
   });
 
-  test("[bun, bun] serve() refuses a time limit on a unix socket", async () => {
+  test("[bun] serve() with a time limit chooses the engine node on a unix socket, and bun refuses it", async () => {
+    const options = { path: join(temporaryFolder(), "socket"), idleTimeout: 1_000 };
+    const { server } = await startFixture("auto" as Engine, options);
+    assertEquals(server.engine, "node");
+    await server.close();
     await assertRejects(
-      () => startFixture("bun", { path: join(temporaryFolder(), "socket"), idleTimeout: 1 }),
+      () => startFixture("bun", options),
       TypeError,
-      `'idleTimeout' must be absent with the engine "bun" on a unix socket: use the engine "node"`,
+      `'idleTimeout' must be absent on a unix socket: current engine is "bun"`,
     );
   });
 }

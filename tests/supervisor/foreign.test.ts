@@ -9,75 +9,89 @@ import { freePort, isFree } from "../../support/ports.ts";
 import { commandOf } from "../../support/runtimes.ts";
 import { until } from "../../support/until.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
+import { testSideBySide } from "../support/side_by_side.ts";
 import { SOON, SupervisedService } from "../support/supervised.ts";
 
 /** The program runs on Node, whatever runs the supervisor. */
 const program = commandOf("node", new URL("../programs/listen_fds.ts", import.meta.url));
 
-test(`[${runtime}] graceful run passes sockets on by LISTEN_FDS, and hears READY=1`, async () => {
-  const service = await SupervisedService.start({
-    args: ["--workers=2", "--min-uptime=0.1"],
-    command: [...program, "notify"],
-  });
-  assert(!service.output.includes("of which it has said nothing"), service.output);
-  await service.reload(2);
-  await service.gone(service.pidsOf(1));
-  assert(service.pidsOf(2).includes(Number(await service.ask())));
-  const facts = [...service.output.matchAll(/^fds: (.*);$/gm)].map(([, fact]) => fact);
-  assertEquals(facts, Array(4).fill("1 true undefined"));
-  assertEquals(service.output.match(/^SIGTERM: /gm)?.length, 2, "each is told once");
-  assertEquals(await service.end(), 0, service.output);
-});
+/** A test that needs a program, which may not be installed. */
+function testWith(program: string, what: string, run: () => Promise<void>): void {
+  const name = `[${runtime}] ${what}`;
+  if (installed(program) !== undefined) testSideBySide(name, run);
+  else test(`${name} (skipped: ${program} is not installed)`, { skip: true });
+}
 
-test(`[${runtime}] graceful run takes a program that says nothing for ready after 5 s`, async () => {
-  const service = await SupervisedService.launch({ command: [...program] });
-  const after = await service.says(/is ready after ([\d.]+) s, of which it has said nothing/);
-  assert(Number(after) >= 5, after);
-  await service.says(/generation 1 serves/);
-  assertEquals(await service.ask(), String(service.pids[0]));
-  // The pause between the workers' being ready and the end of those before is over by then.
-  await service.reload(2);
-  await service.gone(service.pidsOf(1));
-  assertEquals(await service.ask(), String(service.pidsOf(2)[0]));
-  assertEquals(await service.end(), 0, service.output);
-});
+testSideBySide(
+  `[${runtime}] graceful run waits for READY=1 once a worker has said it`,
+  async () => {
+    const service = await SupervisedService.start({ command: [...program, "late"] });
+    assertStringIncludes(service.output, "of which it has said nothing");
+    // When 5 s of the next worker are over, this one has said that it is ready.
+    service.program.signal("SIGHUP");
+    const after = await service.says(/worker 2 \(process \d+\) is ready after ([\d.]+) s$/m);
+    assert(Number(after) >= 7, after);
+    assertEquals(await service.end(), 0, service.output);
+  },
+);
 
-test(`[${runtime}] graceful run waits for READY=1 once a worker has said it`, async () => {
-  const service = await SupervisedService.start({ command: [...program, "late"] });
-  assertStringIncludes(service.output, "of which it has said nothing");
-  // When 5 s of the next worker are over, this one has said that it is ready.
-  service.program.signal("SIGHUP");
-  const after = await service.says(/worker 2 \(process \d+\) is ready after ([\d.]+) s$/m);
-  assert(Number(after) >= 7, after);
-  assertEquals(await service.end(), 0, service.output);
-});
+testSideBySide(
+  `[${runtime}] graceful run takes a program that says nothing for ready after 5 s`,
+  async () => {
+    const service = await SupervisedService.launch({ command: [...program] });
+    const after = await service.says(/is ready after ([\d.]+) s, of which it has said nothing/);
+    assert(Number(after) >= 5, after);
+    await service.says(/generation 1 serves/);
+    assertEquals(await service.ask(), String(service.pids[0]));
+    // The pause between the workers' being ready and the end of those before is over by then.
+    await service.reload(2);
+    await service.gone(service.pidsOf(1));
+    assertEquals(await service.ask(), String(service.pidsOf(2)[0]));
+    assertEquals(await service.end(), 0, service.output);
+  },
+);
 
-test(`[${runtime}] graceful run says which program it cannot find`, async () => {
+testSideBySide(
+  `[${runtime}] graceful run passes sockets on by LISTEN_FDS, and hears READY=1`,
+  async () => {
+    const service = await SupervisedService.start({
+      args: ["--workers=2", "--min-uptime=0.1"],
+      command: [...program, "notify"],
+    });
+    assert(!service.output.includes("of which it has said nothing"), service.output);
+    await service.reload(2);
+    await service.gone(service.pidsOf(1));
+    assert(service.pidsOf(2).includes(Number(await service.ask())));
+    const facts = [...service.output.matchAll(/^fds: (.*);$/gm)].map(([, fact]) => fact);
+    assertEquals(facts, Array(4).fill("1 true undefined"));
+    assertEquals(service.output.match(/^SIGTERM: /gm)?.length, 2, "each is told once");
+    assertEquals(await service.end(), 0, service.output);
+  },
+);
+
+testSideBySide(`[${runtime}] graceful run says which program it cannot find`, async () => {
   const service = await SupervisedService.launch({ command: ["no-such-program"] });
   assertEquals(await deadline(service.program.exit, SOON), 127, service.output);
   await service.says(/worker 1 \(process \d+\) has ended with code 127: is its program in PATH\?/);
   assert(await isFree(service.port));
 });
 
-test(`[${runtime}] graceful run starts programs that listen on nothing, and says why a second one fails`, async () => {
-  const script = 'echo "here: $1"; exec sleep 60';
-  const service = await SupervisedService.start({
-    command: ["sh", "-c", script, "sh", "an argument with 'quotes' and $signs"],
-  });
-  await service.says(/^here: an argument with 'quotes' and \$signs$/m);
-  // It has no handler for the signal.
-  assertEquals(await service.end(), 128 + 15, service.output);
-});
+testSideBySide(
+  `[${runtime}] graceful run starts programs that listen on nothing, and says why a second one fails`,
+  async () => {
+    const script = 'echo "here: $1"; exec sleep 60';
+    const service = await SupervisedService.start({
+      command: ["sh", "-c", script, "sh", "an argument with 'quotes' and $signs"],
+    });
+    await service.says(/^here: an argument with 'quotes' and \$signs$/m);
+    // It has no handler for the signal.
+    assertEquals(await service.end(), 128 + 15, service.output);
+  },
+);
 
-const noSetpriv = installed("setpriv") === undefined
-  ? "setpriv of util-linux is not installed"
-  : undefined;
-
-test(
-  `[${runtime}] a program of any kind gets SIGTERM when its supervisor is killed${
-    noSetpriv === undefined ? "" : ` (skipped: ${noSetpriv})`
-  }`,
-  { skip: noSetpriv !== undefined },
+testWith(
+  "setpriv",
+  "a program of any kind gets SIGTERM when its supervisor is killed",
   async () => {
     const service = await SupervisedService.start({ command: [...program, "notify"] });
     service.program.signal("SIGKILL");
@@ -89,11 +103,9 @@ test(
   },
 );
 
-test(
-  `[${runtime}] graceful run serves with HAProxy${
-    installed("haproxy") === undefined ? " (skipped: haproxy is not installed)" : ""
-  }`,
-  { skip: installed("haproxy") === undefined },
+testWith(
+  "haproxy",
+  "graceful run serves with HAProxy",
   async () => {
     const file = join(temporaryFolder(), "haproxy.cfg");
     writeFileSync(
@@ -119,11 +131,9 @@ frontend web
   },
 );
 
-test(
-  `[${runtime}] graceful run serves with nginx${
-    installed("nginx") === undefined ? " (skipped: nginx is not installed)" : ""
-  }`,
-  { skip: installed("nginx") === undefined },
+testWith(
+  "nginx",
+  "graceful run serves with nginx",
   async () => {
     const folder = temporaryFolder();
     const port = await freePort();

@@ -11,6 +11,7 @@ import { installed } from "../../support/installed.ts";
 import { isFree } from "../../support/ports.ts";
 import { until } from "../../support/until.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
+import { testSideBySide } from "../support/side_by_side.ts";
 import { SOON, SupervisedService } from "../support/supervised.ts";
 
 const execute = promisify(execFile);
@@ -114,7 +115,7 @@ function writeScript(folder: string, command: readonly string[]): string {
 function testUnder(name: string, { programs }: Manager, run: () => Promise<void>): void {
   const title = `[${runtime}, under ${name}] graceful run stays the same process`;
   const missing = programs.filter((program) => installed(program) === undefined);
-  if (missing.length === 0) test(title, run);
+  if (missing.length === 0) testSideBySide(title, run);
   else test(`${title} (skipped: ${missing.join(", ")} not installed)`, { skip: true });
 }
 

@@ -29,6 +29,13 @@ const refused: readonly (readonly [options: object, error: ErrorConstructor, mes
   [{ command, listen: "65536" }, RangeError, "'listen' must be an integer from 0 to 65535"],
   [{ command, listen: `/${"x".repeat(200)}` }, RangeError, "'listen' must be of at most 107 bytes"],
   [{ command, listen: ["80", "0.0.0.0:80"] }, TypeError, "'listen' must be different addresses"],
+  [{ command, reuseport: 1 }, TypeError, "'reuseport' must be a boolean"],
+  [
+    { command, reuseport: true, listen: "/run/web" },
+    TypeError,
+    "'reuseport' must be used with a TCP address in 'listen'",
+  ],
+  [{ command, reusePort: true }, TypeError, "'reusePort' is not an option: did you mean"],
   [{ command, workers: 0 }, RangeError, "'workers' must be an integer from 1 to 1024"],
   [{ command, workers: 1.5 }, RangeError, "'workers' must be an integer from 1 to 1024"],
   [{ command, workers: "all" }, TypeError, `'workers' must be "auto" or a number`],

@@ -193,9 +193,18 @@ export async function start(engine: Engine, options: ServeOptions = {}): Promise
   return fixture;
 }
 
+/** The folders of {@linkcode temporaryFolder}, which are removed at the end: tests may run side by side. */
+const folders = new Set<string>();
+const removeFolders = () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+};
+after(removeFolders);
+// Bun runs the hook after the first of the files alone that use this one.
+process.on("exit", removeFolders);
+
 /** A new folder, removed when the file's tests are done. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "graceful-"));
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  folders.add(folder);
   return folder;
 }

@@ -68,7 +68,7 @@ export class SupervisedService {
       [...workerOf(options.worker ?? runtime, WORKER), JSON.stringify(plan)];
     const own = [
       ...(options.wrapper ?? []),
-      ...commandOf(CLI),
+      ...commandOf(CLI, ["--allow-all", "--unstable-net"]),
       "run",
       `--listen=127.0.0.1:${port}`,
       `--health=127.0.0.1:${healthPort}`,

@@ -2,6 +2,8 @@
  * The engine `"deno"`: an accept loop, and Deno's own HTTP on each connection. The engine thus knows every
  * connection and can close a single one, which `Deno.serve` does not offer.
  */
+import { ignoringLeftClients } from "../../server/left_client.ts";
+import { saysClientLeft } from "./left_client.ts";
 import { Expiry } from "../../server/expiry.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
@@ -38,7 +40,8 @@ import {
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server of the engine `"deno"`. */
-export function startDeno(handler: Handler, settings: ServeSettings): StartedDriver {
+export function startDeno(handler: Handler, asked: ServeSettings): StartedDriver {
+  const settings = ignoringLeftClients(asked, saysClientLeft);
   const serving = internals.connectionServing();
   if (serving === undefined) {
     throw new Error("This version of Deno cannot serve HTTP on a single connection");

@@ -2,6 +2,8 @@
  * The engine `"deno-serve"`, the fallback on Deno: `Deno.serve` exposes requests but no connections, and its
  * own `shutdown()` decides which connections it closes.
  */
+import { ignoringLeftClients } from "../../server/left_client.ts";
+import { saysClientLeft } from "./left_client.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
@@ -44,7 +46,8 @@ import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 
 /** Starts a server of the engine `"deno-serve"`. */
-export function startDenoServe(handler: Handler, settings: ServeSettings): StartedDriver {
+export function startDenoServe(handler: Handler, asked: ServeSettings): StartedDriver {
+  const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
   const isHandedOn = socket !== undefined;
   if (tls === undefined) return new DenoServeDriver(handler, settings, isHandedOn);

@@ -8,7 +8,8 @@ import { nodeHttp, nodeHttps } from "../../core/builtins.ts";
  * `fork` has such a channel, and so has a worker of `node:cluster`. Messages still go both ways.
  */
 export function unrefParentChannel(): void {
-  process.channel?.unref();
+  // In a worker thread the property may throw: on Deno always, and on Node where the process has a channel.
+  if (isMainThread) process.channel?.unref();
 }
 
 /**

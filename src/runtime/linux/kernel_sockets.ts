@@ -28,6 +28,7 @@ import {
   countListening,
   holdBackHandshakes,
   migrates,
+  spreadOver,
   steerTo,
   stopSteering,
 } from "./steering.ts";
@@ -158,6 +159,14 @@ export class KernelSockets {
   /** Returns whether a descriptor still belongs to a listening socket. */
   isOpen({ fd, cookie }: ListeningSocket): boolean {
     return this.cookieOf(fd) === cookie;
+  }
+
+  /**
+   * Has the kernel spread new connections over some of the sockets that share a port with a listener. Returns false if
+   * it refuses.
+   */
+  spreadOver(listener: number, places: readonly number[]): boolean {
+    return spreadOver(this.#libc, listener, places);
   }
 
   /** Returns the cookie of a socket, which no other socket has; 0 for any other descriptor. */

@@ -108,6 +108,10 @@ export class FfiSockets implements Sockets {
     }
   }
 
+  spreadOver(fd: number, places: readonly number[]): boolean {
+    return this.#kernel.spreadOver(fd, places);
+  }
+
   #withInheritable<T>(fds: readonly number[], spawn: (numbers: readonly number[]) => T): T {
     const numbers = fds.map((fd) => this.#kernel.duplicateInheritable(fd, beyond(fds)));
     try {

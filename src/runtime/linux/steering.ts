@@ -14,10 +14,14 @@ const SO_DETACH_REUSEPORT_BPF = 68;
 const TCP_INFO = 11;
 const SO_ATTACH_FILTER = 26;
 const SO_DETACH_FILTER = 27;
+const BPF_LD_W_ABS = 0x20;
 const BPF_LD_B_ABS = 0x30;
 const BPF_AND_K = 0x54;
+const BPF_MOD_K = 0x94;
 const BPF_JEQ_K = 0x15;
 const BPF_RET_K = 0x06;
+/** The place at which a program reads a random number: `SKF_AD_OFF + SKF_AD_RANDOM`. */
+const RANDOM = 0xfffff038;
 /** The offset of the flags in a TCP header. */
 const TCP_FLAGS = 13;
 const TCP_SYN = 0x02;
@@ -38,6 +42,25 @@ export function steerTo(libc: LibC, fd: number, addr: Addr): boolean {
   const index = countListening(libc, addr) - 1;
   if (index < 0) return false;
   return attach(libc, fd, SO_ATTACH_REUSEPORT_CBPF, [[BPF_RET_K, 0, 0, index]]);
+}
+
+/**
+ * Makes the kernel spread new connections at random over some of the sockets that share the port of the socket `fd`.
+ * `places` are the places of these sockets in the order in which the sockets have begun to listen. Returns false if the
+ * kernel refuses.
+ */
+export function spreadOver(libc: LibC, fd: number, places: readonly number[]): boolean {
+  const choose = places.flatMap((place, index): Instruction[] => [
+    [BPF_JEQ_K, 0, 1, index],
+    [BPF_RET_K, 0, 0, place],
+  ]);
+  return attach(libc, fd, SO_ATTACH_REUSEPORT_CBPF, [
+    [BPF_LD_W_ABS, 0, 0, RANDOM],
+    [BPF_MOD_K, 0, 0, places.length],
+    ...choose,
+    // Every number has been chosen before, but a program has to end with this instruction.
+    [BPF_RET_K, 0, 0, places[0]!],
+  ]);
 }
 
 /** An instruction of classic BPF: its code, the jumps if its condition is true or false, and its constant. */

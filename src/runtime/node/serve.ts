@@ -186,11 +186,12 @@ function responder(
   }
 
   /**
-   * Answers a request with the result of `onError`. Ignores an error that only says that the connection has
-   * ended.
+   * Answers a request with the result of `onError`. Ignores an error that only says that the connection, or the
+   * stream of HTTP/2, has ended.
    */
   async function fail(conn: NodeConn, res: Exchange["res"], error: unknown): Promise<void> {
-    if (conn.socket.destroyed && isEndOfConnection(error)) return;
+    const isGone = conn.socket.destroyed || ("stream" in res && res.stream.destroyed);
+    if (isGone && isEndOfConnection(error)) return;
     send(conn, res, await onError(error));
   }
 

@@ -9,6 +9,7 @@ import type { Addr } from "../../core/addr.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { addrOfTable, listeningRows, TCP_TABLES, UNIX_TABLE, unixRow } from "../linux/proc_net.ts";
 import { inodeOf, linesOf, linkOf, textOf } from "./proc_files.ts";
+import { openKernelSockets } from "../linux/kernel_sockets.ts";
 import { isBoundTo } from "../linux/bound_address.ts";
 import { listenError } from "../../core/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets } from "../../core/sockets.ts";
@@ -56,7 +57,7 @@ export class NodeSockets implements Sockets {
     if (cluster.isWorker) {
       throw new UpgradeError(
         `Cannot hand over a listener from worker ${cluster.worker?.id} of node:cluster: the primary owns its ` +
-          "sockets",
+          "sockets, and replaces its workers one by one (docs/clusters.md)",
       );
     }
     try {
@@ -144,6 +145,11 @@ export class NodeSockets implements Sockets {
 
   withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T {
     return spawn(fds);
+  }
+
+  get spreadOver(): Sockets["spreadOver"] {
+    const kernel = openKernelSockets();
+    return kernel && ((fd, places) => kernel.spreadOver(fd, places));
   }
 }
 
