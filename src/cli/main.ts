@@ -33,6 +33,8 @@ async function run({ options }: CommandRequest & { what: "run" }): Promise<void>
   hideExperimentalWarnings();
   try {
     const supervisor = await supervise(options);
+    // A signal that comes when the service has ended does not change the exit code.
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
     const { exitCode } = await supervisor.finished;
     process.exitCode = exitCode;
   } catch (error) {
