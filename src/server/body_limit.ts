@@ -44,7 +44,7 @@ function isWithin(request: Request, max: number): boolean {
 }
 
 function limitBody(request: Request, max: number): Request {
-  const { url, method, headers, signal } = request;
+  const { url, method, headers } = request;
   const isTooLarge = Number(headers.get("content-length")) > max;
   // The cast: a body that is null is within every limit.
   const original = request.body as ReadableStream<Uint8Array>;
@@ -53,8 +53,10 @@ function limitBody(request: Request, max: number): Request {
   // of the engine "node" is no Request that another one can be made from.
   const input = URL.canParse(url) ? url : request;
   // The cast: half duplex is what every runtime asks for and not every type declares.
-  const init = { method, headers, signal, body, duplex: "half" } as RequestInit;
+  const init = { method, headers, body, duplex: "half" } as RequestInit;
   const limitedRequest = new Request(input, init);
+  // Deno warns a program that reads the signal of a request.
+  Object.defineProperty(limitedRequest, "signal", { get: () => request.signal });
   originals.set(limitedRequest, request);
   return limitedRequest;
 }
