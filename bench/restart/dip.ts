@@ -57,6 +57,8 @@ export interface EventBody {
   readonly gone: number;
   /** What each bin holds, the first one with the moment of the happening itself in it. */
   readonly bins: readonly number[];
+  /** How long the slowest answer within the window has taken, in ms. */
+  readonly slowest: number;
 }
 
 /** What one run has measured. */
@@ -75,7 +77,7 @@ export interface DipResult {
 export const BIN = 50;
 
 /** How long after a happening it is looked at, in ms. */
-export const WINDOW = 3_000;
+export const WINDOW = 5_000;
 
 /** How long it goes on before it is measured, in ms. */
 const WARM_UP = 2_000;
@@ -246,6 +248,7 @@ function resultOf(
     firstAnswer: (firstAnswer ?? NaN) - start,
     gone: (gone ?? NaN) - start,
     bins: binsFrom(start, tally),
+    slowest: tally.slowestBetween(start - BIN, start + WINDOW),
   }));
   return {
     options,

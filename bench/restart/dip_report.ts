@@ -17,6 +17,7 @@ const COLUMNS = [
   "typical low",
   "silent",
   "missing",
+  "slowest answer",
 ];
 
 const NAMES: Readonly<Record<Kind, string>> = {
@@ -58,6 +59,7 @@ function rowOf(
     ...(["raw", "low", "longest"] as const).map((time) => show(falls.map((fall) => fall[time]))),
     `${shortfall(typical(those), usual, BIN).low}`,
     ...(["silent", "missing"] as const).map((time) => show(falls.map((fall) => fall[time]))),
+    show(those.map(({ slowest }) => slowest)),
   ];
 }
 

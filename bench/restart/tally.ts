@@ -35,6 +35,8 @@ export interface Bin {
   /** The requests that were answered, by the process that did. */
   readonly answered: Map<number, number>;
   failed: number;
+  /** The longest time from a request, its connection included, to the end of its response: ms. */
+  slowest: number;
 }
 
 /** How long a bin is unless the tally was made with another length, in ms. */
@@ -74,8 +76,9 @@ export class Tally {
     this.answered++;
     this.slowest = Math.max(this.slowest, took);
     if (!this.firstAnswers.has(pid)) this.firstAnswers.set(pid, now);
-    const { answered } = this.#binAt(now);
-    answered.set(pid, (answered.get(pid) ?? 0) + 1);
+    const bin = this.#binAt(now);
+    bin.answered.set(pid, (bin.answered.get(pid) ?? 0) + 1);
+    bin.slowest = Math.max(bin.slowest, took);
   }
 
   /** Counts a request as failed. */
@@ -92,19 +95,27 @@ export class Tally {
 
   /** How many requests were answered in each whole bin between two times. */
   answeredBetween(from: number, to: number): number[] {
+    return this.#binsBetween(from, to).map((bin) =>
+      [...bin?.answered.values() ?? []].reduce((a, b) => a + b, 0)
+    );
+  }
+
+  /** How long the slowest answer within the whole bins between two times has taken, in ms. */
+  slowestBetween(from: number, to: number): number {
+    return Math.max(0, ...this.#binsBetween(from, to).map((bin) => bin?.slowest ?? 0));
+  }
+
+  /** The whole bins between two times. A bin in which nothing has ended may be undefined. */
+  #binsBetween(from: number, to: number): (Bin | undefined)[] {
     const first = Math.ceil((from - this.start) / this.bin);
     const end = Math.floor((to - this.start) / this.bin);
-    // A bin in which nothing has ended need not be there.
-    return Array.from({ length: Math.max(end - first, 0) }, (_, i) => {
-      const bin = this.bins[first + i];
-      return bin === undefined ? 0 : [...bin.answered.values()].reduce((a, b) => a + b, 0);
-    });
+    return Array.from({ length: Math.max(end - first, 0) }, (_, i) => this.bins[first + i]);
   }
 
   #binAt(time: number): Bin {
     const index = Math.floor((time - this.start) / this.bin);
     while (this.bins.length <= index) {
-      this.bins.push({ answered: new Map(), failed: 0 });
+      this.bins.push({ answered: new Map(), failed: 0, slowest: 0 });
     }
     return this.bins[index]!;
   }

@@ -6,7 +6,7 @@ import { printable } from "./printable.ts";
 /**
  * Returns the error of a failed `listen`. The error is the same on every runtime: its message names the
  * address and the reason, `code` is the error code of the system (`EADDRINUSE` …) where the runtime reports
- * one, and `cause` is the error of the runtime.
+ * one, and `cause` is the error of the runtime, unless that is about another matter.
  */
 export function listenError(listen: Addr, cause: unknown): Error {
   const where = listen.transport === "unix"
@@ -14,7 +14,10 @@ export function listenError(listen: Addr, cause: unknown): Error {
     : `port ${listen.port} of "${printable(listen.hostname)}"`;
   const code = codeOf(listen, cause);
   const reason = code === undefined ? printable(String(cause)) : reasonOf(listen, code, cause);
-  const error = new Error(`Cannot listen on ${where}: ${reason}`, { cause });
+  const error = new Error(
+    `Cannot listen on ${where}: ${reason}`,
+    reportedCode(cause) === WRONG_CODE ? undefined : { cause },
+  );
   return code === undefined ? error : Object.assign(error, { code });
 }
 
@@ -57,13 +60,16 @@ function codeOf(listen: Addr, error: unknown): string | undefined {
 /** Matches what is not a hostname: an IPv6 address has a colon, and an IPv4 address nothing but digits and dots. */
 const IP_ADDRESS = /:|^[\d.]+$/;
 
+/** The code with which `Bun.serve` reports that a hostname does not resolve. */
+const WRONG_CODE = "ENOTSOCK";
+
 /**
  * Reports whether the error says that the hostname does not resolve. Deno and `Bun.listen` give that error no code, and
- * `Bun.serve` the code ENOTSOCK.
+ * `Bun.serve` a wrong one.
  */
 function isUnresolved(hostname: string, code: string | undefined, error: unknown): boolean {
   if (IP_ADDRESS.test(hostname) || !(error instanceof Error)) return false;
-  if (code !== undefined) return code === "ENOTSOCK";
+  if (code !== undefined) return code === WRONG_CODE;
   return /^failed to (lookup address information|listen at )/i.test(error.message);
 }
 

@@ -47,6 +47,9 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
         "yellow",
       );
     case "draining":
+      if (event.cause === "finished" && event.connections.length === 0) {
+        return line(`${causeText(event.cause)}, no connection is left`, "yellow");
+      }
       return line(
         `${causeText(event.cause)}: draining ${counted(event.connections)}, for ${
           duration(event.timeout)
@@ -140,9 +143,17 @@ function failureOf(what: string): string {
   return `${what} failed`;
 }
 
-function outcome({ forced, errors }: GracefulReport): string {
-  const how = forced ? "closed by force" : "drained";
+function outcome({ forced, servers, errors }: GracefulReport): string {
+  const how = forced ? "closed by force" : closed(servers) ?? "drained";
   return errors.length === 0 ? how : `${how}, with ${amount(errors.length, "error")}`;
+}
+
+/** Returns what the own `close()` or `signal` of servers has done; undefined if all servers have drained. */
+function closed(servers: GracefulReport["servers"]): string | undefined {
+  const reports = servers.filter(({ reason }) => reason === "closed");
+  if (reports.length === 0) return undefined;
+  const cut = reports.reduce((sum, { forced }) => sum + forced, 0);
+  return cut === 0 ? "closed" : `closed without a drain, cutting off ${amount(cut, "connection")}`;
 }
 
 /** Returns a text such as "3 connections (1 active, 2 idle) and 1 piece of background work". */

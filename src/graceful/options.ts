@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import cluster from "node:cluster";
 import { isMainThread } from "node:worker_threads";
 import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
+import { GRACEFUL_REPLACEMENTS } from "../options/foreign_names.ts";
 import { checkNames, type OptionNames } from "../options/names.ts";
 import { checkHijacked, type WebSocketClosing } from "../options/hijacked.ts";
 import { Upgrader } from "../upgrade/upgrader.ts";
@@ -214,7 +215,7 @@ const NAMES: OptionNames<GracefulOptions> = {
 
 /** Checks the options of `graceful`, and returns them with their defaults. Throws if an option is invalid. */
 export function gracefulSettings(options: GracefulOptions): GracefulSettings {
-  checkNames("call graceful()", options, NAMES);
+  checkNames("call graceful()", options, NAMES, GRACEFUL_REPLACEMENTS);
   const as = (name: string) => `call graceful() as '${name}'`;
   for (const name of MILLISECONDS) checkMilliseconds(as(name), options[name], 0);
   const { exit = 1_000, hijacked = "wait", log, timeout = 15_000 } = options;

@@ -182,6 +182,7 @@ function refuseUnlessSharable(server: Server): void {
   if (isSharable) return;
   throw new UpgradeError(
     `Cannot upgrade on a signal: ${server.url} was not started with \`handoff\`, and does not listen on ` +
-      "a descriptor of listen(): start it in one of these two ways",
+      "a descriptor of listen(): start it with serve() and 'handoff', or have it listen on such a " +
+      "descriptor, as any server of Node and those of node:net on Bun can",
   );
 }

@@ -66,11 +66,15 @@ function readCertificate(
     as("cert"),
     "a certificate in PEM",
     () => new X509Certificate(certPem),
+    problemOf(certPem),
   );
   const isEncrypted = ENCRYPTED.test(keyPem);
-  const privateKey = isEncrypted
-    ? decrypt(as, keyPem, passphrase)
-    : parse(as("key"), "a private key in PEM", () => createPrivateKey(keyPem));
+  const privateKey = isEncrypted ? decrypt(as, keyPem, passphrase) : parse(
+    as("key"),
+    "a private key in PEM",
+    () => createPrivateKey(keyPem),
+    problemOf(keyPem),
+  );
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new TypeError(
       `Cannot ${as("key")} must be the private key of 'cert': current value is another one`,
@@ -107,7 +111,9 @@ function decrypted(key: KeyObject): string {
 function authorities(what: string, ca: TlsOptions["ca"]): string[] {
   return authoritiesOf(ca).flatMap((pem) => {
     const found = textOf(pem).match(CERTIFICATE) ?? [""];
-    for (const one of found) parse(what, "certificates in PEM", () => new X509Certificate(one));
+    for (const one of found) {
+      parse(what, "certificates in PEM", () => new X509Certificate(one), problemOf(textOf(pem)));
+    }
     return found;
   });
 }
@@ -116,11 +122,18 @@ function textOf(pem: string | Uint8Array): string {
   return typeof pem === "string" ? pem : Buffer.from(pem).toString();
 }
 
+/** Returns what is wrong with a value that cannot be read as PEM. Does not print the value, which may be a secret. */
+function problemOf(text: string): string {
+  return /^[^\n]{1,300}$/.test(text) && !text.includes("-----BEGIN")
+    ? "looks like a path: give the content of the file"
+    : "cannot be read";
+}
+
 /**
  * Returns what `read` returns. If `read` throws, throws a TypeError without the value of the option, which
  * may be a secret.
  */
-function parse<T>(what: string, rule: string, read: () => T, problem = "cannot be read"): T {
+function parse<T>(what: string, rule: string, read: () => T, problem: string): T {
   try {
     return read();
   } catch (cause) {

@@ -14,6 +14,16 @@ function show(value: unknown): string {
   return typeof value === "string" ? `"${printable(value)}"` : printable(String(value));
 }
 
+/** Throws a TypeError unless `value` is a function. The error says how to call, as other APIs take one object. */
+export function checkHandler(call: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(
+    `Cannot serve as 'handler' must be a function: current value is ${
+      show(value)
+    }; the handler comes first, as in ${call}`,
+  );
+}
+
 /** Throws a TypeError unless `value` has a `then` method, as a promise has. */
 export function checkPromise(what: string, value: unknown): void {
   // The cast: anything but null and undefined has properties.

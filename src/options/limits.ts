@@ -1,3 +1,4 @@
+import { attempt } from "../core/attempt.ts";
 import { checkInteger, checkMilliseconds } from "./checks.ts";
 import type { OptionNames } from "./names.ts";
 
@@ -13,7 +14,8 @@ export interface Limits {
   /**
    * The number of milliseconds, 0 to 2 147 483 647, for which a connection may be idle between two requests. After that
    * time the connection is closed, and at most a quarter later. 0 means no limit. The default is longer than the 60 s
-   * for which most load balancers reuse a connection, so that their next request does not cross the close.
+   * for which most load balancers reuse a connection, so that their next request does not cross the close. A value up to
+   * 255 is warned of, as it may be meant in seconds.
    *
    * @default {65_000}
    */
@@ -22,7 +24,7 @@ export interface Limits {
    * The number of milliseconds, 0 to 2 147 483 647, in which the head of a request must arrive: the first one counted
    * from the start of the connection, a further one from its first byte. After that time the connection is closed, and
    * at most a quarter later. This ends clients that send their heads slowly on purpose (Slowloris). 0 means no limit.
-   * The default is that of `headersTimeout` in Node.
+   * The default is that of `headersTimeout` in Node. A value up to 255 is warned of, as it may be meant in seconds.
    *
    * With the engine `"deno"`, which does not show the start of a head, a further head has the time of `idleTimeout`. So
    * has a head that follows a request with a body on the engine `"node"`.
@@ -50,6 +52,26 @@ export function checkLimits(as: (name: string) => string, options: Limits): void
   checkInteger(as("maxBodySize"), options.maxBodySize, 0, Number.MAX_SAFE_INTEGER);
   checkMilliseconds(as("idleTimeout"), options.idleTimeout, 0);
   checkMilliseconds(as("headerTimeout"), options.headerTimeout, 0);
+  for (const name of ["idleTimeout", "headerTimeout"] as const) warnOfSeconds(name, options[name]);
+}
+
+/** The largest number that is taken for seconds: `idleTimeout` of Bun has seconds, of which it takes 255 at most. */
+const MOST_SECONDS = 255;
+
+/** The options that were warned of. */
+const warned = new Set<string>();
+
+/** Writes a warning to the console, once for each option, if a time may be meant in seconds. */
+function warnOfSeconds(name: string, value: number | undefined): void {
+  if (value === undefined || value === 0 || value > MOST_SECONDS || warned.has(name)) return;
+  warned.add(name);
+  attempt(() =>
+    console.warn(
+      `'${name}' is in milliseconds, and ${value} ms is short: for ${value} s give ${
+        value * 1_000
+      }`,
+    )
+  );
 }
 
 /** Returns checked limits with their defaults. */

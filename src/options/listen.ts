@@ -56,7 +56,7 @@ export interface ListenOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it. `"0.0.0.0"` is every IPv4 address of the machine, and
+   * The address to listen on, or a name that resolves to it. `"[::1]"` is `"::1"`. `"0.0.0.0"` is every IPv4 address of the machine, and
    * `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}
@@ -162,9 +162,13 @@ export function checkListen(options: ListenOptions): void {
   }
 }
 
+/** An IPv6 address as it stands in a URL. */
+const BRACKETED = /^\[([^\]]*:[^\]]*)\]$/;
+
 /** Returns the address that the options ask for. */
 export function listenAddress(
   { path, hostname = "0.0.0.0", port = 8_000 }: Pick<ListenOptions, "port" | "hostname" | "path">,
 ): Addr {
-  return path === undefined ? { transport: "tcp", hostname, port } : { transport: "unix", path };
+  if (path !== undefined) return { transport: "unix", path };
+  return { transport: "tcp", hostname: hostname.replace(BRACKETED, "$1"), port };
 }

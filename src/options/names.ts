@@ -48,7 +48,7 @@ function refuseName(what: string, name: string, advice: string): never {
 function suggestion(name: string, names: readonly string[]): string {
   const distances = names.map((known) => distance(name.toLowerCase(), known.toLowerCase()));
   const least = Math.min(...distances);
-  if (least <= name.length / 2) {
+  if (least <= name.length / 3) {
     return `did you mean '${names[distances.indexOf(least)]}'?`;
   }
   return names.length === 1
@@ -56,15 +56,22 @@ function suggestion(name: string, names: readonly string[]): string {
     : `the options are ${names.join(", ")}`;
 }
 
-/** Returns how many letters must be added, removed or replaced to make one word of the other (Levenshtein). */
+/**
+ * Returns how many letters must be added, removed or replaced, or exchanged with the next one, to make one word of the
+ * other (Damerau and Levenshtein).
+ */
 function distance(from: string, to: string): number {
+  let beforePrevious: number[] = [];
   let previous = Array.from({ length: to.length + 1 }, (_, column) => column);
-  for (const [row, letter] of [...from].entries()) {
+  for (let row = 0; row < from.length; row++) {
     const current = [row + 1];
     for (let column = 0; column < to.length; column++) {
-      const replaced = previous[column]! + (letter === to[column] ? 0 : 1);
-      current.push(Math.min(replaced, previous[column + 1]! + 1, current[column]! + 1));
+      const replaced = previous[column]! + (from[row] === to[column] ? 0 : 1);
+      const isExchange = from[row] === to[column - 1] && from[row - 1] === to[column];
+      const exchanged = isExchange ? beforePrevious[column - 1]! + 1 : Infinity;
+      current.push(Math.min(replaced, exchanged, previous[column + 1]! + 1, current[column]! + 1));
     }
+    beforePrevious = previous;
     previous = current;
   }
   return previous.at(-1)!;

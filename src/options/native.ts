@@ -2,12 +2,14 @@ import type http from "node:http";
 import type http2 from "node:http2";
 import type { Limits } from "./limits.ts";
 import { checkObject, refuse } from "./checks.ts";
-import { ADDRESS_REPLACEMENTS } from "./listen.ts";
+import { HANDLER, PROTOCOLS, TLS, TRANSPORT, VSOCK } from "./foreign_names.ts";
+import { checkBunValues, checkNodeValues } from "./native_values.ts";
 import { refuseNames, type Replacements } from "./names.ts";
 
 /**
  * The options of Node's own servers, for the engine "node": those of `http.createServer`, and with TLS those of
- * `http2.createSecureServer` too. Node checks their values.
+ * `http2.createSecureServer` too. What Node would replace or reject later is refused at the call; Node checks the other
+ * values.
  */
 export interface NodeOptions extends
   Omit<
@@ -32,6 +34,7 @@ export interface NodeOptions extends
     | "http1Options"
     | "optimizeEmptyRequests"
     | "shouldUpgradeCallback"
+    | "unknownProtocolTimeout"
   > {}
 
 /** The options of `Deno.serve` that have no counterpart in `serve`, for the engine "deno-serve". */
@@ -77,11 +80,6 @@ export interface NativeOptions {
   bun?: BunOptions;
 }
 
-const HANDLER = "the handler is the first argument of serve()";
-const TLS = "'cert' and 'key' of serve() turn on TLS";
-const PROTOCOLS = "use 'alpnProtocols' of serve()";
-const TRANSPORT = "a server listens on TCP, or with 'path' on a unix socket";
-const VSOCK = "use adopt() for a server on vsock";
 const OWN_CLASSES = "serve() makes the requests and responses";
 
 /** What to use instead of the options that `serve` does not pass on. */
@@ -106,6 +104,7 @@ const NODE_WITHHELD: Replacements = {
   http1Options: "its options stand in 'node' itself",
   optimizeEmptyRequests: "a drain needs the events of every request",
   shouldUpgradeCallback: "use adopt() for a server that upgrades connections",
+  unknownProtocolTimeout: "serve() refuses a client that does not speak HTTP/2 at once",
 };
 
 const DENO_WITHHELD: Replacements = {
@@ -135,69 +134,21 @@ const BUN_WITHHELD: Replacements = {
   websocket: "use 'websocket' of serve()",
 };
 
-/**
- * What to use instead of an option of another server's API that somebody gives to `serve`. The names in
- * {@linkcode NativeOptions} are not among them.
- */
-export const FOREIGN_NAMES: Replacements = {
-  ...ADDRESS_REPLACEMENTS,
-  fetch: HANDLER,
-  handler: HANDLER,
-  tls: TLS,
-  error: "did you mean 'onError'?",
-  onListening: "did you mean 'onListen'?",
-  transport: TRANSPORT,
-  cid: VSOCK,
-  timeout: "it is an option of shutdown() and graceful()",
-  ...inBlock("deno", ["automaticCompression"]),
-  ...inBlock("bun", [
-    "development",
-    "http1",
-    "http2",
-    "http3",
-    "id",
-    "ipv6Only",
-    "maxRequestBodySize",
-    "routes",
-  ]),
-  ...inBlock("node", [
-    "connectionsCheckingInterval",
-    "headersTimeout",
-    "highWaterMark",
-    "httpValidation",
-    "insecureHTTPParser",
-    "joinDuplicateHeaders",
-    "keepAlive",
-    "keepAliveInitialDelay",
-    "keepAliveTimeout",
-    "keepAliveTimeoutBuffer",
-    "maxHeaderSize",
-    "noDelay",
-    "rejectNonStandardBodyWrites",
-    "requestTimeout",
-    "requireHostHeader",
-    "settings",
-    "uniqueHeaders",
-  ]),
-};
-
-function inBlock(block: keyof NativeOptions, names: readonly string[]): Replacements {
-  return Object.fromEntries(
-    names.map((name) => [name, `it belongs in '${block}', as in { ${block}: { ${name}: … } }`]),
-  );
-}
-
 /** Options in the blocks that are options of `serve` too, which say the same by another name. */
 const SAME = [
   ["node", "keepAliveTimeout", "idleTimeout"],
   ["node", "headersTimeout", "headerTimeout"],
+  ["node", "minVersion", "minVersion"],
   ["bun", "http1", "alpnProtocols"],
   ["bun", "http2", "alpnProtocols"],
 ] as const;
 
 /** Throws for options of an engine that `serve` does not pass on. */
 export function checkNative(
-  options: NativeOptions & Limits & { readonly alpnProtocols?: unknown },
+  options: NativeOptions & Limits & {
+    readonly alpnProtocols?: unknown;
+    readonly minVersion?: string | undefined;
+  },
 ): void {
   checkBlock("node", options.node, NODE_WITHHELD);
   checkBlock("deno", options.deno, DENO_WITHHELD);
@@ -208,6 +159,8 @@ export function checkNative(
     if (value === undefined || options[ours] === undefined) continue;
     refuse(`serve as '${block}.${theirs}'`, `absent where '${ours}' is given`, value);
   }
+  checkNodeValues(options.node, options.minVersion);
+  checkBunValues(options.bun);
 }
 
 function checkBlock(name: keyof NativeOptions, block: unknown, withheld: Replacements): void {

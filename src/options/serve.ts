@@ -5,7 +5,7 @@ import type { PeerCertificate } from "../core/peer_certificate.ts";
 import type { PendingWork } from "../core/pending_work.ts";
 import { reportError } from "../core/report_error.ts";
 import type { RequestScope } from "../core/request_scope.ts";
-import { checkType, refuse } from "./checks.ts";
+import { checkHandler, checkObject, checkType, refuse } from "./checks.ts";
 import {
   checkLimits,
   LIMIT_NAMES,
@@ -14,13 +14,8 @@ import {
   limitSettings,
 } from "./limits.ts";
 import { checkNames, type OptionNames } from "./names.ts";
-import {
-  checkNative,
-  FOREIGN_NAMES,
-  type NativeOptions,
-  type NativeSettings,
-  nativeSettings,
-} from "./native.ts";
+import { SERVE_REPLACEMENTS } from "./foreign_names.ts";
+import { checkNative, type NativeOptions, type NativeSettings, nativeSettings } from "./native.ts";
 import {
   checkServer,
   SERVER_NAMES,
@@ -106,7 +101,8 @@ export interface ServeOptions<On extends Engine = Engine, Data = unknown>
   /**
    * A function that is called with what the handler threw, and that makes the response. The function is
    * also called with errors for which no response can be made: a body that failed while it was sent (Bun
-   * does not report this), or a listener that cannot accept. The return value is then ignored.
+   * does not report this), or a listener that cannot accept. The return value is then ignored. It is not called with
+   * an error that only says that the client has left in the middle of its request.
    *
    * The default function writes the error to the console and answers 500.
    */
@@ -152,8 +148,8 @@ const ENGINES: readonly string[] = ["auto", "node", "deno", "deno-serve", "bun"]
 
 /** Throws unless the handler is a function and the options are valid for `serve`. */
 export function checkServe(handler: unknown, options: ServeOptions): void {
-  if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
-  checkNames("serve", options, NAMES, FOREIGN_NAMES);
+  checkHandler("serve(app.fetch, { port })", handler);
+  checkNames("serve", options, NAMES, SERVE_REPLACEMENTS);
   const as = (name: string) => `serve as '${name}'`;
   checkServer(as, options);
   checkLimits(as, options);
@@ -165,6 +161,7 @@ export function checkServe(handler: unknown, options: ServeOptions): void {
     }
   }
   checkType(as("onError"), options.onError, "function");
+  if (options.websocket !== undefined) checkObject(as("websocket"), options.websocket);
   checkType(as("replaceGlobals"), options.replaceGlobals, "boolean");
   if (options.engine !== undefined && !ENGINES.includes(options.engine)) {
     refuse(as("engine"), `one of ${ENGINES.join(", ")}`, options.engine);

@@ -14,7 +14,7 @@ export interface ServerOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it. `"0.0.0.0"` is every IPv4 address of the machine, and
+   * The address to listen on, or a name that resolves to it. `"[::1]"` is `"::1"`. `"0.0.0.0"` is every IPv4 address of the machine, and
    * `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}
@@ -59,6 +59,7 @@ export interface ServerOptions {
   listener?: Listener;
   /**
    * A signal that, when it aborts, closes the server at once with all its connections, as in `Deno.serve`.
+   * The report of a shutdown then has the reason `"closed"`, and `forced` counts the connections that were cut off.
    * If the signal aborts before the server listens, the call rejects with the reason of the signal.
    */
   signal?: AbortSignal;

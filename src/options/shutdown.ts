@@ -1,5 +1,6 @@
 import { checkMilliseconds, checkSignal } from "./checks.ts";
 import { checkHijacked, type WebSocketClosing } from "./hijacked.ts";
+import { SHUTDOWN_REPLACEMENTS } from "./foreign_names.ts";
 import { checkNames, type OptionNames } from "./names.ts";
 
 /** Options of `server.shutdown()`. */
@@ -46,7 +47,7 @@ const NAMES: OptionNames<ShutdownOptions> = {
 
 /** Throws for options of a shutdown that have the wrong type or are out of range. */
 export function checkShutdown(options: ShutdownOptions): void {
-  checkNames("shut down", options, NAMES);
+  checkNames("shut down", options, NAMES, SHUTDOWN_REPLACEMENTS);
   const as = (name: string) => `shut down as '${name}'`;
   checkSignal(as("signal"), options.signal);
   checkMilliseconds(as("timeout"), options.timeout, 0);

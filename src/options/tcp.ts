@@ -4,8 +4,8 @@ import type { ConnInfo, ConnState } from "../core/conn.ts";
 import type { DrainNotice } from "../core/drain_notice.ts";
 import type { PeerCertificate } from "../core/peer_certificate.ts";
 import { reportError } from "../core/report_error.ts";
-import { checkType, refuse } from "./checks.ts";
-import { ADDRESS_REPLACEMENTS } from "./listen.ts";
+import { checkHandler, checkType } from "./checks.ts";
+import { TCP_REPLACEMENTS } from "./foreign_names.ts";
 import { checkNames, type OptionNames } from "./names.ts";
 import {
   checkServer,
@@ -113,8 +113,6 @@ export interface TcpSettings extends ServerSettings {
   readonly onConnState: (state: ConnState, conn: ConnInfo) => void;
 }
 
-const REPLACEMENTS = { ...ADDRESS_REPLACEMENTS, tls: "'cert' and 'key' of serveTcp() turn on TLS" };
-
 const NAMES: OptionNames<TcpOptions> = {
   ...SERVER_NAMES,
   ...TLS_NAMES,
@@ -124,8 +122,8 @@ const NAMES: OptionNames<TcpOptions> = {
 
 /** Throws unless the handler is a function and the options are valid for `serveTcp`. */
 export function checkServeTcp(handler: unknown, options: TcpOptions): void {
-  if (typeof handler !== "function") refuse("serve as 'handler'", "a function", handler);
-  checkNames("serve", options, NAMES, REPLACEMENTS);
+  checkHandler("serveTcp(handler, { port })", handler);
+  checkNames("serve", options, NAMES, TCP_REPLACEMENTS);
   const as = (name: string) => `serve as '${name}'`;
   checkServer(as, options);
   checkTls(as, options);

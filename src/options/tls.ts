@@ -134,6 +134,8 @@ const VERSIONS: readonly unknown[] = ["TLSv1.2", "TLSv1.3"];
 const SERVER_NAME =
   /^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/i;
 
+const IPV4 = /^\d+(\.\d+){3}$/;
+
 /** Throws for options of TLS that have the wrong type or contradict each other. Does not read any PEM. */
 export function checkTls(
   as: (name: string) => string,
@@ -192,6 +194,9 @@ function checkCertificates(
 function checkServerName(what: string, serverName: unknown, names: Set<string>): void {
   if (typeof serverName !== "string" || !SERVER_NAME.test(serverName)) {
     refuse(what, "a name of DNS, or one behind '*.'", serverName);
+  }
+  if (IPV4.test(serverName)) {
+    refuse(what, "a name, as clients that connect to an address ask for none", serverName);
   }
   const name = serverName.toLowerCase();
   if (names.has(name)) refuse(what, "a name that no other certificate has", serverName);

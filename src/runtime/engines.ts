@@ -3,6 +3,7 @@ import process from "node:process";
 import type { Engine, Handler, ServeSettings } from "../options/serve.ts";
 import type { TcpHandler, TcpSettings } from "../options/tcp.ts";
 import type { TlsSettings } from "../options/tls.ts";
+import { bunLimitsObstacle } from "./bun/limits_obstacle.ts";
 import { internals } from "./deno/internals.ts";
 import { denoTlsObstacle } from "./deno/tls_obstacle.ts";
 import type { StartedDriver } from "../server/driver.ts";
@@ -52,8 +53,9 @@ export async function startDriver(
   const available = engines();
   // The cast: the keys of a record of engines are engines.
   const names = Object.keys(available) as Engine[];
+  const onlyOn = asked === "auto" ? onlyEngine(settings) : undefined;
   const engine = asked === "auto"
-    ? names.find((name) => obstacleTo(name, settings) === undefined) ?? names[0]!
+    ? names.find((name) => obstacleTo(name, settings) === undefined) ?? onlyOn?.engine ?? names[0]!
     : asked;
   // Some versions of Deno cannot serve connections one by one. There "deno" means the next best engine.
   const load = available[engine] ?? (engine === "deno" && available["deno-serve"]);
@@ -66,12 +68,19 @@ export async function startDriver(
   }
   const obstacle = obstacleTo(engine, settings);
   if (obstacle !== undefined) {
-    throw new TypeError(`Cannot serve as ${obstacle}: current engine is "${engine}"`);
+    throw new TypeError(
+      onlyOn === undefined
+        ? `Cannot serve as ${obstacle}: current engine is "${engine}"`
+        : `Cannot serve as ${obstacle}: the engine is "${engine}", which alone supports '${onlyOn.option}'`,
+    );
   }
-  const start = await load();
   try {
+    const start = await load();
     return await start(handler, asked === "auto" ? suitable(engine, settings) : settings);
   } catch (error) {
+    if (asked === "auto" && engine === "node") {
+      explainChoice(error, obstacleTo(names[0]!, settings));
+    }
     if (asked !== "auto" || !(error instanceof CannotReplaceListenerError)) throw error;
     return await startDriver("node", handler, suitable("node", settings));
   }
@@ -97,9 +106,38 @@ export async function startTcpDriver(
   return await startTcp(handler, settings);
 }
 
+/** Returns an option that only one engine of this runtime supports, and that engine; undefined without such an option. */
+function onlyEngine(
+  { websocket, native }: ServeSettings,
+): { option: string; engine: Engine } | undefined {
+  for (const { runtime, engine } of BLOCKS) {
+    if (!(runtime in process.versions)) continue;
+    if (Object.keys(native[runtime]).length > 0) return { option: runtime, engine };
+  }
+  return websocket !== undefined && "bun" in process.versions
+    ? { option: "websocket", engine: "bun" }
+    : undefined;
+}
+
+/**
+ * Makes the error of a missing permission say why the engine "node" was chosen, which asks for more permissions than the
+ * other engines of Deno.
+ */
+function explainChoice(error: unknown, obstacle: string | undefined): void {
+  if (obstacle === undefined || !(error instanceof Error) || error.name !== "NotCapable") return;
+  error.message =
+    `Cannot serve as ${obstacle}, or else the engine is "node", which needs --allow-env: ${error.message}`;
+}
+
+/** The engines that support the options of a runtime's own server. */
+const BLOCKS = [{ runtime: "bun", engine: "bun" }, {
+  runtime: "deno",
+  engine: "deno-serve",
+}] as const;
+
 /** Returns why an engine does not support the settings; undefined if it does. */
 function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined {
-  const { onConnState, websocket, native, socket, limits, tls } = settings;
+  const { listen, onConnState, websocket, native, socket, limits, tls } = settings;
   if (websocket !== undefined && engine !== "bun") {
     return `'websocket' must be absent on every engine but "bun"`;
   }
@@ -107,7 +145,7 @@ function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined
     return `'onConnState' must be absent with an engine that does not show its connections`;
   }
   // On other runtimes these options are not for this server, so that one program can name all engines.
-  for (const [runtime, supporter] of [["bun", "bun"], ["deno", "deno-serve"]] as const) {
+  for (const { runtime, engine: supporter } of BLOCKS) {
     if (
       runtime in process.versions && engine !== supporter && Object.keys(native[runtime]).length
     ) {
@@ -117,7 +155,11 @@ function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined
   if (limits.asked !== undefined && engine === "deno-serve") {
     return `'${limits.asked}' must be absent with an engine that does not show its connections`;
   }
-  if (native.bun["http3"] === true && socket !== undefined) {
+  if (engine === "bun" && limits.asked !== undefined) {
+    const obstacle = bunLimitsObstacle(socket ?? listen, limits.asked);
+    if (obstacle !== undefined) return obstacle;
+  }
+  if (engine === "bun" && native.bun["http3"] === true && socket !== undefined) {
     return `'bun.http3' must be absent where the listener is inherited or can be handed on`;
   }
   return tls && tlsObstacle(engine, tls);

@@ -44,27 +44,31 @@ function isWithin(request: Request, max: number): boolean {
 }
 
 function limitBody(request: Request, max: number): Request {
-  const { url, method, headers, signal } = request;
+  const { url, method, headers } = request;
   const isTooLarge = Number(headers.get("content-length")) > max;
   // The cast: a body that is null is within every limit.
-  const body = isTooLarge
-    ? tooLarge(max)
-    : limited(request.body as ReadableStream<Uint8Array>, max);
+  const original = request.body as ReadableStream<Uint8Array>;
+  const body = isTooLarge ? tooLarge(original, max) : limited(original, max);
   // On Bun the URL of a request without a host is its path, with which only another Request can be made. The request
   // of the engine "node" is no Request that another one can be made from.
-  const original = URL.canParse(url) ? url : request;
+  const input = URL.canParse(url) ? url : request;
   // The cast: half duplex is what every runtime asks for and not every type declares.
-  const init = { method, headers, signal, body, duplex: "half" } as RequestInit;
-  const limitedRequest = new Request(original, init);
+  const init = { method, headers, body, duplex: "half" } as RequestInit;
+  const limitedRequest = new Request(input, init);
+  // Deno warns a program that reads the signal of a request.
+  Object.defineProperty(limitedRequest, "signal", { get: () => request.signal });
   originals.set(limitedRequest, request);
   return limitedRequest;
 }
 
-function tooLarge(max: number): ReadableStream<Uint8Array> {
+/** Returns a body that ends with an error where it is read, and cancels `body` there. */
+function tooLarge(body: ReadableStream<Uint8Array>, max: number): ReadableStream<Uint8Array> {
   return new ReadableStream({
-    pull(controller) {
+    async pull(controller) {
       controller.error(new BodyTooLargeError(max));
+      await body.cancel();
     },
+    cancel: (reason) => body.cancel(reason),
   }, { highWaterMark: 0 });
 }
 

@@ -9,6 +9,11 @@ export interface LimitedConn extends Conn {
   readonly requests: number;
   /** Whether a part of the head of a request has arrived, as far as the runtime shows. */
   readonly isMidHead: boolean;
+  /**
+   * Whether bytes of an upload that was answered before it had come have arrived within the last `ms`. Absent if the
+   * connection is not idle then.
+   */
+  isReceiving?(ms: number): boolean;
 }
 
 /** What a connection waits for, and since when. */
@@ -98,14 +103,22 @@ export class Expiry {
     const wait = this.#waitOf(conn, now);
     if (wait === undefined) return;
     if (now - wait.since < this.#limits[wait.for]) waits.set(conn, wait);
-    else if (wait.for === "idleTimeout") conn.closeIdle(now);
+    else if (conn.state() === "idle") this.#endIdle(conn, now, waits);
     else conn.destroy();
+  }
+
+  #endIdle(conn: LimitedConn, now: number, waits: Map<LimitedConn, Wait>): void {
+    const { idleTimeout } = this.#limits;
+    if (conn.isReceiving?.(idleTimeout) !== true) return conn.closeIdle(now);
+    waits.set(conn, { for: "idleTimeout", since: now, requests: conn.requests });
   }
 
   #waitOf(conn: LimitedConn, now: number): Wait | undefined {
     const { requests } = conn;
     const state = conn.state();
-    const isHead = state === "new" || (state === "active" && conn.isMidHead);
+    // A session of HTTP/2 is idle without a request, also before its first one.
+    const isHead = state === "new" || (state === "idle" && requests === 0) ||
+      (state === "active" && conn.isMidHead);
     if (!isHead && state !== "idle") return undefined;
     const before = this.#waits.get(conn);
     const wait = isHead ? "headerTimeout" : "idleTimeout";

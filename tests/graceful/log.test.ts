@@ -5,7 +5,7 @@ import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { ConnInfo, GracefulEvent } from "../../mod.ts";
+import type { ConnInfo, GracefulEvent, ShutdownReport } from "../../mod.ts";
 import { UpgradeError } from "../../src/core/errors.ts";
 import { PendingWork } from "../../src/core/pending_work.ts";
 import { lineOf } from "../../src/graceful/log_lines.ts";
@@ -29,6 +29,19 @@ const idle: ConnInfo = {
   remoteAddr: { transport: "unix", path: "" },
 };
 const report = { cause: "SIGTERM", servers: [], forced: false, errors: [], exitCode: 0 };
+
+/** The report of a server that its own `signal` or `close()` has closed. */
+function closed(forced: number): ShutdownReport {
+  return {
+    reason: "closed",
+    duration: 1,
+    polls: 0,
+    idle: 0,
+    drained: 0,
+    forced,
+    connections: [],
+  };
+}
 
 const lines: [event: GracefulEvent, text: string | undefined][] = [
   [{ elapsed: 0, type: "ending", cause: "SIGTERM", drainDelay: 0 }, undefined],
@@ -94,13 +107,21 @@ const lines: [event: GracefulEvent, text: string | undefined][] = [
   [{ elapsed: 1, type: "drained", forced: false }, undefined],
   [
     { elapsed: 0, type: "draining", cause: "finished", timeout: 15_000, connections: [] },
-    "a server has closed by itself: draining no connection, for 15 s at most",
+    "a server has closed by itself, no connection is left",
   ],
   [
     { elapsed: 0, type: "ignored", signal: "SIGHUP", why: "an upgrade is under way" },
     "SIGHUP ignored: an upgrade is under way",
   ],
   [{ elapsed: 4_200, type: "ended", report }, "ended after 4.2 s: drained, exit code 0"],
+  [
+    { elapsed: 4, type: "ended", report: { ...report, servers: [closed(2), closed(1)] } },
+    "ended after 4 ms: closed without a drain, cutting off 3 connections, exit code 0",
+  ],
+  [
+    { elapsed: 4, type: "ended", report: { ...report, servers: [closed(0)] } },
+    "ended after 4 ms: closed, exit code 0",
+  ],
   [
     {
       elapsed: 4_200,

@@ -2,9 +2,11 @@
 import { test } from "node:test";
 import { once } from "node:events";
 import http2 from "node:http2";
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, serve, type ServeInfo, type ServeOptions, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
+import { run } from "../support/process.ts";
 import { type Fixture, pem, runtime, start } from "../support/fixture.ts";
 
 test(`[${runtime}] serve() ignores the options of other runtimes`, async () => {
@@ -17,6 +19,21 @@ test(`[${runtime}] serve() ignores the options of other runtimes`, async () => {
   assertEquals(server.engine, runtime);
   assertEquals(await (await fetch(`${server.url}hello`)).text(), "hello");
   await server.shutdown();
+});
+
+test(`[${runtime}] serve() checks 'bun.http3' on Bun alone`, async () => {
+  const options = { ...pem, bun: { http3: true }, handoff: "auto" } as const;
+  if (runtime === "bun") {
+    await assertRejects(
+      () => start("auto" as Engine, options),
+      TypeError,
+      "'bun.http3' must be absent",
+    );
+  } else {
+    const { server } = await start("auto" as Engine, options);
+    assertEquals(server.handoff, "inherit");
+    await server.close();
+  }
 });
 
 if (runtime === "node") {
@@ -89,6 +106,34 @@ if (runtime === "deno") {
     client.write(request("/", "Accept-Encoding: gzip"));
     await client.take(/content-encoding: gzip\r\n/i);
     await server.close();
+  });
+
+  const conflicts: ServeOptions[] = [
+    { idleTimeout: 1_000 },
+    { onConnState: () => {} },
+    { ...pem, minVersion: "TLSv1.3" },
+  ];
+  for (const options of conflicts) {
+    const name = Object.keys(options).at(-1)!;
+    test(`[deno] serve() says that '${name}' conflicts with 'deno'`, async () => {
+      await assertRejects(
+        () => start("auto" as Engine, { deno: { automaticCompression: true }, ...options }),
+        TypeError,
+        `Cannot serve as '${name}' must be`,
+      );
+    });
+  }
+
+  test("[deno] serve() says which option has chosen the engine node, and what permission that needs", async () => {
+    const files = ["cert.pem", "key.pem"].map((name) =>
+      fileURLToPath(new URL(`../support/${name}`, import.meta.url))
+    );
+    const permissions = ["--allow-net", "--allow-read"];
+    // With NO_COLOR Deno does not ask for TERM.
+    const program = run("client_certificates.ts", files, permissions, { NO_COLOR: undefined });
+    const message = await program.says(/NotCapable: (.*)/);
+    assertStringIncludes(message, "Cannot serve as 'requestCert' must be absent");
+    assertStringIncludes(message, 'or else the engine is "node", which needs --allow-env');
   });
 
   for (const engine of ["deno", "node"] as const) {

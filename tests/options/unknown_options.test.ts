@@ -30,12 +30,48 @@ const refused: [keyof typeof calls, object, string][] = [
   ["serve()", { prot: 80 }, "'prot' is not an option: did you mean 'port'?"],
   ["serve()", { prot: undefined }, "'prot' is not an option: did you mean 'port'?"],
   ["serve()", { tls: {} }, "'tls' is not an option: 'cert' and 'key' of serve() turn on TLS"],
+  ["serve()", { tls: [{}] }, "turn on TLS, and 'certificates' has those for single server names"],
+  ["serve()", { serverName: "a" }, "it belongs in an entry of 'certificates'"],
+  ["serve()", { servername: "a" }, "it belongs in an entry of 'certificates'"],
+  ["serve()", { maxVersion: "TLSv1.2" }, "it belongs in 'node'"],
+  [
+    "serve()",
+    { sigalgs: "a" },
+    "it belongs in 'node', as in { node: { sigalgs: … } }, for the engine",
+  ],
+  ["serve()", { ciphers: "a" }, "it belongs in 'node'"],
+  ["serve()", { crl: "a" }, "it belongs in 'node'"],
+  ["serve()", { secureProtocol: "a" }, "it belongs in 'node'"],
+  ["serve()", { sessionTimeout: 1 }, "it belongs in 'node'"],
+  ["serve()", { handshakeTimeout: 1 }, "it belongs in 'node'"],
+  ["serve()", { maxRequestsPerSocket: 1 }, "it is a property of 'server.native'"],
+  ["serve()", { SNICallback: 1 }, "use 'certificates'"],
+  ["serve()", { drainDelay: 1 }, "it is an option of graceful()"],
+  ["serve()", { cleanup: handler }, "it is an option of graceful()"],
+  ["serve()", { idleGrace: 1 }, "it is an option of shutdown() and graceful()"],
+  ["serve()", { hijacked: "wait" }, "it is an option of shutdown() and graceful()"],
+  ["serve()", { onShutdown: handler }, "it is a method of the server"],
+  ["serveTcp()", { maxVersion: "TLSv1.2" }, "use adopt() for a server of node:tls with it"],
+  ["graceful()", { port: 80 }, "it is an option of serve()"],
+  ["serveTcp()", { timeout: 3 }, "it is an option of shutdown() and graceful()"],
+  ["serveTcp()", { idleTimeout: 3 }, "it is an option of serve()"],
+  ["serveTcp()", { serverName: "a" }, "it belongs in an entry of 'certificates'"],
   ["serve()", { unix: "/tmp/s" }, "'unix' is not an option: did you mean 'path'?"],
   ["serve()", { fetch: handler }, "'fetch' is not an option: the handler is the first argument"],
   ["serve()", { routes: {} }, "it belongs in 'bun', as in { bun: { routes: … } }"],
-  ["serve()", { maxRequestBodySize: 1 }, "it belongs in 'bun'"],
+  [
+    "serve()",
+    { maxRequestBodySize: 1 },
+    "use 'maxBodySize', as every engine has it, or else it belongs in 'bun'",
+  ],
   ["serve()", { automaticCompression: true }, "it belongs in 'deno'"],
-  ["serve()", { requestTimeout: 1 }, "it belongs in 'node'"],
+  [
+    "serve()",
+    { requestTimeout: 1 },
+    "use 'headerTimeout' or 'idleTimeout', as every engine has it, or else it belongs in 'node'",
+  ],
+  ["serve()", { headersTimeout: 1 }, "use 'headerTimeout', as every engine has it"],
+  ["serve()", { keepAliveTimeout: 1 }, "use 'idleTimeout', as every engine has it"],
   ["serve()", { cid: 3 }, "use adopt() for a server on vsock"],
   [
     "serve()",
@@ -71,7 +107,11 @@ const refused: [keyof typeof calls, object, string][] = [
     "Cannot call graceful() as 'timeOut' is not an option: did you mean 'timeout'?",
   ],
   ["graceful()", { cleanUp: handler }, "did you mean 'cleanup'?"],
-  ["graceful()", { onShutdown: handler }, "'onShutdown' is not an option"],
+  [
+    "graceful()",
+    { onShutdown: handler },
+    "'onShutdown' is not an option: it is a method of the server",
+  ],
   ["health()", { live: "/" }, "Cannot make a health handler as 'live' is not an option"],
   ["health()", { readyPaths: "/" }, "did you mean 'readyPath'?"],
   [
@@ -109,6 +149,12 @@ test(`[${runtime}] shutdown() refuses an unknown option, and starts no drain`, a
     () => server.shutdown({ timeOut: 1 }),
     TypeError,
     "Cannot shut down as 'timeOut' is not an option: did you mean 'timeout'?",
+  );
+  await assertRejects(
+    // @ts-expect-error: what a caller without a type checker may pass.
+    () => server.shutdown({ drainDelay: 1 }),
+    TypeError,
+    "'drainDelay' is not an option: it is an option of graceful()",
   );
   assertEquals(server.state, "serving");
 });

@@ -177,3 +177,19 @@ for (const engine of engines) {
     await deadline(server.shutdown(), SOON);
   });
 }
+
+for (const engine of engines) {
+  test(`[${runtime}, ${engine}] a request with a limited body has the signal of its client`, async () => {
+    const left = Promise.withResolvers<void>();
+    await using server = await serve(async (request) => {
+      request.signal.addEventListener("abort", () => left.resolve());
+      await left.promise;
+      return new Response("too late");
+    }, { port: 0, hostname: "127.0.0.1", engine, maxBodySize: LIMIT });
+    const client = await connect(server.addr);
+    client.write(postChunked("/", "ab"));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    client.vanish();
+    await deadline(left.promise, SOON);
+  });
+}

@@ -1,4 +1,6 @@
 /** The engine `"bun"`: `Bun.serve`, and the kernel for everything that Bun does not show or cannot do. */
+import { ignoringLeftClients } from "../../server/left_client.ts";
+import { saysClientLeft } from "./left_client.ts";
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
 import { type Addr, keyOf } from "../../core/addr.ts";
@@ -35,7 +37,8 @@ import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listen
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
 /** Starts a server of the engine `"bun"`. */
-export function startBun(handler: Handler, settings: ServeSettings): StartedDriver {
+export function startBun(handler: Handler, asked: ServeSettings): StartedDriver {
+  const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
   const isHandedOn = socket !== undefined;
   const content = new ServedContent(handler, settings.native.bun["routes"]);
@@ -82,7 +85,6 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     super();
     this.#content = content;
     this.#limits = settings.limits;
-    this.#checkLimits(settings.listen);
     this.scheme = settings.tls === undefined ? "http" : "https";
     this.isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
@@ -172,16 +174,6 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       this.#limits,
       busy,
       (conn) => this.#unread.has(conn),
-    );
-  }
-
-  /** Throws for a time limit that was asked for and cannot be kept. */
-  #checkLimits({ transport }: Addr): void {
-    const { asked } = this.#limits;
-    if (asked === undefined || (this.kernel !== undefined && transport === "tcp")) return;
-    throw new TypeError(
-      `Cannot serve as '${asked}' must be absent with the engine "bun" on ` +
-        `${transport === "tcp" ? process.platform : "a unix socket"}: use the engine "node"`,
     );
   }
 

@@ -1,6 +1,10 @@
 import type { Addr } from "../../core/addr.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
-import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import {
+  type KernelSockets,
+  type ListeningSocket,
+  openKernelSockets,
+} from "../linux/kernel_sockets.ts";
 
 /** The accept queue of a listener that is about to close. */
 export interface ClosingQueue extends AcceptQueue {
@@ -12,17 +16,28 @@ export interface ClosingQueue extends AcceptQueue {
   close?(): void;
 }
 
+/** What is known of the socket of a listener of Deno. */
+export interface KnownSocket {
+  /** The socket that the listener was opened with. Undefined if it has to be found by the address. */
+  readonly own?: ListeningSocket | undefined;
+  /** The descriptor of the socket, if another process may share it. */
+  readonly shared?: number | undefined;
+}
+
 /**
- * Returns the accept queue of a listener of Deno that is about to close. The length of the queue is
- * unknown without the C library, on a unix socket, and if several listeners of the process have the address.
+ * Returns the accept queue of a listener of Deno that is about to close. The length of the queue is unknown without
+ * the C library, on a unix socket, and if several listeners of the process have the address and nothing tells which.
  *
- * `shared` is the descriptor of the listener if another process may share its socket. Otherwise, if the
- * length is known, the kernel ignores new handshakes from now on, so that no connection joins the queue.
+ * Unless another process may share the socket, and if the length is known, the kernel ignores new handshakes from
+ * now on, so that no connection joins the queue.
  */
-export function closingQueue(addr: Addr, accepted: () => number, shared?: number): ClosingQueue {
+export function closingQueue(
+  addr: Addr,
+  accepted: () => number,
+  { own, shared }: KnownSocket = {},
+): ClosingQueue {
   const kernel = openKernelSockets();
-  const found = shared === undefined ? kernel?.listeningAt(addr) : [shared];
-  const listener = found?.length === 1 ? found[0] : undefined;
+  const listener = shared ?? (kernel && ownListener(kernel, addr, own));
   if (kernel === undefined || listener === undefined || addr.transport === "unix") {
     return { waiting: () => undefined, accepted };
   }
@@ -30,6 +45,16 @@ export function closingQueue(addr: Addr, accepted: () => number, shared?: number
   if (shared !== undefined) return { waiting, accepted };
   if (!kernel.migratesQueue(listener)) kernel.holdBackHandshakes(listener);
   return { waiting, accepted, close: () => void kernel.closingUnnoticed(listener)() };
+}
+
+function ownListener(
+  kernel: KernelSockets,
+  addr: Addr,
+  own: ListeningSocket | undefined,
+): number | undefined {
+  if (own !== undefined) return kernel.isOpen(own) ? own.fd : undefined;
+  const found = kernel.listeningAt(addr);
+  return found.length === 1 ? found[0] : undefined;
 }
 
 /**

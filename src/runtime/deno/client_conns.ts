@@ -1,11 +1,13 @@
 import { type Addr, keyOf } from "../../core/addr.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import type { Traffic } from "../linux/traffic.ts";
 
 /**
  * The connections of a server by their clients. Deno keeps a WebSocket on which data waits until the client
- * has read the data, even when the resource is closed. Only the kernel can cut it off, which needs the C
- * library.
+ * has read the data, even when the resource is closed, and a connection until its client has finished the
+ * TLS handshake. Only the kernel can cut them off, and tell what
+ * arrives on them, which needs the C library.
  */
 export class ClientConns {
   readonly #listeners: () => readonly Addr[];
@@ -19,10 +21,21 @@ export class ClientConns {
 
   /** Cuts off the connection of a client. Does nothing on a unix socket, where clients have no addresses. */
   cut(client: Addr): void {
+    const fd = this.#descriptorOf(client);
+    if (fd !== undefined) openKernelSockets()?.shutdown(fd);
+  }
+
+  /** Returns the traffic on the connection of a client; undefined if the kernel does not show it. */
+  trafficOf(client: Addr): Traffic | undefined {
+    const fd = this.#descriptorOf(client);
+    return fd === undefined ? undefined : openKernelSockets()?.trafficOf(fd);
+  }
+
+  #descriptorOf(client: Addr): number | undefined {
     const kernel = openKernelSockets();
-    if (kernel === undefined || client.transport === "unix") return;
+    if (kernel === undefined || client.transport === "unix") return undefined;
     const conn = this.#conns().get(keyOf(client));
-    if (conn !== undefined && kernel.cookieOf(conn.fd) === conn.cookie) kernel.shutdown(conn.fd);
+    return conn !== undefined && kernel.cookieOf(conn.fd) === conn.cookie ? conn.fd : undefined;
   }
 
   #conns(): Map<string, KernelConn> {

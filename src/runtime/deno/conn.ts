@@ -28,8 +28,10 @@ export interface Hosting {
   onGone(conn: DenoConnection): void;
   /** Called by each connection that has become a WebSocket. */
   onWebSocket(conn: DenoConnection): void;
-  /** Cuts off the connection of a client, which Deno would keep until the client has read everything. */
+  /** Cuts off the connection of a client, which Deno would keep for as long as the client likes. */
   cut(client: Addr): void;
+  /** Returns how many ms ago the last bytes of a client arrived; undefined if nothing tells. */
+  receivedAgo(client: Addr): number | undefined;
   /** Returns whether each response is the last response of its connection. */
   endsConnections(): boolean;
   /**
@@ -120,6 +122,7 @@ export class DenoConnection implements LimitedConn, ExchangeConn {
 
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
     if (this.#exchanges.isClosing) return this.#dropPipelined();
+    this.#stopLingering();
     const { handler, settings } = this.#hosting;
     const exchange = new Exchange(request, native, this, settings);
     const isFirst = this.#newest === undefined;
@@ -214,6 +217,11 @@ export class DenoConnection implements LimitedConn, ExchangeConn {
     return this.#exchanges.isActive || this.#handling > 0 ? "active" : "idle";
   }
 
+  isReceiving(ms: number): boolean {
+    if (this.#newest?.isUnread !== true) return false;
+    return (this.#hosting.receivedAgo(this.remoteAddr) ?? Infinity) < ms;
+  }
+
   request(): RequestInFlight | undefined {
     const { oldest } = this.#exchanges;
     return this.#handling > 0 || oldest?.isInFlight ? oldest?.inFlight() : undefined;
@@ -260,15 +268,28 @@ export class DenoConnection implements LimitedConn, ExchangeConn {
     this.#lingering ??= setTimeout(() => this.destroy(), LINGER);
   }
 
+  /** Lets the connection live on, because a request has come: the client has sent the whole upload before. */
+  #stopLingering(): void {
+    if (this.#lingering === undefined) return;
+    clearTimeout(this.#lingering);
+    this.#lingering = undefined;
+  }
+
   destroy(): void {
     this.#isForced = true;
     const { core } = this.#hosting.serving;
     if (this.#webSocket !== undefined) this.#destroyWebSocket(this.#webSocket);
     core.tryClose(this.#resource);
-    this.#handshaking?.close();
+    if (this.#handshaking !== undefined) this.#destroyHandshake(this.#handshaking);
     // No `finished` follows: HTTP has not started, Deno waits for the client, or `finished` has settled.
     if (this.#handshaking !== undefined || this.#isEnding || this.#hasEnded) this.#gone();
     this.#handshaking = undefined;
+  }
+
+  /** After `close` alone, Deno would go on with the handshake for as long as its client takes. */
+  #destroyHandshake(accepted: DenoConn): void {
+    this.#hosting.cut(this.remoteAddr);
+    accepted.close();
   }
 
   #destroyWebSocket(socket: WebSocket): void {

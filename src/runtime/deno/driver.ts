@@ -2,6 +2,8 @@
  * The engine `"deno"`: an accept loop, and Deno's own HTTP on each connection. The engine thus knows every
  * connection and can close a single one, which `Deno.serve` does not offer.
  */
+import { ignoringLeftClients } from "../../server/left_client.ts";
+import { saysClientLeft } from "./left_client.ts";
 import { Expiry } from "../../server/expiry.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
@@ -22,17 +24,24 @@ import {
   type ServeAddress,
   takeServeAddress,
 } from "../host/serve_address.ts";
-import { addrOf, type DenoConn, type DenoListener } from "../api/deno.ts";
+import { addrOf, type DenoConn } from "../api/deno.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 import { procFile } from "../linux/proc_files.ts";
 import { readVariable } from "../host/variables.ts";
-import { listenPlain, openListener, ServerListener } from "./server_listener.ts";
+import {
+  listenPlain,
+  type OpenedListener,
+  openKnown,
+  openListener,
+  ServerListener,
+} from "./server_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server of the engine `"deno"`. */
-export function startDeno(handler: Handler, settings: ServeSettings): StartedDriver {
+export function startDeno(handler: Handler, asked: ServeSettings): StartedDriver {
+  const settings = ignoringLeftClients(asked, saysClientLeft);
   const serving = internals.connectionServing();
   if (serving === undefined) {
     throw new Error("This version of Deno cannot serve HTTP on a single connection");
@@ -44,9 +53,9 @@ export function startDeno(handler: Handler, settings: ServeSettings): StartedDri
   }
   const ordered = takeServeAddress();
   if (ordered !== undefined || !canShareServer(settings)) return new DenoDriver(hosting, ordered);
-  const { listener, kernelServing } = listenForKernel(settings, serving);
+  const { opened, kernelServing } = listenForKernel(settings, serving);
   return kernelServing === undefined
-    ? new DenoDriver(hosting, undefined, listener)
+    ? new DenoDriver(hosting, undefined, opened)
     : new KernelDriver(handler, settings, kernelServing);
 }
 
@@ -68,21 +77,19 @@ function trustsProxies(): boolean {
 function listenForKernel(
   settings: ServeSettings,
   serving: ConnectionServing,
-): { listener?: DenoListener; kernelServing?: KernelServing } {
+): { opened?: OpenedListener; kernelServing?: KernelServing } {
   const { serveHttpOnListener } = serving;
   const kernel = openKernelSockets();
   if (kernel === undefined || typeof serveHttpOnListener !== "function") return {};
-  const { made: listener, fd } = kernel.opening(
-    () => openListener(settings),
-    ({ addr }) => addrOf(addr),
-    (listener) => listener.close(),
-  );
+  const opened = openKnown(() => openListener(settings));
+  const { listener, socket } = opened;
+  const fd = socket?.fd;
   const accepted = fd === undefined ? undefined : kernel.acceptedBy(fd);
   if (fd === undefined || accepted === undefined || kernel.trafficOf(fd) === undefined) {
-    return { listener };
+    return { opened };
   }
   // A connection that came before the listener had its label is not found by the label.
-  if (kernel.waitingToBeAccepted(fd) !== 0) return { listener };
+  if (kernel.waitingToBeAccepted(fd) !== 0) return { opened };
   const elsewhere = { transport: "tcp", hostname: "127.0.0.1", port: 0 } as const;
   const kernelServing = {
     serving: { ...serving, serveHttpOnListener },
@@ -92,7 +99,7 @@ function listenForKernel(
     accepted,
     listenElsewhere: () => openListener({ ...settings, listen: elsewhere }),
   };
-  return { listener, kernelServing };
+  return { opened, kernelServing };
 }
 
 class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
@@ -114,7 +121,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
   constructor(
     hosting: Pick<Hosting, "serving" | "handler" | "settings">,
     ordered?: ServeAddress,
-    opened?: DenoListener,
+    opened?: OpenedListener,
   ) {
     super();
     const { socket } = hosting.settings;
@@ -129,6 +136,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
     this.#hosting = {
       ...hosting,
       cut: (client) => conns.cut(client),
+      receivedAgo: (client) => conns.trafficOf(client)?.receivedAgo,
       onGone: (conn) => this.conns.delete(conn),
       onWebSocket: (conn) => this.closeIfWebSocket(conn),
       endsConnections: () => this.endsConnections,

@@ -161,7 +161,8 @@ export interface DenoInternals {
    */
   isHttp2OnStack(): boolean | undefined;
   /**
-   * Returns the state of a request body, or undefined if there is no body or the client is gone.
+   * Returns the state of a request body, or undefined if there is no body, if the whole body arrived together
+   * with its head, or if the client is gone.
    *
    * Without it: undefined. A connection whose upload was left unread ends only when its client has sent the
    * whole upload. If only the signs of a complete stream are missing, a complete upload counts as unread.
@@ -240,15 +241,19 @@ function innerOf(request: Request): InnerRequest | undefined {
 
 /**
  * Returns whether a closed stream was read to its end, and not cancelled. A stream that ends by itself
- * closes during a pull. Deno's `text()` and similar methods leave the algorithms of the stream in place,
- * whereas cancelling the stream clears them.
+ * closes during a pull, and the buffer of that pull stays behind. Deno's `text()` and similar methods leave
+ * the algorithms of the stream in place. A stream that Deno has piped remembers that its source asked it to
+ * close. Cancelling the stream clears all of these, and so does `for await`.
  */
 function isComplete(stream: object): boolean {
   // The cast: slots have no types.
   const controller = valueOf(stream, slotOf(stream, "[[controller]]")) as object | undefined;
   if (controller === undefined) return false;
-  return valueOf(controller, slotOf(controller, "[[pulling]]")) === true ||
-    valueOf(controller, slotOf(controller, "[[cancelAlgorithm]]")) !== undefined;
+  const value = (name: string) => valueOf(controller, slotOf(controller, name));
+  // The cast: slots have no types. The property may be absent.
+  const buffers = value("[[pendingPullIntos]]") as { readonly size?: unknown } | undefined;
+  return value("[[pulling]]") === true || value("[[closeRequested]]") === true ||
+    value("[[cancelAlgorithm]]") !== undefined || Number(buffers?.size) > 0;
 }
 
 /** The part of V8's call sites that this package uses. */
@@ -386,8 +391,10 @@ export const internals: DenoInternals = {
     if (resource === undefined || state === undefined) return undefined;
     try {
       const stream = innerOf(request)?.body?.streamOrStatic;
+      // A body that arrived together with its head is not a stream until it is read as one.
+      if (!(stream instanceof ReadableStream)) return undefined;
       const isClosed = valueOf(stream, state) === "closed";
-      return stream && {
+      return {
         isReadable: valueOf(stream, state) === "readable",
         hasResource: valueOf(stream, resource) != null,
         isComplete: isClosed && isComplete(stream),

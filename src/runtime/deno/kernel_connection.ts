@@ -189,14 +189,17 @@ export class KernelConnection implements Conn {
     else this.#endSettled(traffic);
   }
 
-  /** Ends the connection, which has exceeded a time limit, unless a request has just come. */
-  expire(): void {
+  /**
+   * Ends the connection, which has exceeded a time limit, unless a request has just come, or a part of an upload that was
+   * left unread has come within the last `idleTimeout` ms.
+   */
+  expire(idleTimeout: number): void {
     const { exchanges, webSockets, isUnread } = this.client;
     const traffic = this.#traffic;
     if (exchanges.size > 0 || webSockets.size > 0 || traffic?.isEstablished !== true) return;
     const hasUnread = this.#kernel.hasUnread(this.#socket.fd);
-    if (isUnread) this.#shutdown();
-    else if (hasUnread) return;
+    if (isUnread) return traffic.receivedAgo < idleTimeout ? undefined : this.#shutdown();
+    if (hasUnread) return;
     else if (this.#isFresh(traffic)) this.#shutdown();
     else if (this.#protocol !== "http2" || this.client.goneAway.includes(this.cookie)) {
       this.end("idle");
@@ -233,8 +236,17 @@ export class KernelConnection implements Conn {
    */
   linger(): void {
     this.#lingering ??= setTimeout(() => {
-      if (this.client.exchanges.size === 0) this.#shutdown();
+      this.#lingering = undefined;
+      const { exchanges, isUnread } = this.client;
+      // A request that has come since shows that the client has sent the whole upload.
+      if (exchanges.size === 0 && isUnread) this.#shutdown();
     }, LINGER);
+  }
+
+  /** To be called when a request of the client has come. */
+  stopLingering(): void {
+    clearTimeout(this.#lingering);
+    this.#lingering = undefined;
   }
 
   /** Whether the connection is a session of HTTP/2 without a stream, on which there was one. */
@@ -261,11 +273,6 @@ export class KernelConnection implements Conn {
   destroy(): void {
     this.#isForced = true;
     this.#shutdown();
-  }
-
-  /** To be called when the connection is gone. */
-  gone(): void {
-    clearTimeout(this.#lingering);
   }
 
   #shutdown(): void {

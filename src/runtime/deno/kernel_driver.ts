@@ -433,7 +433,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   #remove(conn: KernelConnection): void {
-    conn.gone();
+    conn.stopLingering();
     this.#unknow(conn);
   }
 
@@ -472,7 +472,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   /** Closes those connections that have exceeded a time limit, as far as the kernel shows. */
   #expire(sockets: readonly AcceptedSocket[]): void {
     this.#know(sockets);
-    for (const { cookie } of sockets) this.#byCookie.get(cookie)?.expire();
+    const { idleTimeout } = this.#settings.limits;
+    for (const { cookie } of sockets) this.#byCookie.get(cookie)?.expire(idleTimeout);
     this.#forget();
   }
 

@@ -2,6 +2,8 @@
  * The engine `"deno-serve"`, the fallback on Deno: `Deno.serve` exposes requests but no connections, and its
  * own `shutdown()` decides which connections it closes.
  */
+import { ignoringLeftClients } from "../../server/left_client.ts";
+import { saysClientLeft } from "./left_client.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { rmSync } from "node:fs";
 import { attempt } from "../../core/attempt.ts";
@@ -28,7 +30,11 @@ import { claimedLength, isReceivable } from "./upload.ts";
 import { disregardServeAddress } from "../host/serve_address.ts";
 import { addrOf, deno, type DenoHttpServer, type DenoInfo } from "../api/deno.ts";
 import { UpgradeError } from "../../core/errors.ts";
-import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import {
+  type ListeningSocket,
+  openKernelSockets,
+  openListenerKnown,
+} from "../linux/kernel_sockets.ts";
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 import type { StartedDriver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
@@ -40,7 +46,8 @@ import { listenError } from "../../core/listen_error.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 
 /** Starts a server of the engine `"deno-serve"`. */
-export function startDenoServe(handler: Handler, settings: ServeSettings): StartedDriver {
+export function startDenoServe(handler: Handler, asked: ServeSettings): StartedDriver {
+  const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
   const isHandedOn = socket !== undefined;
   if (tls === undefined) return new DenoServeDriver(handler, settings, isHandedOn);
@@ -80,7 +87,9 @@ class DenoServeDriver implements ReplaceableDriver {
   #gone = false;
   /** Whether another process may accept on the socket too. */
   readonly #isHandedOn: boolean;
-  /** The descriptor of the socket, as far as it is known. */
+  /** The socket that was opened here, as far as it is known. */
+  readonly #own: ListeningSocket | undefined;
+  /** The descriptor of the socket that has replaced a placeholder listener, or that is handed on. */
   #fd: number | undefined;
   /** Whether the listener was closed without the connections, because another server accepts on its socket. */
   #hasNoListener = false;
@@ -97,7 +106,15 @@ class DenoServeDriver implements ReplaceableDriver {
       ({ addr }) => addrOf(addr),
       (server) => void server.shutdown(),
     );
-    this.#server = this.#placeholder?.listener ?? this.#serve(handler, settings);
+    const { made, socket } = this.#placeholder === undefined
+      ? openListenerKnown(
+        () => this.#serve(handler, settings),
+        ({ addr }) => addrOf(addr),
+        (server) => void server.shutdown(),
+      )
+      : { made: this.#placeholder.listener, socket: undefined };
+    this.#server = made;
+    this.#own = socket;
     this.addr = settings.socket ?? addrOf(this.#server.addr);
     // Deno supports TLS only on TCP.
     this.scheme = settings.tls !== undefined && this.addr.transport === "tcp" ? "https" : "http";
@@ -143,7 +160,7 @@ class DenoServeDriver implements ReplaceableDriver {
   }
 
   listenerFd(): number {
-    this.#fd ??= soleListenerAt(this.addr);
+    this.#fd ??= this.#own?.fd ?? soleListenerAt(this.addr);
     return this.#fd;
   }
 
@@ -218,8 +235,8 @@ class DenoServeDriver implements ReplaceableDriver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    const shared = this.#isHandedOn ? this.#fd : undefined;
-    this.#queue = closingQueue(this.addr, () => this.#begun, shared);
+    const known = this.#isHandedOn ? { shared: this.#fd } : { own: this.#own };
+    this.#queue = closingQueue(this.addr, () => this.#begun, known);
     return this.#queue.waiting() || undefined;
   }
 

@@ -7,11 +7,18 @@ import type { Certificates } from "../../options/tls.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { ServedCertificates } from "../../server/served_certificates.ts";
 import { addrOf, deno, type DenoListener, type DenoListenOptions } from "../api/deno.ts";
+import { type ListeningSocket, openListenerKnown } from "../linux/kernel_sockets.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor, type AcceptorEvents } from "./acceptor.ts";
 import { listenOptions } from "./listen.ts";
 import { namesObstacle } from "./tls_obstacle.ts";
+
+/** A listener of Deno, with its socket if that is known. */
+export interface OpenedListener {
+  readonly listener: DenoListener;
+  readonly socket: ListeningSocket | undefined;
+}
 
 /**
  * The listener of a server of the engine `"deno"`, with its accept loop. Deno cannot change the certificates
@@ -29,6 +36,8 @@ export class ServerListener implements Refable {
   #acceptor: Acceptor;
   /** The acceptors whose listener was replaced and that may still accept one last connection. */
   readonly #replaced = new Set<Acceptor>();
+  /** The socket that was opened here, as far as it is known. */
+  readonly #own: ListeningSocket | undefined;
   /** The descriptor of the socket that has replaced a placeholder listener. */
   #fd: number | undefined;
   #isClosing = false;
@@ -45,7 +54,7 @@ export class ServerListener implements Refable {
     settings: ServeSettings,
     events: AcceptorEvents,
     where?: DenoListenOptions,
-    opened?: DenoListener,
+    opened?: OpenedListener,
   ) {
     const { socket, tls } = settings;
     this.#settings = settings;
@@ -57,10 +66,10 @@ export class ServerListener implements Refable {
       this.certificates = new ServedCertificates(tls.certificates, present);
     }
     this.#placeholder = socket && this.#openPlaceholder(socket, tls?.certificates);
-    const listener = this.#placeholder?.listener ?? opened ??
-      (where === undefined || where.transport === "tcp"
-        ? this.#open({ ...settings, listen: where ?? settings.listen })
-        : listenPlain(where));
+    const { listener, socket: own } = this.#placeholder === undefined
+      ? opened ?? this.#openAt(where)
+      : { listener: this.#placeholder.listener, socket: undefined };
+    this.#own = own;
     this.addr = socket ?? addrOf(listener.addr);
     this.#acceptor = new Acceptor(listener, events);
     if (socket === undefined) this.#acceptor.start();
@@ -86,8 +95,13 @@ export class ServerListener implements Refable {
   /** Returns the accept queue of the listener, which is about to close and is not replaced any more. */
   closingQueue(): ClosingQueue {
     this.#isClosing = true;
-    const shared = this.#isShared ? this.#fd : undefined;
-    return closingQueue(this.addr, () => this.#acceptor.accepted, shared);
+    const known = this.#isShared ? { shared: this.#fd } : { own: this.#ownSocket() };
+    return closingQueue(this.addr, () => this.#acceptor.accepted, known);
+  }
+
+  /** Returns the socket that was opened here, of which another listener may have another descriptor by now. */
+  #ownSocket(): ListeningSocket | undefined {
+    return this.#own && { ...this.#own, fd: this.#fd ?? this.#own.fd };
   }
 
   /** Closes the listener, and resolves when its last connection was passed on. */
@@ -101,7 +115,7 @@ export class ServerListener implements Refable {
     const obstacle = certificates.named.size === 0 ? undefined : namesObstacle();
     if (obstacle !== undefined) throw new UpgradeError(`Cannot listen as ${obstacle}`);
     const isWaiting = this.#placeholder !== undefined && this.#fd === undefined;
-    const fd = isWaiting ? undefined : this.#fd ?? soleListenerAt(this.addr);
+    const fd = isWaiting ? undefined : this.#fd ?? this.#own?.fd ?? soleListenerAt(this.addr);
     const placeholder = this.#openPlaceholder(this.addr, certificates);
     if (fd !== undefined) {
       this.#fd = acceptBeside(placeholder, fd);
@@ -144,6 +158,15 @@ export class ServerListener implements Refable {
     );
   }
 
+  /** Opens the listener at the address in the settings, or at `where` instead. */
+  #openAt(where: DenoListenOptions | undefined): OpenedListener {
+    if (where !== undefined && where.transport !== "tcp") {
+      return { listener: listenPlain(where), socket: undefined };
+    }
+    const settings = this.#settings;
+    return openKnown(() => this.#open({ ...settings, listen: where ?? settings.listen }));
+  }
+
   #open(settings: ServeSettings): DenoListener {
     return openListener(settings, () => this.#forgetNames());
   }
@@ -178,6 +201,16 @@ export function openListener(settings: ServeSettings, onCrowded?: () => void): D
   } catch (error) {
     throw listenError(settings.listen, error);
   }
+}
+
+/** Opens a listener on TCP, and finds its socket. */
+export function openKnown(open: () => DenoListener): OpenedListener {
+  const { made, socket } = openListenerKnown(
+    open,
+    ({ addr }) => addrOf(addr),
+    (listener) => listener.close(),
+  );
+  return { listener: made, socket };
 }
 
 /** Opens a listener without TLS, at an address of any kind. */

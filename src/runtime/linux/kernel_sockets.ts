@@ -61,6 +61,27 @@ export function openKernelSockets(): KernelSockets | undefined {
   return libc && new KernelSockets(libc);
 }
 
+/** A listening socket. Its descriptor may belong to something else once it has closed, but not its cookie. */
+export interface ListeningSocket {
+  readonly fd: number;
+  readonly cookie: bigint;
+}
+
+/**
+ * Opens a listener, and finds its socket as {@linkcode KernelSockets.opening} finds its descriptor. The socket is
+ * undefined where sockets cannot be looked at.
+ */
+export function openListenerKnown<T>(
+  open: () => T,
+  addressOf: (made: T) => Addr,
+  close: (made: T) => void,
+): { made: T; socket: ListeningSocket | undefined } {
+  const kernel = openKernelSockets();
+  if (kernel === undefined) return { made: open(), socket: undefined };
+  const { made, fd } = kernel.opening(open, addressOf, close);
+  return { made, socket: fd === undefined ? undefined : { fd, cookie: kernel.cookieOf(fd) } };
+}
+
 /** Finds sockets among the process's descriptors, and acts on them. */
 export class KernelSockets {
   readonly labels: ListenerLabels;
@@ -135,6 +156,11 @@ export class KernelSockets {
     return addr !== undefined && migrates(this.#libc, addr);
   }
 
+  /** Returns whether a descriptor still belongs to a listening socket. */
+  isOpen({ fd, cookie }: ListeningSocket): boolean {
+    return this.cookieOf(fd) === cookie;
+  }
+
   /**
    * Has the kernel spread new connections over some of the sockets that share a port with a listener. Returns false if
    * it refuses.
@@ -159,7 +185,7 @@ export class KernelSockets {
     close: (made: T) => void,
   ): { made: T; fd: number | undefined } {
     for (let attempt = 1;; attempt++) {
-      const before = new Set(this.#listeners().keys());
+      const before = this.listenerCookies();
       const made = open();
       const addr = addressOf(made);
       const found = [...this.#listeners()].filter(([cookie, fd]) =>
@@ -169,6 +195,11 @@ export class KernelSockets {
       if (found.length <= 1 || attempt === OPEN_ATTEMPTS) return { made, fd };
       close(made);
     }
+  }
+
+  /** Returns the cookies of the listening sockets of the process. */
+  listenerCookies(): Set<bigint> {
+    return new Set(this.#listeners().keys());
   }
 
   /** Returns the listening sockets of the process by their cookies, since a number may be reused. */

@@ -7,6 +7,7 @@ import type { AcceptQueue } from "../host/accept_queue.ts";
 import { type Handle, internals } from "./internals.ts";
 import { listeningRows, MIGRATION, TCP_TABLES } from "../linux/proc_net.ts";
 import { inodeOf, linesOf, textOf } from "./proc_files.ts";
+import { descriptorOf } from "./listener_descriptors.ts";
 import { connects, OwnPlace } from "./own_place.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 
@@ -61,7 +62,9 @@ function queueOf(accepting: Accepting): Queue {
   if (addr.transport === "unix") return UNKNOWN;
   const handle = internals.handleOf(server);
   const isNode = !("bun" in process.versions) && !("deno" in process.versions);
-  const queue = isNode ? nodeQueue(handle, addr, accepting) : kernelQueue(handle?.fd, addr);
+  const queue = isNode
+    ? nodeQueue(handle, addr, accepting)
+    : kernelQueue(handle?.fd ?? -1, server, addr);
   // Another process may accept on the same socket. Clients would then wait for no reason, so admit them.
   return internals.boundKeyOf(server) !== undefined && !cluster.isWorker
     ? queue
@@ -101,10 +104,11 @@ function isShared(inode: string): boolean {
 }
 
 /** Returns the accept queue of a server on Deno or Bun, whose length comes from the C library. */
-function kernelQueue(fd: number | undefined, addr: Addr): Queue {
+function kernelQueue(shown: number, server: net.Server, addr: Addr): Queue {
   const sockets = openKernelSockets();
   if (sockets === undefined) return UNKNOWN;
-  const own = fd !== undefined && fd >= 0 ? [fd] : sockets.listeningAt(addr);
+  const fd = shown >= 0 ? shown : descriptorOf(server);
+  const own = fd === undefined ? sockets.listeningAt(addr) : [fd];
   const [listener] = own;
   // If several sockets listen at the address, nothing tells which of them is the server's.
   if (listener === undefined || own.length > 1) return UNKNOWN;

@@ -30,6 +30,14 @@ export type NodeServer = http.Server | http2.Http2SecureServer;
 const UPGRADE_REFUSED =
   "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
+/**
+ * The response to a client that has not chosen HTTP/2 by ALPN, where the server speaks nothing else. Node's own response
+ * leaves the connection open for ten seconds, whether the client has left or not.
+ */
+const PROTOCOL_REFUSED =
+  "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n" +
+  "This server speaks only HTTP/2.\n";
+
 /** The properties of a server that its {@linkcode NodeDriver} needs to know. */
 export interface NodeServerTraits {
   /** Whether the server speaks TLS. */
@@ -101,6 +109,10 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
     });
     this.hooks.on("session", (session: http2.ServerHttp2Session) => {
       newest?.startSession(session, this.#drain);
+    });
+    this.hooks.on("unknownProtocol", (socket: net.Socket) => {
+      // The owner of an adopted server may answer such a client.
+      if (listener.listenerCount("unknownProtocol") === 1) refuse(socket, PROTOCOL_REFUSED);
     });
   }
 
@@ -249,7 +261,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
    */
   hijack(socket: Tracked): void {
     const conn = socket[CONN] ?? this.#onConnection(socket);
-    if (this.onChange !== undefined) refuseUpgrade(socket);
+    if (this.onChange !== undefined) refuse(socket, UPGRADE_REFUSED);
     else conn.hijack();
   }
 
@@ -293,12 +305,12 @@ function forConn(gone: (conn: NodeConn) => void): (this: Tracked) => void {
   };
 }
 
-/** Answers an upgrade request with status 503 and ends the connection. */
-function refuseUpgrade(socket: net.Socket): void {
+/** Sends a refusal and ends the connection. */
+function refuse(socket: net.Socket, response: string): void {
   if (socket.writableEnded) return;
   // The owner of the socket may still write to it, and that error would have no listener.
   socket.on("error", () => {});
-  socket.write(UPGRADE_REFUSED);
+  socket.write(response);
   // The end of the socket is seen only if someone reads, and the owner may not.
   socket.resume();
   endAndLinger(socket);

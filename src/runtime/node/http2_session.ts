@@ -20,6 +20,15 @@ const ROUND_TRIP_TIMEOUT = 1_000;
  */
 const LULL = 20;
 
+/** The number of milliseconds for which what has arrived of an answered upload may be left unread. */
+const UNREAD = 5_000;
+
+/** The number of milliseconds between two looks at an answered upload. */
+const LOOK_INTERVAL = 1_000;
+
+/** The number of milliseconds for which the rest of an answered upload is discarded. */
+const MOST_DISCARD = 5_000;
+
 /** The phase of the drain at the time when a session begins. */
 export interface SessionDrain {
   /** Whether the server is draining. */
@@ -79,15 +88,17 @@ export class Http2Session implements Protocol {
   }
 
   begin(
-    { method, url }: Exchange["req"],
+    req: Exchange["req"],
     res: Exchange["res"],
     _isLast: boolean,
     onChange: (() => void) | undefined,
   ): boolean {
+    const { method, url } = req;
     const since = Math.trunc(performance.now());
     // The cast: a connection with a session has HTTP/2 responses only.
     const { stream } = res as http2.Http2ServerResponse;
     this.beginStream({ method, url, since }, stream, onChange);
+    stream.once("finish", () => endUnread(stream, req));
     return true;
   }
 
@@ -195,18 +206,68 @@ export class Http2Session implements Protocol {
 }
 
 /**
+ * Ends an answered upload whose rest nobody wants: its handler has cancelled the body, or has left what has arrived
+ * unread for UNREAD milliseconds. Otherwise the stream would stay open, and with it the connection active. A handler
+ * may go on reading after the response.
+ */
+function endUnread(stream: http2.ServerHttp2Stream, req: Exchange["req"]): void {
+  if (hasEnded(stream)) return;
+  let [unread, since] = [0, performance.now()];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const look = () => {
+    if (hasEnded(stream)) return;
+    const now = performance.now();
+    if (req.readableLength !== unread) [unread, since] = [req.readableLength, now];
+    if (req.destroyed || (unread > 0 && now - since >= UNREAD)) return discard(stream);
+    timer = setTimeout(look, LOOK_INTERVAL);
+  };
+  stream.once("close", () => clearTimeout(timer));
+  // The end of the response is on its way before the reset.
+  setImmediate(look);
+}
+
+/** Returns whether the client has ended its side of a stream, or the stream is closed. */
+function hasEnded(stream: http2.ServerHttp2Stream): boolean {
+  return stream.endAfterHeaders || stream.readableEnded || stream.destroyed;
+}
+
+/**
+ * Discards the rest of an answered upload while it arrives, for MOST_DISCARD milliseconds at most, and then resets its
+ * stream. A reset at once would be cheaper, but Node's client counts what it then cannot send against its session for
+ * ever, and two large uploads leave the session unusable.
+ */
+function discard(stream: http2.ServerHttp2Stream): void {
+  // A request of the compatibility API pauses its stream when the request is destroyed, or has no room.
+  stream.removeAllListeners("data");
+  const start = performance.now();
+  let last = start;
+  stream.on("data", () => last = performance.now());
+  const look = () => {
+    const now = performance.now();
+    if (now - last >= LINGER || now - start >= MOST_DISCARD) return reset(stream);
+    timer = setTimeout(look, LINGER / 2);
+  };
+  let timer = setTimeout(look, LINGER / 2);
+  stream.once("close", () => clearTimeout(timer));
+  stream.resume();
+}
+
+/** Resets an answered stream because the rest of its upload is not wanted (RFC 9113, section 8.1). */
+function reset(stream: http2.ServerHttp2Stream): void {
+  stream.close();
+  // In Node, a stream stays open as long as received data is unread. Resuming the stream does not help: the
+  // stream is paused again when a request of the compatibility API has no room for the data, or when the
+  // request was destroyed. All of the response has been sent by now, so nothing of it is lost.
+  stream.destroy();
+}
+
+/**
  * Gives the client of an answered upload LINGER milliseconds to end its side of the stream, and then resets
- * the stream because the rest is not wanted (RFC 9113, section 8.1). Go resets such a stream at once.
+ * the stream. Go resets such a stream at once.
  */
 function lingerOverStream(stream: http2.ServerHttp2Stream): void {
-  if (stream.endAfterHeaders || stream.readableEnded) return;
-  const timer = setTimeout(() => {
-    stream.close();
-    // In Node, a stream stays open as long as received data is unread. Resuming the stream does not help: the
-    // stream is paused again when a request of the compatibility API has no room for the data, or when the
-    // request was destroyed. All of the response has been sent by now, so nothing of it is lost.
-    stream.destroy();
-  }, LINGER);
+  if (hasEnded(stream)) return;
+  const timer = setTimeout(() => reset(stream), LINGER);
   stream.once("close", () => clearTimeout(timer));
 }
 

@@ -25,6 +25,7 @@ import type { NodeConn } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
 import { listen, peerAddr } from "./listen.ts";
+import { rememberingDescriptor } from "./listener_descriptors.ts";
 import { peerCertificateOf } from "./peer_certificate.ts";
 import { replaceGlobals } from "./replace_globals.ts";
 import { BodyError, sendResponse } from "./send.ts";
@@ -46,7 +47,9 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
   });
   driver.limitTimes({ ...limits, idleTimeout: limits.idleTimeout + idleTimeoutBuffer(settings) });
   server.on("request", responder(handler, settings, driver));
-  if (settings.socket === undefined) await listen(listener, settings);
+  if (settings.socket === undefined) {
+    await rememberingDescriptor(listener, () => listen(listener, settings));
+  }
   // Errors of the listener from here on are not errors of starting the server.
   listener.on("error", (error) => void settings.onError(error));
   return driver;
@@ -183,11 +186,12 @@ function responder(
   }
 
   /**
-   * Answers a request with the result of `onError`. Ignores an error that only says that the connection has
-   * ended.
+   * Answers a request with the result of `onError`. Ignores an error that only says that the connection, or the
+   * stream of HTTP/2, has ended.
    */
   async function fail(conn: NodeConn, res: Exchange["res"], error: unknown): Promise<void> {
-    if (conn.socket.destroyed && isEndOfConnection(error)) return;
+    const isGone = conn.socket.destroyed || ("stream" in res && res.stream.destroyed);
+    if (isGone && isEndOfConnection(error)) return;
     send(conn, res, await onError(error));
   }
 

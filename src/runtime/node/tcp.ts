@@ -19,6 +19,7 @@ import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
 import { internals } from "./internals.ts";
 import { listen, listening, peerAddr, RememberedAddr } from "./listen.ts";
+import { rememberingDescriptor } from "./listener_descriptors.ts";
 import { peerCertificateOf } from "./peer_certificate.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
@@ -27,7 +28,9 @@ import { Incoming, Outgoing } from "./tcp_streams.ts";
 export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<StartedDriver> {
   const { listener, certificates } = await createListener(settings.tls);
   const driver = new TcpDriver(listener, certificates, handler, settings);
-  if (settings.socket === undefined) await listen(listener, settings);
+  if (settings.socket === undefined) {
+    await rememberingDescriptor(listener, () => listen(listener, settings));
+  }
   // Errors of the listener from here on are not errors of starting the server.
   listener.on("error", settings.onError);
   return driver;
