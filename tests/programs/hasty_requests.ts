@@ -3,17 +3,17 @@
  * sent nothing. At SIGUSR2 each sends a request, and the program says how many were answered.
  */
 import process from "node:process";
-import { connect, type RawClient, request } from "../../support/client.ts";
+import { connect, request } from "../../support/client.ts";
 
 const [port, count] = process.argv.slice(2).map(Number);
 const open = () => connect({ transport: "tcp", hostname: "127.0.0.1", port: port! });
-const clients: RawClient[] = [];
-for (let i = 0; i < count!; i++) {
-  const idle = await open();
+// All at once: their times must not run out before the last one is open.
+const clients = (await Promise.all(Array.from({ length: count! }, async () => {
+  const [idle, silent] = await Promise.all([open(), open()]);
   idle.write(request("/"));
   await idle.response();
-  clients.push(idle, await open());
-}
+  return [idle, silent];
+}))).flat();
 process.on("SIGUSR2", async () => {
   const answers = await Promise.all(clients.map(async (client) => {
     client.write(request("/"));

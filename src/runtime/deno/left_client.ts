@@ -3,5 +3,6 @@
  * such errors, for a body with a length and one in chunks, and no other sign: the signal of the request does not abort.
  */
 export function saysClientLeft({ name, message }: Error): boolean {
-  return name === "Http" || (name === "BadResource" && message.startsWith("Cannot read body"));
+  return (name === "Http" && message.startsWith("unexpected EOF while reading")) ||
+    (name === "BadResource" && message.startsWith("Cannot read body"));
 }
