@@ -82,7 +82,8 @@ export class Expiry {
     this.#lastLook = performance.now();
     if (late || this.#isLooking) return;
     this.#isLooking = true;
-    // What has arrived is read before. The immediate keeps its reference, without which Bun 1.4.5 may never run it.
+    // The event loop reads what has arrived before it runs the immediate. The immediate is not unref'd: Bun 1.4.5 may
+    // never run it then.
     setImmediate(() => this.#look(this.#conns[Symbol.iterator](), new Map()));
   }
 

@@ -75,3 +75,10 @@ for (const how of ["ends", "disconnects"]) {
     });
   }
 }
+
+test(`[${runtime}] serve() rejects in a cluster worker whose primary has gone, and does not wait for ever`, async () => {
+  const primary = run("cluster_orphan.ts", []);
+  await deadline(primary.says(/: Error: the primary of this worker has gone;/), SOON);
+  await deadline(primary.says(/exit 3;/), SOON);
+  await deadline(primary.exit, SOON);
+});

@@ -3,7 +3,7 @@
  * keeps from such a process every signal that it has no handler for, SIGKILL from outside excepted.
  */
 import { test } from "node:test";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -12,29 +12,13 @@ import { deadline } from "@std/async";
 import type { Addr } from "../../mod.ts";
 import { connect, type RawClient, request } from "../../support/client.ts";
 import { engines, runtime } from "../support/fixture.ts";
+import { pidNamespace } from "../support/pid_namespace.ts";
 import { commandOf, isRunning, Program } from "../support/process.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
 const SOON = 20_000;
 
-/** What makes the namespace, or why it cannot be made here. */
-const { flags, obstacle } = namespaces();
-
-function namespaces(): { flags: readonly string[]; obstacle?: string } {
-  const own = ["--pid", "--fork", "--kill-child", "--mount-proc"];
-  if (process.platform !== "linux") return { flags: own, obstacle: "not on Linux" };
-  let obstacle = "";
-  // The second for who is not root.
-  for (const flags of [own, ["--user", "--map-root-user", ...own]]) {
-    const { error, status, stderr } = spawnSync("unshare", [...flags, "true"], {
-      encoding: "utf8",
-      timeout: SOON,
-    });
-    if (status === 0) return { flags };
-    obstacle = error?.message ?? stderr.trim();
-  }
-  return { flags: own, obstacle };
-}
+const { flags, obstacle } = pidNamespace;
 
 /** Under a name that says why, a test that cannot run here is skipped. */
 function testAsFirst(what: string, run: () => Promise<void>): void {

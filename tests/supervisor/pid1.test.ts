@@ -1,6 +1,5 @@
 /** `graceful run` as process 1 of a PID namespace, as in a container: it reaps what others have left to it. */
 import { test } from "node:test";
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import process from "node:process";
@@ -8,28 +7,11 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { until } from "../../support/until.ts";
 import { runtime } from "../support/fixture.ts";
+import { pidNamespace } from "../support/pid_namespace.ts";
 import { isRunning } from "../support/process.ts";
 import { SOON, SupervisedService } from "../support/supervised.ts";
 
-const own = ["--pid", "--fork", "--kill-child", "--mount-proc"];
-
-/** What makes the namespace, or why it cannot be made here. */
-function namespaces(): { flags: readonly string[]; obstacle?: string } {
-  if (process.platform !== "linux") return { flags: own, obstacle: "not on Linux" };
-  let obstacle = "";
-  // The second for who is not root.
-  for (const flags of [own, ["--user", "--map-root-user", ...own]]) {
-    const { error, status, stderr } = spawnSync("unshare", [...flags, "true"], {
-      encoding: "utf8",
-      timeout: SOON,
-    });
-    if (status === 0) return { flags };
-    obstacle = error?.message ?? stderr.trim();
-  }
-  return { flags: own, obstacle };
-}
-
-const { flags, obstacle } = namespaces();
+const { flags, obstacle } = pidNamespace;
 const cannotReap = runtime === "node" && !builtinModules.includes("node:ffi")
   ? "Node reaps no such processes before 26.1"
   : undefined;

@@ -16,7 +16,7 @@ export interface ClosingQueue extends AcceptQueue {
   close?(): void;
 }
 
-/** What is known of the socket of a listener of Deno. */
+/** The socket of a listener of Deno, as far as the kernel shows it. */
 export interface KnownSocket {
   /** The socket that the listener was opened with. Undefined if it has to be found by the address. */
   readonly own?: ListeningSocket | undefined;

@@ -9,12 +9,12 @@ export interface ClientExchange {
 }
 
 /**
- * What is known of one address of a client. Deno tells the address of each request, and the kernel that of each
+ * The record of one address of a client. Deno tells the address of each request, and the kernel that of each
  * connection. Usually that is the same connection. But a connection may have taken the place of one that its client has
  * closed, and one client address may have connections to several addresses of this machine.
  */
 export class Client<Conn> {
-  /** The open connections, while the driver knows them. */
+  /** The connections from the address, while the driver knows the connections. */
   readonly conns: Conn[] = [];
   /** The requests in flight, while the driver knows the open connections. */
   readonly exchanges: Set<ClientExchange> = new Set();

@@ -59,7 +59,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   readonly #flights = new Set<KernelExchange>();
   /** The request whose handler is being called. */
   #current: KernelExchange | undefined;
-  /** The open connections by the cookies of their sockets, while they are known. */
+  /** The connections that the driver knows, by the cookies of their sockets. */
   readonly #byCookie = new Map<bigint, KernelConnection>();
   /** Whether the connections stay known, because a lame duck or a drain has started. */
   #isWatching = false;

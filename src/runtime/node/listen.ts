@@ -1,4 +1,5 @@
 /** Functions that make a server of Node's modules listen, and that return the addresses of its sockets. */
+import cluster from "node:cluster";
 import type net from "node:net";
 import process from "node:process";
 import { type Addr, unmapped } from "../../core/addr.ts";
@@ -30,6 +31,32 @@ export async function listen(
 
 /** Makes a server of Node's modules listen. Resolves when the server listens, and rejects if that fails. */
 export function listening(
+  listener: net.Server,
+  where: net.ListenOptions & { fd?: number },
+  backlog?: number,
+): Promise<void> {
+  const started = startListening(listener, where, backlog);
+  const asksPrimary = cluster.isWorker && where.fd === undefined && where.reusePort !== true;
+  return asksPrimary ? unlessPrimaryGoes(started) : started;
+}
+
+/**
+ * Rejects if the primary of this worker of `node:cluster` goes before the promise settles. The primary has the sockets
+ * of its workers: without it, `listen` waits for an answer that never comes.
+ */
+async function unlessPrimaryGoes(started: Promise<void>): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const lose = () => reject(new Error("the primary of this worker has gone"));
+  process.once("disconnect", lose);
+  if (!process.connected) lose();
+  try {
+    await Promise.race([started, promise]);
+  } finally {
+    process.off("disconnect", lose);
+  }
+}
+
+function startListening(
   listener: net.Server,
   where: net.ListenOptions & { fd?: number },
   backlog?: number,
