@@ -100,26 +100,38 @@ const CERTIFICATES: Readonly<Record<string, string>> = {
   "ca.crt": authority,
 };
 
-/** One that waits for a signal is asked something, and then gets one. */
+/** Runs the program. A program that waits for a signal is asked something first, and then gets one. */
 async function runSnippet(code: string): Promise<void> {
   const importMap = fileURLToPath(new URL("../std/import_map.json", import.meta.url));
   const program = run(`${folder.pathname.split("/").at(-2)}/snippet.ts`, [], [
     "--allow-all",
     `--import-map=${importMap}`,
   ]);
-  if (code.includes("await graceful(")) {
-    // It has called graceful by the time that it answers.
-    await deadline(Promise.race([answered(code.includes("cert")), program.exit]), SOON);
-    program.signal("SIGTERM");
+  const tries = new AbortController();
+  try {
+    if (code.includes("await graceful(")) {
+      // It has called graceful by the time that it answers.
+      await deadline(
+        Promise.race([answered(code.includes("cert"), tries.signal), program.exit]),
+        SOON,
+      );
+      program.signal("SIGTERM");
+    }
+    const expected = /\/\/ (hello|true|drained \[\])$/m.exec(code)?.[1];
+    assertEquals(await deadline(program.exit, SOON), 0, program.output);
+    if (expected !== undefined) {
+      await program.says(new RegExp(expected.replace(/[[\]]/g, "\\$&")));
+    }
+  } finally {
+    tries.abort();
+    program.kill();
   }
-  const expected = /\/\/ (hello|true|drained \[\])$/m.exec(code)?.[1];
-  assertEquals(await deadline(program.exit, SOON), 0, program.output);
-  if (expected !== undefined) await program.says(new RegExp(expected.replace(/[[\]]/g, "\\$&")));
 }
 
-async function answered(isSecure: boolean): Promise<void> {
+/** Resolves when the program has answered a request, or when nobody waits for that any more. */
+async function answered(isSecure: boolean, signal: AbortSignal): Promise<void> {
   const addr = { transport: "tcp", hostname: "127.0.0.1", port: 9_527 } as const;
-  for (;;) {
+  while (!signal.aborted) {
     try {
       const client = await connect(addr, isSecure ? { alpn: "http/1.1" } : {});
       // A connection that is kept alive would have its second of grace.

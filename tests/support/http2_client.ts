@@ -84,9 +84,9 @@ export class Http2Client {
     return this.#client.socket.bytesRead;
   }
 
-  /** Gives a stream up with NO_ERROR, as the client of Node does. */
-  reset(stream: number): void {
-    this.#send(RST_STREAM, 0, stream, uint32(0));
+  /** Gives a stream up with a code of RFC 9113, section 7: with NO_ERROR, as the client of Node does, by default. */
+  reset(stream: number, code = 0): void {
+    this.#send(RST_STREAM, 0, stream, uint32(code));
   }
 
   /** Lets more of a response come; on stream 0, of all together. */

@@ -190,7 +190,9 @@ function responder(
    * stream of HTTP/2, has ended.
    */
   async function fail(conn: NodeConn, res: Exchange["res"], error: unknown): Promise<void> {
-    const isGone = conn.socket.destroyed || ("stream" in res && res.stream.destroyed);
+    // Deno destroys a stream that its client has reset only later.
+    const isGone = conn.socket.destroyed ||
+      ("stream" in res && (res.stream.destroyed || res.stream.aborted));
     if (isGone && isEndOfConnection(error)) return;
     send(conn, res, await onError(error));
   }
