@@ -30,7 +30,8 @@ export type { NativeServers } from "./src/server/native_server.ts";
 export type { Listener, ListenOptions } from "./src/options/listen.ts";
 export { listen } from "./src/listener/listen.ts";
 // Types only: the class is exported by `@x/graceful/upgrade`.
-export type { Upgrader, UpgraderOptions } from "./src/upgrade/upgrader.ts";
+export type { UpgraderOptions } from "./src/upgrade/options.ts";
+export type { Upgrader } from "./src/upgrade/upgrader.ts";
 export type { ServerOptions } from "./src/options/server.ts";
 export type { CertificateOptions, NamedCertificate, TlsOptions } from "./src/options/tls.ts";
 export type { PeerCertificate } from "./src/core/peer_certificate.ts";

@@ -12,7 +12,8 @@ import {
 } from "./runtime/native_servers.ts";
 import { channels } from "./runtime/channels.ts";
 import { ServerClosedError } from "./core/errors.ts";
-import { DrivenServer, type Server } from "./server/server.ts";
+import { DrivenServer } from "./server/driven_server.ts";
+import type { Server } from "./server/server.ts";
 
 /** Options of {@linkcode adopt}. */
 export interface AdoptOptions {

@@ -4,8 +4,9 @@ import { DrainNotice } from "./core/drain_notice.ts";
 import type { ServerOptions } from "./options/server.ts";
 import type { TlsOptions, TlsSettings } from "./options/tls.ts";
 import { PendingWork } from "./core/pending_work.ts";
-import type { StartedDriver } from "./server/driver.ts";
-import { DrivenServer, type Server } from "./server/server.ts";
+import type { Driver } from "./server/driver.ts";
+import { DrivenServer } from "./server/driven_server.ts";
+import type { Server } from "./server/server.ts";
 import { channels } from "./runtime/channels.ts";
 import process from "node:process";
 import { predecessor } from "./listener/inheritance.ts";
@@ -45,7 +46,7 @@ export async function readTls(
  */
 export async function startServer(
   options: ServerOptions,
-  startDriver: (context: StartContext) => Promise<StartedDriver>,
+  startDriver: (context: StartContext) => Promise<Driver>,
 ): Promise<Server> {
   options.signal?.throwIfAborted();
   await untilReleased(options.port);
@@ -65,7 +66,7 @@ export async function startServer(
 async function start(
   listener: SharedListener | undefined,
   backlog: number | undefined,
-  startDriver: (context: StartContext) => Promise<StartedDriver>,
+  startDriver: (context: StartContext) => Promise<Driver>,
 ): Promise<DrivenServer> {
   const scope = { drainNotice: new DrainNotice(), pendingWork: new PendingWork() };
   let server;

@@ -3,7 +3,7 @@ import type { ConnInfo } from "../core/conn.ts";
 import { ShutdownIncompleteError } from "../core/errors.ts";
 import type { ShutdownOptions } from "../options/shutdown.ts";
 import type { ShutdownReport } from "../core/report.ts";
-import type { DrivenServer } from "../server/server.ts";
+import type { DrivenServer } from "../server/driven_server.ts";
 import { FORCE_WAIT, within } from "../core/within.ts";
 import type { Failures } from "./failures.ts";
 import type { EventSink } from "./events.ts";

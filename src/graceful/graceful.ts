@@ -1,6 +1,7 @@
 import { adopt } from "../adopt.ts";
 import type { NativeServer } from "../runtime/native_servers.ts";
-import { DrivenServer, type Server } from "../server/server.ts";
+import { DrivenServer } from "../server/driven_server.ts";
+import type { Server } from "../server/server.ts";
 import { connectionsOf } from "./deadline.ts";
 import { endPhases } from "./phases.ts";
 import { Exceptions } from "./exceptions.ts";

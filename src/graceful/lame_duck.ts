@@ -1,4 +1,4 @@
-import type { DrivenServer } from "../server/server.ts";
+import type { DrivenServer } from "../server/driven_server.ts";
 
 /**
  * Makes the servers serve as a lame duck for `ms` milliseconds: each HTTP/1 response is the last one of its

@@ -1,5 +1,5 @@
 import { isOnTerminal } from "../runtime/host/terminal.ts";
-import type { DrivenServer } from "../server/server.ts";
+import type { DrivenServer } from "../server/driven_server.ts";
 import { cleanUp } from "./cleanup.ts";
 import { connectionsOf, drainAll } from "./deadline.ts";
 import { lameDuck } from "./lame_duck.ts";

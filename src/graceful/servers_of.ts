@@ -1,7 +1,8 @@
 import { reportError } from "../core/report_error.ts";
 import { refuse } from "../options/checks.ts";
 import { isNativeServer, type NativeServer } from "../runtime/native_servers.ts";
-import { DrivenServer, type Server } from "../server/server.ts";
+import { DrivenServer } from "../server/driven_server.ts";
+import type { Server } from "../server/server.ts";
 
 /**
  * An app that shows the server it listens with, such as an app of Fastify, of Polka, or of Elysia on Bun. Many

@@ -7,13 +7,13 @@ import { leftBySupervisor } from "../listener/inheritance.ts";
 import { openListeners } from "../listener/shared_listener.ts";
 import { ControllingTerminal } from "../runtime/linux/controlling_terminal.ts";
 import {
-  drainingPredecessor,
   obstacleTo,
   startServing,
   startUpgrade,
   type Upgrader,
   upgraderOfProcess,
 } from "../upgrade/upgrader.ts";
+import { drainingPredecessor } from "../upgrade/predecessor.ts";
 import type { EventSink } from "./events.ts";
 
 /**

@@ -5,7 +5,7 @@ import { UpgradeError } from "../core/errors.ts";
 import type { OpenOptions } from "../core/sockets.ts";
 import type { Listener } from "../options/listen.ts";
 import { sockets } from "../runtime/sockets.ts";
-import type { StartedDriver } from "../server/driver.ts";
+import type { Driver } from "../server/driver.ts";
 import type { Handoff, InheritedSocket } from "./handover.ts";
 import { unclaim } from "./inheritance.ts";
 import { cancel, isPending, whenReady } from "./readiness.ts";
@@ -68,10 +68,11 @@ export class SharedListener implements Listener {
   }
 
   /** Makes the driver accept on the listener, once this process is ready. */
-  async giveTo(driver: StartedDriver): Promise<void> {
+  async giveTo(driver: Driver): Promise<void> {
     this.#start = async () => {
       if (this.#beside !== undefined) await this.#openBeside(this.#beside);
-      this.#fd = await driver.acceptOn(this.#fd, (fd) => {
+      // The `!`: a driver that was started with the address of a socket has the method.
+      this.#fd = await driver.acceptOn!(this.#fd, (fd) => {
         this.#fd = fd;
       });
       this.#state = "served";

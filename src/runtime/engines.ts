@@ -6,7 +6,7 @@ import type { TlsSettings } from "../options/tls.ts";
 import { bunLimitsObstacle } from "./bun/limits_obstacle.ts";
 import { internals } from "./deno/internals.ts";
 import { denoTlsObstacle } from "./deno/tls_obstacle.ts";
-import type { StartedDriver } from "../server/driver.ts";
+import type { Driver } from "../server/driver.ts";
 import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 
 /**
@@ -16,7 +16,7 @@ import { CannotReplaceListenerError } from "./linux/placeholder_listener.ts";
 export type StartDriver = (
   handler: Handler,
   settings: ServeSettings,
-) => StartedDriver | Promise<StartedDriver>;
+) => Driver | Promise<Driver>;
 
 /**
  * Returns a loader for each engine of the current runtime, in order of preference: the fastest engine that
@@ -49,7 +49,7 @@ export async function startDriver(
   asked: "auto" | Engine,
   handler: Handler,
   settings: ServeSettings,
-): Promise<StartedDriver> {
+): Promise<Driver> {
   const available = engines();
   // The cast: the keys of a record of engines are engines.
   const names = Object.keys(available) as Engine[];
@@ -101,7 +101,7 @@ function suitable(engine: Engine, settings: ServeSettings): ServeSettings {
 export async function startTcpDriver(
   handler: TcpHandler,
   settings: TcpSettings,
-): Promise<StartedDriver> {
+): Promise<Driver> {
   const { startTcp } = await import("./node/tcp.ts");
   return await startTcp(handler, settings);
 }

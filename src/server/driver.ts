@@ -93,15 +93,12 @@ export interface Driver {
 
   /** Returns a snapshot of the open connections at `now`. */
   connections(now: number): ConnInfo[];
-}
 
-/** The driver of a server that this package has started itself, unlike an adopted server. */
-export interface StartedDriver extends Driver {
   /**
    * Accepts on the listening socket with the descriptor `fd`, which the driver has not opened itself, and
    * owns the socket from now on. Returns the descriptor of the socket, whose number may have changed, and
-   * calls `onMoved` whenever it changes later. To be called once, if the settings name the address of a
-   * socket.
+   * calls `onMoved` whenever it changes later. To be called once, if the driver was started with the address of
+   * a socket. Absent if the driver is never started so.
    */
-  acceptOn(fd: number, onMoved: (fd: number) => void): number | Promise<number>;
+  acceptOn?(fd: number, onMoved: (fd: number) => void): number | Promise<number>;
 }

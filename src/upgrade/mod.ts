@@ -8,6 +8,7 @@
  */
 export { listen } from "../listener/listen.ts";
 export type { Listener, ListenOptions } from "../options/listen.ts";
-export { Upgrader, type UpgraderOptions } from "./upgrader.ts";
+export { Upgrader } from "./upgrader.ts";
+export type { UpgraderOptions } from "./options.ts";
 export { UpgradeError } from "../core/errors.ts";
 export type { Addr } from "../core/addr.ts";

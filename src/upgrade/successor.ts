@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import { UpgradeError } from "../core/errors.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { withArgumentsAsTheyAre } from "../runtime/host/program_path.ts";
-import { isMissing } from "../core/listen_error.ts";
+import { isMissing } from "../runtime/host/listen_error.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { HANDOVER, writeHandover } from "../listener/handover.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";

@@ -1,9 +1,6 @@
 import { ofProcess } from "../core/process_state.ts";
-import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { shownAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
-import { checkMilliseconds, checkObject, checkType } from "../options/checks.ts";
 import { isAbsolute, join } from "node:path";
 import { reportError } from "../core/report_error.ts";
 import { notify, notifyReloading, notifyUnlessEnding } from "../systemd/notify.ts";
@@ -12,57 +9,16 @@ import { startEnvironment } from "../runtime/linux/start_environment.ts";
 import { keeper } from "../runtime/linux/keeper.ts";
 import { startFolder } from "../runtime/host/current_folder.ts";
 import { tellParentReady } from "../runtime/host/parent_channel.ts";
-import { isRunning } from "../runtime/linux/processes.ts";
-import { sockets } from "../runtime/sockets.ts";
 import type { Handover, InheritedSocket } from "../listener/handover.ts";
-import { checkNames, type OptionNames } from "../options/names.ts";
 import { releaseHangups } from "../listener/hangups.ts";
 import { predecessor, supervisor, takeUnclaimed } from "../listener/inheritance.ts";
 import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
+import { checkUpgrader, type UpgraderOptions } from "./options.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
+import { gone, isThere, sayReady } from "./predecessor.ts";
 import { startWaiting } from "../listener/readiness.ts";
 import { settled } from "./settling.ts";
-import { READY } from "./ready_line.ts";
 import { startSuccessor } from "./successor.ts";
-
-/** Options of an {@linkcode Upgrader}. */
-export interface UpgraderOptions {
-  /**
-   * The program and its arguments. The default is the command that this process was started with, including its
-   * runtime and the runtime's options. The program must become the service itself: a wrapper that starts the
-   * service as a child does not pass the listeners on.
-   */
-  command?: readonly string[];
-  /**
-   * The working directory of the new process. The default is the directory in which this process was started, by the
-   * path that was used then: if the path leads through a symlink, the new process runs where the link points now.
-   */
-  cwd?: string;
-  /**
-   * The environment variables of the new process. The default is those that this process was started with, so that
-   * the new process reads files such as `.env` as they are then. Where the system does not tell them (another system
-   * than Linux, and Deno without `--allow-ffi`), they are the present ones.
-   */
-  env?: Readonly<Record<string, string>>;
-  /**
-   * The number of milliseconds, 0 to 2 147 483 647, that the new process may take to become ready before it is killed.
-   * The default is tableflip's.
-   *
-   * @default {60_000}
-   */
-  readyTimeout?: number;
-  /**
-   * The path of a file that holds the id of the process that serves, for programs that send signals to the service. The
-   * file is replaced as a whole when this process is ready, and removed when the process stops without a successor.
-   */
-  pidFile?: string;
-}
-
-/**
- * The number of milliseconds between two checks whether the predecessor is gone. A process gets no event when its
- * parent ends.
- */
-const PREDECESSOR_INTERVAL = 50;
 
 /**
  * Does what `upgrader.ready()` does, but does not wait until systemd has been told: a signal that ends the process
@@ -341,86 +297,6 @@ function closeUnclaimed(socket: InheritedSocket): void {
     } was not asked for by this program, and is closed`,
   );
   new SharedListener(socket, true).close();
-}
-
-const NAMES: OptionNames<UpgraderOptions> = {
-  command: true,
-  cwd: true,
-  env: true,
-  pidFile: true,
-  readyTimeout: true,
-};
-
-function checkUpgrader(options: UpgraderOptions): void {
-  checkNames("upgrade", options, NAMES);
-  const { command, cwd, env, pidFile, readyTimeout } = options;
-  checkMilliseconds("upgrade as 'readyTimeout'", readyTimeout, 0);
-  for (const [name, value] of Object.entries({ cwd, pidFile })) {
-    if (value === undefined || (typeof value === "string" && value !== "")) continue;
-    throw new TypeError(
-      `Cannot upgrade as '${name}' must be a string that is not empty: current value is ${
-        shown(value)
-      }`,
-    );
-  }
-  if (env !== undefined) {
-    checkObject("upgrade as 'env'", env);
-    for (const [name, value] of Object.entries(env)) {
-      checkType(`upgrade as 'env.${name}'`, value, "string");
-    }
-  }
-  const isCommand = Array.isArray(command) && command.length > 0 &&
-    command.every((word) => typeof word === "string");
-  if (command === undefined || isCommand) return;
-  throw new TypeError(
-    `Cannot upgrade as 'command' must be a program and its arguments: current value is ${
-      shown(command)
-    }`,
-  );
-}
-
-/** Returns a value on one line, whatever is in it. */
-function shown(value: unknown): string {
-  return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
-}
-
-/** Returns the process id of the predecessor if it still runs. */
-export function drainingPredecessor(): number | undefined {
-  const pid = predecessor()?.pid;
-  return isThere(pid) ? pid : undefined;
-}
-
-/** Tells the predecessor or the supervisor that this process is ready. */
-async function sayReady(
-  { pid, ready }: Pick<Handover, "pid" | "ready">,
-  starter: "predecessor" | "supervisor",
-): Promise<void> {
-  if (sockets().writeAndClose(ready, READY)) return;
-  // A process that ends closes its pipes a moment before it is gone.
-  await sleep(PREDECESSOR_INTERVAL);
-  if (isRunning(pid)) {
-    throw new UpgradeError(
-      `Cannot take over: the ${starter} has stopped waiting for this process, and goes on serving`,
-    );
-  }
-  console.warn(`The ${starter} ended before this process was ready to take over`);
-}
-
-/** Reports whether the predecessor still runs, in which case it is the parent of this process. */
-function isThere(predecessor: number | undefined): boolean {
-  return predecessor !== undefined && process.ppid === predecessor;
-}
-
-function gone(predecessor: number | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    if (!isThere(predecessor)) return resolve();
-    const timer = setInterval(() => {
-      if (isThere(predecessor)) return;
-      clearInterval(timer);
-      resolve();
-    }, PREDECESSOR_INTERVAL);
-    timer.unref();
-  });
 }
 
 /** Sends a notification to systemd. A failure is reported, and is no reason not to serve. */

@@ -5,7 +5,7 @@ import type net from "node:net";
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
 import { adopt, type Engine, serve, type Server } from "../../mod.ts";
-import { DrivenServer } from "../../src/server/server.ts";
+import { DrivenServer } from "../../src/server/driven_server.ts";
 import { listening } from "../support/adopted.ts";
 import { connect, request } from "../../support/client.ts";
 import { BIG, engines, runtime } from "../support/fixture.ts";

@@ -8,7 +8,7 @@ import { TableDriver } from "../../src/server/table_driver.ts";
 import type { Driver } from "../../src/server/driver.ts";
 import type { Engine } from "../../src/options/serve.ts";
 import { ShutdownIncompleteError } from "../../src/core/errors.ts";
-import { DrivenServer } from "../../src/server/server.ts";
+import { DrivenServer } from "../../src/server/driven_server.ts";
 import { runtime } from "../support/fixture.ts";
 
 /** In ms. */

@@ -20,7 +20,7 @@ import {
 import { bun } from "../../src/runtime/api/bun.ts";
 import { KernelSockets, openKernelSockets } from "../../src/runtime/linux/kernel_sockets.ts";
 import { NEW_CONN_LIFETIME } from "../../src/server/conn_table.ts";
-import { DrivenServer } from "../../src/server/server.ts";
+import { DrivenServer } from "../../src/server/driven_server.ts";
 import { connect, RawClient, request, webSocketUpgrade } from "../../support/client.ts";
 import { listening } from "../support/adopted.ts";
 import { hasKernelHelp, pem, runtime, start } from "../support/fixture.ts";

@@ -19,7 +19,7 @@ import {
 } from "../../mod.ts";
 import { connect, type RawClient, request, webSocketUpgrade } from "../../support/client.ts";
 import { TlsLoad } from "../../support/tls_load.ts";
-import { DrivenServer } from "../../src/server/server.ts";
+import { DrivenServer } from "../../src/server/driven_server.ts";
 import { libraries } from "../../src/runtime/linux/libc.ts";
 import { MAX_NAMES } from "../../src/runtime/deno/listen.ts";
 import {

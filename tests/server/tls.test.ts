@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { ShutdownIncompleteError } from "../../mod.ts";
-import { DrivenServer } from "../../src/server/server.ts";
+import { DrivenServer } from "../../src/server/driven_server.ts";
 import { connect, RawClient, request } from "../../support/client.ts";
 import { type Frame, Http2Client } from "../support/http2_client.ts";
 import { engines, pem, runtime, start, temporaryFolder } from "../support/fixture.ts";

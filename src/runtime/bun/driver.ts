@@ -22,14 +22,14 @@ import { bun, type BunServer } from "../api/bun.ts";
 import { type BunHandler, ServedContent } from "./served_content.ts";
 import { UnreadUploads } from "./uploads.ts";
 import { BunWebSockets } from "./web_sockets.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import { originalOf } from "../../server/body_limit.ts";
 import { sayingClose } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { WebSocketLife } from "../../server/web_socket_life.ts";
-import { listenError } from "../../core/listen_error.ts";
+import { listenError } from "../host/listen_error.ts";
 import { printable } from "../../core/printable.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 import { LONGEST_WITHHELD } from "../linux/withheld_conns.ts";
@@ -37,7 +37,7 @@ import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listen
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
 /** Starts a server of the engine `"bun"`. */
-export function startBun(handler: Handler, asked: ServeSettings): StartedDriver {
+export function startBun(handler: Handler, asked: ServeSettings): Driver {
   const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
   const isHandedOn = socket !== undefined;
@@ -77,6 +77,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   /** What closes connections that exceed a time limit; undefined if the kernel does not show the connections. */
   #expiry: BunExpiry | undefined;
   readonly #limits: LimitSettings;
+  readonly #onError: ServeSettings["onError"];
   /** Has Bun serve the content as it is now. */
   #update = (): void => {};
   readonly #content: ServedContent;
@@ -85,6 +86,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     super();
     this.#content = content;
     this.#limits = settings.limits;
+    this.#onError = settings.onError;
     this.scheme = settings.tls === undefined ? "http" : "https";
     this.isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
@@ -220,55 +222,9 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   }
 
   #serve(settings: ServeSettings): BunServer {
-    const { listen, tls, reusePort, onError, websocket } = settings;
-    const native = settings.native.bun;
-    const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
-    const answer = (response: Answer, info: BunFlight) => {
-      this.#settle(info);
-      if (response === undefined && this.#flights.isUpgraded(info)) return undefined;
-      refuseUnsendable(response);
-      if (this.#endsConnections) return afterUpload(info.request, sayingClose(response));
-      this.#unread.answered(info, () => this.open());
-      return response;
-    };
-    // Bun does not tell its own handler of errors which request has failed.
-    const answerError = async (error: unknown, info: BunFlight) =>
-      answer(await onError(error), info);
-    const answerLater = async (pending: Promise<Answer>, info: BunFlight) => {
-      try {
-        return answer(await pending, info);
-      } catch (error) {
-        return await answerError(error, info);
-      }
-    };
-    const answering = (handle: BunHandler) => (request: Request, server: BunServer) => {
-      const info = new BunFlight(request, server, this.addr, settings);
-      this.#flights.add(info);
-      this.#unread.begin(request);
-      try {
-        const isRefused = this.drainStart !== undefined &&
-          isUpgrade(request.headers.get("upgrade"));
-        // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
-        const response = isRefused ? sayingClose(unavailable()) : handle(request, info);
-        return response instanceof Promise ? answerLater(response, info) : answer(response, info);
-      } catch (error) {
-        return answerError(error, info);
-      }
-    };
-    const options = {
-      ...(listen.transport === "unix"
-        ? { unix: listen.path }
-        : { hostname: listen.hostname, port: listen.port, reusePort }),
-      ...(tls === undefined ? {} : tlsOptions(tls)),
-      ...(websocket === undefined ? {} : { websocket: this.#webSockets.handlers(websocket) }),
-      error: async (error: unknown) => last(await onError(error)),
-      // By default Bun cuts off a handler that takes longer than 10 s.
-      idleTimeout: 0,
-      // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      development: false,
-      ...native,
-    };
+    const answering = (handle: BunHandler) => (request: Request, server: BunServer) =>
+      this.#handle(handle, new BunFlight(request, server, this.addr, settings));
+    const options = this.#optionsOfBun(settings);
     const content = () => this.#content.options(answering, this.#endsConnections);
     try {
       const server = bun().serve({ ...options, ...content() });
@@ -276,8 +232,65 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       this.#update = () => void reload({ ...options, ...content() });
       return server;
     } catch (error) {
-      throw isRefusedOption(error) ? refusedOption(error) : listenError(listen, error);
+      throw isRefusedOption(error) ? refusedOption(error) : listenError(settings.listen, error);
     }
+  }
+
+  /** Returns the options of `Bun.serve`, except for the handler and the routes. */
+  #optionsOfBun({ listen, tls, reusePort, websocket, native }: ServeSettings): object {
+    const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
+    return {
+      ...(listen.transport === "unix"
+        ? { unix: listen.path }
+        : { hostname: listen.hostname, port: listen.port, reusePort }),
+      ...(tls === undefined ? {} : tlsOptions(tls)),
+      ...(websocket === undefined ? {} : { websocket: this.#webSockets.handlers(websocket) }),
+      error: async (error: unknown) => last(await this.#onError(error)),
+      // By default Bun cuts off a handler that takes longer than 10 s.
+      idleTimeout: 0,
+      // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      development: false,
+      ...native.bun,
+    };
+  }
+
+  #handle(handle: BunHandler, info: BunFlight): Answer | Promise<Answer> {
+    const { request } = info;
+    this.#flights.add(info);
+    this.#unread.begin(request);
+    try {
+      const isRefused = this.drainStart !== undefined && isUpgrade(request.headers.get("upgrade"));
+      // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
+      const response = isRefused ? sayingClose(unavailable()) : handle(request, info);
+      return response instanceof Promise
+        ? this.#answerLater(response, info)
+        : this.#answer(response, info);
+    } catch (error) {
+      return this.#answerError(error, info);
+    }
+  }
+
+  #answer(response: Answer, info: BunFlight): Answer | Promise<Answer> {
+    this.#settle(info);
+    if (response === undefined && this.#flights.isUpgraded(info)) return undefined;
+    refuseUnsendable(response);
+    if (this.#endsConnections) return afterUpload(info.request, sayingClose(response));
+    this.#unread.answered(info, () => this.open());
+    return response;
+  }
+
+  async #answerLater(pending: Promise<Answer>, info: BunFlight): Promise<Answer> {
+    try {
+      return this.#answer(await pending, info);
+    } catch (error) {
+      return await this.#answerError(error, info);
+    }
+  }
+
+  /** Answers a request that has failed. Bun does not tell its own `error` handler which request that is. */
+  async #answerError(error: unknown, info: BunFlight): Promise<Answer> {
+    return this.#answer(await this.#onError(error), info);
   }
 
   /**

@@ -25,7 +25,7 @@ import {
   takeServeAddress,
 } from "../host/serve_address.ts";
 import { addrOf, type DenoConn } from "../api/deno.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 import { procFile } from "../linux/proc_files.ts";
@@ -40,7 +40,7 @@ import {
 import { TableDriver } from "../../server/table_driver.ts";
 
 /** Starts a server of the engine `"deno"`. */
-export function startDeno(handler: Handler, asked: ServeSettings): StartedDriver {
+export function startDeno(handler: Handler, asked: ServeSettings): Driver {
   const settings = ignoringLeftClients(asked, saysClientLeft);
   const serving = internals.connectionServing();
   if (serving === undefined) {
@@ -102,7 +102,7 @@ function listenForKernel(
   return { opened, kernelServing };
 }
 
-class DenoDriver extends TableDriver<DenoConnection> implements StartedDriver {
+class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   readonly engine: Engine = "deno";
   readonly addr: Addr;
   readonly scheme: "http" | "https";

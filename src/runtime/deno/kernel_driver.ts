@@ -6,7 +6,7 @@ import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { ConnInfo } from "../../core/conn.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import { badRequest } from "../../server/last_response.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
@@ -21,20 +21,17 @@ import {
 } from "../../options/serve.ts";
 import { addrOf, type DenoInfo } from "../api/deno.ts";
 import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
-import type { KernelSockets } from "../linux/kernel_sockets.ts";
 import { streamLargeBody } from "./body.ts";
-import { type Client, Clients } from "./clients.ts";
+import type { Client } from "./clients.ts";
 import { internals } from "./internals.ts";
 import { KernelAcceptor, type KernelServing } from "./kernel_acceptor.ts";
-import { KernelConnection, type KernelConnectionEvents } from "./kernel_connection.ts";
+import type { KernelConnection } from "./kernel_connection.ts";
 import { KernelExchange } from "./kernel_exchange.ts";
 import { KernelExpiry } from "./kernel_expiry.ts";
+import { KnownConnections } from "./known_connections.ts";
 import { lastOf } from "./last_response.ts";
 import { Looks } from "./looks.ts";
 import { isReceivable, isUnread } from "./upload.ts";
-
-/** The number of recorded clients at which those without a connection are first forgotten. */
-const PRUNE_AT = 1_024;
 
 /**
  * The number of ms after which a WebSocket that has not opened is given up: its client has left, which Deno
@@ -46,54 +43,50 @@ const OPENING = 1_000;
  * The driver of a server whose connections the kernel shows. It knows the connections during a drain and during a lame
  * duck, and otherwise looks at them when it is asked. While it knows them it knows the connection of each request.
  */
-export class KernelDriver extends TableDriver<KernelConnection> implements StartedDriver {
+export class KernelDriver extends TableDriver<KernelConnection> implements Driver {
   readonly engine: Engine = "deno";
   readonly scheme = "http";
   readonly addr: Addr;
   readonly #handler: Handler;
   readonly #settings: ServeSettings;
-  readonly #kernel: KernelSockets;
   readonly #acceptor: KernelAcceptor;
-  readonly #clients = new Clients<KernelConnection>();
-  /** The requests in flight, except for those that were answered in the turn in which they came. */
-  readonly #flights = new Set<KernelExchange>();
-  /** The request whose handler is being called. */
-  #current: KernelExchange | undefined;
-  /** The connections that the driver knows, by the cookies of their sockets. */
-  readonly #byCookie = new Map<bigint, KernelConnection>();
-  /** Whether the connections stay known, because a lame duck or a drain has started. */
-  #isWatching = false;
+  readonly #known: KnownConnections;
   #isListenerClosed = false;
   /** The clients whose idle connections are to end when they are found, see `#endLater`. */
   readonly #toEnd = new Set<Client<KernelConnection>>();
-  #pruneAt = PRUNE_AT;
   /** Whether the sessions of HTTP/2 can end, for as long as the caller has not yielded. */
   #canEndSessions: boolean | undefined;
   #isFinding = false;
   #isOver = false;
   readonly #looks = new Looks<KernelConnection>({
     all: () => [...this.conns],
-    removeIfGone: (conn) => this.#removeIfGone(conn),
+    removeIfGone: (conn) => this.#known.removeIfGone(conn),
     changed: (conn) => this.conns.changed(conn),
   });
   readonly #kernelExpiry: KernelExpiry;
-  readonly #events: KernelConnectionEvents = {
-    onEnding: (conn) => this.#looks.watchEnd(conn),
-    endSessions: () => this.#endSessions(),
-    lookAgain: (conn, after) => this.#looks.lookAgain(conn, after),
-  };
 
   constructor(handler: Handler, settings: ServeSettings, serving: KernelServing) {
     super();
     this.#handler = handler;
     this.#settings = settings;
-    this.#kernel = serving.kernel;
     this.addr = addrOf(serving.listener.addr);
+    const { kernel, accepted } = serving;
+    this.#known = new KnownConnections({
+      conns: this.conns,
+      kernel,
+      accepted,
+      events: {
+        onEnding: (conn) => this.#looks.watchEnd(conn),
+        endSessions: () => this.#endSessions(),
+        lookAgain: (conn, after) => this.#looks.lookAgain(conn, after),
+      },
+      onForgotten: (conn) => this.#looks.forget(conn),
+    });
     this.#acceptor = new KernelAcceptor(serving, {
       onRequest: this.#onRequest,
       onError: settings.onError,
     });
-    this.#kernelExpiry = new KernelExpiry(serving.kernel, serving.accepted, settings.limits, {
+    this.#kernelExpiry = new KernelExpiry(kernel, accepted, settings.limits, {
       expire: (sockets) => this.#expire(sockets),
       lastStreamAt: (client) => this.#lastStreamAt(client),
     });
@@ -107,18 +100,14 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     return [this.#acceptor];
   }
 
-  acceptOn(): never {
-    throw new Error("A server whose connections the kernel shows accepts on its own listener");
-  }
-
   #onRequest = (request: Request, native: DenoInfo): Response | Promise<Response> => {
     const exchange = new KernelExchange(request, native, this.#settings);
-    const before = this.#current;
-    this.#current = exchange;
+    const before = this.#known.current;
+    this.#known.current = exchange;
     try {
       return this.#serve(exchange);
     } finally {
-      this.#current = before;
+      this.#known.current = before;
     }
   };
 
@@ -130,7 +119,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     try {
       const response = this.#handler(request, exchange);
       if (!(response instanceof Promise)) return this.#answer(exchange, response);
-      this.#flights.add(exchange);
+      this.#known.flights.add(exchange);
       exchange.markPending();
       return response.then(
         (response) => this.#answerOrFail(exchange, response),
@@ -143,27 +132,21 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   /** Records what a request tells of its client. Returns a response if the request is not to be processed. */
   #record(exchange: KernelExchange): Response | undefined {
-    if (this.#isWatching) return this.#arrive(exchange);
+    if (this.#known.isKept) return this.#arrive(exchange);
     if (exchange.protocol === "http1") {
-      if (this.#clients.size > 0) this.#clients.at(exchange.remoteAddr)?.record(exchange);
+      if (this.#known.clients.size > 0) {
+        this.#known.clients.at(exchange.remoteAddr)?.record(exchange);
+      }
     } else {
-      this.#clients.of(exchange.remoteAddr).record(exchange);
-      this.#prune();
+      this.#known.clients.of(exchange.remoteAddr).record(exchange);
+      this.#known.prune();
     }
     return undefined;
   }
 
-  /** Forgets what was recorded of connections that have closed, now and then. */
-  #prune(): void {
-    if (this.#isWatching || this.#clients.size < this.#pruneAt) return;
-    this.#refresh();
-    this.#forget();
-    this.#pruneAt = Math.max(PRUNE_AT, 2 * this.#clients.size);
-  }
-
   /** Does the same while the connections are known, and finds the connection of the request. */
   #arrive(exchange: KernelExchange): Response | undefined {
-    const client = this.#clients.of(exchange.remoteAddr);
+    const client = this.#known.clients.of(exchange.remoteAddr);
     const { onlyConn } = client;
     if (onlyConn?.isLastPassed === true && !onlyConn.isClosed) {
       // The request was pipelined behind the last one, or has crossed the close of an idle connection.
@@ -171,19 +154,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       return unavailable();
     }
     client.record(exchange);
-    this.#link(exchange, client);
+    this.#known.link(exchange, client);
     if (this.#isListenerClosed) exchange.conn = onlyConn;
     const isLate = this.onChange !== undefined &&
       isUpgrade(internals.headerOf(exchange.request, "upgrade"));
     return isLate ? this.#last(exchange, unavailable()) : undefined;
-  }
-
-  #link(exchange: KernelExchange, client: Client<KernelConnection>): void {
-    exchange.client = client;
-    client.exchanges.add(exchange);
-    this.#flights.add(exchange);
-    const { onlyConn } = client;
-    if (onlyConn !== undefined && exchange.protocol === "http1") onlyConn.isHttp1 = true;
   }
 
   #answerOrFail(exchange: KernelExchange, response: Answer): Response | Promise<Response> {
@@ -210,8 +185,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#recordUnread(exchange);
     // Deno sends a static response in this turn.
     const isSent = (isStatic || response.body === null) && exchange.protocol === "http1";
-    if (this.#isWatching || !isSent) this.#followAnswer(exchange);
-    else if (exchange.isPending) this.#flights.delete(exchange);
+    if (this.#known.isKept || !isSent) this.#followAnswer(exchange);
+    else if (exchange.isPending) this.#known.flights.delete(exchange);
     return response;
   }
 
@@ -227,8 +202,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   #recordUnread(exchange: KernelExchange): void {
     exchange.isUnread = isUnread(exchange.request, exchange.claimed);
-    if (exchange.isUnread) this.#clients.of(exchange.remoteAddr).isUnread = true;
-    if (exchange.isUnread) this.#prune();
+    if (exchange.isUnread) this.#known.clients.of(exchange.remoteAddr).isUnread = true;
+    if (exchange.isUnread) this.#known.prune();
   }
 
   /** Records when the response is delivered that Deno is about to get. */
@@ -241,7 +216,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   /** Records when the response is delivered. To be called before it is: Deno announces it only then. */
   #follow(exchange: KernelExchange): void {
-    this.#flights.add(exchange);
+    this.#known.flights.add(exchange);
     exchange.markPending();
     if (exchange.isFollowed) return;
     exchange.isFollowed = true;
@@ -250,27 +225,26 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   #over(exchange: KernelExchange): void {
-    this.#flights.delete(exchange);
+    this.#known.unlink(exchange);
     const { client } = exchange;
-    client?.exchanges.delete(exchange);
     if (exchange.protocol !== "http1") this.#recordStreamEnd(exchange);
     if (exchange.isLast) this.#endAfter(exchange);
     if (client === undefined) return this.onChange?.();
     const answered = connAfter(exchange);
     if (answered !== undefined) answered.answeredAt = performance.now();
     for (const conn of [...client.conns]) {
-      if (!this.#removeIfGone(conn)) this.conns.changed(conn);
+      if (!this.#known.removeIfGone(conn)) this.conns.changed(conn);
     }
     if (client.conns.length === 0) this.onChange?.();
   }
 
   #recordStreamEnd({ remoteAddr }: KernelExchange): void {
-    const client = this.#clients.at(remoteAddr);
+    const client = this.#known.clients.at(remoteAddr);
     if (client !== undefined) client.lastAt = performance.now();
   }
 
   #lastStreamAt(addr: Addr | undefined): number | undefined {
-    const client = addr && this.#clients.at(addr);
+    const client = addr && this.#known.clients.at(addr);
     return client?.protocol === "http2" ? client.lastAt : undefined;
   }
 
@@ -278,7 +252,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   #endAfter(exchange: KernelExchange): void {
     if (exchange.protocol !== "http1") return;
     const conn = connAfter(exchange);
-    if (conn === undefined) this.#endLater(this.#clients.of(exchange.remoteAddr));
+    if (conn === undefined) this.#endLater(this.#known.clients.of(exchange.remoteAddr));
     else if (exchange.isUnread) conn.linger();
     else conn.end("active");
   }
@@ -292,9 +266,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     if (this.#isFinding) return;
     this.#isFinding = true;
     this.#looks.repeat(() => {
-      this.#refresh();
+      this.#known.refresh();
       for (const client of this.#toEnd) this.#endIdle(client);
-      this.#forget();
+      this.#known.forget();
       this.#isFinding = this.#toEnd.size > 0;
       return this.#isFinding;
     });
@@ -314,13 +288,12 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
       this.#follow(exchange);
       return response;
     }
-    this.#flights.delete(exchange);
-    exchange.client?.exchanges.delete(exchange);
-    const client = this.#clients.of(exchange.remoteAddr);
+    this.#known.unlink(exchange);
+    const client = this.#known.clients.of(exchange.remoteAddr);
     client.webSockets.add(socket);
     const life = new WebSocketLife();
     exchange.webSocketLife = life;
-    this.#prune();
+    this.#known.prune();
     socket.addEventListener("open", () => {
       for (const conn of client.conns) this.closeIfWebSocket(conn);
     });
@@ -351,10 +324,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
 
   /** Knows the connections from now on. */
   #startWatching(): void {
-    this.#isWatching = true;
-    this.#refresh();
-    for (const exchange of this.#flights) this.#follow(exchange);
-    if (this.#current !== undefined) this.#follow(this.#current);
+    this.#known.keep();
+    for (const exchange of this.#known.flights) this.#follow(exchange);
+    if (this.#known.current !== undefined) this.#follow(this.#known.current);
   }
 
   waitingToBeAccepted(): number | undefined {
@@ -369,81 +341,12 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     if (this.#isListenerClosed) return;
     this.#isListenerClosed = true;
     attempt(() => this.#acceptor.closeListener());
-    this.#isWatching = true;
-    this.#refresh();
-    for (const exchange of this.#flights) {
+    this.#known.keep();
+    for (const exchange of this.#known.flights) {
       const conn = exchange.client?.onlyConn;
       if (conn?.canHave(exchange)) exchange.conn = conn;
     }
     this.#looks.watchAll();
-  }
-
-  /** Finds the connections that are new, forgets those that are gone, and finds the connection of each request. */
-  #refresh(): void {
-    const sockets = this.#acceptor.accepted.all();
-    const open = new Set(sockets.map(({ cookie }) => cookie));
-    for (const conn of [...this.conns]) if (!open.has(conn.cookie)) this.#remove(conn);
-    this.#know(sockets);
-    this.#clients.forgetGone();
-  }
-
-  #know(sockets: Iterable<AcceptedSocket>): void {
-    for (const socket of sockets) {
-      const { cookie } = socket;
-      if (this.#byCookie.has(cookie)) continue;
-      const remoteAddr = this.#acceptor.accepted.clientOf(socket);
-      // A connection that was reset has no address any more. Nothing is left to say on it.
-      if (remoteAddr === undefined) continue;
-      const client = this.#clients.of(remoteAddr);
-      const conn = new KernelConnection(socket, remoteAddr, client, this.#kernel, this.#events);
-      client.conns.push(conn);
-      this.#byCookie.set(cookie, conn);
-      this.conns.add(conn);
-    }
-    for (const exchange of this.#flights) this.#linkKnown(exchange);
-    if (this.#current !== undefined) this.#linkKnown(this.#current);
-  }
-
-  #linkKnown(exchange: KernelExchange): void {
-    if (exchange.client === undefined) {
-      this.#link(exchange, this.#clients.of(exchange.remoteAddr));
-    }
-  }
-
-  /** Forgets the connections, unless a lame duck or a drain has started. */
-  #forget(): void {
-    if (this.#isWatching) return;
-    for (const conn of [...this.conns]) this.#unknow(conn);
-    for (const exchange of this.#flights) exchange.client = undefined;
-    this.#clients.forgetConns();
-    if (this.#current !== undefined) {
-      this.#current.client = undefined;
-      this.#flights.delete(this.#current);
-    }
-  }
-
-  #removeGone(): void {
-    for (const conn of [...this.conns]) this.#removeIfGone(conn);
-  }
-
-  #removeIfGone(conn: KernelConnection): boolean {
-    if (!conn.isGone) return false;
-    this.#remove(conn);
-    return true;
-  }
-
-  #remove(conn: KernelConnection): void {
-    conn.stopLingering();
-    this.#unknow(conn);
-  }
-
-  #unknow(conn: KernelConnection): void {
-    this.#looks.forget(conn);
-    this.#byCookie.delete(conn.cookie);
-    const { conns } = conn.client;
-    const index = conns.indexOf(conn);
-    if (index >= 0) conns.splice(index, 1);
-    this.conns.delete(conn);
   }
 
   /**
@@ -454,7 +357,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     if (!this.#isListenerClosed || this.onChange === undefined) return false;
     if (this.#canEndSessions === undefined) {
       const conns = [...this.conns];
-      this.#canEndSessions = this.#flights.size === 0 &&
+      this.#canEndSessions = this.#known.flights.size === 0 &&
         conns.every((conn) => conn.isIdleSession || conn.state() === "hijacked");
       queueMicrotask(() => this.#canEndSessions = undefined);
     }
@@ -463,18 +366,18 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
   }
 
   override closeIdleConns(now: number, policy: PollPolicy): boolean {
-    if (!policy.onlyChanged) this.#removeGone();
-    const isQuiescent = super.closeIdleConns(now, policy) && this.#flights.size === 0;
+    if (!policy.onlyChanged) this.#known.removeGone();
+    const isQuiescent = super.closeIdleConns(now, policy) && this.#known.flights.size === 0;
     if (isQuiescent) this.#finish();
     return isQuiescent;
   }
 
   /** Closes those connections that have exceeded a time limit, as far as the kernel shows. */
   #expire(sockets: readonly AcceptedSocket[]): void {
-    this.#know(sockets);
+    this.#known.know(sockets);
     const { idleTimeout } = this.#settings.limits;
-    for (const { cookie } of sockets) this.#byCookie.get(cookie)?.expire(idleTimeout);
-    this.#forget();
+    for (const socket of sockets) this.#known.ofSocket(socket)?.expire(idleTimeout);
+    this.#known.forget();
   }
 
   /** Releases what Deno keeps of the server. */
@@ -492,19 +395,19 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Start
     this.#acceptor.release();
     for (const conn of [...this.conns]) this.#looks.watchEnd(conn);
     await closed;
-    this.#flights.clear();
+    this.#known.flights.clear();
     this.#finish();
   }
 
   override connections(now: number): ConnInfo[] {
-    if (!this.#isListenerClosed) this.#refresh();
+    if (!this.#isListenerClosed) this.#known.refresh();
     // The client of such a request has left, and its handler works.
-    const orphans = [...this.#flights].filter(({ client }) => client?.conns.length === 0);
+    const orphans = [...this.#known.flights].filter(({ client }) => client?.conns.length === 0);
     const infos = [
       ...super.connections(now),
       ...orphans.map((exchange) => exchange.snapshot(now)),
     ];
-    this.#forget();
+    this.#known.forget();
     return infos;
   }
 }

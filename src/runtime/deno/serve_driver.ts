@@ -36,17 +36,17 @@ import {
   openListenerKnown,
 } from "../linux/kernel_sockets.ts";
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import { FORCE_WAIT, within } from "../../core/within.ts";
 import type { ClosingHandshake } from "../../options/hijacked.ts";
 import { badRequest } from "../../server/last_response.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { WebSocketLife } from "../../server/web_socket_life.ts";
-import { listenError } from "../../core/listen_error.ts";
+import { listenError } from "../host/listen_error.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 
 /** Starts a server of the engine `"deno-serve"`. */
-export function startDenoServe(handler: Handler, asked: ServeSettings): StartedDriver {
+export function startDenoServe(handler: Handler, asked: ServeSettings): Driver {
   const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
   const isHandedOn = socket !== undefined;

@@ -1,7 +1,7 @@
 import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import { UpgradeError } from "../../core/errors.ts";
-import { listenError } from "../../core/listen_error.ts";
+import { listenError } from "../host/listen_error.ts";
 import { HTTP_PROTOCOLS, type ServeSettings } from "../../options/serve.ts";
 import type { Certificates } from "../../options/tls.ts";
 import type { Refable } from "../../server/native_server.ts";

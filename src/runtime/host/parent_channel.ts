@@ -1,7 +1,7 @@
 import cluster from "node:cluster";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { nodeHttp, nodeHttps } from "../../core/builtins.ts";
+import { nodeHttp, nodeHttps } from "./http_modules.ts";
 
 /**
  * Makes the channel to the parent process no longer keep this process alive. A process that was started with

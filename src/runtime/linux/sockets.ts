@@ -5,7 +5,7 @@ import { isBoundTo } from "./bound_address.ts";
 import { bun } from "../api/bun.ts";
 import { addrOf, deno } from "../api/deno.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
-import { listenError } from "../../core/listen_error.ts";
+import { listenError } from "../host/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets, Steering } from "../../core/sockets.ts";
 import { atSparePath } from "../../core/spare_path.ts";
 

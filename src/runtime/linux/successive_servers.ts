@@ -6,12 +6,13 @@ import type { Engine } from "../../options/serve.ts";
 import type { ClosingHandshake } from "../../options/hijacked.ts";
 import type { Certificates } from "../../options/tls.ts";
 import type { PollPolicy, Tally } from "../../server/conn_table.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { ServedCertificates } from "../../server/served_certificates.ts";
 
 /** The driver of a server of the runtime whose listener can go to another server of the same process. */
-export interface ReplaceableDriver extends StartedDriver {
+export interface ReplaceableDriver extends Driver {
+  readonly acceptOn: NonNullable<Driver["acceptOn"]>;
   /**
    * Accepts on the socket with the descriptor `fd`, on which another server of this process accepts as well.
    * Returns the descriptor of the socket for this server.
@@ -46,7 +47,7 @@ export type StartReplaceable = (
  * certificates takes the listening socket over, inside the process, and the former servers go on with their
  * connections until these end. All of them together are one server for the caller.
  */
-export class SuccessiveServers implements StartedDriver, Refable {
+export class SuccessiveServers implements Driver, Refable {
   readonly certificates: ServedCertificates;
   readonly #start: StartReplaceable;
   #current: ReplaceableDriver;
@@ -78,7 +79,7 @@ export class SuccessiveServers implements StartedDriver, Refable {
     return this.#current.addr;
   }
 
-  get scheme(): StartedDriver["scheme"] {
+  get scheme(): Driver["scheme"] {
     return this.#current.scheme;
   }
 

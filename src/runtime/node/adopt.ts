@@ -9,7 +9,7 @@ import type { ServeSettings } from "../../options/serve.ts";
 import { BunNodeDriver, runsOnBunServe } from "./driver_on_bun.ts";
 import type { Addr } from "../../core/addr.ts";
 import { NodeDriver } from "./driver.ts";
-import { nodeHttps } from "../../core/builtins.ts";
+import { nodeHttps } from "../host/http_modules.ts";
 import { internals } from "./internals.ts";
 import { LateNodeDriver, REQUEST_EVENTS } from "./late_driver.ts";
 import { openConnections } from "./open_connections.ts";

@@ -9,7 +9,7 @@ import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Engine, ServeSettings } from "../../options/serve.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import { endAndLinger } from "./linger.ts";
 import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
@@ -60,7 +60,7 @@ export interface NodeServerTraits {
 }
 
 /** The driver of a Node server: tracks the connections of the server and ends them. */
-export class NodeDriver extends TableDriver<NodeConn> implements StartedDriver {
+export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly engine: Engine = "node";
   readonly scheme: "http" | "https";
   readonly native: unknown;

@@ -12,7 +12,7 @@ import type http from "node:http";
 import type http2 from "node:http2";
 import net from "node:net";
 import process from "node:process";
-import { nodeHttp } from "../../core/builtins.ts";
+import { nodeHttp } from "../host/http_modules.ts";
 
 /** A WebSocket of the package `ws`, which is a wrapper around the socket that HTTP has released. */
 export interface WsWebSocket {

@@ -5,7 +5,7 @@ import process from "node:process";
 import { type Addr, unmapped } from "../../core/addr.ts";
 import type { ServerSettings } from "../../options/server.ts";
 import { unnamedServeAddress } from "../host/serve_address.ts";
-import { listenError } from "../../core/listen_error.ts";
+import { listenError } from "../host/listen_error.ts";
 import { internals } from "./internals.ts";
 import { takeHandle } from "./sockets.ts";
 

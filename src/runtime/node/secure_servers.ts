@@ -6,7 +6,7 @@ import http from "node:http";
 import type http2 from "node:http2";
 import process from "node:process";
 import tls from "node:tls";
-import { nodeHttps } from "../../core/builtins.ts";
+import { nodeHttps } from "../host/http_modules.ts";
 import { HTTP_PROTOCOLS } from "../../options/serve.ts";
 import type { Certificates, TlsSettings } from "../../options/tls.ts";
 import { ServedCertificates } from "../../server/served_certificates.ts";

@@ -19,7 +19,7 @@ import {
 import type { LimitSettings } from "../../options/limits.ts";
 import { RequestInfo } from "../../server/request_info.ts";
 import type { RequestScope } from "../../core/request_scope.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { NodeConn } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
@@ -31,7 +31,7 @@ import { replaceGlobals } from "./replace_globals.ts";
 import { BodyError, sendResponse } from "./send.ts";
 
 /** Starts a server on `node:http`, or with TLS on `node:http2` or `node:https`. */
-export async function startNode(handler: Handler, settings: ServeSettings): Promise<StartedDriver> {
+export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {
   if (settings.replaceGlobals) replaceGlobals();
   const limits = timeLimits(settings);
   const { server, listener, certificates } = await createServer(settings, limits);

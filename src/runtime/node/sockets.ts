@@ -11,7 +11,7 @@ import { addrOfTable, listeningRows, TCP_TABLES, UNIX_TABLE, unixRow } from "../
 import { inodeOf, linesOf, linkOf, textOf } from "./proc_files.ts";
 import { openKernelSockets } from "../linux/kernel_sockets.ts";
 import { isBoundTo } from "../linux/bound_address.ts";
-import { listenError } from "../../core/listen_error.ts";
+import { listenError } from "../host/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets } from "../../core/sockets.ts";
 import { type BoundHandle, internals } from "./internals.ts";
 import { atSparePath } from "../../core/spare_path.ts";

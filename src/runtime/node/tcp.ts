@@ -12,7 +12,7 @@ import { type Addr, sameAddr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
 import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
-import type { StartedDriver } from "../../server/driver.ts";
+import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { Engine } from "../../options/serve.ts";
 import { endAndLinger } from "./linger.ts";
@@ -25,7 +25,7 @@ import { TableDriver } from "../../server/table_driver.ts";
 import { Incoming, Outgoing } from "./tcp_streams.ts";
 
 /** Starts a TCP server on `node:net`, or with TLS on `node:tls`. */
-export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<StartedDriver> {
+export async function startTcp(handler: TcpHandler, settings: TcpSettings): Promise<Driver> {
   const { listener, certificates } = await createListener(settings.tls);
   const driver = new TcpDriver(listener, certificates, handler, settings);
   if (settings.socket === undefined) {
@@ -46,7 +46,7 @@ async function createListener(
 }
 
 /** The driver of a TCP server: tracks the connections of the server and ends them. */
-class TcpDriver extends TableDriver<TcpConnection> implements StartedDriver {
+class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   readonly engine: Engine = "node";
   readonly scheme: "tcp" | "tls";
   readonly certificates: ServedCertificates | undefined;

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Addr } from "./addr.ts";
-import { printable } from "./printable.ts";
+import type { Addr } from "../../core/addr.ts";
+import { printable } from "../../core/printable.ts";
 
 /**
  * Returns the error of a failed `listen`. The error is the same on every runtime: its message names the
