@@ -10,6 +10,7 @@ import {
   whenClosed,
   whenListening,
 } from "./runtime/native_servers.ts";
+import { isHeldElsewhere } from "./listener/shared_listener.ts";
 import { channels } from "./runtime/channels.ts";
 import { ServerClosedError } from "./core/errors.ts";
 import { DrivenServer } from "./server/driven_server.ts";
@@ -85,7 +86,7 @@ export function adopt(native: NativeServer, options: AdoptOptions = {}): Server 
 
 function adoptFirst(native: NativeServer, { onConnState }: AdoptOptions): Server {
   const { driver, release } = driverOf(native, onConnState);
-  const server = new DrivenServer(driver, { channels: channels() });
+  const server = new DrivenServer(driver, { channels: channels(), isShared: isHeldElsewhere });
   adopted().set(native, server);
   let isLeft = false;
   const listening = whenListening(native, (close) => {

@@ -24,6 +24,11 @@ export interface InheritedSocket {
   readonly name?: string | undefined;
   /** Whether the file of a unix socket is removed when the last owner closes the socket. */
   readonly unlink: boolean;
+  /**
+   * Whether somebody outside the service keeps the socket open, as systemd does: connections may wait for the next
+   * service. Undefined, which counts as true, if that is not known.
+   */
+  readonly kept?: boolean | undefined;
 }
 
 /** The message of a predecessor to its successor, or of a supervisor to its worker. */
@@ -92,7 +97,7 @@ function handoverOf(value: unknown): Handover | undefined {
 
 function inheritedSocketOf(value: unknown): InheritedSocket | undefined {
   if (!isRecord(value)) return undefined;
-  const { fd, handoff, name, unlink } = value;
+  const { fd, handoff, name, unlink, kept } = value;
   const addr = addrOf(value["addr"]);
   const asked = addrOf(value["asked"]);
   if (!isInteger(fd, FIRST_FD, MAX_FD) || addr === undefined || asked === undefined) {
@@ -101,7 +106,8 @@ function inheritedSocketOf(value: unknown): InheritedSocket | undefined {
   if (handoff !== "inherit" && handoff !== "reuseport") return undefined;
   if (name !== undefined && typeof name !== "string") return undefined;
   if (typeof unlink !== "boolean") return undefined;
-  return { fd, addr, asked, handoff, name, unlink };
+  if (kept !== undefined && typeof kept !== "boolean") return undefined;
+  return { fd, addr, asked, handoff, name, unlink, kept };
 }
 
 function addrOf(value: unknown): Addr | undefined {

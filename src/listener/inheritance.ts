@@ -8,7 +8,7 @@ import process from "node:process";
 import { type Addr, covers, sameAddr } from "../core/addr.ts";
 import { ignoreVariable } from "../runtime/host/variables.ts";
 import { readActivation, removeActivation, removeServiceVariables } from "../systemd/activation.ts";
-import { isRunning } from "../runtime/linux/processes.ts";
+import { hasSocket, isRunning } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Sockets } from "../core/sockets.ts";
 import { holdHangups } from "./hangups.ts";
@@ -87,7 +87,8 @@ function activated(): InheritedSocket[] {
       return [];
     }
     own.closeOnExec(fd);
-    return [{ fd, addr, asked: addr, handoff: "inherit" as const, name, unlink: false }];
+    const handoff = "inherit" as const;
+    return [{ fd, addr, asked: addr, handoff, name, unlink: false, kept: true }];
   });
   if (others.length > 0) {
     ignoreVariable(
@@ -120,6 +121,15 @@ export function supervisor(): Starter | undefined {
 export function isSupervisorGone(): boolean {
   const pid = supervisor()?.pid;
   return pid !== undefined && process.ppid !== pid;
+}
+
+/**
+ * Reports whether the supervisor of this process has a socket open, or may have: others accept on the socket then, or
+ * will. The supervisor closes its sockets when it begins to end the service.
+ */
+export function isHeldBySupervisor(fd: number): boolean {
+  const pid = supervisor()?.pid;
+  return pid !== undefined && process.ppid === pid && hasSocket(pid, fd) !== false;
 }
 
 /**

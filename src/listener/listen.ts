@@ -117,12 +117,14 @@ async function openListener(
   if (asked.transport === "unix") checkSparePath("listen", asked.path);
   const socket = await sockets().open(asked, options);
   const unlink = asked.transport === "unix";
-  return new SharedListener({ ...socket, asked, handoff, unlink }, false);
+  return new SharedListener({ ...socket, asked, handoff, unlink, kept: false }, false);
 }
 
 function inheritedSocketOf(fd: number): InheritedSocket {
   const addr = sockets().addressOf(fd);
-  if (addr !== undefined) return { fd, addr, asked: addr, handoff: "inherit", unlink: false };
+  if (addr !== undefined) {
+    return { fd, addr, asked: addr, handoff: "inherit", unlink: false, kept: true };
+  }
   throw new TypeError(
     `Cannot listen as 'fd' must be the descriptor of a socket that listens: current value is ${fd}`,
   );

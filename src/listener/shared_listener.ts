@@ -1,13 +1,13 @@
 import { ofProcess } from "../core/process_state.ts";
 import { rmSync } from "node:fs";
-import type { Addr } from "../core/addr.ts";
+import { type Addr, sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { OpenOptions } from "../core/sockets.ts";
 import type { Listener } from "../options/listen.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Driver } from "../server/driver.ts";
 import type { Handoff, InheritedSocket } from "./handover.ts";
-import { unclaim } from "./inheritance.ts";
+import { isHeldBySupervisor, unclaim } from "./inheritance.ts";
 import { cancel, isPending, whenReady } from "./readiness.ts";
 
 /** The listeners of this process. */
@@ -33,6 +33,8 @@ export class SharedListener implements Listener {
   #fd: number;
   #state: "open" | "served" | "closed" = "open";
   #start: (() => Promise<void>) | undefined;
+  /** Whether the program has asked for the descriptor, which it may have passed to another process. */
+  #isLent = false;
 
   constructor(socket: InheritedSocket, inherited: boolean, beside?: OpenOptions) {
     this.#socket = socket;
@@ -51,6 +53,7 @@ export class SharedListener implements Listener {
   }
 
   get fd(): number {
+    this.#isLent = true;
     return sockets().lend(this.#fd);
   }
 
@@ -60,6 +63,19 @@ export class SharedListener implements Listener {
    */
   get isTakenOver(): boolean {
     return listeners().succeeded;
+  }
+
+  /** Whether another process accepts on the socket too, or may do so. */
+  get isShared(): boolean {
+    return this.#isLent || this.isHeldElsewhere;
+  }
+
+  /**
+   * Whether the socket stays open without this process: for a successor, for the other workers of a supervisor that goes
+   * on, or for whoever gets it from systemd next.
+   */
+  get isHeldElsewhere(): boolean {
+    return this.isTakenOver || this.#socket.kept !== false || isHeldBySupervisor(this.#fd);
   }
 
   /** Whether no server has the listener yet. */
@@ -131,6 +147,14 @@ export class SharedListener implements Listener {
 /** Returns the listeners of this process whose sockets are still open. */
 export function openListeners(): readonly SharedListener[] {
   return [...listeners().open].filter((listener) => listener.isListening);
+}
+
+/**
+ * Returns whether the listener at an address stays open without this process, for an adopted server that accepts on its
+ * descriptor. Returns undefined if no listener of this process is there.
+ */
+export function isHeldElsewhere(at: Addr): boolean | undefined {
+  return openListeners().find(({ addr }) => sameAddr(addr, at))?.isHeldElsewhere;
 }
 
 /** Marks the listeners as taken over by a successor, which then owns the files of unix sockets. */

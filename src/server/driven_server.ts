@@ -28,6 +28,8 @@ export interface ServedListener {
   readonly handoff: "inherit" | "reuseport";
   /** Whether a successor accepts the connections that wait in the accept queue. */
   readonly isTakenOver: boolean;
+  /** Whether another process accepts on the socket too, or may do so. */
+  readonly isShared: boolean;
   /** Records that the server has closed the socket. The server calls it. */
   closed(): void;
 }
@@ -38,6 +40,11 @@ interface DrivenServerContext {
   readonly scope?: RequestScope;
   /** The listening socket, if the server did not open it itself. */
   readonly listener?: ServedListener | undefined;
+  /**
+   * Returns whether another process accepts on the socket at an address too; undefined if that is not known. Without it
+   * `listener` tells.
+   */
+  readonly isShared?: (addr: Addr) => boolean | undefined;
   /** Publishes the calls of `shutdown`. Without it they are not published. */
   readonly channels?: ShutdownPublisher;
 }
@@ -51,6 +58,7 @@ export class DrivenServer implements Server {
   /** The controller that aborts when the listeners must close at once. */
   readonly #force = new AbortController();
   readonly #listener: ServedListener | undefined;
+  readonly #isShared: (addr: Addr) => boolean | undefined;
   readonly #channels: ShutdownPublisher | undefined;
   readonly #changes = new Changes();
   readonly #hooks: (() => unknown)[] = [];
@@ -71,11 +79,15 @@ export class DrivenServer implements Server {
   /** Whether the changes of this turn of the event loop will be announced at its end. */
   #isChangeDue = false;
 
-  constructor(driver: Driver, { scope, listener, channels }: DrivenServerContext = {}) {
+  constructor(
+    driver: Driver,
+    { scope, listener, channels, isShared = () => listener?.isShared }: DrivenServerContext = {},
+  ) {
     this.#driver = driver;
     this.#drainNotice = scope?.drainNotice ?? new DrainNotice();
     this.#pendingWork = scope?.pendingWork ?? new PendingWork();
     this.#listener = listener;
+    this.#isShared = isShared;
     this.#channels = channels;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -271,7 +283,7 @@ export class DrivenServer implements Server {
     this.#state = "draining";
     this.#drainOptions = options;
     const onChange = () => this.#onChange();
-    attempt(() => this.#driver.startDrain(onChange));
+    attempt(() => this.#driver.startDrain(onChange, this.#isShared(this.#addrIfKnown())));
     this.#pendingWork.startDrain(onChange);
     this.#drainNotice.start(new ServerClosedError("The server is draining"));
     this.#listenersClosed = this.#endAccepting((options.idleGrace ?? 0) > 0);

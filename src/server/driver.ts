@@ -43,8 +43,12 @@ export interface Driver {
    * Starts the drain: from now on the driver counts the connections that end, refuses upgrades, and calls
    * `onChange` whenever a connection may have become idle or has closed. Clients are told nothing yet,
    * because they would reconnect to a listener that is about to close.
+   *
+   * With `isShared` another process accepts on the listener too, and gets the connections that are left in the
+   * accept queue. Otherwise the driver may keep new connections out of the queue until the listener is closed. Undefined
+   * if the listener is not one of this package.
    */
-  startDrain(onChange: () => void): void;
+  startDrain(onChange: () => void, isShared?: boolean): void;
 
   /**
    * Returns the number of connections that wait in the accept queues of the listeners: connections that

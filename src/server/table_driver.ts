@@ -29,6 +29,8 @@ export abstract class TableDriver<C extends DrainableConn> {
   protected endsConnections = false;
   /** The function to call when something has changed that the drain waits for. Undefined until the drain starts. */
   protected onChange: (() => void) | undefined;
+  /** Whether another process accepts on the listener too. Undefined until the drain starts, and if that is not known. */
+  protected isShared: boolean | undefined;
   #handshake: ClosingHandshake | undefined;
   /** The connections whose closing handshake was started. */
   readonly #closing = new WeakSet<C>();
@@ -46,8 +48,9 @@ export abstract class TableDriver<C extends DrainableConn> {
     this.endsConnections = true;
   }
 
-  startDrain(onChange: () => void): void {
+  startDrain(onChange: () => void, isShared?: boolean): void {
     this.onChange = onChange;
+    this.isShared = isShared;
     this.conns.startDrain(onChange);
     for (const conn of this.conns) attempt(() => conn.startDrain(() => this.conns.changed(conn)));
   }

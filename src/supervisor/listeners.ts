@@ -131,7 +131,7 @@ async function openWhenFree(
     try {
       const socket = await sockets().open(asked, { backlog: BACKLOG, reusePort: false });
       const unlink = asked.transport === "unix";
-      return { ...socket, asked, handoff: "inherit", unlink };
+      return { ...socket, asked, handoff: "inherit", unlink, kept: false };
     } catch (error) {
       if (!isInUse(error) || performance.now() >= end) throw error;
       if (asked.transport === "unix" && await isLeftBehind(asked.path)) {

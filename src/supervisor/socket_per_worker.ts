@@ -53,7 +53,7 @@ export class SocketPerWorker {
 
   async #open(): Promise<InheritedSocket> {
     const socket = await sockets().open(this.addr, { backlog: BACKLOG, reusePort: true });
-    return { ...socket, asked: this.#asked, handoff: "inherit", unlink: false };
+    return { ...socket, asked: this.#asked, handoff: "inherit", unlink: false, kept: false };
   }
 
   /** Returns the socket of the worker in a place. */

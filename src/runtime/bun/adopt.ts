@@ -60,7 +60,6 @@ export class AdoptedBunDriver extends BunServeDriver {
   readonly addr: Addr;
   protected readonly server: BunServer;
   protected readonly sockets: ServerSockets | undefined;
-  protected readonly isHandedOn: boolean = false;
   /** The number of bytes that each connection had received when the drain started, by its cookie. */
   #received = new Map<bigint, bigint>();
   readonly #upgraded = new ConnMarks();
@@ -80,8 +79,8 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.#watchUpgrades();
   }
 
-  override startDrain(onChange: () => void): void {
-    super.startDrain(onChange);
+  override startDrain(onChange: () => void, isShared?: boolean): void {
+    super.startDrain(onChange, isShared);
     const conns = this.open();
     this.#received = new Map(conns.map(({ cookie, received }) => [cookie, received]));
     this.#webSockets = conns.filter((conn) => this.#upgraded.has(conn));

@@ -61,7 +61,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   readonly addr: Addr;
   protected readonly server: BunServer;
   protected sockets: ServerSockets | undefined;
-  protected readonly isHandedOn: boolean;
+  /** Whether another process may get the listener. */
+  readonly #isHandedOn: boolean;
   readonly #placeholder: PlaceholderListener<BunServer> | undefined;
   readonly #flights = new Flights();
   readonly #unread = new UnreadUploads();
@@ -88,7 +89,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     this.#limits = settings.limits;
     this.#onError = settings.onError;
     this.scheme = settings.tls === undefined ? "http" : "https";
-    this.isHandedOn = isHandedOn;
+    this.#isHandedOn = isHandedOn;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
       (where) => this.#serve({ ...settings, listen: where, reusePort: false }),
@@ -165,7 +166,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     this.sockets = new ServerSockets(kernel, listeners, strangers);
     // A listener of several processes outlives the drain, which deals with the connections that Linux withholds. A
     // time limit may be shorter than the time for which Linux withholds a connection.
-    if (this.isHandedOn || this.#limits.headerTimeout < LONGEST_WITHHELD) {
+    if (this.#isHandedOn || this.#limits.headerTimeout < LONGEST_WITHHELD) {
       this.sockets.disableDeferAccept();
     }
     // The kernel tells nothing of the connections of a unix socket.
@@ -324,8 +325,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     if (this.#content.hasRoutes) this.#update();
   }
 
-  override startDrain(onChange: () => void): void {
-    super.startDrain(onChange);
+  override startDrain(onChange: () => void, isShared?: boolean): void {
+    super.startDrain(onChange, isShared);
     this.#flights.sweep();
     this.#webSockets.startDrain();
   }

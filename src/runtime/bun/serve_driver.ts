@@ -44,8 +44,6 @@ export abstract class BunServeDriver implements Driver {
   #nextExpiry = 0;
 
   protected abstract readonly server: BunServer;
-  /** Whether another process may share the listener. */
-  protected abstract readonly isHandedOn: boolean;
   /** The sockets of the server, or undefined if the kernel does not show them. */
   protected abstract readonly sockets: ServerSockets | undefined;
 
@@ -59,11 +57,11 @@ export abstract class BunServeDriver implements Driver {
 
   abstract connections(now: number): ConnInfo[];
 
-  startDrain(onChange: () => void): void {
+  startDrain(onChange: () => void, isShared?: boolean): void {
     this.drainStart = performance.now();
     this.onChange = onChange;
     if (!this.#hasNoListener) {
-      this.#listener = this.sockets?.closingListener(this.isHandedOn);
+      this.#listener = this.sockets?.closingListener(isShared ?? false);
     }
     this.#openAtStart = this.count();
   }

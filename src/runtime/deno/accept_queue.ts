@@ -11,38 +11,40 @@ export interface ClosingQueue extends AcceptQueue {
   /**
    * Closes the listener in the kernel at once. Deno closes a listener only in the next turn of its event
    * loop, and until then clients would wait for an answer to their handshake. Absent if the listener is
-   * unknown, listens on a unix socket, or may be shared by another process.
+   * unknown, listens on a unix socket, or is shared with another process.
    */
   close?(): void;
 }
 
-/** The socket of a listener of Deno, as far as the kernel shows it. */
+/** The socket of a listener of Deno, as far as it is known. */
 export interface KnownSocket {
   /** The socket that the listener was opened with. Undefined if it has to be found by the address. */
   readonly own?: ListeningSocket | undefined;
-  /** The descriptor of the socket, if another process may share it. */
-  readonly shared?: number | undefined;
+  /** The descriptor of the socket that was put in the place of the listener's own. */
+  readonly given?: number | undefined;
+  /** Whether another process accepts on the socket too. */
+  readonly isShared: boolean;
 }
 
 /**
  * Returns the accept queue of a listener of Deno that is about to close. The length of the queue is unknown without
  * the C library, on a unix socket, and if several listeners of the process have the address and nothing tells which.
  *
- * Unless another process may share the socket, and if the length is known, the kernel ignores new handshakes from
- * now on, so that no connection joins the queue.
+ * If the length is known, the kernel ignores new handshakes from now on, so that no connection joins the queue, unless
+ * another process accepts on the socket too.
  */
 export function closingQueue(
   addr: Addr,
   accepted: () => number,
-  { own, shared }: KnownSocket = {},
+  { own, given, isShared }: KnownSocket = { isShared: false },
 ): ClosingQueue {
   const kernel = openKernelSockets();
-  const listener = shared ?? (kernel && ownListener(kernel, addr, own));
+  const listener = given ?? (kernel && ownListener(kernel, addr, own));
   if (kernel === undefined || listener === undefined || addr.transport === "unix") {
     return { waiting: () => undefined, accepted };
   }
   const waiting = () => kernel.waitingToBeAccepted(listener);
-  if (shared !== undefined) return { waiting, accepted };
+  if (isShared) return { waiting, accepted };
   if (!kernel.migratesQueue(listener)) kernel.holdBackHandshakes(listener);
   return { waiting, accepted, close: () => void kernel.closingUnnoticed(listener)() };
 }

@@ -191,7 +191,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
   waitingToBeAccepted(): number | undefined {
     const duplicate = this.#duplicate;
     this.#queues = [
-      this.#listener.closingQueue(),
+      this.#listener.closingQueue(this.isShared ?? false),
       ...(duplicate === undefined
         ? []
         : [closingQueue(addrOf(duplicate.listener.addr), () => duplicate.accepted)]),

@@ -316,8 +316,8 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
     this.#startWatching();
   }
 
-  override startDrain(onChange: () => void): void {
-    super.startDrain(onChange);
+  override startDrain(onChange: () => void, isShared?: boolean): void {
+    super.startDrain(onChange, isShared);
     this.#acceptor.startDrain();
     this.#startWatching();
   }

@@ -49,15 +49,14 @@ import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listen
 export function startDenoServe(handler: Handler, asked: ServeSettings): Driver {
   const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
-  const isHandedOn = socket !== undefined;
-  if (tls === undefined) return new DenoServeDriver(handler, settings, isHandedOn);
+  if (tls === undefined) return new DenoServeDriver(handler, settings);
   return new SuccessiveServers(
     (certificates, socket) => {
       if (certificates.named.size > 0) {
         throw new UpgradeError("Cannot choose a certificate by the server name");
       }
       const now = { ...settings, socket, tls: { ...tls, certificates } };
-      return new DenoServeDriver(handler, now, isHandedOn);
+      return new DenoServeDriver(handler, now);
     },
     tls.certificates,
     socket,
@@ -85,8 +84,8 @@ class DenoServeDriver implements ReplaceableDriver {
   #onChange: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #gone = false;
-  /** Whether another process may accept on the socket too. */
-  readonly #isHandedOn: boolean;
+  /** Whether another process accepts on the socket too. Not known until the drain starts. */
+  #isShared = false;
   /** The socket that was opened here, as far as it is known. */
   readonly #own: ListeningSocket | undefined;
   /** The descriptor of the socket that has replaced a placeholder listener, or that is handed on. */
@@ -97,8 +96,7 @@ class DenoServeDriver implements ReplaceableDriver {
   #begun = 0;
   #queue: ClosingQueue | undefined;
 
-  constructor(handler: Handler, settings: ServeSettings, isHandedOn: boolean) {
-    this.#isHandedOn = isHandedOn;
+  constructor(handler: Handler, settings: ServeSettings) {
     if (settings.socket !== undefined) disregardServeAddress();
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
@@ -226,7 +224,8 @@ class DenoServeDriver implements ReplaceableDriver {
     this.#endsConnections = true;
   }
 
-  startDrain(onChange: () => void): void {
+  startDrain(onChange: () => void, isShared?: boolean): void {
+    this.#isShared = isShared ?? false;
     this.#onChange = onChange;
   }
 
@@ -235,8 +234,11 @@ class DenoServeDriver implements ReplaceableDriver {
   }
 
   waitingToBeAccepted(): number | undefined {
-    const known = this.#isHandedOn ? { shared: this.#fd } : { own: this.#own };
-    this.#queue = closingQueue(this.addr, () => this.#begun, known);
+    this.#queue = closingQueue(this.addr, () => this.#begun, {
+      own: this.#own,
+      given: this.#fd,
+      isShared: this.#isShared,
+    });
     return this.#queue.waiting() || undefined;
   }
 

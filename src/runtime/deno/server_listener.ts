@@ -30,8 +30,8 @@ export class ServerListener implements Refable {
   readonly certificates: ServedCertificates | undefined;
   readonly #settings: ServeSettings;
   readonly #events: AcceptorEvents;
-  /** Whether another process may accept on the socket too. */
-  readonly #isShared: boolean;
+  /** Whether the socket was opened elsewhere. */
+  readonly #isGiven: boolean;
   #placeholder: PlaceholderListener<DenoListener> | undefined;
   #acceptor: Acceptor;
   /** The acceptors whose listener was replaced and that may still accept one last connection. */
@@ -59,7 +59,7 @@ export class ServerListener implements Refable {
     const { socket, tls } = settings;
     this.#settings = settings;
     this.#events = events;
-    this.#isShared = socket !== undefined;
+    this.#isGiven = socket !== undefined;
     const isSecure = tls !== undefined && (where === undefined || where.transport === "tcp");
     if (isSecure) {
       const present = (certificates: Certificates) => this.#replaceListener(certificates);
@@ -82,7 +82,7 @@ export class ServerListener implements Refable {
 
   /** The path of the file of a unix socket that was opened here. */
   get socketFile(): string | undefined {
-    return this.#isShared ? undefined : this.#acceptor.listener.addr.path;
+    return this.#isGiven ? undefined : this.#acceptor.listener.addr.path;
   }
 
   acceptOn(fd: number, onMoved: (fd: number) => void): number {
@@ -92,11 +92,14 @@ export class ServerListener implements Refable {
     return this.#fd;
   }
 
-  /** Returns the accept queue of the listener, which is about to close and is not replaced any more. */
-  closingQueue(): ClosingQueue {
+  /**
+   * Returns the accept queue of the listener, which is about to close and is not replaced any more. With `isShared`
+   * another process accepts on the socket too.
+   */
+  closingQueue(isShared: boolean): ClosingQueue {
     this.#isClosing = true;
-    const known = this.#isShared ? { shared: this.#fd } : { own: this.#ownSocket() };
-    return closingQueue(this.addr, () => this.#acceptor.accepted, known);
+    const known = this.#isGiven ? { given: this.#fd } : { own: this.#ownSocket() };
+    return closingQueue(this.addr, () => this.#acceptor.accepted, { ...known, isShared });
   }
 
   /** Returns the socket that was opened here, of which another listener may have another descriptor by now. */

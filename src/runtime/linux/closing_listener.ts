@@ -39,17 +39,17 @@ export class ClosingListener {
    * From this call on the kernel refuses new handshakes: a connection that came between the last look at the accept
    * queue and the close would be reset. A kernel that cannot refuse handshakes ignores them: the client tries again
    * a second later. So does a kernel that has other listeners at the port (SO_REUSEPORT), unless it gives them what
-   * waits. With `isHandedOn` handshakes go on, because another process accepts on the socket too.
+   * waits. With `isShared` handshakes go on, because another process accepts on the socket too.
    *
    * With `mayWithhold` the kernel may withhold connections, but no further ones. `close` closes the listener, and
    * returns whether that worked. `emptyQueue` resolves in the turn in which the accept queue has been emptied.
    */
   constructor(
-    { kernel, fd, addr, isHandedOn, mayWithhold, close, emptyQueue }: {
+    { kernel, fd, addr, isShared, mayWithhold, close, emptyQueue }: {
       kernel: KernelSockets;
       fd: number;
       addr: Addr;
-      isHandedOn: boolean;
+      isShared: boolean;
       mayWithhold: boolean;
       close: () => boolean;
       emptyQueue: (force: AbortSignal) => Promise<void>;
@@ -60,7 +60,7 @@ export class ClosingListener {
     this.#addr = addr;
     this.#close = close;
     this.#emptyQueue = emptyQueue;
-    if (!isHandedOn && !kernel.migratesQueue(fd)) {
+    if (!isShared && !kernel.migratesQueue(fd)) {
       // A unix socket has no handshakes.
       this.refuses = addr.transport === "tcp" && kernel.refuseHandshakes(fd);
       this.#letIn = kernel.holdBackHandshakes(fd);

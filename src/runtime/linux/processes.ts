@@ -1,6 +1,6 @@
 /**
  * Functions that look at other processes through Linux's `/proc`. One reports whether a process still runs;
- * one reaps the processes that others have left to this process; one kills the processes of a program that was started with a mark in its environment. If the program is a
+ * one reports whether it has a socket of this process open; one reaps the processes that others have left to this process; one kills the processes of a program that was started with a mark in its environment. If the program is a
  * wrapper such as `npm run`, the processes that it has started would outlive it.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -77,6 +77,20 @@ export function isRunning(pid: number): boolean {
   }
   const [own, other] = [processOf(proc, "self"), processOf(proc, String(pid))];
   return own !== undefined && other !== undefined && other.start <= own.start;
+}
+
+/**
+ * Returns whether another process has the socket behind a descriptor of this process open; undefined if that cannot be
+ * found out.
+ */
+export function hasSocket(pid: number, fd: number): boolean | undefined {
+  const proc = openProc();
+  const socket = proc && attempted(() => proc.targetOf(`/proc/self/fd/${fd}`));
+  if (proc === undefined || !socket?.startsWith("socket:")) return undefined;
+  const folder = `/proc/${pid}/fd`;
+  const names = attempted(() => proc.namesIn(folder)) ?? [];
+  if (names.length === 0) return undefined;
+  return names.some((name) => attempted(() => proc.targetOf(`${folder}/${name}`)) === socket);
 }
 
 /**

@@ -119,20 +119,20 @@ export class ServerSockets {
 
   /**
    * Prepares to close the listener without its owner's knowledge. Returns undefined if the listener is not known.
-   * With `isHandedOn` another server accepts on the socket too.
+   * With `isShared` another server accepts on the socket too.
    */
-  closingListener(isHandedOn: boolean): ClosingListener | undefined {
+  closingListener(isShared: boolean): ClosingListener | undefined {
     const { listener } = this;
     if (listener === undefined) return undefined;
     const close = this.#kernel.closingUnnoticed(listener, this.#epolls);
-    if (!isHandedOn) this.disableDeferAccept();
+    if (!isShared) this.disableDeferAccept();
     const mayWithhold = performance.now() - this.#lastDeferred < LONGEST_WITHHELD;
     return new ClosingListener({
       kernel: this.#kernel,
       fd: listener,
       addr: this.#addr,
-      isHandedOn,
-      mayWithhold: mayWithhold && !isHandedOn,
+      isShared,
+      mayWithhold: mayWithhold && !isShared,
       emptyQueue: (force) => this.emptyAcceptQueue(force),
       close: () => {
         const isClosed = close(this.listener === listener);

@@ -150,8 +150,8 @@ export class SuccessiveServers implements Driver, Refable {
     for (const server of this.#all) server.startLameDuck?.();
   }
 
-  startDrain(onChange: () => void): void {
-    for (const server of this.#all) server.startDrain(onChange);
+  startDrain(onChange: () => void, isShared?: boolean): void {
+    for (const server of this.#all) server.startDrain(onChange, isShared);
   }
 
   get refusesNewConns(): boolean {

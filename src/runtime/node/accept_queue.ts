@@ -27,6 +27,8 @@ export interface Accepting {
    * does.
    */
   readonly isWithinReach: boolean;
+  /** Whether another process accepts on the socket too. Undefined if that is not known. */
+  readonly isShared: boolean | undefined;
 }
 
 /** The accept queue of a server that is about to close. */
@@ -65,10 +67,14 @@ function queueOf(accepting: Accepting): Queue {
   const queue = isNode
     ? nodeQueue(handle, addr, accepting)
     : kernelQueue(handle?.fd ?? -1, server, addr);
-  // Another process may accept on the same socket. Clients would then wait for no reason, so admit them.
-  return internals.boundKeyOf(server) !== undefined && !cluster.isWorker
-    ? queue
-    : { waiting: queue.waiting };
+  // Clients would wait for no reason where another process accepts on the socket, so admit them.
+  return isSharedSocket(accepting) ? { waiting: queue.waiting } : queue;
+}
+
+/** Returns whether another process accepts on the socket of a server, or may do so. */
+function isSharedSocket({ server, isShared }: Accepting): boolean {
+  // A server that was given a descriptor has no key.
+  return cluster.isWorker || (isShared ?? internals.boundKeyOf(server) === undefined);
 }
 
 /**

@@ -272,6 +272,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
       backlog: this.#backlog,
       accepted: () => this.#accepted,
       isWithinReach: this.#isAdopted,
+      isShared: this.isShared,
     });
     return this.#queue.waiting();
   }

@@ -54,9 +54,9 @@ export class BunNodeDriver extends NodeDriver {
     this.#sockets?.disableDeferAccept();
   }
 
-  override startDrain(onChange: () => void): void {
-    super.startDrain(onChange);
-    this.#listener = this.#sockets?.closingListener(false);
+  override startDrain(onChange: () => void, isShared?: boolean): void {
+    super.startDrain(onChange, isShared);
+    this.#listener = this.#sockets?.closingListener(isShared ?? false);
     this.#addTimeWithheld();
   }
 

@@ -114,8 +114,8 @@ export class LateNodeDriver implements Driver {
     this.#track().startLameDuck();
   }
 
-  startDrain(onChange: () => void): void {
-    this.#track().startDrain(onChange);
+  startDrain(onChange: () => void, isShared?: boolean): void {
+    this.#track().startDrain(onChange, isShared);
   }
 
   waitingToBeAccepted(): number | undefined {

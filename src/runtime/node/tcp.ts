@@ -141,6 +141,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
       backlog: this.#settings.backlog,
       accepted: () => this.#accepted,
       isWithinReach: false,
+      isShared: this.isShared,
     });
     return this.#queue.waiting();
   }
