@@ -70,10 +70,11 @@ export interface TcpConn {
   /** The protocol that the client has chosen by ALPN, or undefined if it has chosen none. */
   readonly alpnProtocol: string | undefined;
   /**
-   * A signal that aborts when the server starts to drain. A handler should then end what would otherwise go
-   * on for ever, or say goodbye. Data that a listener of the signal writes is sent before the connection is
-   * closed as idle. The signal belongs to this connection, and its listeners are dropped when the
-   * connection has ended. An error that a listener throws is reported on the console, and stops nothing.
+   * A signal that aborts when the server starts to drain. A handler should then end work that would
+   * otherwise never end, or send a last message. Data that a listener of the signal writes is sent before
+   * the connection is closed as idle. The signal belongs to this connection, and its listeners are dropped
+   * when the connection has ended. An error that a listener throws is reported on the console, and stops
+   * nothing.
    */
   readonly draining: AbortSignal;
   /**

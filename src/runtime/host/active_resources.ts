@@ -1,7 +1,7 @@
 /** The resources that keep a process alive, as far as a runtime reports them. */
 import process from "node:process";
 
-/** The part of Bun's heap statistics that counts the objects that must not be collected, by their type. */
+/** The part of Bun's heap statistics that counts, by type, the objects that must not be garbage-collected. */
 interface HeapStats {
   readonly protectedObjectTypeCounts: Readonly<Record<string, number>>;
 }

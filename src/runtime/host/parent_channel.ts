@@ -82,8 +82,8 @@ function keepIdleConnections(): () => void {
 }
 
 /**
- * Returns whether an error means that the primary is gone, which "disconnect" announces too, a moment later. A
- * worker tells its primary when it closes a server.
+ * Returns whether an error means that the primary is gone. The event "disconnect" follows a moment later. The
+ * error occurs because a worker sends its primary a message when it closes a server.
  */
 function isOfLostChannel(error: unknown): boolean {
   return error instanceof Error && "code" in error &&
