@@ -14,7 +14,7 @@ import { Acceptor, type AcceptorEvents } from "./acceptor.ts";
 import { listenOptions } from "./listen.ts";
 import { namesObstacle } from "./tls_obstacle.ts";
 
-/** A listener of Deno, with its socket if that is known. */
+/** A listener of Deno, with its socket if the socket is known. */
 export interface OpenedListener {
   readonly listener: DenoListener;
   readonly socket: ListeningSocket | undefined;
@@ -30,7 +30,7 @@ export class ServerListener implements Refable {
   readonly certificates: ServedCertificates | undefined;
   readonly #settings: ServeSettings;
   readonly #events: AcceptorEvents;
-  /** Whether another process may accept on the socket too. */
+  /** Whether another process may share the socket. */
   readonly #isShared: boolean;
   #placeholder: PlaceholderListener<DenoListener> | undefined;
   #acceptor: Acceptor;
@@ -92,7 +92,7 @@ export class ServerListener implements Refable {
     return this.#fd;
   }
 
-  /** Returns the accept queue of the listener, which is about to close and is not replaced any more. */
+  /** Returns the accept queue of the listener, which is about to close. From now on the listener is not replaced. */
   closingQueue(): ClosingQueue {
     this.#isClosing = true;
     const known = this.#isShared ? { shared: this.#fd } : { own: this.#ownSocket() };
