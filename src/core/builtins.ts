@@ -1,7 +1,7 @@
 /**
  * The modules of the runtime whose ES import is expensive. An import reads all exports of a module, and on Node some
- * exports load further modules: those of `node:util` load streams and worker threads, 32 modules in Node 26. This
- * package therefore loads such a module at its first use, through one of these functions.
+ * exports load further modules: an import of `node:util` loads streams and worker threads, 32 modules in Node 26.
+ * This package therefore loads such a module at its first use, through one of these functions.
  */
 import process from "node:process";
 

@@ -69,7 +69,7 @@ export class BodyTooLargeError extends Error {
 
 /**
  * The error of a process that cannot hand over its listeners to a successor, or whose successor did not
- * become ready. The process goes on serving.
+ * become ready. The process keeps serving.
  *
  * @example
  * ```ts

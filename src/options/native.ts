@@ -7,9 +7,9 @@ import { checkBunValues, checkNodeValues } from "./native_values.ts";
 import { refuseNames, type Replacements } from "./names.ts";
 
 /**
- * The options of Node's own servers, for the engine "node": those of `http.createServer`, and with TLS those of
- * `http2.createSecureServer` too. Values that Node would silently replace, or reject after the call, are refused at the
- * call; Node checks all other values.
+ * The options of Node's own servers, for the engine "node": the options of `http.createServer`, and with TLS also the
+ * options of `http2.createSecureServer`. Values that Node would silently replace, or reject after the call, are refused
+ * at the call; Node checks all other values.
  */
 export interface NodeOptions extends
   Omit<

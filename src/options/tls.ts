@@ -244,7 +244,7 @@ function checkClients(
 /** Returns the values of the option `ca` as a list. */
 export function authoritiesOf(ca: TlsOptions["ca"]): readonly (string | Uint8Array)[] {
   if (ca === undefined) return [];
-  // The cast: `Array.isArray` does not tell a readonly array from the other types.
+  // The cast: `Array.isArray` does not narrow a readonly array.
   return Array.isArray(ca) ? ca : [ca as string | Uint8Array];
 }
 

@@ -33,7 +33,7 @@ export interface Driver {
   readonly certificates?: ServedCertificates | undefined;
 
   /**
-   * Starts the lame duck phase: from now on each HTTP/1 response says `Connection: close` and ends its
+   * Starts the lame-duck phase: from now on each HTTP/1 response says `Connection: close` and ends its
    * connection. New connections are still accepted. Absent if the driver cannot change the responses of
    * the server.
    */

@@ -19,7 +19,7 @@ export interface NativeServers {
     : unknown;
 }
 
-/** A handle that keeps the process alive, unless it is told not to. */
+/** A handle that keeps the process alive until `unref` is called. */
 export interface Refable {
   ref(): unknown;
   unref(): unknown;

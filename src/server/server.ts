@@ -145,5 +145,5 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A {@linkcode Server} on one of several engines. `engine` tells them apart. */
+/** A {@linkcode Server} on one of several engines. The property `engine` distinguishes them. */
 export type ServerOn<On extends Engine> = On extends Engine ? Server<On> : never;
