@@ -28,8 +28,8 @@ export interface AdoptOptions {
 const NAMES: OptionNames<AdoptOptions> = { onConnState: true };
 
 /**
- * The servers that have been adopted, each with its one {@linkcode Server}. Two tables of the same
- * connections would each miss the connections that the other ends.
+ * The servers that have been adopted, each with its only {@linkcode Server}. With two of them, each
+ * would miss the connections that the other one closes.
  */
 const adopted = () => ofProcess(newAdopted);
 const newAdopted = () => new WeakMap<NativeServer, Server>();
@@ -41,28 +41,27 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  * listens. No method of the server is replaced, except `stop` and `upgrade` of `Bun.serve`. Adopting a
  * server twice returns the same {@linkcode Server}.
  *
- * Connections that are already open are found on Node and Deno; on Bun they are known from their next
- * request on. A connection of a `node:net` server is active from its first byte to its end: only the handler
+ * On Node and Deno, connections that are already open are found at once; on Bun each is found with its next
+ * request. A connection of a `node:net` server is active from its first byte to its end: only the handler
  * knows what the bytes mean. The handler can end the connection when `server.draining` aborts.
  *
- * A server of `Deno.serve` or `Bun.serve` shows less than others. Its responses do not say
- * `Connection: close`, not even during the lame-duck phase of `graceful`. Its own graceful stop decides what
- * becomes of each connection. With `Deno.serve` there is no `idleGrace`, `connections()` is empty, and
- * `close()` rejects if requests are in flight that do not end by themselves. {@linkcode serve} supports all of this with its
- * default engine.
+ * A server of `Deno.serve` or `Bun.serve` shows less than others. Its responses do not say `Connection: close`, not
+ * even during the lame-duck phase of `graceful`. The runtime's own graceful stop decides how each connection ends. With
+ * `Deno.serve` there is no `idleGrace`, `connections()` is empty, and `close()` rejects if requests are in flight that
+ * do not end by themselves. {@linkcode serve} supports all of this with its default engine.
  *
  * At a shutdown, WebSockets of the package `ws` are sent a close frame, as {@linkcode ShutdownOptions} says.
- * Those of `Deno.serve` are ended by Deno, with its own 1001. All others, those of `Bun.serve` among them, only
- * their owner can close: in a function of {@linkcode Server.onShutdown}.
+ * Deno ends the WebSockets of `Deno.serve` itself, with the code 1001. All other WebSockets, including those of
+ * `Bun.serve`, can be closed only by their owner: in a function of {@linkcode Server.onShutdown}.
  *
- * Three more things hold for `Deno.serve`. Do not abort the `signal` that the server was given once a
- * shutdown has begun: Deno throws where nothing can catch it, and the process ends. The `url` says `http:`
- * even with TLS, which Deno does not report. A request that claims a body larger than the memory of the
- * machine ends the process when its handler reads the body; {@linkcode serve} prevents that.
+ * Three more things apply to `Deno.serve`. Once a shutdown has begun, do not abort the `signal` that the
+ * server was given: Deno then throws an error that nothing can catch, and the process ends. The `url` says
+ * `http:` even with TLS, which Deno does not report. A request that claims a body larger than the memory
+ * of the machine ends the process when its handler reads the body; {@linkcode serve} prevents that.
  *
- * If the owner closes the server, {@linkcode Server.finished} resolves when its last connection is gone. Bun
- * reports a call of `stop()`, and not the end of a `using` declaration. A server of Node's modules can
- * listen again after its owner has closed it, and can then be adopted again. After a shutdown a server
+ * If the owner closes the server, {@linkcode Server.finished} resolves when its last connection is gone. On
+ * Bun a call of `stop()` is noticed, but not the end of a `using` declaration. A server of Node's modules
+ * can listen again after its owner has closed it, and can then be adopted again. After a shutdown a server
  * cannot listen again, as in Go: a server that tries is closed at once, and the console says so.
  *
  * @throws {TypeError} If `native` is not such a server, or an option has the wrong type.

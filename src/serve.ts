@@ -49,6 +49,6 @@ export async function serve<On extends Engine = Engine, Data = unknown>(
       settings,
     );
   });
-  // The cast: the server has the engine that was asked for.
+  // The cast: the server runs on the engine that was asked for.
   return server as ServerOn<On>;
 }

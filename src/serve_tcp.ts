@@ -20,7 +20,7 @@ import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./
  * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together.
  * @throws {RangeError} If an option is out of range.
  * @throws {UpgradeError} With `handoff`, on Deno without `--allow-ffi`, and on Deno and Bun on
- * another system than Linux.
+ * a system other than Linux.
  * @throws {Error} If the server cannot listen, with the system's `code` (`EADDRINUSE` …). Nothing is left
  * open.
  * @throws The reason of `signal`, if the signal has aborted before the server listens.

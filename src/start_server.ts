@@ -28,7 +28,7 @@ export interface StartContext {
 
 /**
  * Returns the settings of TLS for checked options; undefined for a server without TLS. The module that reads
- * certificates is loaded with the first server that has some, because `node:crypto` is expensive.
+ * certificates is loaded for the first server with TLS, because loading `node:crypto` is expensive.
  *
  * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together.
  */
@@ -87,8 +87,8 @@ async function start(
 }
 
 /**
- * Returns the error of a server that could not start. If its address is in use while the predecessor drains, the
- * error says that the predecessor may be the one that listens there.
+ * Returns the error of a server that could not start. If the address is in use while the predecessor drains, the
+ * error says that the predecessor may be listening there.
  */
 function withPredecessor(error: unknown): unknown {
   if (!(error instanceof Error && "code" in error) || error.code !== "EADDRINUSE") return error;
@@ -96,11 +96,11 @@ function withPredecessor(error: unknown): unknown {
   if (handover === undefined || process.ppid !== handover.pid) return error;
   const message =
     `${error.message}. The predecessor, process ${handover.pid}, may still listen there, and has ` +
-    "handed on no listener for this address: start its server with 'handoff', and ask for the same address";
+    "not handed over a listener for this address: start its server with 'handoff', and ask for the same address";
   return Object.assign(new Error(message, { cause: error }), { code: error.code });
 }
 
-/** Closes the server when the signal aborts. The signal may already have aborted while the server started. */
+/** Closes the server when the signal aborts, or now if the signal has aborted while the server started. */
 async function closeWith(signal: AbortSignal, server: Server): Promise<void> {
   if (signal.aborted) {
     await server.close();

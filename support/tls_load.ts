@@ -1,6 +1,6 @@
 /**
  * A load of requests over TLS: clients with a connection for every request, clients that keep theirs alive,
- * and clients with a session of HTTP/2. Nothing is tried again, and every failure counts.
+ * and clients with an HTTP/2 session. Nothing is tried again, and every failure counts.
  */
 import http2 from "node:http2";
 import tls from "node:tls";
@@ -16,7 +16,7 @@ export interface TlsLoadOptions {
   readonly fresh: number;
   /** How many clients keep their connections alive. */
   readonly kept: number;
-  /** How many clients send one stream after the other over a session of HTTP/2. */
+  /** How many clients send one stream after the other over an HTTP/2 session. */
   readonly http2: number;
   /** How many requests a session or a connection that is kept alive has, before the client opens another. */
   readonly perConnection: number;

@@ -1,5 +1,5 @@
 /**
- * Draws what becomes of requests while a service is restarted every 5 s in three ways: handed on by
+ * Draws what becomes of requests while a service is restarted every 5 s in three ways: handed over by
  * this package, stopped and started, and with SO_REUSEPORT alone.
  *
  * `node bench/restart/chart.ts --runtime bun --seconds 60 && deno fmt bench/restart/restarts.svg`
@@ -75,7 +75,7 @@ function footOf({ runtime, every, fresh, kept, pause }: Options): string[] {
     }, restarted every ${every} s (dotted) under load: ${fresh} clients open a ` +
     `connection for every request, ${kept} keep theirs alive.`,
     `They pause for up to ${pause} ms after each response, and retry nothing.`,
-    `Shown are the answers a second, one colour a process; below them the requests that failed, ` +
+    `Shown are the answers a second, one color a process; below them the requests that failed, ` +
     `in bins of ${BIN} ms.`,
   ];
 }

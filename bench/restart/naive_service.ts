@@ -1,7 +1,7 @@
 /**
  * A service on the runtime's own server, with its own graceful stop on SIGTERM:
  * `naive_service.ts <port> <alone|reuseport>`. What is not done after 3 s is cut off: Node's own
- * stop alone would let clients that keep their connections alive go on for ever.
+ * stop alone would let clients that keep their connections alive go on forever.
  */
 import process from "node:process";
 import { announce, answer } from "../../support/announce.ts";

@@ -43,7 +43,7 @@ export function shortfall(
   };
 }
 
-/** The bins at either end are compared with what there is of their neighbours. */
+/** The bins at either end are compared with what there is of their neighbors. */
 function movingMedian(bins: readonly number[]): number[] {
   const side = (MEDIAN_OVER - 1) / 2;
   return bins.map((_, i) => median(bins.slice(Math.max(i - side, 0), i + side + 1)));

@@ -21,8 +21,8 @@ const FAILURES = 40;
 const PANEL = TITLE + ANSWERS + GAP + FAILURES + 22;
 const FOOT = 61;
 
-/** The colours of the processes, one after the other and then again. */
-const COLOURS = ["#4c78a8", "#9ecae9", "#8c9a5b", "#c9c38a"];
+/** The colors of the processes, one after the other and then again. */
+const COLORS = ["#4c78a8", "#9ecae9", "#8c9a5b", "#c9c38a"];
 
 const STYLE = `
 text { font: 12px system-ui, sans-serif; fill: #555 }
@@ -92,7 +92,7 @@ function drawPanel(panel: Panel, top: number, scales: Scales): string[] {
     ),
     ...drawAnswerScale(answers, scales),
     ...recording.pids.map((pid, i) =>
-      `<path fill="${COLOURS[i % COLOURS.length]}" d="${areaOf(i, recording, answers, scales)}">` +
+      `<path fill="${COLORS[i % COLORS.length]}" d="${areaOf(i, recording, answers, scales)}">` +
       `<title>process ${pid}</title></path>`
     ),
     ...recording.restarts.map((time) =>

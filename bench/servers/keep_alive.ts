@@ -4,7 +4,7 @@ import type { Server } from "node:http";
 /** The default of Node, in ms. */
 const DEFAULT = 5_000;
 
-/** Keeps idle connections for ever: a client that waits for its turn is not to be dropped. */
+/** Keeps idle connections forever: a client that waits for its turn is not to be dropped. */
 export function keepIdle(server: Server): void {
   server.keepAliveTimeout = 0;
 }

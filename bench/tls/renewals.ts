@@ -52,7 +52,7 @@ async function measure(runtime: Runtime, engine: string): Promise<number> {
     return match;
   };
   const port = Number((await next(/^serves \S+ at (\d+)$/))[1]);
-  // In Deno 2.9.5 a client that closes a session of HTTP/2 can bring a server of node:http2 down.
+  // In Deno 2.9.5 a client that closes an HTTP/2 session can bring a server of node:http2 down.
   const hasHttp2 = engine !== "tcp" && !(runtime === "deno" && engine === "node");
   const http2 = hasHttp2 ? 8 : 0;
   const load = new TlsLoad({ port, ca: authority, fresh: 16, kept: 8, http2, perConnection: 50 });

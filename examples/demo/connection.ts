@@ -12,7 +12,7 @@ export interface Head {
 }
 
 /**
- * A client of HTTP/1.1 on a bare TCP connection, which can stop anywhere in a request, and sees
+ * An HTTP/1.1 client on a bare TCP connection, which can stop anywhere in a request, and sees
  * whether a response is complete and how its connection ends.
  */
 export class Connection {

@@ -11,7 +11,7 @@ export interface Outcome {
   readonly ms: number;
 }
 
-const colours = {
+const colors = {
   answered: "green",
   closed: "green",
   refused: "green",
@@ -67,7 +67,7 @@ function cell(outcome: Outcome | undefined): string {
 }
 
 function text({ how, text }: Outcome, width = 0): string {
-  return styleText(colours[how], text.padEnd(width));
+  return styleText(colors[how], text.padEnd(width));
 }
 
 function time({ ms }: Outcome): string {

@@ -4,7 +4,7 @@ import { MAX_TIMER, refuse } from "../options/checks.ts";
 import { parseAddress } from "../supervisor/listen_address.ts";
 import { MAX_WORKERS, type SupervisorOptions } from "../supervisor/options.ts";
 
-/** What the command line asks for. */
+/** The request that a command line makes. */
 export type CommandRequest =
   | { readonly what: "help" }
   | { readonly what: "run"; readonly options: SupervisorOptions };
@@ -13,7 +13,7 @@ export type CommandRequest =
 const MAX_SECONDS = Math.floor(MAX_TIMER / 1_000);
 
 /**
- * Returns what the arguments of the command ask for.
+ * Parses the arguments of the command.
  *
  * @throws {TypeError} If an argument is unknown, or has no valid value.
  */

@@ -13,7 +13,10 @@ import { USAGE } from "./usage.ts";
 
 /** The exit code of a command with wrong arguments. */
 const MISUSE = 2;
-/** The number of milliseconds after which the process is ended, if something still keeps it alive. */
+/**
+ * The number of milliseconds after the end of the service at which the process is ended, if something still
+ * keeps it alive.
+ */
 const EXIT = 1_000;
 
 const request = requestOf(process.argv.slice(2));
@@ -33,7 +36,7 @@ async function run({ options }: CommandRequest & { what: "run" }): Promise<void>
   hideExperimentalWarnings();
   try {
     const supervisor = await supervise(options);
-    // A signal that comes when the service has ended does not change the exit code.
+    // A signal that arrives after the end of the service must not change the exit code.
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
     const { exitCode } = await supervisor.finished;
     process.exitCode = exitCode;
@@ -44,7 +47,7 @@ async function run({ options }: CommandRequest & { what: "run" }): Promise<void>
   setTimeout(() => process.exit(), EXIT).unref();
 }
 
-/** Returns the message of an error: whoever runs the command has no use for the stack. */
+/** Returns the message of an error without the stack, which is of no use to whoever runs the command. */
 function messageOf(error: unknown): string {
   return printable(error instanceof Error ? error.message : String(error));
 }

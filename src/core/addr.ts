@@ -1,9 +1,6 @@
 import { printable } from "./printable.ts";
 
-/**
- * An address, in the form of `Deno.Addr`. The client of a unix socket has no name, so that its path is
- * empty.
- */
+/** An address, in the form of `Deno.Addr`. The client of a unix socket has no name, so its path is empty. */
 export type Addr =
   | {
     /** TCP, over IPv4 or IPv6. */
@@ -44,7 +41,8 @@ export function isUnspecified(hostname: string): boolean {
 
 /**
  * Returns the IPv4 address within an IPv4-mapped IPv6 address, as Go prints it, and any other hostname unchanged. A
- * socket at `::` sees an IPv4 client under the mapped address, `::ffff:192.0.2.1`, which no list of addresses has.
+ * socket at `::` sees an IPv4 client under the mapped address, such as `::ffff:192.0.2.1`, which does not match the
+ * address in an allow list.
  */
 export function unmapped(hostname: string): string {
   return hostname.startsWith(MAPPED) ? hostname.replace(MAPPED_IPV4, "$1") : hostname;

@@ -27,8 +27,8 @@ export class ServerClosedError extends Error {
 /**
  * The error of a request whose body is larger than `maxBodySize`, which the handler gets when it reads the body.
  *
- * The members say 413 to frameworks that answer with an error: `status` and `getResponse`, as Hono's `HTTPException`
- * has them.
+ * Frameworks that turn an error into a response answer 413: `status` and `getResponse` are the members of Hono's
+ * `HTTPException`.
  *
  * @example
  * ```ts
@@ -69,7 +69,7 @@ export class BodyTooLargeError extends Error {
 
 /**
  * The error of a process that cannot hand over its listeners to a successor, or whose successor did not
- * become ready. The process goes on serving.
+ * become ready. The process keeps serving.
  *
  * @example
  * ```ts
@@ -92,9 +92,9 @@ export class UpgradeError extends Error {
  * The error of a shutdown whose `timeout` passed, or whose `signal` aborted, before the last connection was
  * closed.
  *
- * The error closes nothing: the connections in {@linkcode ShutdownIncompleteError.report} are still served,
- * and the caller decides whether to wait again or to call `close()`. `cause` is the reason of the signal,
- * or a `TimeoutError` if the `timeout` has passed.
+ * The error closes no connection: the connections in {@linkcode ShutdownIncompleteError.report} are still
+ * served, and the caller decides whether to wait again or to call `close()`. `cause` is the reason of the
+ * signal, or a `TimeoutError` if the `timeout` has passed.
  *
  * @example
  * ```ts

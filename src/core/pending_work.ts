@@ -9,15 +9,15 @@ export interface WorkOrigin {
   readonly request: RequestInFlight | undefined;
 }
 
-/** The descriptions of background work among those of connections. */
+/** The descriptions that {@linkcode PendingWork.snapshot} has returned, which describe background work. */
 const background = new WeakSet<ConnInfo>();
 
-/** Reports whether a description of a connection is one of background work, see {@linkcode PendingWork.snapshot}. */
+/** Reports whether a description stands for background work and not for a connection. */
 export function isBackgroundWork(info: ConnInfo): boolean {
   return background.has(info);
 }
 
-/** The promises of `waitUntil`: work that goes on behind a response, and that a drain waits for. */
+/** The promises of `waitUntil`: work that continues after a response, and that a drain waits for. */
 export class PendingWork {
   readonly #open = new Map<object, WorkOrigin & { readonly since: number }>();
   #onChange = (): void => {};
@@ -41,7 +41,7 @@ export class PendingWork {
     return this.#open.size === 0;
   }
 
-  /** Forgets the work that is not done, because the server is closed by force. */
+  /** Forgets the work that is not done. To be called when the server is closed by force. */
   abandon(): void {
     this.#open.clear();
   }

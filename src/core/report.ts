@@ -20,7 +20,7 @@ export interface ShutdownReport {
   readonly reason: "drained" | "timeout" | "aborted" | "closed";
   /** The number of milliseconds from the call of `shutdown` to its end. */
   readonly duration: number;
-  /** The number of times that the call of `shutdown` looked for idle connections, which shows what it cost. */
+  /** The number of times that the call of `shutdown` looked for idle connections: a measure of its cost. */
   readonly polls: number;
   /** The number of connections that were closed because they were idle, or new for more than 5 s. */
   readonly idle: number;
@@ -30,8 +30,8 @@ export interface ShutdownReport {
    */
   readonly drained: number;
   /**
-   * The number of connections that `close()` closed, whatever their state, and of WebSockets that
-   * `hijacked.within` has cut off.
+   * The number of connections that `close()` closed, whatever their state, and of WebSockets that were
+   * cut off after `hijacked.within`.
    */
   readonly forced: number;
   /** The connections that were still open when the report was made. The list is empty for `"drained"`. */

@@ -47,25 +47,25 @@ export interface Sockets {
   /** Writes to an inherited pipe, and closes the pipe. Returns false if the other end of the pipe is gone. */
   writeAndClose(pipe: number, text: string): boolean;
   /**
-   * Calls `spawn`, which starts a program, with descriptors of the same sockets that can be passed to the
-   * program under any number.
+   * Calls `spawn`, which starts a program, with other descriptors of the same sockets. The program may
+   * get these descriptors under any number.
    */
   withPassable<T>(fds: readonly number[], spawn: (fds: readonly number[]) => T): T;
   /**
-   * Calls `spawn`, which starts a shell, with descriptors of the same sockets that the shell inherits under
-   * these numbers without being told. Absent where {@linkcode Sockets.withPassable} leaves a socket as it is: on
-   * Deno it makes the socket blocking for a moment, which stops processes that accept on the socket.
+   * Calls `spawn`, which starts a shell, with other descriptors of the same sockets. The shell inherits these
+   * descriptors under the same numbers. Present only on Deno, where {@linkcode Sockets.withPassable} makes a
+   * socket blocking for a moment: a process that accepts on the socket would stop meanwhile.
    */
   withInheritable?<T>(fds: readonly number[], spawn: (numbers: readonly number[]) => T): T;
   /**
-   * Has the kernel spread new connections at random over some of the sockets that share the port of the socket `fd` with
-   * SO_REUSEPORT. `places` are the places of these sockets in the order in which the sockets have begun to listen.
-   * Returns false if the kernel refuses. Undefined where the kernel cannot be told.
+   * Has the kernel spread new connections at random over some of the sockets that share the port of the socket `fd`
+   * with SO_REUSEPORT. `places` are the places of these sockets in the order in which the sockets have begun to listen.
+   * Returns false if the kernel refuses. Undefined where this runtime cannot control the kernel's choice.
    */
   readonly spreadOver: ((fd: number, places: readonly number[]) => boolean) | undefined;
   /**
-   * The steering of new connections. Undefined where the kernel cannot be told which socket of a port gets
-   * them.
+   * The steering of new connections. Undefined where this runtime cannot control which socket of a port
+   * gets them.
    */
   readonly steering: Steering | undefined;
 }

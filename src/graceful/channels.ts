@@ -8,7 +8,7 @@ import type { GracefulEvent } from "./events.ts";
  *
  * The names do not depend on the scope under which the package is published. Messages are published in the
  * thread in which the event happens. A subscriber is called synchronously, so that it gets the last event of
- * the process as well. What it throws is reported on the console and stops nothing.
+ * the process as well. An error of a subscriber is reported on the console and stops nothing.
  *
  * @example
  * ```ts
@@ -32,9 +32,9 @@ export interface GracefulChannels extends ShutdownChannels {
   "graceful.forced": Extract<GracefulEvent, { type: "forced" }>;
   /** The servers are closed, and the cleanup begins. */
   "graceful.drained": Extract<GracefulEvent, { type: "drained" }>;
-  /** Something has failed, which stops nothing. */
+  /** A step has failed, and the end goes on. */
   "graceful.failed": Extract<GracefulEvent, { type: "failed" }>;
-  /** A signal has come that cannot start an upgrade. */
+  /** A signal has arrived that cannot start an upgrade. */
   "graceful.ignored": Extract<GracefulEvent, { type: "ignored" }>;
   /** An upgrade waits for the end of the predecessor of this process. */
   "graceful.upgrade-waiting": Extract<GracefulEvent, { type: "upgrade-waiting" }>;
@@ -46,8 +46,8 @@ export interface GracefulChannels extends ShutdownChannels {
   "graceful.ended": Extract<GracefulEvent, { type: "ended" }>;
   /** Other code listens to the signals as well. */
   "graceful.other-listeners": Extract<GracefulEvent, { type: "other-listeners" }>;
-  /** A signal has come during the end. The process ends right after. */
+  /** A signal has arrived during the end. The process ends right after this event. */
   "graceful.interrupted": Extract<GracefulEvent, { type: "interrupted" }>;
-  /** Something still keeps the process alive. The process ends right after. */
+  /** Something still keeps the process alive. The process is ended right after this event. */
   "graceful.kept-alive": Extract<GracefulEvent, { type: "kept-alive" }>;
 }

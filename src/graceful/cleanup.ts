@@ -7,7 +7,7 @@ const CLEANUP: HookKind = { option: "cleanup", limit: "cleanupTimeout" };
 
 /**
  * Runs the cleanup functions one after the other, the last one first. At the deadline the remaining functions are
- * started at once and not waited for: they have the time that the process has left.
+ * all started, and not waited for: they have only the time until the process exits.
  */
 export async function cleanUp(
   cleanups: readonly Cleanup[],
@@ -32,7 +32,7 @@ function deadlineIn(ms: number): { passed: Promise<void>; cancel: () => void } {
 
 /**
  * Resolves with false after a turn of the event loop, so that a cleanup function that waits for nothing can finish even
- * past the deadline.
+ * after the deadline.
  */
 async function isOver(): Promise<false> {
   await setImmediate();

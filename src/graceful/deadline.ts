@@ -1,4 +1,4 @@
-/** The deadline of the servers of a process: what has not drained by then is closed by force. */
+/** The deadline of the servers of a process: connections that are still open at the deadline are closed by force. */
 import type { ConnInfo } from "../core/conn.ts";
 import { ShutdownIncompleteError } from "../core/errors.ts";
 import type { ShutdownOptions } from "../options/shutdown.ts";
@@ -11,8 +11,8 @@ import type { EventSink } from "./events.ts";
 /** The number of ms between two "waiting" events. */
 const PROGRESS_INTERVAL = 1_000;
 /**
- * The number of milliseconds for which a close by force is waited for. It is longer than a server's own wait, so
- * that the more precise error of the server is reported.
+ * The number of milliseconds to wait for a forced close. It is longer than the server's own wait, so that the
+ * server's more precise error is reported.
  */
 const CLOSE_WAIT = FORCE_WAIT + 100;
 
@@ -45,7 +45,7 @@ export async function drainAll(
   return { reports, forced };
 }
 
-/** Freezes a report, which must not change once it was handed out. */
+/** Freezes a report, which must not change after the caller has got it. */
 function frozen(report: ShutdownReport): ShutdownReport {
   Object.freeze(report.connections);
   return Object.freeze(report);
@@ -66,7 +66,7 @@ async function outcome(
     return { isDrained: true, report: await server.shutdown(options) };
   } catch (error) {
     if (error instanceof ShutdownIncompleteError) return { isDrained: false, report: error.report };
-    // Any other error is that of a listener which could not be closed, after a complete drain.
+    // Any other error comes from a listener that could not be closed, after a complete drain.
     failures.add(`closing the listener of ${server.url}`, error);
     const duration = performance.now() - start;
     const nothing = { polls: 0, idle: 0, drained: 0, forced: 0, connections: [] };
@@ -84,7 +84,7 @@ async function closeAll(
   await within(Promise.all(closing), CLOSE_WAIT);
 }
 
-/** Emits "waiting" events until the returned function is called. */
+/** Emits a "waiting" event once a second until the returned function is called. */
 function emitProgress(
   servers: readonly DrivenServer[],
   timeout: number,

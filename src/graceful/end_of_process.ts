@@ -38,7 +38,7 @@ export class GracefulCall {
   }
 }
 
-/** Returns why this process ends, once each call has decided to end; undefined before. */
+/** Returns why this process ends. Undefined until every call of `graceful` has decided to end. */
 export function endOfProcess(): string | undefined {
   const causes = [...calls()].map(({ cause }) => cause);
   return causes.includes(undefined) ? undefined : causes[0];

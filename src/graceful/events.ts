@@ -9,30 +9,30 @@ import type { GracefulReport } from "./report.ts";
  * {@linkcode GracefulChannels}: for a log of your own, for metrics, or for the spans of a trace. `elapsed` is in
  * ms since the end was decided.
  *
- * - `"ending"`: the end is decided, and readiness fails. For `drainDelay` ms the servers go on serving as
- *   a lame duck; 0 means that there is no such phase.
+ * - `"ending"`: the end is decided, and readiness fails. For `drainDelay` ms the servers keep serving in
+ *   the lame-duck phase; 0 means that there is no such phase.
  * - `"draining"`: the servers shut down, within `timeout` ms.
  * - `"waiting"`: the servers still shut down, and `left` ms are left. Emitted once a second.
  * - `"forced"`: the deadline has passed, and these connections are closed by force.
  * - `"drained"`: the servers are closed, by force or not.
- * - `"failed"`: something has failed, which stops nothing. `what` names it: a hook or a cleanup function, the
- *   closing of a listener, telling systemd that the process stops, or an upgrade; with `exceptions: "drain"`,
+ * - `"failed"`: a step has failed, and the end goes on. `what` names the step: a hook or a cleanup function,
+ *   the closing of a listener, the notification of systemd, or an upgrade; with `exceptions: "drain"`,
  *   `"uncaughtException"` or `"unhandledRejection"`.
- * - `"ignored"`: the signal of `upgradeOn` has come when no upgrade can start. `why` is the reason, for example
- *   that an upgrade is under way.
- * - `"upgrade-waiting"`: the signal of `upgradeOn` has come, and the upgrade starts when the predecessor of this
- *   process has drained. Further signals until then are the same one.
+ * - `"ignored"`: the signal of `upgradeOn` has arrived while no upgrade can start. `why` is the reason, for
+ *   example that an upgrade is under way.
+ * - `"upgrade-waiting"`: the signal of `upgradeOn` has arrived, and the upgrade starts when the predecessor of
+ *   this process has drained. Further signals until then have no effect of their own.
  * - `"upgrade-started"`: the successor is being started, with this command and in this folder. The folder is undefined
  *   if it is unknown: the successor then starts in the working directory.
  * - `"upgrade-ready"`: the successor serves, `duration` ms after it was started, and the end of this process begins. An
- *   upgrade that was given up is a `"failed"`.
+ *   upgrade that was given up is reported as `"failed"`.
  * - `"ended"`: everything is done, including the cleanup.
- * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the
- *   drain is done. `name` is the name of the function, or the beginning of its source text if it has no name. Each listener is
+ * - `"other-listeners"`: other code listens to the signals as well, and may end the process before the drain is done.
+ *   `name` is the name of the function, or the beginning of its source text if it has no name. Each listener is
  *   reported once.
- * - `"interrupted"`: a signal has come during the end. The process ends right after.
- * - `"kept-alive"`: something still keeps the process alive, which ends right after. `by` names what the runtime
- *   reports as the reason, and is empty if the runtime reports nothing.
+ * - `"interrupted"`: a signal has arrived during the end. The process ends right after this event.
+ * - `"kept-alive"`: something still keeps the process alive. The process is ended right after this event. `by`
+ *   lists the reasons that the runtime reports, and is empty if the runtime reports none.
  *
  * @example
  * ```ts
@@ -122,7 +122,10 @@ export class EventSink {
     return this.#log !== undefined || this.#channels.hasSubscribers(channelOf(type));
   }
 
-  /** Passes an event on. The log is not waited for, and failures of the log and of subscribers are only reported. */
+  /**
+   * Passes an event to the log and to the subscribers. The log is not waited for. Errors of the log and of
+   * subscribers are only reported.
+   */
   emit(body: EventBody): void {
     if (!this.isHeard(body.type)) return;
     const now = performance.now();

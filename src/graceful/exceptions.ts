@@ -6,8 +6,8 @@ import { setExitCode } from "./exit.ts";
 const EXCEPTIONS = ["uncaughtException", "unhandledRejection"] as const;
 
 /**
- * Listens for exceptions that nobody catches and rejections that nobody handles. The first one starts the end of the
- * process, and all of them are recorded as failures.
+ * Listens for uncaught exceptions and unhandled rejections. The first one starts the end of the process, and all of
+ * them are recorded as failures.
  */
 export class Exceptions {
   /** Resolves with the name of the event that starts the end. */
@@ -25,7 +25,7 @@ export class Exceptions {
     for (const [event, listener] of this.#listeners) process.on(event, listener);
   }
 
-  /** Leaves exceptions to the runtime again, which ends the process for an exception that nobody catches. */
+  /** Stops listening, so that the runtime again ends the process at an uncaught exception. */
   release(): void {
     for (const [event, listener] of this.#listeners) process.off(event, listener);
   }

@@ -1,6 +1,6 @@
 import type { EventSink } from "./events.ts";
 
-/** The failures at the end of a process, which stop nothing. */
+/** The failures during the end of a process. A failure does not stop the end. */
 export class Failures {
   readonly #events: EventSink;
   readonly #errors: unknown[] = [];
@@ -15,8 +15,8 @@ export class Failures {
   }
 
   /**
-   * Reports an error, unless it was already reported: a close by force fails again with the error of a listener that
-   * could not be closed.
+   * Reports an error, unless it was already reported. A listener that could not be closed fails with the same error
+   * again at the forced close.
    */
   add(what: string, error: unknown): void {
     if (this.#errors.includes(error)) return;

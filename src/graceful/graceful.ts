@@ -24,11 +24,12 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
 
 /**
  * Ends the process gracefully. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
- * over, for a server that finishes on its own, for a worker of `node:cluster` to lose its primary or one of
- * `graceful run` its supervisor, or for what `shutdownOnMessage` and `exceptions` name. Then, in this order:
+ * over, for a server that finishes on its own, for a worker of `node:cluster` to lose its primary or a
+ * worker of `graceful run` to lose its supervisor, or for the events that `shutdownOnMessage` and
+ * `exceptions` enable. Then, in this order:
  *
- * 1. readiness fails, for `drainDelay` the servers serve on as a lame duck, and the functions of
- *    `beforeShutdown` run;
+ * 1. readiness fails, the servers keep serving in the lame-duck phase for `drainDelay`, and the
+ *    functions of `beforeShutdown` run;
  * 2. all servers shut down and the functions of `onDrain` run, under the one deadline of `timeout`;
  * 3. connections that are left at the deadline are closed by force;
  * 4. the `cleanup` functions run, the last one first, under `cleanupTimeout`;
@@ -38,11 +39,11 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  * longer `beforeShutdownTimeout`) `+ timeout + cleanupTimeout + 1.5 s`, as long as the event loop turns.
  *
  * A second signal closes everything and ends the process at once, without the cleanup; the exit code is 128
- * plus the number of the signal. Signals that come within 500 ms of the first one are copies of it, whatever
- * their names: runners send one end as several signals. A signal that the process sends itself meanwhile
- * with `process.kill`, as libraries do when they have stopped, is a copy too.
+ * plus the number of the signal. Signals that arrive within 500 ms of the first one count as copies of it,
+ * whatever their names, because runners send several signals for one end. A signal that the process sends to
+ * itself with `process.kill` during the end, as libraries do when they have stopped, also counts as a copy.
  *
- * Under systemd `graceful` sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
+ * Under systemd, `graceful` sends `READY=1` when it is called, `STOPPING=1` when the end is decided,
  * `EXTEND_TIMEOUT_USEC` with each phase, and `WATCHDOG=1` where the unit has a `WatchdogSec=`. If this process is the
  * successor in an upgrade, its predecessor sends the `READY=1`, together with `MAINPID`. A worker of `graceful run`
  * tells its supervisor that it is ready; the supervisor speaks to systemd. A parent process that has opened a channel
@@ -50,17 +51,18 @@ import { feedWatchdog } from "../systemd/watchdog.ts";
  *
  * `graceful` may be called several times, for different servers or the same ones: each call ends the servers
  * it was given, with its own cleanup. The process ends when all calls are done. Readiness fails, and systemd
- * is told, when all calls have decided to end. For a server that is already closed the end begins at once.
+ * is told, when all calls have decided to end. If a server is already closed, the end begins at once.
  *
- * An app that has its server as `server` may be passed instead of the server, once the app listens: an app of
- * Fastify, whose further servers for `localhost` are then drained too, of Polka, or of Elysia on Bun.
+ * An app whose property `server` is its server may be passed instead of the server, once the app listens: an
+ * app of Fastify (whose additional servers for `localhost` are then drained too), of Polka, or of Elysia on
+ * Bun.
  *
  * In a worker thread, which no signal reaches, `graceful` needs `signal`.
  *
  * @throws {TypeError} If an option has the wrong type, a value is not a server, or there is no `signal` in a
  * worker thread.
  * @throws {RangeError} If an option is out of range.
- * @throws {UpgradeError} If `upgradeOn` is given and a server cannot be handed on.
+ * @throws {UpgradeError} If `upgradeOn` is given and a server cannot be handed over.
  *
  * @example
  * ```ts
@@ -162,7 +164,7 @@ async function firstCause(
     succession.hungUp,
   ]);
   signal?.removeEventListener("abort", onAbort);
-  // After an upgrade the next signal is the first one, which does not force.
+  // After an upgrade the next signal is the first signal, which does not force the end.
   if (cause !== "upgraded") signals.expectForce();
   if (cause === "disconnected") signals.expectCopies();
   return cause;

@@ -2,7 +2,7 @@ import { within } from "../core/within.ts";
 import type { Failures } from "./failures.ts";
 import type { Cleanup } from "./options.ts";
 
-/** The names that reports use for hooks of one kind. */
+/** A kind of hooks, by the names of its options, which reports use. */
 export interface HookKind {
   /** The option that the hooks were given in. */
   readonly option: "beforeShutdown" | "onDrain" | "cleanup";
@@ -11,8 +11,8 @@ export interface HookKind {
 }
 
 /**
- * Starts all hooks at once, and resolves when all of them are done, or when the time is up. A hook that fails, or is
- * not done by then, is reported.
+ * Starts all hooks at once, and resolves when all of them are done or the time is up. Reports each hook that fails
+ * or is not done in time.
  */
 export async function runTogether(
   kind: HookKind,

@@ -1,8 +1,8 @@
 import type { DrivenServer } from "../server/driven_server.ts";
 
 /**
- * Makes the servers serve as a lame duck for `ms` milliseconds: each HTTP/1 response is the last one of its
- * connection. Resolves earlier if all servers have finished, or with `cutShort`.
+ * Runs the lame-duck phase for `ms` milliseconds: the servers keep serving, and each HTTP/1 response ends
+ * its connection. Resolves earlier if all servers have finished, or when `cutShort` resolves.
  */
 export async function lameDuck(
   servers: readonly DrivenServer[],
@@ -13,7 +13,7 @@ export async function lameDuck(
   for (const server of servers) server.startLameDuck();
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  // Without servers, something else in this process serves, and the delay is for its clients.
+  // Without servers, the delay is for the clients of something else that this process runs.
   if (servers.length > 0) {
     Promise.all(servers.map(({ finished }) => finished)).then(() => resolve());
   }

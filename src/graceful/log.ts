@@ -1,8 +1,8 @@
-import { ofProcess } from "../core/process_state.ts";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { nodeUtil } from "../core/builtins.ts";
 import { printableLines } from "../core/printable.ts";
+import { ofProcess } from "../core/process_state.ts";
 import { type Terminal, terminal } from "../runtime/host/terminal.ts";
 import type { GracefulEvent } from "./events.ts";
 import { lineOf, type LogLine } from "./log_lines.ts";
@@ -11,8 +11,15 @@ const PREFIX = "graceful: ";
 /** The escape sequence that erases the line and goes back to its start (ECMA-48: CR, EL 2). */
 const ERASE_LINE = "\r\x1b[2K";
 
-/** Whether the next line may take the place of the last one on the terminal. */
-const newScreenState = () => ({ hasPassingLine: false });
+/** The state of stderr as this module knows it. */
+interface LogState {
+  /** Whether the last line on the terminal is a passing line, which the next line overwrites. */
+  hasPassingLine: boolean;
+  /** The number of writes that stderr has not finished. */
+  unfinished: number;
+}
+
+const newState = (): LogState => ({ hasPassingLine: false, unfinished: 0 });
 
 /** Writes an event to stderr. */
 export function logToStderr(event: GracefulEvent): void {
@@ -23,14 +30,11 @@ export function logToStderr(event: GracefulEvent): void {
 /** Writes a line to stderr, after a prefix. On a terminal, passing lines are redrawn in place. */
 export function writeLine(prefix: string, line: LogLine): void {
   const screen = terminal();
-  const state = ofProcess(newScreenState);
+  const state = ofProcess(newState);
   const erase = state.hasPassingLine ? ERASE_LINE : "";
   state.hasPassingLine = screen !== undefined && line.isPassing;
   write(erase + prefix + written(line, screen, prefix.length) + (state.hasPassingLine ? "" : "\n"));
 }
-
-/** The writes of this module that stderr has not finished. */
-let unfinished = 0;
 
 /**
  * Writes to stderr. Failures are ignored: a log that nobody reads any more, or a full disk, must not crash the
@@ -38,11 +42,12 @@ let unfinished = 0;
  */
 function write(text: string): void {
   const { stderr } = process;
-  if (unfinished === 0) stderr.on("error", ignore);
-  unfinished++;
+  const state = ofProcess(newState);
+  if (state.unfinished === 0) stderr.on("error", ignore);
+  state.unfinished++;
   const finish = () => {
-    unfinished--;
-    if (unfinished === 0) stderr.off("error", ignore);
+    state.unfinished--;
+    if (state.unfinished === 0) stderr.off("error", ignore);
   };
   try {
     stderr.write(text, (error) => {

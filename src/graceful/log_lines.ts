@@ -19,10 +19,13 @@ export interface LogLine {
 const MOST_NAMED = 10;
 /** The number of characters after which a path is cut off. */
 const LONGEST_PATH = 100;
-/** The number of ms before the deadline in which a line about the wait would say less than the next line. */
+/**
+ * The number of ms before the deadline in which no "waiting" line is written, because the line about the
+ * forced close follows at once.
+ */
 const LAST_MOMENT = 500;
 
-/** The names of the runtimes for what keeps a process alive, in words: of one, and of several. */
+/** The words for the resources that keep a process alive, in the singular and the plural, by the runtimes' names. */
 const KEEPERS: Readonly<Record<string, readonly [one: string, several: string]>> = {
   Timeout: ["a timer", "timers"],
   TCPSocketWrap: ["a TCP connection", "TCP connections"],
@@ -30,7 +33,7 @@ const KEEPERS: Readonly<Record<string, readonly [one: string, several: string]>>
   ProcessWrap: ["a child process", "child processes"],
 };
 
-/** Returns the line for an event; undefined for an event that the next event reports too. */
+/** Returns the line for an event; undefined for an event that needs no line. */
 export function lineOf(event: GracefulEvent): LogLine | undefined {
   const line = (text: string, color: LogLine["color"], isPassing = false) => ({
     text,
@@ -41,7 +44,7 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
     case "ending":
       if (event.drainDelay === 0) return undefined;
       return line(
-        `${causeText(event.cause)}: not ready any more, serving on for ${
+        `${causeText(event.cause)}: no longer ready, still serving for ${
           duration(event.drainDelay)
         }`,
         "yellow",
@@ -126,7 +129,10 @@ export function lineOf(event: GracefulEvent): LogLine | undefined {
   }
 }
 
-/** Returns the text of an error. The stack of an UpgradeError without a cause is left out: its message says it all. */
+/**
+ * Returns the text of an error. The stack of an UpgradeError without a cause is left out, because its message
+ * is complete.
+ */
 function errorText(error: unknown): string {
   const isPlain = error instanceof UpgradeError && error.cause === undefined;
   return printableError(isPlain ? String(error) : error);
@@ -137,7 +143,7 @@ function causeText(cause: string): string {
 }
 
 function failureOf(what: string): string {
-  if (what === "the upgrade") return `the upgrade failed, process ${process.pid} serves on`;
+  if (what === "the upgrade") return `the upgrade failed, process ${process.pid} keeps serving`;
   if (what === "uncaughtException") return "uncaught exception";
   if (what === "unhandledRejection") return "unhandled rejection";
   return `${what} failed`;
@@ -148,7 +154,10 @@ function outcome({ forced, servers, errors }: GracefulReport): string {
   return errors.length === 0 ? how : `${how}, with ${amount(errors.length, "error")}`;
 }
 
-/** Returns what the own `close()` or `signal` of servers has done; undefined if all servers have drained. */
+/**
+ * Returns how servers ended that were closed by their `close()` or their `signal`; undefined if all servers
+ * have drained.
+ */
 function closed(servers: GracefulReport["servers"]): string | undefined {
   const reports = servers.filter(({ reason }) => reason === "closed");
   if (reports.length === 0) return undefined;
@@ -156,7 +165,10 @@ function closed(servers: GracefulReport["servers"]): string | undefined {
   return cut === 0 ? "closed" : `closed without a drain, cutting off ${amount(cut, "connection")}`;
 }
 
-/** Returns a text such as "3 connections (1 active, 2 idle) and 1 piece of background work". */
+/**
+ * Returns the numbers of connections as text, such as "3 connections (1 active, 2 idle) and 1 piece of
+ * background work".
+ */
 function counted(listed: readonly ConnInfo[]): string {
   const connections = listed.filter((info) => !isBackgroundWork(info));
   const works = listed.length - connections.length;
@@ -194,13 +206,13 @@ function named(connections: readonly ConnInfo[]): string {
   return shown.join("; ") + (rest === 0 ? "" : `; and ${rest} more`);
 }
 
-/** Returns a text such as "idle for 4.2 s from 127.0.0.1". */
+/** Describes a connection without a request, such as "idle for 4.2 s from 127.0.0.1". */
 function withoutRequest(conn: ConnInfo): string {
   if (isBackgroundWork(conn)) return `background work for ${duration(conn.age)}`;
   return `${conn.state} for ${duration(conn.age)}${from(conn.remoteAddr)}`;
 }
 
-/** Returns a text such as "GET /report for 4.2 s from 127.0.0.1". */
+/** Describes a request in flight, such as "GET /report for 4.2 s from 127.0.0.1". */
 function request(conn: ConnInfo): string {
   const { method, path = "", requestAge = 0, remoteAddr } = conn;
   const what = `${method} ${short(path)} for ${duration(requestAge)}${from(remoteAddr)}`;
@@ -217,7 +229,7 @@ function short(path: string): string {
   return printable(cut);
 }
 
-/** Returns a text such as "a timer (Timeout), 2 Immediate". */
+/** Lists resources as text, such as "a timer (Timeout), 2 Immediate". */
 function together(names: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
@@ -230,7 +242,7 @@ function keeper(name: string, count: number): string {
   return several === undefined ? `${count} ${name}` : `${count} ${several} (${name})`;
 }
 
-/** Returns a text such as "350 ms" or "4.2 s". */
+/** Returns a duration as text, such as "350 ms" or "4.2 s". */
 export function duration(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${Number((ms / 1_000).toFixed(1))} s`;
 }

@@ -9,19 +9,20 @@ import { Upgrader } from "../upgrade/upgrader.ts";
 import type { GracefulEvent } from "./events.ts";
 
 /**
- * A function that `graceful` runs and waits for: as a cleanup after the servers are closed, for example to end a
- * database pool, or earlier as a hook.
+ * A function that `graceful` runs and waits for: a cleanup function, which runs after the servers are closed
+ * (for example to end a database pool), or a hook, which runs earlier.
  */
 export type Cleanup = () => unknown;
 
 /** Options of {@linkcode graceful}. */
 export interface GracefulOptions {
   /**
-   * The number of milliseconds, 0 to 2 147 483 647, for which the servers go on serving as a lame duck
-   * before they drain. Readiness (`@x/graceful/health`) already fails, and each HTTP/1 response says
-   * `Connection: close`, so that load balancers and clients move away before anything is refused. There is
-   * no lame-duck phase after an upgrade, since the successor serves the address, and none in a worker whose
-   * supervisor is gone, since a next supervisor waits for the address.
+   * The length of the lame-duck phase in milliseconds, 0 to 2 147 483 647: the time for which the servers
+   * keep serving before they drain. Readiness (`@x/graceful/health`) already fails, and each HTTP/1
+   * response says `Connection: close`, so that load balancers and clients move away before anything is
+   * refused. There is no lame-duck phase after an upgrade, because the successor already serves the
+   * address, and none in a worker whose supervisor is gone, because the next supervisor waits for the
+   * address.
    *
    * @default {0}
    */
@@ -35,13 +36,13 @@ export interface GracefulOptions {
   timeout?: number;
   /**
    * The signals that start the end. A second signal, of the same or another name, forces the end. Signals
-   * that come within 500 ms of the first one are copies of it: `deno task`, `bun run`, `node --watch`,
-   * `concurrently`, nodemon and process managers send one end several times, also under two names. The
-   * 500 ms do not pass while the event loop is busy. On Windows the default includes SIGBREAK, and SIGTERM
-   * never comes.
+   * that arrive within 500 ms of the first one count as copies of it: `deno task`, `bun run`, `node
+   * --watch`, `concurrently`, nodemon and process managers send several signals for one end, sometimes two
+   * different ones. While the event loop is blocked, the 500 ms do not pass. On Windows the default
+   * includes SIGBREAK, and SIGTERM never comes.
    *
-   * A signal that this process sends itself with `process.kill` while it ends is a copy too. Worker threads
-   * get no signals, and `graceful` listens to none in them.
+   * A signal that this process sends to itself with `process.kill` during the end also counts as a copy.
+   * Worker threads get no signals, and `graceful` listens to none in them.
    *
    * @default {["SIGINT", "SIGTERM"]}
    */
@@ -54,17 +55,16 @@ export interface GracefulOptions {
    */
   shutdownOnMessage?: string;
   /**
-   * With `"drain"`, an exception that nobody catches, or a rejection that nobody handles, starts the end.
-   * The error is reported through `log` and in the report, and the exit code is 1. Further exceptions during
-   * the end are reported and end nothing. Without the option the runtime ends the process at once, with all
-   * requests in flight.
+   * With `"drain"`, an uncaught exception or an unhandled rejection starts the end. The error is reported
+   * through `log` and in the report, and the exit code is 1. Further exceptions during the end are only
+   * reported. Without the option the runtime ends the process at once, with all requests in flight.
    *
-   * Code that has thrown may have left the process in any state. The drain is for requests that have
-   * nothing to do with that code, and for the cleanup.
+   * Code that has thrown may have left the process in any state. The drain serves the requests that have
+   * nothing to do with that code, and lets the cleanup run.
    */
   exceptions?: "drain";
   /**
-   * Functions that run when the end is decided and readiness fails, while the servers go on serving: to
+   * Functions that run when the end is decided and readiness fails, while the servers keep serving: to
    * deregister the service, or to tell peers. The drain starts when all functions are done and `drainDelay`
    * is over. A function that fails is reported, and the exit code is 1. The functions do not run after an
    * upgrade, since the successor serves the address.
@@ -78,30 +78,30 @@ export interface GracefulOptions {
    */
   beforeShutdownTimeout?: number;
   /**
-   * Functions that run during the drain. The drain waits for them as it waits for a request, until the deadline
-   * of `timeout`. Use them to finish a job from a queue, or to close subscriptions. A function that fails or is not done
-   * by then is reported, and the exit code is 1. Use `server.onShutdown` for what need not be waited for.
+   * Functions that run during the drain. The drain waits for them as it waits for a request, until the deadline of
+   * `timeout`. Use them to finish a job from a queue, or to close subscriptions. A function that fails or is not done
+   * by then is reported, and the exit code is 1. Use `server.onShutdown` for work that need not be waited for.
    */
   onDrain?: Cleanup | readonly Cleanup[];
   /**
    * The signal that starts an upgrade, usually `"SIGHUP"`. The same program is started again and inherits the
-   * listeners. When the successor calls `graceful` itself, this process drains and exits. If the
-   * successor never does, this process goes on serving, and the log says so. The servers must be started
-   * with `handoff`, or listen on what `listen` returned.
+   * listeners. When the successor calls `graceful` itself, this process drains and exits. If the successor
+   * does not call `graceful` in time, this process keeps serving, and the log says so. The servers must be
+   * started with `handoff`, or listen on what `listen` returned.
    *
-   * A SIGHUP because the terminal of the process has gone is an end, as SIGTERM is. Under `nohup` it is ignored. Only
-   * Linux tells; elsewhere it is an upgrade.
+   * A SIGHUP that is sent because the terminal of the process was closed starts the end, as SIGTERM does. Under
+   * `nohup` such a SIGHUP is ignored. This is recognized only on Linux; elsewhere every SIGHUP starts an upgrade.
    *
-   * No upgrade starts in process 1 of a container, or under a supervisor that takes the end of this process for that
-   * of the service, and the log says so.
+   * No upgrade starts in process 1 of a container, nor under a supervisor that would take the end of this process
+   * for the end of the service. The log then says so.
    *
-   * A signal that comes while an upgrade is under way is ignored, and the log says so. A signal that comes
-   * while the predecessor is still draining waits for the predecessor's end.
+   * A signal that arrives while an upgrade is under way is ignored, and the log says so. If a signal
+   * arrives while the predecessor is still draining, the upgrade starts when the predecessor has ended.
    */
   upgradeOn?: string;
   /**
-   * The `Upgrader` of `@x/graceful/upgrade` that starts the successor. Give one to start another command than
-   * that of this process, to write a PID file, or to change `readyTimeout`.
+   * The `Upgrader` of `@x/graceful/upgrade` that starts the successor. Pass an Upgrader to start a command
+   * other than the command of this process, to write a PID file, or to change `readyTimeout`.
    */
   upgrader?: Upgrader;
   /**
@@ -115,8 +115,8 @@ export interface GracefulOptions {
    * Whether the drain waits for hijacked connections (WebSockets, CONNECT, upgraded connections), and how it
    * closes WebSockets. Ignored connections are cut when the drain is done, which does not count as forced.
    * WebSockets are sent a close frame in any case, when the functions of `onShutdown` have settled, for
-   * which they have 5 s, or half of a `timeout` shorter than 10 s: an object says which close frame, and
-   * waits. The default code is 1001, or 1012 when a successor has taken over.
+   * which they have 5 s, or half of a `timeout` shorter than 10 s: an object sets the content of this frame,
+   * and implies `"wait"`. The default code is 1001, or 1012 when a successor has taken over.
    *
    * @default {"wait"}
    */
@@ -128,16 +128,17 @@ export interface GracefulOptions {
   cleanup?: Cleanup | readonly Cleanup[];
   /**
    * The number of milliseconds, 0 to 2 147 483 647, that all of `cleanup` may take together. When they have
-   * passed, the function that is not done is reported and left behind. The remaining functions are started
-   * all the same, and not waited for.
+   * passed, the function that is not done is reported and no longer waited for. The remaining functions are
+   * still started, but not waited for.
    *
    * @default {5_000}
    */
   cleanupTimeout?: number;
   /**
-   * How long the process may stay alive after the end, in milliseconds, 0 to 2 147 483 647. It is ended then if something still
-   * keeps it alive: a forgotten timer, or a connection that nothing can cut off. The log says so first, and
-   * names what it is where the runtime can tell. `false` leaves the process alone.
+   * The number of milliseconds, 0 to 2 147 483 647, for which the process may stay alive after the end. The process is
+   * then ended, even if something still keeps it alive, such as a forgotten timer or a connection that cannot be cut
+   * off. Before that, the log names what keeps the process alive, if the runtime reports it. With `false` the process
+   * is never ended by force.
    *
    * @default {1_000}
    */
@@ -148,9 +149,9 @@ export interface GracefulOptions {
    * between are redrawn in place, in color unless `NO_COLOR` is set. `false` writes nothing, not even
    * failures.
    *
-   * A function gets each event, and is not waited for. What it throws is reported on the console and stops
-   * nothing. Whatever the log is, the events are also published on channels of `node:diagnostics_channel`,
-   * see {@linkcode GracefulChannels}.
+   * A function is called with each event, and not waited for. An error of the function is reported on the
+   * console and stops nothing. Whatever the log is, the events are also published on channels of
+   * `node:diagnostics_channel`, see {@linkcode GracefulChannels}.
    */
   log?: false | ((event: GracefulEvent) => unknown);
 }
@@ -168,7 +169,7 @@ export interface GracefulSettings {
   readonly onDrain: readonly Cleanup[];
   readonly upgradeOn: NodeJS.Signals | undefined;
   readonly upgrader: Upgrader | undefined;
-  /** The grace of idle connections in ms; undefined where it depends on what starts the end. */
+  /** The option `idleGrace` in ms. Undefined without the option: the default depends on what starts the end. */
   readonly idleGrace: number | undefined;
   readonly hijacked: "wait" | "ignore" | WebSocketClosing;
   readonly cleanups: readonly Cleanup[];
@@ -241,7 +242,7 @@ export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   if (!isMainThread && options.signal === undefined) {
     refuse(
       as("signal"),
-      "given in a worker thread, which no signal of the process reaches",
+      "given in a worker thread, because no signal of the process reaches a worker thread",
       undefined,
     );
   }
@@ -309,11 +310,12 @@ function checkedUpgradeSignal(
   if (upgradeOn === undefined) return undefined;
   if (cluster.isWorker) {
     const rule =
-      "absent in a worker of node:cluster, which its primary replaces (docs/clusters.md)";
+      "absent in a worker of node:cluster, because its primary replaces the worker (docs/clusters.md)";
     refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);
   }
   if (!isMainThread) {
-    const rule = "absent in a worker thread, which its main thread replaces (docs/clusters.md)";
+    const rule =
+      "absent in a worker thread, because the main thread replaces the thread (docs/clusters.md)";
     refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);
   }
   const [name] = checkedSignals("upgradeOn", [upgradeOn]);

@@ -6,7 +6,7 @@ import { isOwnListener } from "./signals.ts";
 /** The listeners that have been reported. */
 const newReported = () => new WeakSet<object>();
 
-/** The number of characters of a nameless function that are shown: enough to recognize it. */
+/** The number of characters that are shown of the source text of a function without a name. */
 const EXCERPT = 60;
 
 /**

@@ -4,10 +4,10 @@ import process from "node:process";
 /**
  * Calls `onSend` with the name of each signal that this process is about to send to itself, until the returned
  * function is called. Libraries that stop a server at a signal raise the signal again when they are done, so that
- * it ends the process: such a signal is no second request of a person or a supervisor.
+ * it ends the process. Such a signal must not count as a second signal from a person or a supervisor.
  *
- * The kernel knows the sender of a signal, but no runtime reports it, so `process.kill` is replaced for that time.
- * Calls of a `kill` that was taken out of the module before (`import { kill }`) are not seen.
+ * The kernel knows the sender of a signal, but no runtime reports the sender, so `process.kill` is replaced until
+ * then. Calls of a `kill` that was imported by name (`import { kill }`) are not seen.
  */
 export function watchOwnSignals(onSend: (name: string) => void): () => void {
   const { kill } = process;
@@ -22,7 +22,7 @@ export function watchOwnSignals(onSend: (name: string) => void): () => void {
   process.kill = watched;
   return () => {
     isWatching = false;
-    // Other code may have replaced `process.kill` since.
+    // Other code may have replaced `process.kill` in the meantime.
     if (process.kill === watched) process.kill = kill;
   };
 }

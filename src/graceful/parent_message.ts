@@ -1,8 +1,8 @@
 import process from "node:process";
 
 /**
- * Waits for the message with which the parent process asks for the end: on Windows pm2 sends a message instead of
- * a signal.
+ * Waits for the message with which the parent process asks this process to end: on Windows pm2 sends a message
+ * instead of a signal.
  */
 export class ParentMessage {
   /** Resolves with the cause of the end. */

@@ -25,7 +25,7 @@ export interface EndCause {
   readonly cause: string;
   /** Whether a successor serves in place of this process. */
   readonly isSucceeded: boolean;
-  /** Resolves when the supervisor of this process is gone. A next supervisor waits for the addresses then. */
+  /** Resolves when the supervisor of this process is gone. The next supervisor then waits for the addresses. */
   readonly supervisorGone: Promise<unknown>;
 }
 
@@ -41,7 +41,7 @@ export async function endPhases(
   const { timeout, hijacked, cleanups, cleanupTimeout, exit, beforeShutdownTimeout } = settings;
   const idleGrace = settings.idleGrace ?? defaultIdleGrace(end, timeout);
   const drainDelay = isSucceeded || areClosed(servers) ? 0 : settings.drainDelay;
-  // After an upgrade the service goes on, so it must not be deregistered.
+  // After an upgrade the service continues in the successor, so it must not be deregistered.
   const beforeShutdown = isSucceeded ? [] : settings.beforeShutdown;
   const notice = isSucceeded ? undefined : new StopNotice(events);
 
@@ -87,7 +87,10 @@ function areClosed(servers: readonly DrivenServer[]): boolean {
   return servers.length > 0 && servers.every(({ state }) => state === "closed");
 }
 
-/** Returns the default grace of idle connections in milliseconds: 0 after Ctrl-C on a terminal, where a person waits. */
+/**
+ * Returns the default grace of idle connections in milliseconds: 0 after Ctrl-C on a terminal, where a person
+ * waits.
+ */
 function defaultIdleGrace({ cause }: EndCause, timeout: number): number {
   const isPressed = cause === "SIGINT" && isOnTerminal();
   return isPressed ? 0 : Math.min(IDLE_GRACE, timeout / 2);

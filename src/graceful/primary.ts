@@ -4,7 +4,7 @@ import { onPrimaryGone } from "../runtime/host/parent_channel.ts";
 export class Primary {
   /** Resolves with the cause of the end. */
   readonly first: Promise<string>;
-  /** Leaves a worker without a primary to the runtime again. */
+  /** Stops waiting, so that the runtime again ends a worker whose primary is gone. */
   readonly release: () => void;
 
   constructor() {

@@ -1,12 +1,12 @@
 import type { ShutdownReport } from "../core/report.ts";
 
-/** The report of `graceful`: what became of the servers of the process. */
+/** The report of `graceful`: how the servers of the process ended. */
 export interface GracefulReport {
   /**
    * The cause of the end: the name of a signal, `"aborted"` (the `signal` option), `"upgraded"` (a successor has taken
    * over), `"finished"` (a server has finished by itself), `"message"` (a message of the parent), `"disconnected"` (a
-   * worker of `node:cluster` has lost its primary, or one of `graceful run` its supervisor), `"uncaughtException"` or
-   * `"unhandledRejection"`.
+   * worker of `node:cluster` has lost its primary, or a worker of `graceful run` its supervisor),
+   * `"uncaughtException"` or `"unhandledRejection"`.
    */
   readonly cause: string;
   /** The report of each server, in the order in which the servers were given. */
@@ -15,7 +15,8 @@ export interface GracefulReport {
   readonly forced: boolean;
   /**
    * The errors of closing a listener, of hooks and of cleanup functions; a `TimeoutError` for each function that was
-   * not done in its time; with `exceptions: "drain"`, the exceptions that nobody caught. The array does not change.
+   * not done in time; with `exceptions: "drain"`, the uncaught exceptions and unhandled rejections. The array does
+   * not change.
    */
   readonly errors: readonly unknown[];
   /**

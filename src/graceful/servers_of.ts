@@ -5,8 +5,8 @@ import { DrivenServer } from "../server/driven_server.ts";
 import type { Server } from "../server/server.ts";
 
 /**
- * An app that shows the server it listens with, such as an app of Fastify, of Polka, or of Elysia on Bun. Many
- * apps have this server only once they listen.
+ * An app whose property `server` is the server that it listens with, such as an app of Fastify, of Polka, or
+ * of Elysia on Bun. Many apps have a server only once they listen.
  */
 export interface AppWithServer {
   /** The server, or nothing as long as the app does not listen. */
@@ -38,11 +38,12 @@ export function serversOf(
 }
 
 /**
- * Returns the servers with which an app of Fastify listens on further addresses: for `localhost`, which has two
- * addresses on most machines, Fastify creates one server for each address.
+ * Returns the additional servers of an app of Fastify. For `localhost`, which has two addresses on most
+ * machines, Fastify creates one server for each address.
  *
- * Fastify closes these servers when the first one has closed. From now on it does not, because their idle
- * connections may have grace left by then: whoever drains the first server drains all of them.
+ * Fastify would close these servers when the first one has closed, but the `idleGrace` of their
+ * connections may not be over by then. This function therefore removes Fastify's listener, and the caller
+ * drains all of the servers.
  *
  * @see https://github.com/fastify/fastify/blob/v5.12.8/lib/server.js (`multipleBindings`)
  */
@@ -62,18 +63,18 @@ function furtherServersOf(app: object, first: NativeServer): NativeServer[] {
 }
 
 /**
- * Returns the functions with which Fastify closes the servers of further addresses. The first server has them
- * as listeners of "close", and of "unref", an event that Node itself does not emit.
+ * Returns the functions with which Fastify closes its additional servers. Fastify adds them to the first
+ * server as listeners of "close" and of "unref", an event that Node itself does not emit.
  */
 function closersOf(server: NativeServer): ((...values: unknown[]) => void)[] {
   // The cast: the listeners of an event that the types do not know.
   return "listeners" in server ? server.listeners("unref") as (() => void)[] : [];
 }
 
-/** Says that a part of an app would not be drained. */
+/** Reports that only a part of the app will be drained. */
 function reportFurtherServers(): void {
   reportError(
-    "graceful: Fastify listens on 'localhost' with one server for each address, and only the first is " +
+    "graceful: Fastify listens on 'localhost' with one server for each address, and only the first server is " +
       "drained: pass the app itself to graceful(), or a 'host' to listen()",
   );
 }

@@ -3,13 +3,13 @@ const TICK = 50;
 /**
  * The number of ticks for which signals count as copies: 500 ms. Measured from the first copy to the last on an idle
  * machine: `deno task`, `bun run`, `node --watch`, `tsx watch` and `deno run --watch` at most 1 ms, nodemon 31 ms,
- * concurrently 33 ms. The runners are processes of their own, which a busy machine delays.
+ * concurrently 33 ms. The runners are separate processes, which may be delayed on a busy machine.
  */
 export const TICKS = 10;
 
 /**
- * The time after an ending signal in which further signals count as copies of it. A runner sends one end as several
- * signals: the terminal and the runner send a SIGINT each, or a SIGINT and a SIGTERM.
+ * The time after a signal that starts the end in which further signals count as copies of it. One Ctrl-C can reach
+ * a process several times: the terminal and the runner each send a SIGINT, or the runner sends a SIGTERM.
  *
  * The time is counted in turns of the event loop, not on a clock: copies that arrived while the loop was busy are
  * delivered when it turns again.
@@ -19,7 +19,7 @@ export class SignalBurst {
   #ticksLeft = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** A burst that lasts for so many ticks. */
+  /** Creates a burst that lasts for the given number of ticks. */
   constructor(ticks: number = TICKS) {
     this.#ticks = ticks;
   }

@@ -9,7 +9,7 @@ import { SignalBurst } from "./signal_burst.ts";
 interface SignalState {
   /** The signal handling of the calls of `graceful` that still run, or after which the process ends. */
   readonly listening: Set<GracefulSignals>;
-  /** The last ending signal, with its copies. */
+  /** The last signal that started an end, with its copies. */
   readonly burst: SignalBurst;
   stopWatching: (() => void) | undefined;
 }
@@ -77,8 +77,9 @@ export class GracefulSignals {
   }
 
   /**
-   * Makes signals that follow at once count as copies. Must be called when the loss of the primary has started the
-   * end: a service manager signals the whole process group, and a worker may learn of its primary's end first.
+   * Makes signals that follow soon count as copies. Must be called when the loss of the primary has started the
+   * end: a service manager signals the whole process group, and a worker may notice the end of its primary before
+   * its own signal.
    */
   expectCopies(): void {
     signalState().burst.begin();
@@ -117,7 +118,10 @@ export function isOwnListener(listener: unknown): boolean {
   return listener === onSignal;
 }
 
-/** Handles a signal for all calls: a signal that starts the end of one call must not force another. */
+/**
+ * Handles a signal for all calls together: a signal that starts the end of one call must not force the end of
+ * another.
+ */
 function onSignal(name: NodeJS.Signals): void {
   const { listening, burst } = signalState();
   const calls = [...listening];
@@ -129,7 +133,7 @@ function onSignal(name: NodeJS.Signals): void {
   else burst.begin();
 }
 
-/** Handles a signal that this process sends to itself, with which a library says that it is done. */
+/** Handles a signal that this process sends to itself, which means that a library has finished its own shutdown. */
 function onOwnSignal(name: string): void {
   const { listening, burst } = signalState();
   if ([...listening].some((call) => call.listensTo(name))) burst.begin();

@@ -22,7 +22,8 @@ export class StopNotice {
    * milliseconds.
    */
   stopping(ms: number): void {
-    // After STOPPING=1 the service manager kills the service in time, so no other call of `graceful` may still serve.
+    // After STOPPING=1 the service manager kills the service when its time is up, so no other call of `graceful` may
+    // still be serving.
     const isLast = endOfProcess() !== undefined;
     const state = { EXTEND_TIMEOUT_USEC: extension(ms) };
     this.#send(isLast ? { STOPPING: 1, ...state } : state);

@@ -22,14 +22,17 @@ import type { EventSink } from "./events.ts";
  */
 export class Succession {
   readonly #upgrader: Upgrader;
-  /** Whether this call of `graceful`, among several in one process, is the one that upgrades it. */
+  /** Whether this call of `graceful` handles upgrades for the process. Only one of several calls does. */
   readonly #isInCharge: boolean;
   readonly #signal: NodeJS.Signals | undefined;
   readonly #events: EventSink;
   /** Resolves when a successor has taken over. */
   readonly succeeded: Promise<void>;
   readonly #onSuccess: () => void;
-  /** Resolves with the signal that says that the terminal of this process has gone, which ends it. */
+  /**
+   * Resolves with the signal that announces that the terminal of this process was closed. The signal starts
+   * the end.
+   */
   readonly hungUp: Promise<string>;
   readonly #onHangup: (signal: string) => void;
   readonly #terminal: ControllingTerminal | undefined;
@@ -40,9 +43,9 @@ export class Succession {
   #isWaiting = false;
 
   /**
-   * `signal` is the signal to upgrade on. `events` gets the upgrades that have failed, and the signals that were ignored.
+   * `signal` is the signal to upgrade on. `events` receives an event for each failed upgrade and each ignored signal.
    *
-   * @throws {UpgradeError} If a server cannot be handed on.
+   * @throws {UpgradeError} If a server cannot be handed over.
    */
   constructor(
     servers: readonly Server[],
@@ -66,8 +69,8 @@ export class Succession {
   }
 
   /**
-   * Starts to serve, in place of the predecessor if there is one, and to listen to the signal. Warns about sockets of a
-   * supervisor at which none of the servers listens.
+   * Starts to serve, replacing the predecessor if there is one, and to listen to the signal. Warns about each socket of
+   * a supervisor on which none of the servers listens.
    */
   async begin(servers: readonly Server[]): Promise<void> {
     if (this.#signal !== undefined) process.on(this.#signal, this.#onSignal);
@@ -80,7 +83,7 @@ export class Succession {
     }
   }
 
-  /** Whether a successor is ready. Connections may still wait in the accept queues of this process. */
+  /** Whether a successor is ready. The accept queues of this process may still hold connections. */
   get isSucceeded(): boolean {
     return this.#upgrader.hasSuccessor;
   }
@@ -102,10 +105,10 @@ export class Succession {
   #onSignal = async (signal: string): Promise<void> => {
     if (await this.#terminal?.goesAway()) {
       if (!this.#terminal?.isOutlived) return this.#onHangup(signal);
-      const why = "the terminal has gone, and nohup keeps this process";
+      const why = "the terminal was closed, and nohup keeps this process alive";
       return this.#events.emit({ type: "ignored", signal, why });
     }
-    // Several signals that wait are one.
+    // An upgrade is already waiting, and one is enough.
     if (this.#isWaiting) return;
     try {
       await this.#predecessorGone(signal);
@@ -113,7 +116,7 @@ export class Succession {
       if (why === undefined) await this.#startUpgrade();
       else if (!this.#isEnding) this.#events.emit({ type: "ignored", signal, why });
     } catch (error) {
-      // An upgrade that the end has cancelled has not failed.
+      // An upgrade that was canceled because the process ends has not failed.
       if (!this.#isEnding) this.#events.failed("the upgrade", error);
     }
   };
@@ -148,13 +151,13 @@ export class Succession {
   }
 }
 
-/** The functions that wait for the successor of each Upgrader, most of which never have one. */
+/** The functions that wait for the successor of each Upgrader. */
 const waiters = () => ofProcess(newWaiters);
 const newWaiters = () => new WeakMap<Upgrader, Set<() => void>>();
 
 /**
- * Returns the functions to be called when a successor has taken over. A single reaction of the promise calls all of
- * them: a reaction of each call of `graceful` could not be removed, and would stay in memory after the call.
+ * Returns the set of functions to call when a successor has taken over. A single callback of the promise calls all
+ * of them: a callback for each call of `graceful` could not be removed, and would stay in memory after the call.
  */
 function waitersOf(upgrader: Upgrader): Set<() => void> {
   const known = waiters().get(upgrader);
@@ -182,7 +185,7 @@ function refuseUnlessSharable(server: Server): void {
   if (isSharable) return;
   throw new UpgradeError(
     `Cannot upgrade on a signal: ${server.url} was not started with \`handoff\`, and does not listen on ` +
-      "a descriptor of listen(): start it with serve() and 'handoff', or have it listen on such a " +
-      "descriptor, as any server of Node and those of node:net on Bun can",
+      "a descriptor of listen(). Start it with serve() and 'handoff', or make it listen on such a " +
+      "descriptor, which works for any server on Node and for servers of node:net on Bun",
   );
 }

@@ -1,9 +1,9 @@
 import { isSupervisorGone, supervisor } from "../listener/inheritance.ts";
 
-/** The number of milliseconds between two checks whether the supervisor is gone: no event reports it. */
+/** The number of milliseconds between two checks of whether the supervisor is gone. No event reports that. */
 const INTERVAL = 100;
 
-/** Waits for the end of the supervisor, if this process is a worker of one. */
+/** Waits for the end of the supervisor, if this process is a worker of a supervisor. */
 export class SupervisorLoss {
   /** Resolves with the cause of the end. */
   readonly first: Promise<string>;

@@ -37,21 +37,21 @@ type Next = (request: Request, info?: ServeInfo) => ReturnType<Handler>;
  * Makes a handler that answers `GET` and `HEAD` requests for liveness and readiness. Without `next` the handler
  * can be mounted in a framework that passes it the request only, or the request and some other argument.
  *
- * The handler answers 200 with the text `ok`, or 503 with `not ok` if a check fails. It says no more unless
- * `details` is set. Other methods get 405, other paths 404.
+ * The handler answers 200 with the text `ok`, or 503 with `not ok` if a check fails. The body contains
+ * nothing else unless `details` is set. Other methods get 405, other paths 404.
  *
  * Liveness ignores a shutdown. With `graceful`, readiness fails from the moment at which the end of the process is
  * decided, before anything is closed, and its checks no longer run. Without `graceful`, readiness fails from the
  * start of the server's drain, which the handler knows only from `info`. After an upgrade readiness does not fail,
  * since the successor serves the address.
  *
- * The checks of a path run side by side for each request, and each check runs once at a time: requests that come
- * meanwhile wait for the same result. A check that has not ended after `timeout` ms has failed. Until it ends, it
- * is not started again, and counts as failed.
+ * For each request the checks of the path run concurrently. A check never runs twice at the same time: requests
+ * that arrive during a run wait for its result. A check that has not ended after `timeout` ms has failed. Until
+ * it ends, it is not started again, and counts as failed.
  *
- * The paths, the texts and `?verbose` are those of the Kubernetes API server, with two differences. The API server
- * answers 500 instead of 503 and shows the names of the checks to everybody. Its `?exclude=name` and
- * `/readyz/name` are left out, since a query that can change the answer makes a probe easy to get wrong.
+ * The paths, the texts and `?verbose` are the same as in the Kubernetes API server, with two differences. The API
+ * server answers 500 instead of 503 and shows the names of the checks to everybody. Its `?exclude=name` and
+ * `/readyz/name` do not exist here, because a query that can change the answer makes a probe easy to get wrong.
  *
  * @throws {TypeError} If an option has the wrong type, a check is not a function or {@linkcode CheckOptions}, a
  * path is not written as in a URL, or both paths are the same.
@@ -69,8 +69,9 @@ type Next = (request: Request, info?: ServeInfo) => ReturnType<Handler>;
  */
 export function health(options?: HealthOptions & { next?: undefined }): HealthHandler;
 /**
- * Makes a handler that answers for liveness and readiness, and passes every other request to `next`, with the
- * second argument of the call: the `info` that `serve` gives to handlers. A call without it calls `next` without it.
+ * Makes a handler that answers for liveness and readiness, and passes every other request to `next`, with the second
+ * argument of the call: the `info` that `serve` gives to handlers. If the handler is called without a second
+ * argument, so is `next`.
  *
  * @throws {TypeError} If an option has the wrong type, a check is not a function or {@linkcode CheckOptions}, a
  * path is not written as in a URL, or both paths are the same.
@@ -110,7 +111,7 @@ export function health(options: HealthOptions = {}): Next {
   return (request, info) => {
     const path = pathOf(request.url);
     if (path === livePath) return answer(request, () => liveReport(liveness));
-    // Another server may pass a second argument of its own.
+    // Other servers may pass a different kind of second argument.
     if (path === readyPath) return answer(request, () => readyReport(readiness, info?.draining));
     return next(request, info);
   };
@@ -120,7 +121,7 @@ function notFound(): Response {
   return new Response("Not Found", { status: 404 });
 }
 
-/** Copies the checks of one kind: later changes of the options have no effect. */
+/** Creates the checks of one kind from the options. Later changes of the options object have no effect. */
 function monitored(kind: "liveness" | "readiness", options: HealthOptions): MonitoredCheck[] {
   const { timeout = 750, onCheckChange = logChange } = options;
   return Object.entries(options[kind] ?? {}).map(([name, check]) => {
@@ -136,9 +137,9 @@ function logChange(name: string, error: Error | undefined, kind: string): void {
   reportError(`The ${kind} check '${name}' ${change}`);
 }
 
-/** Returns the path of a URL. The URL is not parsed, which every request for `next` would pay for. */
+/** Returns the path of a URL. The URL is not parsed, because that would slow down every request for `next`. */
 function pathOf(url: string): string | undefined {
-  // On Bun the URL of a request of HTTP/1.0 without a host is its path.
+  // On Bun the URL of an HTTP/1.0 request without a `Host` header is only the path.
   return /^(?:\w+:\/\/[^/?#]*)?([^?#]*)/.exec(url)?.[1];
 }
 
@@ -152,13 +153,13 @@ async function readyReport(
 ): Promise<Report> {
   const isEnding = whyEnding(draining) !== undefined;
   const results = isEnding ? [] : await resultsUntilDrain(checks, draining);
-  // Asked again, since the end may have been decided while the checks ran.
+  // Checked again, since the end may have been decided while the checks ran.
   const shutdown = { name: SHUTDOWN, error: whyEnding(draining), duration: 0 };
   const all = shutdown.error === undefined ? [...results, shutdown] : [shutdown];
   return { endpoint: "readyz", results: all };
 }
 
-/** Returns why no more requests should be sent here; undefined if they should. */
+/** Returns why this process should get no more requests; undefined if it should. */
 function whyEnding(draining: AbortSignal | undefined): Error | undefined {
   const cause = endOfProcess();
   // The successor serves the address.

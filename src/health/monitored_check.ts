@@ -38,7 +38,7 @@ export class MonitoredCheck {
     return { name: this.#name, ...await run.result() };
   }
 
-  /** Ends the run under way, since nobody needs its result any more. */
+  /** Ends the current run, because its result is no longer needed. */
   stop(): void {
     this.#run?.stop();
   }
@@ -61,7 +61,7 @@ export class MonitoredCheck {
   }
 }
 
-/** The result of a run, by its end or by its timeout. */
+/** The result of a run that has ended or timed out. */
 type Outcome = Omit<CheckResult, "name">;
 
 /** A run of a check, up to the end of the check itself, which may come long after its timeout. */
@@ -102,10 +102,10 @@ class CheckRun {
     this.#abort(new DOMException("the process ends", "AbortError"));
   }
 
-  /** Makes the run fail with the reason, which the check is told too. */
+  /** Makes the run fail with the reason, and aborts the signal of the check with it. */
   #abort(reason: Error): void {
     this.#isAborted = true;
-    // Settled first: the check would report the abort as its own failure.
+    // The result is settled first, because the check would report the abort as its own failure.
     this.#settle(reason);
     this.#controller.abort(reason);
   }

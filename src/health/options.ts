@@ -8,7 +8,7 @@ import type { Handler } from "../options/serve.ts";
  *
  * `signal` aborts at the timeout of the check, with a `TimeoutError`. The signal of a readiness check also aborts
  * when the server drains because the process ends, since the result no longer matters. Pass the signal on: a check
- * that goes on regardless is not started again before it has ended, and fails until then.
+ * that ignores the signal is not started again before it has ended, and counts as failed until then.
  */
 export type Check = (signal: AbortSignal) => unknown;
 
@@ -26,13 +26,13 @@ export interface CheckOptions {
 /** Options of {@linkcode health}. */
 export interface HealthOptions {
   /**
-   * The checks that tell whether the process is worth keeping, by name. Kubernetes restarts a container whose
-   * liveness fails, so check only what a restart repairs: not a database. The default is no check: a process that
-   * answers is alive.
+   * The checks, by name, that show whether the process should be kept running. Kubernetes restarts a container
+   * whose liveness fails, so check only what a restart can repair, and no database, for example. By default there
+   * is no check: a process that answers is alive.
    */
   liveness?: Readonly<Record<string, Check | CheckOptions>>;
   /**
-   * The checks that tell whether the process should be sent requests, by name. The name `shutdown` is reserved for
+   * The checks, by name, that show whether the process should get requests. The name `shutdown` is reserved for
    * the failure at the end of the process. By default there is no other check.
    */
   readiness?: Readonly<Record<string, Check | CheckOptions>>;
@@ -45,8 +45,8 @@ export interface HealthOptions {
    */
   timeout?: number;
   /**
-   * The path of the liveness probe, as written in a URL: the whole path of the request, even if a framework has
-   * matched a part of it.
+   * The path of the liveness probe, as written in a URL: the whole path of the request, even if the handler is
+   * mounted below a part of that path.
    *
    * @default {"/livez"}
    */
@@ -66,9 +66,9 @@ export interface HealthOptions {
    */
   details?: boolean;
   /**
-   * Called with the error when a check fails that had worked or had never run, and with undefined when a check that
-   * had failed works again. `kind` tells checks of the same name apart. What the function throws is reported on the
-   * console, and stops nothing.
+   * A function that is called when the result of a check changes: with the error when a check fails for the first
+   * time or after a success, and with undefined when a failed check works again. `kind` distinguishes checks of the
+   * same name. An error of the function is reported on the console, and stops nothing.
    *
    * The default writes a line to the console, on stderr.
    */
@@ -78,7 +78,7 @@ export interface HealthOptions {
     kind: "liveness" | "readiness",
   ) => unknown;
   /**
-   * Answers the requests for all other paths, which it gets unchanged together with their `info`. The default
+   * The handler for all other paths. It gets each request unchanged, together with its `info`. The default
    * answers 404.
    */
   next?: Handler;
@@ -113,7 +113,11 @@ export function checkHealth(options: HealthOptions): void {
   checkChecks("readiness", options.readiness);
   if (options.readiness !== undefined && Object.hasOwn(options.readiness, SHUTDOWN)) {
     const name = `readiness.${SHUTDOWN}`;
-    refuse(as(name), "absent, for that is the end of the process", options.readiness[SHUTDOWN]);
+    refuse(
+      as(name),
+      "absent, because this name is reserved for the end of the process",
+      options.readiness[SHUTDOWN],
+    );
   }
   checkMilliseconds(as("timeout"), options.timeout, 1);
   checkPaths(options);
@@ -122,13 +126,16 @@ export function checkHealth(options: HealthOptions): void {
   checkType(as("next"), options.next, "function");
 }
 
-/** Throws unless `checks` is an object whose values are checks: anything else would count as no checks. */
+/**
+ * Throws unless `checks` is an object whose values are checks. Any other value would silently mean that there
+ * are no checks.
+ */
 function checkChecks(option: string, checks: unknown): void {
   if (checks === undefined) return;
   if (!isPlainObject(checks)) refuse(as(option), "an object of checks by name", checks);
   for (const [name, check] of Object.entries(checks)) {
     if (!/^\P{Cc}+$/u.test(name)) {
-      refuse(as(option), "of names on one line that are not empty", name);
+      refuse(as(option), "an object whose names are not empty and have no newline", name);
     }
     checkCheck(`${option}.${name}`, check);
   }
@@ -141,14 +148,18 @@ function checkCheck(option: string, check: unknown): void {
   if (typeof options.check !== "function") {
     refuse(as(option), "a function, or an object with one as 'check'", check);
   }
-  // An instance of a class with the method has properties of its own.
+  // An instance of a class with a method `check` may have other properties, so its names are not
+  // checked.
   if (isPlainObject(check)) {
     checkNames(`make a health handler with '${option}'`, options, CHECK_NAMES);
   }
   checkMilliseconds(as(`${option}.timeout`), options.timeout, 1);
 }
 
-/** Whether a value is an object literal or the namespace of a module: other objects keep things elsewhere. */
+/**
+ * Returns whether a value is an object literal or the namespace of a module. Other objects, such as a Map, do
+ * not hold their content in properties.
+ */
 function isPlainObject(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -165,7 +176,7 @@ function checkPaths({ livePath = LIVE_PATH, readyPath = READY_PATH }: HealthOpti
 }
 
 function isPathOfUrl(path: string): boolean {
-  // The slash first, for anything else there may make the URL an invalid one.
+  // The slash is checked first, because any other first character may make the URL invalid.
   return path.startsWith("/") && new URL(`http://localhost${path}`).pathname === path;
 }
 

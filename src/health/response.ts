@@ -3,12 +3,12 @@ import type { CheckResult } from "./monitored_check.ts";
 
 /** The results of the checks behind a path. */
 export interface Report {
-  /** The name of the endpoint in Kubernetes, whatever its path here. */
+  /** The name of the endpoint in Kubernetes. The path may be another one. */
   readonly endpoint: "livez" | "readyz";
   readonly results: readonly CheckResult[];
 }
 
-/** Makes the response for a report, with what the query asks for if `details` are given. */
+/** Makes the response for a report. With `details`, the query chooses the format. */
 export function respond(request: Request, report: Report, details: boolean): Response {
   const status = report.results.every(isOk) ? 200 : 503;
   const query = new URLSearchParams(details ? queryOf(request.url) : "");
@@ -26,14 +26,14 @@ export function methodNotAllowed(): Response {
 
 /** Returns the text of an error on one line. */
 export function reasonOf(error: Error): string {
-  // The message is empty for a connection that was tried at several addresses.
+  // The message is empty if a connection was tried at several addresses.
   const text = error instanceof AggregateError && error.message === ""
     ? error.errors.join("; ")
     : error.message;
   return printable(text.replace(/\s+/g, " ").trim() || error.name);
 }
 
-/** The reason phrases, which the engine `node` does not add by itself. */
+/** The reason phrases of HTTP/1, which the engine `node` does not add by itself. */
 const REASON_PHRASES: Readonly<Record<number, string>> = {
   200: "OK",
   405: "Method Not Allowed",
@@ -62,7 +62,7 @@ function withHeaders(body: string, status: number, headers?: Record<string, stri
   });
 }
 
-/** Writes the report of the checks as the API server of Kubernetes does. */
+/** Returns the report of the checks in the format of the Kubernetes API server. */
 function textOf({ endpoint, results }: Report): string {
   const lines = results.map(({ name, error }) =>
     error === undefined

@@ -1,14 +1,15 @@
 /**
- * The environment variable in which a predecessor describes the listening sockets that its successor inherits, and a
- * supervisor those that its worker inherits. Anybody can set a variable: the functions here check its shape, and do nothing with the descriptors.
+ * The environment variable in which a predecessor or a supervisor describes the listening sockets that its successor or
+ * its worker inherits. Anybody can set a variable: the functions here check only its form, and do not touch the
+ * descriptors.
  */
 import process from "node:process";
 import type { Addr } from "../core/addr.ts";
 import { ignoreVariable, readVariable } from "../runtime/host/variables.ts";
 
 /**
- * The way in which a listener gets to the successor: by its descriptor, or by SO_REUSEPORT, where both processes
- * listen.
+ * How a successor gets a listener: by inheriting its descriptor, or by listening on the same port with
+ * SO_REUSEPORT.
  */
 export type Handoff = "inherit" | "reuseport";
 
@@ -38,7 +39,7 @@ export interface Handover {
   /** The descriptor of the pipe on which the successor or the worker says that it is ready. */
   readonly ready: number;
   readonly listeners: readonly InheritedSocket[];
-  /** The number of the worker, no two of one supervisor the same; undefined in the message of a predecessor. */
+  /** The number of the worker, which is unique within its supervisor; undefined in the message of a predecessor. */
   readonly worker?: number | undefined;
 }
 
@@ -47,7 +48,7 @@ export const HANDOVER = "GRACEFUL_UPGRADE";
 /** The first descriptor after stdin, stdout and stderr, which is also the first one that systemd passes. */
 const FIRST_FD = 3;
 const MAX_FD = 2_147_483_647;
-/** The highest number of listeners: Linux takes no variable that would name more. */
+/** The highest number of listeners. Linux accepts no variable that is long enough to describe more. */
 const MAX_LISTENERS = 1_024;
 
 /** Returns the environment variable that describes a handover. */
@@ -69,7 +70,7 @@ export function readHandover(): Handover | undefined {
   return undefined;
 }
 
-/** Removes the variable once it is read: it is not meant for the programs that this process starts. */
+/** Removes the variable after it was read, because it is not meant for programs that this process starts. */
 export function removeHandover(): void {
   delete process.env[HANDOVER];
 }

@@ -7,8 +7,9 @@ const newState = () => ({ isHeld: false });
 function ignore(): void {}
 
 /**
- * Keeps a SIGHUP from ending this process until it is ready: a successor has the signal's default action until then,
- * and may be signaled together with its predecessor, or in its place.
+ * Keeps SIGHUP from ending this process until this process is ready. Until the program listens to the signal, the
+ * default action of SIGHUP would end a successor, which may get the signal together with its predecessor or instead
+ * of it.
  */
 export function holdHangups(): void {
   if (state().isHeld || process.platform === "win32") return;
@@ -16,7 +17,7 @@ export function holdHangups(): void {
   process.on("SIGHUP", ignore);
 }
 
-/** Gives the signal back to the program, which has its own listener by now if it wants one. */
+/** Stops ignoring SIGHUP. The program has its own listener by now if it needs one. */
 export function releaseHangups(): void {
   if (!state().isHeld) return;
   state().isHeld = false;

@@ -1,6 +1,6 @@
 /**
- * The inheritance of this process: its listening sockets, and its predecessor or its supervisor. The environment is
- * read at first use, by `listen`, `serve`, `serveTcp`, `graceful` or an `Upgrader`.
+ * What this process has inherited: listening sockets, and a predecessor or a supervisor. The environment is read at
+ * first use, by `listen`, `serve`, `serveTcp`, `graceful` or an `Upgrader`.
  */
 import { ofProcess } from "../core/process_state.ts";
 import { resolve } from "node:path";
@@ -24,7 +24,7 @@ import {
 interface Inheritance {
   /** The handover of the predecessor or the supervisor; undefined if there is neither. */
   readonly handover: Handover | undefined;
-  /** The sockets that nothing has asked for yet. */
+  /** The sockets that nothing has claimed yet. */
   readonly unclaimed: Set<InheritedSocket>;
 }
 
@@ -36,14 +36,14 @@ function inherit(): Inheritance {
 }
 
 /**
- * Returns the handover of the predecessor or the supervisor, if this process has one. The handover is accepted as a whole or not at all,
- * and no descriptor is touched before it is accepted. After that the descriptors are private to this process: programs
- * that it starts do not inherit them.
+ * Returns the handover of the predecessor or the supervisor, if this process has one. The handover is accepted as a
+ * whole or not at all, and no descriptor is touched before the handover is accepted. After that the descriptors are
+ * closed in every program that this process starts.
  */
 function acceptHandover(): Handover | undefined {
   const handover = readHandover();
   if (handover === undefined) return undefined;
-  // Called before the variable is removed, so that an error is thrown at the next call as well.
+  // Called before the variable is removed, so that the next call throws the same error.
   const own = sockets();
   const obstacle = obstacleTo(handover, own);
   removeHandover();
@@ -54,17 +54,18 @@ function acceptHandover(): Handover | undefined {
   for (const { fd } of handover.listeners) own.closeOnExec(fd);
   own.closeOnExec(handover.ready);
   holdHangups();
-  // A supervisor describes the same sockets in systemd's variables too, for programs without this package.
+  // A supervisor also describes the same sockets in systemd's variables, for programs without this
+  // package.
   if (handover.worker !== undefined) removeServiceVariables();
   return handover;
 }
 
-/** Reports whether a process has started this process: it is the parent, or has ended. */
+/** Reports whether a process can have started this process: it is the parent, or has ended. */
 function isParent(pid: number): boolean {
   return process.ppid === pid || !isRunning(pid);
 }
 
-/** Returns why the handover is not meant for this process, or is no longer true; undefined if it can be accepted. */
+/** Returns why the handover is not meant for this process, or no longer holds; undefined if it can be accepted. */
 function obstacleTo({ pid, ready, listeners }: Handover, own: Sockets): string | undefined {
   if (!isParent(pid)) return `was set by process ${pid}, which did not start this process`;
   if (!own.isPipe(ready)) return `names descriptor ${ready} as a pipe, which it is not`;
@@ -73,7 +74,10 @@ function obstacleTo({ pid, ready, listeners }: Handover, own: Sockets): string |
     `names descriptor ${wrong.fd} as a socket that listens at its address, which it is not`;
 }
 
-/** Returns the sockets that a supervisor has opened for this process. The files of unix sockets stay the supervisor's. */
+/**
+ * Returns the sockets that a supervisor has opened for this process. The files of unix sockets stay the
+ * supervisor's.
+ */
 function activated(): InheritedSocket[] {
   const passed = readActivation();
   if (passed.length === 0) return [];
@@ -109,14 +113,14 @@ export function predecessor(): Starter | undefined {
   return handover?.worker === undefined ? handover : undefined;
 }
 
-/** Returns the supervisor, of which this process is a worker. */
+/** Returns the supervisor whose worker this process is. */
 export function supervisor(): Starter | undefined {
   const { handover } = inherited();
   return handover?.worker === undefined ? undefined : handover;
 }
 
 /**
- * Reports whether this process is a worker, and its supervisor is gone. A process gets no event when its parent ends.
+ * Reports whether this process is a worker whose supervisor is gone. No event reports the end of a parent process.
  */
 export function isSupervisorGone(): boolean {
   const pid = supervisor()?.pid;
@@ -133,8 +137,8 @@ export function isHeldBySupervisor(fd: number): boolean {
 }
 
 /**
- * Returns the inherited socket of a name or for an address; undefined if there is none. A socket that was returned is
- * not returned again.
+ * Returns the unclaimed socket with a name or for an address, and marks it as claimed. Returns undefined if there is
+ * no such socket.
  */
 export function claim(asked: Addr, name: string | undefined): InheritedSocket | undefined {
   const { unclaimed } = inherited();
@@ -157,20 +161,20 @@ export function unclaim(socket: InheritedSocket): void {
   inherited().unclaimed.add(socket);
 }
 
-/** Returns the sockets of the predecessor that nothing has asked for. The caller owns them. */
+/** Returns the sockets of the predecessor that nothing has claimed, and leaves them to the caller. */
 export function takeUnclaimed(): InheritedSocket[] {
   return predecessor() === undefined ? [] : takeAll();
 }
 
 /**
- * Returns the sockets of the supervisor that nothing has asked for. They stay open: a server that knows nothing of
- * this package may use their descriptors.
+ * Returns the sockets of the supervisor that nothing has claimed. These sockets stay open, because a server
+ * without this package may use their descriptors.
  */
 export function leftBySupervisor(): InheritedSocket[] {
   return supervisor() === undefined ? [] : takeAll();
 }
 
-/** Returns all sockets that nothing has asked for, whoever has opened them. The caller owns them. */
+/** Returns all sockets that nothing has claimed, whoever has opened them, and leaves them to the caller. */
 export function takeAll(): InheritedSocket[] {
   const { unclaimed } = inherited();
   const left = [...unclaimed];

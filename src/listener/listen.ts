@@ -19,8 +19,8 @@ import { SharedListener } from "./shared_listener.ts";
  * predecessor or from systemd. Pass the listener to `serve` as its option `listener`, or its `fd` to the `listen` of a
  * server of Node's modules.
  *
- * On Node, connections are refused until a server has the listener, and an address that is in use is reported by that
- * server. On Deno and Bun, connections wait in the accept queue. Deno asks for `--allow-net`, `--allow-env` and
+ * On Node, connections are refused until a server uses the listener, and only that server reports an address that is
+ * in use. On Deno and Bun, connections wait in the accept queue. Deno asks for `--allow-net`, `--allow-env` and
  * `--allow-ffi`.
  *
  * @throws {TypeError} If an option has the wrong type or contradicts another option, or `fd` is not a listening socket.
@@ -51,8 +51,8 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
 }
 
 /**
- * Returns the listener for a server to accept on: the given one, the inherited one for its address, or with `handoff` a
- * new one. Returns undefined if the server can listen for itself.
+ * Returns the listener for a server to accept on: the listener that was given, the inherited listener for its address,
+ * or with `handoff` a new listener. Returns undefined if the server is to open its own listener.
  */
 export async function listenerFor(
   { listener, handoff, backlog, reusePort = false, socketName, ...where }: ServerOptions,
@@ -103,7 +103,7 @@ async function sharingListener(
 function sharingObstacle(asked: Addr, socket: InheritedSocket | undefined): string | undefined {
   if (asked.transport === "unix") return "a unix socket has no SO_REUSEPORT";
   if (sockets().steering === undefined) {
-    return "this runtime cannot tell the kernel which socket gets the connections";
+    return "this runtime cannot choose which socket gets the connections";
   }
   if (socket?.handoff === "inherit") return "the predecessor listens without SO_REUSEPORT";
   return undefined;

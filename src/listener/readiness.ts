@@ -1,11 +1,14 @@
 /**
- * The readiness of this process. A process with a predecessor or a supervisor accepts nothing before it is ready, so
- * that it can fail until then without harming anybody.
+ * The readiness of this process. A process with a predecessor or a supervisor accepts no connection before it is
+ * ready, so that no connection is lost if it fails before.
  */
 import { ofProcess } from "../core/process_state.ts";
 import { predecessor, supervisor } from "./inheritance.ts";
 
-/** Returns whether this process has said that it is ready, and the functions that wait for that. */
+/**
+ * Returns the readiness of this process: whether it has declared itself ready, and the functions that wait
+ * for that.
+ */
 const readiness = () => ofProcess(newReadiness);
 const newReadiness = () => ({ isReady: false, waiting: new Set<() => Promise<void>>() });
 

@@ -13,16 +13,16 @@ import { cancel, isPending, whenReady } from "./readiness.ts";
 /** The listeners of this process. */
 const listeners = () => ofProcess(newListeners);
 const newListeners = () => ({
-  /** The listeners that are open: a successor inherits them. */
+  /** The open listeners, which a successor inherits. */
   open: new Set<SharedListener>(),
-  /** Whether a successor has taken over, and still uses the listeners that are closed here. */
+  /** Whether a successor has taken over. The files of unix sockets then belong to the successor. */
   succeeded: false,
 });
 
 /** A {@linkcode Listener} that a successor can inherit, and that a server of this package may accept on. */
 export class SharedListener implements Listener {
   readonly inherited: boolean;
-  /** The backlog that the server has to set, where the socket does not listen yet. */
+  /** The backlog that the server has to set. Undefined if the socket already listens. */
   backlog: number | undefined;
   readonly #socket: InheritedSocket;
   /**
@@ -96,7 +96,7 @@ export class SharedListener implements Listener {
     await whenReady(this.#start);
   }
 
-  /** Opens a socket of its own on the same port, and steers all new connections to that socket. */
+  /** Opens another socket on the same port, and steers all new connections to that socket. */
   async #openBeside(options: OpenOptions): Promise<void> {
     const socket = await sockets().open(this.addr, { ...options, reusePort: true });
     sockets().close(this.#fd);

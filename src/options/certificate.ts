@@ -9,10 +9,10 @@ import {
   type TlsSettings,
 } from "./tls.ts";
 
-/** The two signs of an encrypted key: those of PKCS #8, and of the formats before it. */
+/** Matches the header of an encrypted key in PEM: in PKCS #8, or in one of the older formats. */
 const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED/m;
 
-/** One certificate in PEM, among others. */
+/** Matches each certificate in a PEM text. */
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g;
 
 /**
@@ -37,7 +37,7 @@ export function tlsSettings(
 
 /**
  * Returns the certificates of checked options, with their keys decrypted: not every runtime decrypts keys.
- * Without the option `certificates` they are those of `current`.
+ * Without the option `certificates`, the result has the named certificates of `current`.
  *
  * @throws {TypeError} If a certificate or a key cannot be read, or they do not belong together.
  */
@@ -77,7 +77,9 @@ function readCertificate(
   );
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new TypeError(
-      `Cannot ${as("key")} must be the private key of 'cert': current value is another one`,
+      `Cannot ${
+        as("key")
+      } must be the private key of 'cert': current value is the key of another certificate`,
     );
   }
   return { cert: certPem, key: isEncrypted ? decrypted(privateKey) : keyPem };
@@ -97,7 +99,7 @@ function decrypt(
   }
   return parse(
     as("passphrase"),
-    "the passphrase of 'key'",
+    "the passphrase with which 'key' was encrypted",
     () => createPrivateKey({ key, passphrase }),
     "does not decrypt it",
   );
@@ -107,7 +109,7 @@ function decrypted(key: KeyObject): string {
   return key.export({ type: "pkcs8", format: "pem" }).toString();
 }
 
-/** Returns the certificates of authorities one by one: a file often has many of them. */
+/** Returns each certificate of the option `ca` as a text of its own: a file often holds several. */
 function authorities(what: string, ca: TlsOptions["ca"]): string[] {
   return authoritiesOf(ca).flatMap((pem) => {
     const found = textOf(pem).match(CERTIFICATE) ?? [""];

@@ -14,7 +14,10 @@ function show(value: unknown): string {
   return typeof value === "string" ? `"${printable(value)}"` : printable(String(value));
 }
 
-/** Throws a TypeError unless `value` is a function. The error says how to call, as other APIs take one object. */
+/**
+ * Throws a TypeError unless `value` is a function. The error shows a correct call, because other APIs take
+ * the handler within one object.
+ */
 export function checkHandler(call: string, value: unknown): void {
   if (typeof value === "function") return;
   throw new TypeError(
@@ -51,7 +54,7 @@ export function checkInteger(
 export function checkMilliseconds(what: string, value: unknown, min: number): void {
   if (value === undefined) return;
   if (typeof value !== "number") refuse(what, "a number of milliseconds", value);
-  // This form of the condition refuses NaN as well.
+  // Written so that NaN is refused as well.
   if (!(value >= min && value <= MAX_TIMER)) {
     throw new RangeError(
       `Cannot ${what} must be from ${min} to ${MAX_TIMER} ms: current value is ${show(value)}`,

@@ -1,8 +1,8 @@
-/** What to use instead of the options of other servers' APIs, by their names there. */
+/** What to use instead of options of other APIs, by their names in these APIs. */
 import { ADDRESS_REPLACEMENTS } from "./listen.ts";
 import type { Replacements } from "./names.ts";
 
-/** The places of what has another place in this package than in other APIs. */
+/** What to use instead of options that several other APIs have. */
 export const HANDLER = "the handler is the first argument of serve()";
 export const TLS = "'cert' and 'key' of serve() turn on TLS";
 export const PROTOCOLS = "use 'alpnProtocols' of serve()";
@@ -14,7 +14,7 @@ const NAMED =
 
 const ON_SHUTDOWN = "it is a method of the server, as in server.onShutdown(fn)";
 
-/** What to use instead of an option that somebody gives to `shutdown`. */
+/** What to use instead of a name that `shutdown` was given and that is not one of its options. */
 export const SHUTDOWN_REPLACEMENTS: Replacements = {
   ...of("graceful()", [
     "beforeShutdown",
@@ -34,13 +34,13 @@ export const SHUTDOWN_REPLACEMENTS: Replacements = {
   onShutdown: ON_SHUTDOWN,
 };
 
-/** The options of the end of a process, which somebody gives to a server. */
+/** What to use instead of options of `graceful` and `shutdown` that a server was given. */
 const OF_THE_END: Replacements = {
   ...SHUTDOWN_REPLACEMENTS,
   ...of("shutdown() and graceful()", ["timeout", "idleGrace", "hijacked"]),
 };
 
-/** The names of TLS that mean the same in `serve` and `serveTcp`. */
+/** What to use instead of options of TLS, in `serve` and in `serveTcp`. */
 const OF_TLS: Replacements = {
   serverName: NAMED,
   servername: NAMED,
@@ -73,7 +73,7 @@ const TLS_OF_NODE = [
   "ticketKeys",
 ];
 
-/** What to use instead of an option that somebody gives to `graceful`. */
+/** What to use instead of a name that `graceful` was given and that is not one of its options. */
 export const GRACEFUL_REPLACEMENTS: Replacements = {
   onShutdown: ON_SHUTDOWN,
   ...of("serve()", [
@@ -89,7 +89,7 @@ export const GRACEFUL_REPLACEMENTS: Replacements = {
   ]),
 };
 
-/** What to use instead of an option of another API that somebody gives to `serveTcp`. */
+/** What to use instead of a name that `serveTcp` was given and that is not one of its options. */
 export const TCP_REPLACEMENTS: Replacements = {
   ...ADDRESS_REPLACEMENTS,
   ...OF_THE_END,
@@ -110,10 +110,7 @@ export const TCP_REPLACEMENTS: Replacements = {
   ]),
 };
 
-/**
- * What to use instead of an option of another API that somebody gives to `serve`. The names of the blocks are not among
- * them.
- */
+/** What to use instead of a name that `serve` was given and that is not one of its options. */
 export const SERVE_REPLACEMENTS: Replacements = {
   ...ADDRESS_REPLACEMENTS,
   ...OF_THE_END,
@@ -171,7 +168,10 @@ function of(functions: string, names: readonly string[]): Replacements {
   return Object.fromEntries(names.map((name) => [name, `it is an option of ${functions}`]));
 }
 
-/** `instead` says what means the same on every engine. */
+/**
+ * Returns advice to put options into `block`, the options of one engine. `instead` names an option of `serve`
+ * that means the same on every engine.
+ */
 function inBlock(
   block: "node" | "deno" | "bun",
   names: readonly string[],

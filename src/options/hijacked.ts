@@ -1,19 +1,19 @@
 import { checkMilliseconds, checkType, refuse } from "./checks.ts";
 
-/** The close code "going away" (RFC 6455, 7.4.1): the server ends. */
+/** The close code "going away" (RFC 6455, 7.4.1), which means that the server ends. */
 const GOING_AWAY = 1001;
-/** The close code "service restart" (IANA's registry of RFC 6455): clients should connect again. */
+/** The close code "service restart" (IANA's registry of RFC 6455), which asks clients to connect again. */
 const SERVICE_RESTART = 1012;
 
-/** The most bytes that the reason in a close frame can have (RFC 6455, 5.5). */
+/** The largest length of the reason in a close frame, in bytes (RFC 6455, 5.5). */
 const MAX_REASON = 123;
 
 /** How a shutdown closes the WebSockets of a server. */
 export interface WebSocketClosing {
   /**
-   * The code in the close frame, one of those that a server may send: 1000, 1001, 1003, 1007 to 1014, or
-   * 3000 to 4999, which have no meaning but the application's own. The default is 1001, "going away", and
-   * in `graceful` 1012, "service restart", when a successor has taken over.
+   * The code in the close frame: 1000, 1001, 1003, 1007 to 1014, or 3000 to 4999, whose meaning the
+   * application defines. The default is 1001, "going away"; in `graceful` it is 1012, "service restart",
+   * when a successor has taken over.
    */
   close?: number;
   /**
@@ -30,7 +30,7 @@ export interface WebSocketClosing {
   within?: number;
 }
 
-/** The close frame of all WebSockets of a server, and the time in ms that they have to end after it. */
+/** The close frame of all WebSockets of a server, and the time in ms that each WebSocket has to end after it. */
 export interface ClosingHandshake {
   readonly code: number;
   readonly reason: string;
@@ -39,7 +39,10 @@ export interface ClosingHandshake {
 
 const NAMES: readonly string[] = ["close", "reason", "within"] satisfies (keyof WebSocketClosing)[];
 
-/** Throws unless `value` is valid for the option `hijacked`. `as` makes the name of an option a clause. */
+/**
+ * Throws unless `value` is valid for the option `hijacked`. `as` returns the beginning of the error message
+ * for the name of an option.
+ */
 export function checkHijacked(as: (name: string) => string, value: unknown): void {
   if (value === undefined || value === "wait" || value === "ignore") return;
   if (!isClosing(value)) {

@@ -1,4 +1,5 @@
 import { attempt } from "../core/attempt.ts";
+import { ofProcess } from "../core/process_state.ts";
 import { checkInteger, checkMilliseconds } from "./checks.ts";
 import type { OptionNames } from "./names.ts";
 
@@ -6,37 +7,41 @@ import type { OptionNames } from "./names.ts";
 export interface Limits {
   /**
    * The largest body of a request, in bytes, 0 to 2^53 - 1. A handler that reads a larger body gets a
-   * {@linkcode BodyTooLargeError} in its place, which is known before anything is read if the request has a
-   * `Content-Length`. If the handler lets the error pass, the client gets 413 (RFC 9110, 15.5.14). Without the option
-   * there is no limit. The functions of `bun.routes` have Bun's own limit, `bun.maxRequestBodySize`.
+   * {@linkcode BodyTooLargeError}, at once if the `Content-Length` is too large, and otherwise at the limit. If the
+   * handler does not catch the error, the client gets 413 (RFC 9110, 15.5.14). Without the option there is no limit.
+   * The functions of `bun.routes` have Bun's own limit, `bun.maxRequestBodySize`.
    */
   maxBodySize?: number;
   /**
    * The number of milliseconds, 0 to 2 147 483 647, for which a connection may be idle between two requests. After that
-   * time the connection is closed, and at most a quarter later. 0 means no limit. The default is longer than the 60 s
-   * for which most load balancers reuse a connection, so that their next request does not cross the close. A value up to
-   * 255 is warned of, as it may be meant in seconds.
+   * time the connection is closed, with a delay of at most a quarter of that time. 0 means no limit. The default is
+   * longer than the 60 s for which most load balancers reuse a connection, so that their next request does not find the
+   * connection closed. A value up to 255 causes a warning, because it may be meant in seconds.
    *
    * @default {65_000}
    */
   idleTimeout?: number;
   /**
-   * The number of milliseconds, 0 to 2 147 483 647, in which the head of a request must arrive: the first one counted
-   * from the start of the connection, a further one from its first byte. After that time the connection is closed, and
-   * at most a quarter later. This ends clients that send their heads slowly on purpose (Slowloris). 0 means no limit.
-   * The default is that of `headersTimeout` in Node. A value up to 255 is warned of, as it may be meant in seconds.
+   * The number of milliseconds, 0 to 2 147 483 647, in which the head of a request must arrive. The time of the first
+   * head counts from the start of the connection, that of a later head from its first byte. After that time the
+   * connection is closed, with a delay of at most a quarter of that time. This ends clients that send their heads
+   * slowly on purpose (Slowloris). 0 means no limit. The default is that of `headersTimeout` in Node. A value up to
+   * 255 causes a warning, because it may be meant in seconds.
    *
-   * With the engine `"deno"`, which does not show the start of a head, a further head has the time of `idleTimeout`. So
-   * has a head that follows a request with a body on the engine `"node"`.
+   * The engine `"deno"` does not show the start of a later head, so such a head has the time of `idleTimeout`. The same
+   * holds on the engine `"node"` for a head that follows a request with a body.
    *
    * @default {60_000}
    */
   headerTimeout?: number;
 }
 
-/** Checked {@linkcode Limits} with their defaults. No limit is Infinity. */
+/** Checked {@linkcode Limits} with their defaults. Infinity means no limit. */
 export interface LimitSettings extends Readonly<Required<Limits>> {
-  /** The name of a time limit that was asked for. The defaults are left out where they cannot be kept. */
+  /**
+   * The name of a time limit that the caller has set. An engine that cannot keep time limits ignores the
+   * defaults and refuses a limit that was set.
+   */
   readonly asked: "idleTimeout" | "headerTimeout" | undefined;
 }
 
@@ -55,15 +60,17 @@ export function checkLimits(as: (name: string) => string, options: Limits): void
   for (const name of ["idleTimeout", "headerTimeout"] as const) warnOfSeconds(name, options[name]);
 }
 
-/** The largest number that is taken for seconds: `idleTimeout` of Bun has seconds, of which it takes 255 at most. */
+/** The largest number that may be meant in seconds: the `idleTimeout` of Bun is in seconds, at most 255. */
 const MOST_SECONDS = 255;
 
-/** The options that were warned of. */
-const warned = new Set<string>();
+/** The names of the options of which this process was warned. */
+const newWarned = () => new Set<string>();
 
 /** Writes a warning to the console, once for each option, if a time may be meant in seconds. */
 function warnOfSeconds(name: string, value: number | undefined): void {
-  if (value === undefined || value === 0 || value > MOST_SECONDS || warned.has(name)) return;
+  if (value === undefined || value === 0 || value > MOST_SECONDS) return;
+  const warned = ofProcess(newWarned);
+  if (warned.has(name)) return;
   warned.add(name);
   attempt(() =>
     console.warn(

@@ -56,8 +56,8 @@ export interface ListenOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it. `"[::1]"` is `"::1"`. `"0.0.0.0"` is every IPv4 address of the machine, and
-   * `"::"` every address of both families.
+   * The address to listen on, or a name that resolves to it. `"[::1]"` means `"::1"`. `"0.0.0.0"` means every IPv4
+   * address of the machine, and `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}
    */
@@ -111,7 +111,7 @@ function checkPath(what: string, path: string): void {
   const length = Buffer.byteLength(path);
   if (length > MAX_PATH || path.includes("\0")) {
     throw new RangeError(
-      `Cannot ${what} must be of at most ${MAX_PATH} bytes, none of them 0: current value is of ` +
+      `Cannot ${what} must be of at most ${MAX_PATH} bytes, and without a NUL byte: current value is of ` +
         `${length} bytes, ${printableJson(path)}`,
     );
   }

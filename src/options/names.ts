@@ -1,16 +1,16 @@
 import { printable } from "../core/printable.ts";
 import { checkObject } from "./checks.ts";
 
-/** The name of every option of an interface. The compiler refuses a list in which one is missing. */
+/** The name of every option of an interface. The compiler refuses an object in which a name is missing. */
 export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
 
-/** What to use instead of an option that another API has, by the name there. */
+/** What to use instead of options of other APIs, by their names in these APIs. */
 export type Replacements = Readonly<Record<string, string>>;
 
 /**
- * Throws a TypeError unless `options` is an object and every name in it is that of an option: an option that nothing
- * reads would only be missed when it matters. The error says what to use instead: what `replacements` has for the
- * name, or else the option with the most similar name.
+ * Throws a TypeError unless `options` is an object whose every name is the name of an option. A misspelled option
+ * would otherwise be noticed only when it is needed. The error says what to use instead: the entry of
+ * `replacements`, or else the option with the most similar name.
  */
 export function checkNames<Options>(
   what: string,
@@ -26,8 +26,8 @@ export function checkNames<Options>(
 }
 
 /**
- * Throws a TypeError that says what to use instead if `options` has a name in `replacements`. The error names an option
- * with `prefix`, which is that of an object of options among options.
+ * Throws a TypeError that says what to use instead if `options` has a name in `replacements`. The error puts `prefix`
+ * before the name: for an object of options within the options, the prefix is the name of that object with a dot.
  */
 export function refuseNames(
   what: string,
@@ -57,8 +57,8 @@ function suggestion(name: string, names: readonly string[]): string {
 }
 
 /**
- * Returns how many letters must be added, removed or replaced, or exchanged with the next one, to make one word of the
- * other (Damerau and Levenshtein).
+ * Returns the Damerau-Levenshtein distance of two words: how many letters must be added, removed, replaced or swapped
+ * with their neighbor to turn one word into the other.
  */
 function distance(from: string, to: string): number {
   let beforePrevious: number[] = [];

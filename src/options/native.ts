@@ -7,9 +7,9 @@ import { checkBunValues, checkNodeValues } from "./native_values.ts";
 import { refuseNames, type Replacements } from "./names.ts";
 
 /**
- * The options of Node's own servers, for the engine "node": those of `http.createServer`, and with TLS those of
- * `http2.createSecureServer` too. What Node would replace or reject later is refused at the call; Node checks the other
- * values.
+ * The options of Node's own servers, for the engine "node": the options of `http.createServer`, and with TLS also the
+ * options of `http2.createSecureServer`. Values that Node would silently replace, or reject after the call, are refused
+ * at the call; Node checks all other values.
  */
 export interface NodeOptions extends
   Omit<
@@ -58,21 +58,21 @@ export type BunOptions = typeof globalThis extends
   }
   : Record<string, unknown>;
 
-/** The options of the engines themselves, by engine. They are passed on as they are. */
+/** Options of the runtimes' own servers, by engine. They are passed on unchanged. */
 export interface NativeOptions {
   /**
    * Options of Node's own server, such as `requestTimeout` and `maxHeaderSize`, for the engine "node". Other engines
-   * ignore them. What would break a promise of this package is refused.
+   * ignore them. Options that would break a promise of this package are refused.
    */
   node?: NodeOptions;
   /**
-   * Options of Deno's own server. Only the engine "deno-serve" supports them, so that `"auto"` chooses that engine on
-   * Deno, which keeps fewer promises than "deno". Other runtimes ignore them.
+   * Options of Deno's own server. Only the engine "deno-serve" supports them, so `"auto"` then chooses that engine on
+   * Deno. It keeps fewer promises than "deno". Other runtimes ignore these options.
    */
   deno?: DenoOptions;
   /**
-   * Options of Bun's own server, such as `routes` and `maxRequestBodySize`. Other runtimes ignore them. What would
-   * break a promise of this package is refused.
+   * Options of Bun's own server, such as `routes` and `maxRequestBodySize`. Other runtimes ignore them. Options
+   * that would break a promise of this package are refused.
    *
    * A function of a route is called with Bun's request and server, and `onError` makes the response if the function
    * throws. With `http3`, new HTTP/3 connections are accepted until the `idleGrace` of a drain is over.
@@ -82,7 +82,7 @@ export interface NativeOptions {
 
 const OWN_CLASSES = "serve() makes the requests and responses";
 
-/** What to use instead of the options that `serve` does not pass on. */
+/** What to use instead of options of a runtime's own server that `serve` does not pass on. */
 const NODE_WITHHELD: Replacements = {
   cert: TLS,
   key: TLS,
@@ -134,7 +134,7 @@ const BUN_WITHHELD: Replacements = {
   websocket: "use 'websocket' of serve()",
 };
 
-/** Options in the blocks that are options of `serve` too, which say the same by another name. */
+/** Options in `node`, `deno` and `bun` that mean the same as an option of `serve` under another name. */
 const SAME = [
   ["node", "keepAliveTimeout", "idleTimeout"],
   ["node", "headersTimeout", "headerTimeout"],

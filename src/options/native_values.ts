@@ -1,6 +1,6 @@
 /**
- * The values in the blocks of the engines that a runtime would not check before the server listens: it would replace
- * them, or fail with the first client.
+ * Checks of the values in the options `node` and `bun` that the runtime itself would not check before the server
+ * listens. It would replace such a value, or fail with the first client.
  */
 import { checkInteger, checkMilliseconds, checkObject, checkType, refuse } from "./checks.ts";
 
@@ -31,7 +31,7 @@ const SETTINGS: Readonly<Record<string, readonly [min: number, max: number]>> = 
 /** The versions of TLS from the oldest to the newest. */
 const VERSIONS: readonly unknown[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/** Throws for values of the block `node`. `minVersion` is the option of `serve`. */
+/** Throws for invalid values in the option `node`. `minVersion` is the option of `serve`. */
 export function checkNodeValues(block: object = {}, minVersion: string | undefined): void {
   const as = (name: string) => `serve as 'node.${name}'`;
   // The cast: any object has properties.
@@ -44,7 +44,7 @@ export function checkNodeValues(block: object = {}, minVersion: string | undefin
   checkMaxVersion(as("maxVersion"), node, minVersion);
 }
 
-/** Throws where Node refuses the times. With 0 there is no limit. */
+/** Throws if `headersTimeout` is longer than `requestTimeout`, which Node refuses. 0 means no limit. */
 function checkRequestTimeout(
   what: string,
   { headersTimeout, requestTimeout }: Readonly<Record<string, unknown>>,
@@ -67,7 +67,7 @@ function checkSettings(as: (name: string) => string, settings: unknown): void {
   checkType(as("settings.enableConnectProtocol"), enableConnectProtocol, "boolean");
 }
 
-/** Throws for a newest version of TLS that is older than the oldest one. */
+/** Throws if `maxVersion` of `node` is an older version of TLS than the oldest version allowed. */
 function checkMaxVersion(
   what: string,
   { maxVersion, minVersion: oldest }: Readonly<Record<string, unknown>>,
@@ -78,7 +78,7 @@ function checkMaxVersion(
   if (newest >= 0 && newest < limit) refuse(what, `at least 'minVersion', ${least}`, maxVersion);
 }
 
-/** Throws for values of the block `bun`. */
+/** Throws for invalid values in the option `bun`. */
 export function checkBunValues(block: object = {}): void {
   // The cast: any object has properties.
   const { routes } = block as { readonly routes?: unknown };

@@ -32,9 +32,9 @@ export interface ServeInfo {
   readonly remoteAddr: Addr;
   /**
    * A signal that aborts when the server starts to drain. A handler should then end a response that would
-   * otherwise go on for ever. The signal belongs to this request, and its listeners are dropped when the
-   * request is over; that of a WebSocket is over when the WebSocket has closed. An error that a listener
-   * throws is reported on the console, and stops nothing.
+   * otherwise never end. The signal belongs to this request, and its listeners are dropped when the
+   * request is over. The request of a WebSocket is over when the WebSocket has closed. An error that a
+   * listener throws is reported on the console, and stops nothing.
    */
   readonly draining: AbortSignal;
   /**
@@ -75,8 +75,8 @@ export type Engine = "node" | "deno" | "deno-serve" | "bun";
 export interface ServeOptions<On extends Engine = Engine, Data = unknown>
   extends ServerOptions, TlsOptions, Limits, NativeOptions {
   /**
-   * The protocols that clients can choose from by ALPN. HTTP/2 goes before HTTP/1 where a client knows both.
-   * Without `"h2"` the server speaks HTTP/1 alone. This option needs `cert`.
+   * The protocols that clients can choose from by ALPN. A client that offers both gets HTTP/2. Without
+   * `"h2"` the server speaks only HTTP/1. This option needs `cert`.
    *
    * @default {["h2", "http/1.1"]}
    */
@@ -92,7 +92,7 @@ export interface ServeOptions<On extends Engine = Engine, Data = unknown>
   /**
    * Whether the engine `"node"` may replace the global `Response`, `Request` and `fetch` of Node, for the
    * rest of the process. The replacements behave like Node's own, and create Node's objects only when they
-   * are needed. Node's own `Response` makes a short request cost about a third more. On Deno and Bun, and
+   * are needed. With Node's own `Response` a short request costs about a third more. On Deno and Bun, and
    * with other engines, the option has no effect.
    *
    * @default {false}
@@ -123,7 +123,7 @@ export interface ServeSettings extends ServerSettings {
   readonly onConnState: ((state: ConnState, conn: ConnInfo) => void) | undefined;
   readonly websocket: WebSocketHandlers | undefined;
   readonly limits: LimitSettings;
-  /** The options of the engines themselves, without those that are undefined. */
+  /** The options of the runtimes' own servers. Names whose value is undefined are left out. */
   readonly native: NativeSettings;
 }
 
@@ -223,8 +223,12 @@ function reported(
 export function refuseUnsendable(response: unknown): asserts response is Response {
   if (!(response instanceof Response)) refuse("answer as the response", "a Response", response);
   // Reading `type` instead of `status` would keep Deno from sending the response by its fast path.
-  if (response.status === 0) refuse("answer as the response", "no network error", "error");
-  if (response.bodyUsed) refuse("answer as the response", "one whose body is unused", "used");
+  if (response.status === 0) {
+    refuse("answer as the response", "a Response other than Response.error()", "error");
+  }
+  if (response.bodyUsed) {
+    refuse("answer as the response", "a Response whose body is unused", "used");
+  }
 }
 
 function answerWith500(error: unknown): Response {

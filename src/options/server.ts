@@ -14,8 +14,8 @@ export interface ServerOptions {
    */
   port?: number;
   /**
-   * The address to listen on, or a name that resolves to it. `"[::1]"` is `"::1"`. `"0.0.0.0"` is every IPv4 address of the machine, and
-   * `"::"` every address of both families.
+   * The address to listen on, or a name that resolves to it. `"[::1]"` means `"::1"`. `"0.0.0.0"` means every IPv4
+   * address of the machine, and `"::"` every address of both families.
    *
    * @default {"0.0.0.0"}
    */
@@ -38,15 +38,14 @@ export interface ServerOptions {
   /**
    * How a successor takes over the listener. With `"inherit"` the successor gets the descriptor, so that
    * both processes have one accept queue. With `"reuseport"` both processes bind with SO_REUSEPORT, and the
-   * kernel is told to send every new connection to the newer process. Where the kernel cannot be told (on
-   * Node, and for unix sockets), the descriptor is passed instead, with a warning. `"auto"` means
-   * `"inherit"`.
+   * kernel sends every new connection to the newer process. Where that is impossible (on Node, and for unix
+   * sockets), the descriptor is passed instead, with a warning. `"auto"` means `"inherit"`.
    *
    * Without this option, no successor can take over the listener. An inherited listener is taken over even
    * without this option.
    *
-   * @throws {UpgradeError} From `serve`, on Deno without `--allow-ffi`, and on Deno and Bun on another
-   * system than Linux.
+   * @throws {UpgradeError} From `serve`, on Deno without `--allow-ffi`, and on Deno and Bun on a system
+   * other than Linux.
    */
   handoff?: "auto" | "inherit" | "reuseport";
   /**

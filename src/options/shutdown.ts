@@ -28,9 +28,9 @@ export interface ShutdownOptions {
   idleGrace?: number;
   /**
    * Whether to wait for hijacked connections (WebSockets, CONNECT tunnels, upgraded connections), and how
-   * to close WebSockets. Go ignores such connections. WebSockets are sent a close frame in any case, when
-   * the functions of `onShutdown` have settled: an object says which, and waits. The call that starts the
-   * drain decides.
+   * to close WebSockets. Go ignores such connections. WebSockets are always sent a close frame when the
+   * functions of `onShutdown` have settled. An object sets the content of this frame, and implies
+   * `"wait"`. Only the option of the call that starts the drain counts.
    *
    * @default {"wait"}
    */

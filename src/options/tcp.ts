@@ -44,8 +44,8 @@ import { checkTls, TLS_NAMES, type TlsOptions, type TlsSettings } from "./tls.ts
  */
 export interface TcpConn {
   /**
-   * The stream of what the client sends. The stream ends when the client ends its side, and when the server
-   * closes the connection as idle. The stream fails when the client or `server.close()` cuts the
+   * The stream of the data that the client sends. The stream ends when the client ends its side, and when
+   * the server closes the connection as idle. The stream fails when the client or `server.close()` cuts the
    * connection. After the stream is canceled, for example by leaving a `for await` loop, received data is
    * discarded, and the handler can still write.
    *
@@ -53,11 +53,11 @@ export interface TcpConn {
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /**
-   * The stream of what is sent to the client. A write resolves when the system has taken the data, which
-   * happens only when the client makes room for the data. A write fails when the connection has ended: a
-   * handler that does not await a write must catch the error, or the error becomes an unhandled rejection.
-   * Closing the stream ends only this side of the connection: the client may go on sending. Aborting the
-   * stream cuts the connection.
+   * The stream of the data to send to the client. A write resolves when the system has taken the data,
+   * which happens only when the client makes room for the data. A write fails when the connection has
+   * ended: a handler that does not await a write must catch the error, or the error becomes an unhandled
+   * rejection. Closing the stream ends only this side of the connection: the client may go on sending.
+   * Aborting the stream cuts the connection.
    */
   readonly writable: WritableStream<Uint8Array>;
   /** The client's address. */
@@ -70,10 +70,11 @@ export interface TcpConn {
   /** The protocol that the client has chosen by ALPN, or undefined if it has chosen none. */
   readonly alpnProtocol: string | undefined;
   /**
-   * A signal that aborts when the server starts to drain. A handler should then end what would otherwise go
-   * on for ever, or say goodbye. Data that a listener of the signal writes is sent before the connection is
-   * closed as idle. The signal belongs to this connection, and its listeners are dropped when the
-   * connection has ended. An error that a listener throws is reported on the console, and stops nothing.
+   * A signal that aborts when the server starts to drain. A handler should then end work that would
+   * otherwise never end, or send a last message. Data that a listener of the signal writes is sent before
+   * the connection is closed as idle. The signal belongs to this connection, and its listeners are dropped
+   * when the connection has ended. An error that a listener throws is reported on the console, and stops
+   * nothing.
    */
   readonly draining: AbortSignal;
   /**

@@ -5,7 +5,8 @@ import { checkNames, type OptionNames } from "./names.ts";
 export interface NamedCertificate {
   /**
    * The name that clients ask for (SNI), such as `api.example.com`. `*.example.com` stands for every name
-   * with exactly one label in the place of the star. An exact name goes before a name with a star.
+   * with exactly one label in the place of the star. An exact name takes precedence over a name with a
+   * star.
    */
   serverName: string;
   /** The certificate chain in PEM. */
@@ -37,11 +38,11 @@ export interface TlsOptions extends Partial<CertificateOptions> {
   cert?: string | Uint8Array;
   /** The private key in PEM. This option needs `cert`. */
   key?: string | Uint8Array;
-  /** The certificates of the authorities that issue client certificates, in PEM. Needs `requestCert`. */
+  /** The certificates of the authorities that issue client certificates, in PEM. This option needs `requestCert`. */
   ca?: string | Uint8Array | readonly (string | Uint8Array)[];
   /**
    * Whether to ask clients for a certificate, which handlers find in `peerCertificate`. This option needs
-   * `ca`. With it `"auto"` chooses the engine `"node"`, since no other shows the certificate.
+   * `ca`. With it `"auto"` chooses the engine `"node"`, since no other engine shows the certificate.
    *
    * @default {false}
    */
@@ -54,8 +55,8 @@ export interface TlsOptions extends Partial<CertificateOptions> {
    */
   rejectUnauthorized?: boolean;
   /**
-   * The lowest version of TLS that is spoken. On Deno `"TLSv1.3"` needs the engine `"node"`, which `"auto"`
-   * then chooses.
+   * The lowest version of TLS that the server accepts. On Deno `"TLSv1.3"` needs the engine `"node"`, which
+   * `"auto"` then chooses.
    *
    * @default {"TLSv1.2"}
    */
@@ -72,7 +73,7 @@ export interface Certificate {
 export interface Certificates {
   /** The certificate for clients that ask for no name, or for a name without a certificate. */
   readonly standard: Certificate;
-  /** The certificates by their server names in lower case, some of which begin with `*.`. */
+  /** The named certificates, by server name in lower case. A name may begin with `*.`. */
   readonly named: ReadonlyMap<string, Certificate>;
 }
 
@@ -87,7 +88,10 @@ export interface TlsSettings {
   readonly alpnProtocols: readonly string[] | undefined;
 }
 
-/** Returns the certificate for the server name that a client asks for, in lower case, or for none (""). */
+/**
+ * Returns the certificate for the server name that a client asks for. The name is in lower case, and empty if
+ * the client asks for none.
+ */
 export function certificateFor({ standard, named }: Certificates, serverName: string): Certificate {
   const parent = serverName.replace(/^[^.]*/, "*");
   return named.get(serverName) ?? named.get(parent) ?? standard;
@@ -130,7 +134,7 @@ const OF_TLS = [
 /** The versions of TLS that all runtimes speak. */
 const VERSIONS: readonly unknown[] = ["TLSv1.2", "TLSv1.3"];
 
-/** A name of DNS, or such a name behind `*.`. */
+/** Matches a DNS name, which may follow `*.`. */
 const SERVER_NAME =
   /^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/i;
 
@@ -144,7 +148,11 @@ export function checkTls(
   for (const name of ["cert", "key"] as const) checkPem(as(name), options[name]);
   if ((options.cert === undefined) !== (options.key === undefined)) {
     const missing = options.cert === undefined ? "cert" : "key";
-    refuse(as(missing), "given together with its other half, PEM both", undefined);
+    refuse(
+      as(missing),
+      "given together with the other one of 'cert' and 'key', both in PEM",
+      undefined,
+    );
   }
   if (options.cert === undefined) {
     const without = OF_TLS.find((name) => options[name] !== undefined);
@@ -193,13 +201,19 @@ function checkCertificates(
 
 function checkServerName(what: string, serverName: unknown, names: Set<string>): void {
   if (typeof serverName !== "string" || !SERVER_NAME.test(serverName)) {
-    refuse(what, "a name of DNS, or one behind '*.'", serverName);
+    refuse(what, "a DNS name, or '*.' and a DNS name", serverName);
   }
   if (IPV4.test(serverName)) {
-    refuse(what, "a name, as clients that connect to an address ask for none", serverName);
+    refuse(
+      what,
+      "a DNS name, since clients that connect to an IP address send no server name",
+      serverName,
+    );
   }
   const name = serverName.toLowerCase();
-  if (names.has(name)) refuse(what, "a name that no other certificate has", serverName);
+  if (names.has(name)) {
+    refuse(what, "different from the server names of the other certificates", serverName);
+  }
   names.add(name);
 }
 
@@ -213,7 +227,7 @@ function checkClients(
     refuse(as("ca"), "given together with 'requestCert'", undefined);
   }
   if (requestCert !== true) {
-    // Otherwise a server could be believed to check its clients.
+    // Without this error the caller might believe that the server checks its clients.
     if (ca !== undefined) refuseGiven(as("ca"), "absent where 'requestCert' is not true");
     if (rejectUnauthorized !== undefined) {
       refuse(
@@ -230,7 +244,7 @@ function checkClients(
 /** Returns the values of the option `ca` as a list. */
 export function authoritiesOf(ca: TlsOptions["ca"]): readonly (string | Uint8Array)[] {
   if (ca === undefined) return [];
-  // The cast: `Array.isArray` does not tell a readonly array from the other types.
+  // The cast: `Array.isArray` does not narrow a readonly array.
   return Array.isArray(ca) ? ca : [ca as string | Uint8Array];
 }
 

@@ -39,11 +39,11 @@ export interface WebSocketHandlers<Data = unknown> {
   message?(socket: ServerWebSocket<Data>, message: string | Uint8Array): unknown;
   /** Called when a WebSocket is open. */
   open?(socket: ServerWebSocket<Data>): unknown;
-  /** Called when a WebSocket that could take no more messages can take more again. */
+  /** Called when a WebSocket whose buffer was full accepts messages again. */
   drain?(socket: ServerWebSocket<Data>): unknown;
   /**
-   * Called when a WebSocket has closed. In a drain, each WebSocket that is open when the functions of
-   * `onShutdown` have settled is closed, with the code of the option `hijacked` or 1001.
+   * Called when a WebSocket has closed. A drain closes each WebSocket that is still open when the
+   * functions of `onShutdown` have settled, with the code of the option `hijacked`, or else 1001.
    */
   close?(socket: ServerWebSocket<Data>, code: number, reason: string): unknown;
   /** Called when a ping has arrived. */

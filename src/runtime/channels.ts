@@ -5,11 +5,11 @@ import { CHANNEL_NAMES, type ChannelName } from "../core/channel_names.ts";
 import { ofProcess } from "../core/process_state.ts";
 import { internals } from "./node/internals.ts";
 
-/** The channels of this thread on which this package publishes, which harms nobody whatever the subscribers do. */
+/** The channels of this thread on which this package publishes. Errors of subscribers are only reported. */
 class Channels {
   /**
-   * Holds each channel. Bun holds the channels weakly, and loses those that nobody else holds, together with
-   * their subscribers.
+   * The channels, which this property keeps alive. Bun holds channels weakly, and loses a channel that
+   * nobody else holds, together with its subscribers.
    *
    * @see https://github.com/oven-sh/bun/issues/43086
    */

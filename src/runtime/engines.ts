@@ -57,7 +57,8 @@ export async function startDriver(
   const engine = asked === "auto"
     ? names.find((name) => obstacleTo(name, settings) === undefined) ?? onlyOn?.engine ?? names[0]!
     : asked;
-  // Some versions of Deno cannot serve connections one by one. There "deno" means the next best engine.
+  // Some versions of Deno cannot serve HTTP on a single connection. On these versions "deno" means
+  // "deno-serve".
   const load = available[engine] ?? (engine === "deno" && available["deno-serve"]);
   if (!load) {
     throw new TypeError(
@@ -71,7 +72,7 @@ export async function startDriver(
     throw new TypeError(
       onlyOn === undefined
         ? `Cannot serve as ${obstacle}: current engine is "${engine}"`
-        : `Cannot serve as ${obstacle}: the engine is "${engine}", which alone supports '${onlyOn.option}'`,
+        : `Cannot serve as ${obstacle}: the engine is "${engine}", because only this engine supports '${onlyOn.option}'`,
     );
   }
   try {
@@ -87,8 +88,8 @@ export async function startDriver(
 }
 
 /**
- * Returns the settings for an engine that the caller has not asked for. On Deno the engine `"node"` then offers
- * no HTTP/2 unasked: in Deno 2.9.5 a client that closes its session can bring the process down, with an
+ * Returns the settings for an engine that `"auto"` has chosen. On Deno the engine `"node"` then offers no
+ * HTTP/2 by default: in Deno 2.9.5 a client that closes its session can bring the process down, with an
  * assertion of nghttp2 or a double free.
  */
 function suitable(engine: Engine, settings: ServeSettings): ServeSettings {
@@ -106,7 +107,10 @@ export async function startTcpDriver(
   return await startTcp(handler, settings);
 }
 
-/** Returns an option that only one engine of this runtime supports, and that engine; undefined without such an option. */
+/**
+ * Returns an option that only one engine of this runtime supports, and that engine; undefined without such an
+ * option.
+ */
 function onlyEngine(
   { websocket, native }: ServeSettings,
 ): { option: string; engine: Engine } | undefined {
@@ -120,7 +124,7 @@ function onlyEngine(
 }
 
 /**
- * Makes the error of a missing permission say why the engine "node" was chosen, which asks for more permissions than the
+ * Makes the error of a missing permission say why the engine "node" was chosen: it needs more permissions than the
  * other engines of Deno.
  */
 function explainChoice(error: unknown, obstacle: string | undefined): void {
@@ -144,7 +148,7 @@ function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined
   if (onConnState !== undefined && engine !== "node" && engine !== "deno") {
     return `'onConnState' must be absent with an engine that does not show its connections`;
   }
-  // On other runtimes these options are not for this server, so that one program can name all engines.
+  // On other runtimes these options are ignored, so that one program can have options for all engines.
   for (const { runtime, engine: supporter } of BLOCKS) {
     if (
       runtime in process.versions && engine !== supporter && Object.keys(native[runtime]).length
@@ -160,7 +164,7 @@ function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined
     if (obstacle !== undefined) return obstacle;
   }
   if (engine === "bun" && native.bun["http3"] === true && socket !== undefined) {
-    return `'bun.http3' must be absent where the listener is inherited or can be handed on`;
+    return `'bun.http3' must be absent where the listener is inherited or can be handed over`;
   }
   return tls && tlsObstacle(engine, tls);
 }

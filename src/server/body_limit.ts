@@ -1,20 +1,23 @@
 import { BodyTooLargeError } from "../core/errors.ts";
 import type { Answer, Handler, ServeInfo } from "../options/serve.ts";
 
-/** The requests of the runtime, by the requests with a limited body that stand for them. */
+/** The runtime's own request for each request whose body is limited. */
 const originals = new WeakMap<Request, Request>();
 
-/** Returns the runtime's own request, for functions of the runtime that know no other. */
+/**
+ * Returns the runtime's own request behind a request whose body is limited. Functions of the runtime accept
+ * only the former.
+ */
 export function originalOf(request: Request): Request {
   return originals.get(request) ?? request;
 }
 
-/** The methods with which no program can make a Request (Fetch, forbidden methods). */
+/** The methods that the constructor of Request refuses (Fetch, forbidden methods). */
 const FORBIDDEN: readonly string[] = ["CONNECT", "TRACE", "TRACK"];
 
 /**
- * Returns a handler that gets requests whose body cannot be read beyond `max` bytes. If the handler lets the error
- * pass that the body ends with, the response is a 413.
+ * Returns a handler that gets requests whose body cannot be read beyond `max` bytes. A larger body fails with a
+ * {@linkcode BodyTooLargeError}. If the handler does not catch the error, the response is a 413.
  */
 export function limitBodies(handler: Handler, max: number): Handler {
   if (max === Infinity) return handler;
@@ -39,7 +42,7 @@ function isWithin(request: Request, max: number): boolean {
   const { method } = request;
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) <= max) return true;
-  // With these methods a body is unusual, and most runtimes give handlers none.
+  // With these two methods a body is unusual, and most runtimes give handlers none.
   return (length === null && (method === "GET" || method === "HEAD")) || request.body === null;
 }
 
@@ -49,19 +52,19 @@ function limitBody(request: Request, max: number): Request {
   // The cast: a body that is null is within every limit.
   const original = request.body as ReadableStream<Uint8Array>;
   const body = isTooLarge ? tooLarge(original, max) : limited(original, max);
-  // On Bun the URL of a request without a host is its path, with which only another Request can be made. The request
-  // of the engine "node" is no Request that another one can be made from.
+  // On Bun the URL of a request without a host is a bare path: only the original Request can be copied. A request of
+  // the engine "node" cannot be copied by the constructor of Request.
   const input = URL.canParse(url) ? url : request;
-  // The cast: half duplex is what every runtime asks for and not every type declares.
+  // The cast: every runtime requires `duplex`, but not every type declares it.
   const init = { method, headers, body, duplex: "half" } as RequestInit;
   const limitedRequest = new Request(input, init);
-  // Deno warns a program that reads the signal of a request.
+  // Deno prints a warning when a program reads the signal of a request, so read it only on demand.
   Object.defineProperty(limitedRequest, "signal", { get: () => request.signal });
   originals.set(limitedRequest, request);
   return limitedRequest;
 }
 
-/** Returns a body that ends with an error where it is read, and cancels `body` there. */
+/** Returns a body that fails as soon as it is read. At that moment `body` is canceled. */
 function tooLarge(body: ReadableStream<Uint8Array>, max: number): ReadableStream<Uint8Array> {
   return new ReadableStream({
     async pull(controller) {
@@ -73,8 +76,9 @@ function tooLarge(body: ReadableStream<Uint8Array>, max: number): ReadableStream
 }
 
 /**
- * Returns a body that ends with an error where `body` passes the limit, and cancels `body` there. Nothing touches
- * `body` before it is read, so that an upload that the handler does not read counts as unread.
+ * Returns a body that fails as soon as more than `max` bytes of `body` have been read. `body` is then canceled.
+ * `body` is not touched before the returned body is read, so that an upload that the handler does not read counts
+ * as unread.
  */
 function limited(body: ReadableStream<Uint8Array>, max: number): ReadableStream<Uint8Array> {
   let left = max;

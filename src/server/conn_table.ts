@@ -58,14 +58,15 @@ const SLICE = 3;
  * The open connections of one server, for engines that expose each connection.
  *
  * Go's rule for which connections a poll closes is implemented only here. The cost of a drain is linear in
- * the number of connections: a poll that an end of a connection causes looks only at what has changed.
+ * the number of connections: a poll that the end of a connection causes looks only at connections that
+ * have changed.
  */
 export class ConnTable<C extends Conn> {
   readonly tally: Tally = { idle: 0, drained: 0, forced: 0 };
   readonly #open = new Map<C, "serving" | "idle" | "forced">();
   /** The connections that the next poll has to look at. */
   readonly #changed = new Set<C>();
-  /** The connections that the last look at them found hijacked. */
+  /** The connections that were hijacked when they were last examined. */
   readonly #hijacked = new Set<C>();
   /** The connections whose `state` has thrown. The first such error of each was reported. */
   readonly #faulty = new WeakSet<C>();
@@ -87,7 +88,10 @@ export class ConnTable<C extends Conn> {
     if (this.#draining) this.#changed.add(conn);
   }
 
-  /** Records that a request has begun on a connection, which only seemed idle if it was told to close. */
+  /**
+   * Records that a request has begun on a connection. If the connection was told to close as idle, it only
+   * seemed idle.
+   */
   begun(conn: C): void {
     if (this.#open.get(conn) === "idle") this.#open.set(conn, "serving");
   }
@@ -117,12 +121,12 @@ export class ConnTable<C extends Conn> {
   /** Closes the connections that are idle at `now`. Returns whether no connection is left to wait for. */
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (!policy.onlyChanged) this.#markAll();
-    // A change makes a connection idle, and idle connections are spared.
+    // After a change a connection can only be idle, and idle connections are spared.
     if (!(policy.onlyChanged && policy.spareIdle)) this.#lookAtChanged(now, policy);
     return this.#open.size === (policy.ignoreHijacked ? this.#hijacked.size : 0);
   }
 
-  /** The open connections that the last look at them found hijacked. */
+  /** The open connections that were hijacked when they were last examined. */
   get hijacked(): Iterable<C> {
     return this.#hijacked;
   }
@@ -137,7 +141,7 @@ export class ConnTable<C extends Conn> {
     this.#deadlines.set(conn, timer);
   }
 
-  /** Has the next poll look at every connection. */
+  /** Makes the next poll look at every connection. */
   #markAll(): void {
     for (const conn of this.#open.keys()) this.#changed.add(conn);
   }
@@ -148,11 +152,13 @@ export class ConnTable<C extends Conn> {
     for (const conn of this.#changed) {
       if (performance.now() > end) return this.#onChange();
       const state = this.#stateOf(conn);
-      // Another shutdown may spare nothing, and looks at the connection when it is woken next.
+      // The connection stays marked: another shutdown may spare nothing, and examines the connection at
+      // its next poll.
       if (state === "idle" && spareIdle) continue;
       this.#changed.delete(conn);
       this.#look(conn, state, now);
-      // The last poll does not wait for the runtime to announce an end. In Go no poll does.
+      // The last poll does not wait until the runtime announces the end of a connection. Go never waits
+      // for that.
       if (atOnce && this.#stateOf(conn) === "closed") this.delete(conn);
     }
   }

@@ -47,7 +47,7 @@ export async function drain(
     if (drained || isLast) return { drained, polls };
     const untilFullPoll = onlyChanged ? Math.max(0, nextFullPoll - now) : interval();
     nextFullPoll = now + untilFullPoll;
-    // The poll at the end of idleGrace closes the connections that the polls before it have spared.
+    // A poll is due at the end of idleGrace. It closes the connections that earlier polls have spared.
     const pause = Math.min(untilFullPoll, graceLeft || Infinity);
     onlyChanged = await changesWithin(pause, change, context, keepsAlive);
   }

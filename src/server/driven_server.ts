@@ -23,14 +23,14 @@ import type { Server } from "./server.ts";
 import type { ShutdownPublisher } from "./shutdown_channels.ts";
 import { settledOrAborted, shutdownContext } from "./shutdown_context.ts";
 
-/** The listening socket of a server that did not open the socket itself. */
+/** The listening socket of a server that has not opened the socket itself. */
 export interface ServedListener {
   readonly handoff: "inherit" | "reuseport";
   /** Whether a successor accepts the connections that wait in the accept queue. */
   readonly isTakenOver: boolean;
   /** Whether another process accepts on the socket too, or may do so. */
   readonly isShared: boolean;
-  /** Records that the server has closed the socket. The server calls it. */
+  /** Records that the server has closed the socket. Called by the server. */
   closed(): void;
 }
 
@@ -45,7 +45,7 @@ interface DrivenServerContext {
    * `listener` tells.
    */
   readonly isShared?: (addr: Addr) => boolean | undefined;
-  /** Publishes the calls of `shutdown`. Without it they are not published. */
+  /** The publisher of the calls of `shutdown`. Without a publisher, no call is published. */
   readonly channels?: ShutdownPublisher;
 }
 
@@ -134,7 +134,7 @@ export class DrivenServer implements Server {
     if (this.#state === "serving") this.#driver.startLameDuck?.();
   }
 
-  /** Makes "service restart" the default close code of WebSockets. To be called before the drain. */
+  /** Sets the default close code of WebSockets to "service restart". To be called before the drain. */
   expectRestart(): void {
     this.#isRestart = true;
   }
@@ -379,11 +379,12 @@ export class DrivenServer implements Server {
     this.#finished();
   }
 
-  /** Closes the connections that are idle at `now`, and reports whether nothing is left to wait for. */
+  /** Closes the connections that are idle at `now`. Returns whether no connection is left to wait for. */
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     if (this.#state === "closed") return true;
     if (this.#isListening) return false;
-    // WebSockets that nobody waits for are cut off after the drain, and must have been told before.
+    // WebSockets that nobody waits for are cut off after the drain. Their close frame must be sent
+    // before that.
     const ignoreHijacked = policy.ignoreHijacked && this.#farewell.isDone;
     const isQuiescent = this.#driver.closeIdleConns(now, { ...policy, ignoreHijacked });
     return isQuiescent && this.#pendingWork.isEmpty;

@@ -33,7 +33,7 @@ export interface Driver {
   readonly certificates?: ServedCertificates | undefined;
 
   /**
-   * Starts the lame duck phase: from now on each HTTP/1 response says `Connection: close` and ends its
+   * Starts the lame-duck phase: from now on each HTTP/1 response says `Connection: close` and ends its
    * connection. New connections are still accepted. Absent if the driver cannot change the responses of
    * the server.
    */
@@ -99,10 +99,10 @@ export interface Driver {
   connections(now: number): ConnInfo[];
 
   /**
-   * Accepts on the listening socket with the descriptor `fd`, which the driver has not opened itself, and
-   * owns the socket from now on. Returns the descriptor of the socket, whose number may have changed, and
-   * calls `onMoved` whenever it changes later. To be called once, if the driver was started with the address of
-   * a socket. Absent if the driver is never started so.
+   * Accepts on the listening socket with the descriptor `fd`, which the driver has not opened itself, and owns
+   * the socket from now on. Returns the descriptor of the socket, whose number may have changed, and calls
+   * `onMoved` whenever the number changes later. To be called once, if the driver was started with the address
+   * of a socket. Absent if the driver always opens its own socket.
    */
   acceptOn?(fd: number, onMoved: (fd: number) => void): number | Promise<number>;
 }

@@ -10,8 +10,8 @@ export interface LimitedConn extends Conn {
   /** Whether a part of the head of a request has arrived, as far as the runtime shows. */
   readonly isMidHead: boolean;
   /**
-   * Whether bytes of an upload that was answered before it had come have arrived within the last `ms`. Absent if the
-   * connection is not idle then.
+   * Returns whether, within the last `ms` milliseconds, a part of an upload has arrived whose request was already
+   * answered. Absent if a connection with such an upload does not count as idle.
    */
   isReceiving?(ms: number): boolean;
 }
@@ -23,16 +23,16 @@ interface Wait {
   readonly requests: number;
 }
 
-/** The number of looks at every connection within the shorter of the two times. */
+/** The number of times that every connection is checked within the shorter of the two limits. */
 const LOOKS = 8;
 
-/** The least number of ms between two looks. */
+/** The least number of ms between two checks. */
 const LEAST_INTERVAL = 10;
 
-/** The number of ms that looks may take in one turn of the event loop. */
+/** The number of ms for which connections may be checked in one turn of the event loop. */
 const SLICE = 3;
 
-/** Returns the number of ms between two looks at the connections, or undefined if no time is limited. */
+/** Returns the number of ms between two checks of the connections, or undefined if no time is limited. */
 export function lookInterval(
   { idleTimeout, headerTimeout }: Pick<LimitSettings, Wait["for"]>,
 ): number | undefined {
@@ -41,22 +41,22 @@ export function lookInterval(
 }
 
 /**
- * Reports whether a look comes so late that this process was held up: by its own code, or because it was stopped.
- * Requests have then arrived that nobody has read yet, and the next look judges.
+ * Reports whether a check comes so late that this process must have been blocked by its own code, or stopped.
+ * Requests may then have arrived that have not been read yet, so the decision is left to the next check.
  */
 export function isLate(lastLook: number, interval: number): boolean {
   return performance.now() - lastLook > 2 * interval;
 }
 
 /**
- * Closes connections that are idle, or whose head does not arrive, for longer than the limits allow. It looks at all
+ * Closes connections that are idle, or whose head does not arrive, for longer than the limits allow. It checks all
  * connections now and then, so that requests cost nothing.
  */
 export class Expiry {
   readonly #conns: Iterable<LimitedConn>;
   readonly #limits: Pick<LimitSettings, Wait["for"]>;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
-  /** What the connections were waiting for at the last look. */
+  /** What each connection was waiting for at the last check. */
   #waits = new Map<LimitedConn, Wait>();
   #isLooking = false;
   #lastLook = performance.now();
@@ -72,7 +72,7 @@ export class Expiry {
     this.#timer.unref();
   }
 
-  /** Stops for good. To be called when no connection is left. */
+  /** Stops the checks. To be called when no connection is left. */
   stop(): void {
     clearInterval(this.#timer);
   }
@@ -82,12 +82,12 @@ export class Expiry {
     this.#lastLook = performance.now();
     if (late || this.#isLooking) return;
     this.#isLooking = true;
-    // The event loop reads what has arrived before it runs the immediate. The immediate is not unref'd: Bun 1.4.5 may
-    // never run it then.
+    // The event loop reads the data that has arrived before it runs the immediate. The immediate is not unref'd: Bun
+    // 1.4.5 may never run it then.
     setImmediate(() => this.#look(this.#conns[Symbol.iterator](), new Map()));
   }
 
-  /** Looks at the connections that are left, and goes on in the next turn of the event loop if they are many. */
+  /** Checks the connections in `left`. If there are many, continues in the next turn of the event loop. */
   #look(left: Iterator<LimitedConn>, waits: Map<LimitedConn, Wait>): void {
     const end = performance.now() + SLICE;
     for (;;) {
@@ -117,7 +117,7 @@ export class Expiry {
   #waitOf(conn: LimitedConn, now: number): Wait | undefined {
     const { requests } = conn;
     const state = conn.state();
-    // A session of HTTP/2 is idle without a request, also before its first one.
+    // An HTTP/2 session without a request is idle, even before its first request.
     const isHead = state === "new" || (state === "idle" && requests === 0) ||
       (state === "active" && conn.isMidHead);
     if (!isHead && state !== "idle") return undefined;

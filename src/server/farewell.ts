@@ -8,7 +8,7 @@ import { within } from "../core/within.ts";
  */
 const LAST_WORDS = 5_000;
 
-/** The moment of a drain at which WebSockets are sent the close frame, which comes once. */
+/** The moment of a drain at which WebSockets are sent their close frame. It comes once. */
 export class Farewell {
   readonly #say: () => void;
   readonly #onDone: () => void;
@@ -21,14 +21,14 @@ export class Farewell {
     this.#onDone = onDone;
   }
 
-  /** Whether the close frames are on their way, so that an end of their connections does not overtake them. */
+  /** Whether the close frames are on their way. Before that, no WebSocket's connection may be ended. */
   get isDone(): boolean {
     return this.#isDone;
   }
 
   /**
-   * Says farewell when `lastWords` has resolved or was given its time. Does nothing if `over` resolves
-   * before. `timeout` is the time that the shutdown has. `lastWords` must not reject.
+   * Sends the close frames when `lastWords` has resolved, or when its time is over. Does nothing if
+   * `over` resolves first. `timeout` is the time that the shutdown has. `lastWords` must not reject.
    */
   async sayAfter(
     lastWords: Promise<unknown>,
@@ -51,7 +51,10 @@ export class Farewell {
   }
 }
 
-/** Waits until the runtime has taken what was sent so far: Deno takes a close frame in the turn after the next. */
+/**
+ * Waits until the runtime has passed on the close frames: Deno does so in the turn of the event loop after
+ * the next.
+ */
 async function handedOver(): Promise<void> {
   await setImmediate();
   await setImmediate();

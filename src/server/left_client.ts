@@ -2,8 +2,8 @@ import type { ServeSettings } from "../options/serve.ts";
 import { unavailable } from "./refused_upgrade.ts";
 
 /**
- * Returns settings whose `onError` is not told of errors that only say that the client of a request has left. The
- * response to such a request reaches nobody.
+ * Returns settings whose `onError` is not called with errors that only say that the client of a request has left.
+ * The response to such a request reaches nobody.
  */
 export function ignoringLeftClients(
   settings: ServeSettings,

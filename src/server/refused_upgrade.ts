@@ -1,6 +1,6 @@
 /**
- * Returns whether a request with this header `upgrade` asks for a WebSocket. A server may ignore requests for
- * other protocols.
+ * Returns whether the value of a request's `upgrade` header asks for a WebSocket. A server may ignore
+ * requests for other protocols.
  */
 export function isUpgrade(header: string | null): boolean {
   return header?.toLowerCase() === "websocket";

@@ -21,7 +21,7 @@ export abstract class RequestInfo implements ServeInfo {
     return this.#draining;
   }
 
-  /** Undefined on the engines that cannot show it, which refuse to ask for it. */
+  /** The certificate of the client. Undefined here: engines that cannot show it refuse the option `requestCert`. */
   get peerCertificate(): PeerCertificate | undefined {
     return undefined;
   }

@@ -30,12 +30,13 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
   /** The engine that runs the server's HTTP; `"node"` for `serveTcp`, which runs on `node:net`. */
   readonly engine: On;
   /**
-   * The runtime's own server, for what only that has: `publish`, `requestIP` or `timeout` of Bun, the events of
-   * `node:http`. Undefined with the engine `"deno"`, which has none. A server of `serveTcp` is one of `node:net`.
+   * The runtime's own server, for members that only it has: `publish`, `requestIP` or `timeout` of Bun, the
+   * events of `node:http`. Undefined with the engine `"deno"`, which has no such server. For `serveTcp` it is a
+   * server of `node:net`.
    *
-   * Do not stop or close it, and do not replace the listeners of its events: the shutdown would not know. `reload` of
-   * Bun replaces the handler and the routes, which are drained as before.
-   * The type is known once `engine` is: from the option of `serve`, or from a comparison such as
+   * Do not stop or close this server, and do not replace its event listeners, because the shutdown depends on them.
+   * Bun's `reload` may be called: it replaces the handler and the routes, and the drain works as before. The type of
+   * this property follows from that of `engine`: from the option of `serve`, or from a comparison such as
    * `server.engine === "bun"`.
    */
   readonly native: NativeServers[On];
@@ -73,13 +74,13 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
    * `serve` have `info.waitUntil`. `connections()` and reports list the work as active, with the
    * server's own address. A rejection is reported on the console. `close()` does not wait for the work.
    *
-   * @throws {TypeError} If `promise` is no promise.
+   * @throws {TypeError} If `promise` is not a promise.
    */
   waitUntil(promise: PromiseLike<unknown>): void;
   /**
-   * Presents other certificates on new connections, without a restart. No connection is lost: open ones go
-   * on as they are. The certificates are checked first; if the promise rejects, the server keeps the ones
-   * that it has. Without `certificates` those of single server names stay as they are.
+   * Presents other certificates on new connections, without a restart. No connection is lost, and open
+   * connections are not affected. The certificates are checked first; if the promise rejects, the server
+   * keeps its current certificates. Without `certificates`, the named certificates stay as they are.
    *
    * The engine `"node"` can do this everywhere. The engines `"deno"`, `"deno-serve"` and `"bun"` hand the
    * listener to a new one inside the process, on Linux and over TCP; Deno asks for `--allow-ffi`.
@@ -144,5 +145,5 @@ export interface Server<On extends Engine = Engine> extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A {@linkcode Server} on one of several engines. `engine` tells them apart. */
+/** A {@linkcode Server} on one of several engines. The property `engine` distinguishes them. */
 export type ServerOn<On extends Engine> = On extends Engine ? Server<On> : never;

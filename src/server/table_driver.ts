@@ -15,7 +15,8 @@ interface DrainableConn extends Conn {
   startEnding?(): void;
   /**
    * Starts the closing handshake of the WebSocket that the connection has become. Returns false if the
-   * connection is no WebSocket, or none that the driver can reach. Absent if no connection can be one.
+   * connection is not a WebSocket, or is a WebSocket that the driver cannot reach. Absent if no
+   * connection can be a WebSocket.
    */
   closeWebSocket?(handshake: ClosingHandshake): boolean;
 }
@@ -23,11 +24,11 @@ interface DrainableConn extends Conn {
 /** The base class of the drivers whose engine exposes each connection. */
 export abstract class TableDriver<C extends DrainableConn> {
   protected readonly conns: ConnTable<C> = new ConnTable();
-  /** What closes connections that exceed a time limit; undefined if there are no limits. */
+  /** The {@linkcode Expiry} that closes connections that exceed a time limit; undefined without time limits. */
   protected expiry: Expiry | undefined;
   /** Whether each response is the last response of its connection. */
   protected endsConnections = false;
-  /** The function to call when something has changed that the drain waits for. Undefined until the drain starts. */
+  /** The function to call when a change has happened that the drain waits for. Undefined until the drain starts. */
   protected onChange: (() => void) | undefined;
   /** Whether another process accepts on the listener too. Undefined until the drain starts, and if that is not known. */
   protected isShared: boolean | undefined;
@@ -78,7 +79,7 @@ export abstract class TableDriver<C extends DrainableConn> {
 
   closeIdleConns(now: number, policy: PollPolicy): boolean {
     const isDrained = this.conns.closeIdleConns(now, policy);
-    // A package may accept a WebSocket later than its request came.
+    // A package may accept a WebSocket some time after its request has arrived.
     if (!policy.onlyChanged) {
       for (const conn of this.conns.hijacked) this.closeIfWebSocket(conn);
     }

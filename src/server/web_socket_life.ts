@@ -1,9 +1,12 @@
-/** The time from the upgrade of a request to the end of the WebSocket. It does not keep the request in memory. */
+/**
+ * The time from the upgrade of a request to the end of the WebSocket. This object does not keep the request
+ * in memory.
+ */
 export class WebSocketLife {
   #listeners: (() => void)[] | undefined;
   #isOver = false;
 
-  /** Calls a function at the end, or now if that has come. */
+  /** Calls a function when the WebSocket has ended: at once if it already has. */
   onEnd(listener: () => void): void {
     if (this.#isOver) listener();
     else (this.#listeners ??= []).push(listener);

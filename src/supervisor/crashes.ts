@@ -1,18 +1,19 @@
-/** The shortest and the longest pause before a worker is started again, in milliseconds. */
+/** The shortest pause, in milliseconds, before a worker is started again. */
 const FIRST_PAUSE = 100;
+/** The longest such pause, in milliseconds. */
 const LONGEST_PAUSE = 10_000;
 /** The number of milliseconds after which a worker counts as steady: the next pause is the shortest again. */
 const STEADY = 10_000;
 /** The number of crashes in a row, each soon after the start, that make a crash loop. */
 const LOOP = 5;
 
-/** The crashes of the workers that have had one place, one after the other. */
+/** The crashes of the successive workers of one place. */
 export class Crashes {
   readonly #minUptime: number;
   #inARow = 0;
   #early = 0;
 
-  /** A worker that has not been ready for `minUptime` ms when it ends has ended early. */
+  /** A crash counts as early if the worker was ready for less than `minUptime` ms. */
   constructor(minUptime: number) {
     this.#minUptime = minUptime;
   }
@@ -24,12 +25,12 @@ export class Crashes {
     this.#inARow = uptime !== undefined && uptime >= STEADY ? 1 : this.#inARow + 1;
   }
 
-  /** Whether to give up. */
+  /** Whether the crashes are a crash loop, so that the supervisor has to give up. */
   get isLoop(): boolean {
     return this.#early >= LOOP;
   }
 
-  /** The number of milliseconds before the next start: each time twice as many. */
+  /** The number of milliseconds to wait before the next start, which doubles with each crash. */
   get pause(): number {
     return Math.min(FIRST_PAUSE * 2 ** (this.#inARow - 1), LONGEST_PAUSE);
   }

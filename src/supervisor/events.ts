@@ -14,24 +14,25 @@ export interface WorkerName {
 /**
  * An event of a supervisor, as `supervise` passes it to `log`.
  *
- * - `"occupied"`: another process listens at the address. For a moment the supervisor waits for it: workers of a
- *   supervisor that was killed are about to close their listeners.
+ * - `"occupied"`: another process listens at the address. The supervisor waits for at most 2 s, because the
+ *   workers of a supervisor that was killed are about to close their listeners.
  * - `"listening"`: the listeners are open, and the first generation starts.
  * - `"started"`: a worker was started.
- * - `"ready"`: a worker is ready, because it `hasSaid` so, or because it has been running for long enough.
+ * - `"ready"`: a worker is ready: it has said so (`hasSaid`), or has been running for long enough.
  * - `"late"`: a worker has not become ready within `readyTimeout`, and is being killed.
  * - `"serving"`: all workers of a generation are ready, and the generation has taken over.
  * - `"reloading"`: a new generation starts.
- * - `"queued"`: a new generation was asked for while one starts. Another one follows it.
- * - `"failed"`: a new generation has failed, for the reason `why`, and the generation before serves on.
- * - `"ended"`: a worker has ended: as it was told (`isExpected`), or by itself.
- * - `"restarting"`: a worker takes the place of one that has ended, in `pause` ms.
+ * - `"queued"`: a new generation was requested while another one starts. It starts after that one.
+ * - `"failed"`: a new generation has failed for the reason `why`, and the current generation keeps
+ *   serving.
+ * - `"ended"`: a worker has ended, because it was told to (`isExpected`) or by itself.
+ * - `"restarting"`: a worker has ended by itself and will be replaced in `pause` ms.
  * - `"looping"`: a worker has ended early too often, and the supervisor ends.
- * - `"resized"`: there are to be `workers` workers from now on.
+ * - `"resized"`: the number of workers was changed to `workers`.
  * - `"stopping"`: the end has begun, and the workers are told to end.
- * - `"forcing"`: a further signal is passed on to the workers; SIGKILL is sent at the third.
+ * - `"forcing"`: another signal is passed on to the workers. At the third signal, they get SIGKILL.
  * - `"stopped"`: all workers have ended.
- * - `"error"`: something has failed, which stops nothing. `what` names it.
+ * - `"error"`: a step has failed, and the supervisor goes on. `what` names the step.
  *
  * @example
  * ```ts
@@ -63,7 +64,7 @@ export type SupervisorEvent =
     readonly type: "failed";
     readonly generation: number;
     readonly why: string;
-    /** The number of the generation that serves on. */
+    /** The number of the generation that keeps serving. */
     readonly serving: number;
   }
   | {
@@ -82,7 +83,7 @@ export type SupervisorEvent =
   | { readonly type: "stopped"; readonly exitCode: number }
   | { readonly type: "error"; readonly what: string; readonly error: unknown };
 
-/** Passes an event to a log, which is not waited for. A failure of the log is only reported. */
+/** Passes an event to a log. The log is not waited for, and an error of the log is only reported. */
 export function emitTo(
   log: (event: SupervisorEvent) => unknown,
   event: SupervisorEvent,

@@ -3,13 +3,13 @@ import { Crashes } from "./crashes.ts";
 import type { SupervisorEvent, WorkerName } from "./events.ts";
 import { exitCodeOf, Worker, type WorkerEnd, type WorkerPlan } from "./worker.ts";
 
-/** What the workers of a generation have in common, and the listeners that each of them gets. */
+/** The plan of a generation: what its workers have in common, and the listeners of each worker. */
 export interface GenerationPlan extends Omit<WorkerPlan, "listeners"> {
   /** Returns the listeners of the worker in a place. */
   listenersOf(place: number): readonly InheritedSocket[];
 }
 
-/** What a generation asks of its supervisor, and tells it. */
+/** The functions of the supervisor that a generation calls. */
 export interface GenerationOwner {
   readonly minUptime: number;
   /** Returns a number that no other worker has. */
@@ -18,28 +18,28 @@ export interface GenerationOwner {
   hasHeardReady(): boolean;
   /** Called when a worker has said that it is ready. */
   heardReady(): void;
-  /** Called when a worker that serves has ended by itself too often, with its exit code. */
+  /** Called with the exit code of a worker when the workers of its place have crashed too often. */
   onLoop(exitCode: number): void;
-  /** Called when a worker takes the place of one that has ended by itself. */
+  /** Called when a worker that has ended by itself is replaced. */
   onRestart(): void;
   /** Called when the readiness of the generation may have changed. */
   onChange(): void;
   emit(event: SupervisorEvent): void;
 }
 
-/** A place for a worker, which has one worker after the other. */
+/** A place for one worker. When the worker ends by itself, another worker takes the place. */
 interface Place {
   worker: Worker;
   readonly crashes: Crashes;
   pause: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** The workers that were started with one state of the command, the environment and the folder. */
+/** The workers that were started with the same command, environment and folder. */
 export class Generation {
   readonly #plan: GenerationPlan;
   readonly #owner: GenerationOwner;
   readonly #places: Place[] = [];
-  /** The workers that have not ended, those without a place among them. */
+  /** The workers that have not ended, including workers without a place. */
   readonly #workers = new Set<Worker>();
   /** Whether the generation serves, so that a worker that ends is replaced. */
   #isInCharge: boolean;
@@ -71,7 +71,7 @@ export class Generation {
     return [...this.#places.keys()].filter((place) => this.#places[place]!.worker.isReady);
   }
 
-  /** Starts or ends workers until there are so many. */
+  /** Starts or ends workers until their number is `count`. */
   resize(count: number): void {
     while (this.#places.length < count) this.#addPlace();
     for (const place of this.#places.splice(count)) close(place, "SIGTERM");
@@ -79,8 +79,8 @@ export class Generation {
   }
 
   /**
-   * Resolves when every worker is ready and has served for `minUptime` ms since; with the reason if a worker has ended
-   * or was late before.
+   * Resolves with undefined when every worker has been ready for `minUptime` ms, or with the reason of the failure if
+   * a worker has ended or was late before that.
    */
   proven(): Promise<string | undefined> {
     this.#trial = new Trial(this.#owner.minUptime);
@@ -88,25 +88,25 @@ export class Generation {
     return this.#trial.result;
   }
 
-  /** Makes the generation the one that serves. */
+  /** Makes this generation the current generation, whose workers are replaced when they end. */
   takeCharge(): void {
     this.#trial = undefined;
     this.#isInCharge = true;
   }
 
-  /** Sends a signal to the workers that are ready: others may have no handler for it yet. */
+  /** Sends a signal to the workers that are ready. Other workers may not handle the signal yet. */
   signal(signal: NodeJS.Signals): void {
     for (const worker of this.#workers) if (worker.isReady) worker.signal(signal);
   }
 
-  /** Tells all workers to end. A worker that was told before is not told again. */
+  /** Tells all workers to end, except workers that were told before. */
   end(signal: NodeJS.Signals): void {
     this.#trial?.fail("it was told to end");
     for (const place of this.#places.splice(0)) close(place, signal);
     for (const worker of this.#workers) worker.end(signal);
   }
 
-  /** Passes a signal on to all workers, even to those that were told to end. */
+  /** Passes a signal on to all workers, even to workers that were told to end. */
   press(signal: NodeJS.Signals): void {
     for (const worker of this.#workers) worker.signal(signal);
   }
@@ -190,7 +190,7 @@ export class Generation {
     }, pause);
   }
 
-  /** The number of milliseconds for which every worker has been ready; undefined if one is not. */
+  /** The number of milliseconds for which every worker has been ready; undefined if a worker is not ready. */
   get #uptime(): number | undefined {
     if (!this.isReady) return undefined;
     return Math.min(...this.#places.map(({ worker }) => worker.uptime!));
@@ -202,9 +202,9 @@ export class Generation {
   }
 }
 
-/** The time in which a new generation has to prove that it serves. */
+/** The trial of a new generation, whose workers all have to stay ready for `minUptime` ms. */
 class Trial {
-  /** Resolves with the reason why the generation has failed; undefined if it has not. */
+  /** Resolves with the reason why the generation has failed, or with undefined if the generation has passed. */
   readonly result: Promise<string | undefined>;
   readonly #minUptime: number;
   readonly #resolve: (why: string | undefined) => void;
@@ -217,7 +217,7 @@ class Trial {
     this.#resolve = resolve;
   }
 
-  /** Starts the time when all workers are ready; a worker that joins later starts it again. */
+  /** Starts the time when all workers are ready. A worker that joins later restarts the time. */
   check(uptime: number | undefined): void {
     if (uptime === undefined) return this.cancel();
     const left = Math.max(0, this.#minUptime - uptime);

@@ -1,4 +1,4 @@
-/** The health of a service as a whole, which its supervisor answers for. */
+/** The health checks of a whole service, which the supervisor answers. */
 import type { Addr } from "../core/addr.ts";
 import { LIVE_PATH, READY_PATH } from "../health/options.ts";
 import { methodNotAllowed, respond } from "../health/response.ts";

@@ -1,4 +1,4 @@
-/** The listening sockets of a supervisor, on which it accepts nothing itself. */
+/** The listening sockets of a supervisor. The supervisor itself accepts no connection on them. */
 import { lstatSync, rmSync } from "node:fs";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,8 +10,8 @@ import type { SupervisorSettings } from "./options.ts";
 import { BACKLOG, SocketPerWorker } from "./socket_per_worker.ts";
 
 /**
- * The number of milliseconds for which an address may be in use: the workers of a supervisor that was killed close
- * their listeners within this time.
+ * The number of milliseconds to wait for an address that is in use. The workers of a supervisor that was killed
+ * close their listeners within this time.
  */
 const OCCUPIED = 2_000;
 /** The number of milliseconds between two attempts to listen. */
@@ -19,7 +19,7 @@ const INTERVAL = 20;
 
 /** The listening sockets that the workers inherit. */
 export class Listeners {
-  /** The socket of each address that all workers share, or the sockets of an address for one worker each. */
+  /** An entry for each address: one socket that all workers share, or a socket for each worker. */
   readonly #all: readonly (InheritedSocket | SocketPerWorker)[];
   #isOpen = true;
 
@@ -30,9 +30,10 @@ export class Listeners {
   /**
    * Opens a listener for each address, or takes over the socket that a service manager has opened there, and all other
    * sockets of the service manager. With `reuseport`, opens as many listeners as there are `workers` for a TCP address.
-   * Calls `onOccupied` when an address is in use, and waits for it for a moment.
+   * Calls `onOccupied` when an address is in use, and waits {@linkcode OCCUPIED} ms for the address.
    *
-   * @throws {UpgradeError} With `reuseport`, if the kernel cannot be told which workers are ready.
+   * @throws {UpgradeError} With `reuseport`, if this runtime cannot choose which workers get
+   * connections.
    * @throws {Error} If a socket cannot listen. Nothing is left open then.
    */
   static async open(
@@ -47,7 +48,8 @@ export class Listeners {
         const known = claim(addr, undefined);
         const socket = known ?? await openWhenFree(addr, onOccupied);
         if (known === undefined && reuseport && addr.transport === "tcp") {
-          // The socket has shown that the address is free, which sockets with SO_REUSEPORT do not show.
+          // This socket has shown that the address is free. A socket with SO_REUSEPORT would not show
+          // that.
           sockets().close(socket.fd);
           const own = new SocketPerWorker(socket);
           perWorker.push(own);
@@ -77,12 +79,12 @@ export class Listeners {
     return Math.min(...this.#perWorker.map(({ count }) => count));
   }
 
-  /** Opens listeners until there are enough for so many workers. */
+  /** Opens listeners until there are enough for the given number of workers. */
   async openFor(workers: number): Promise<void> {
     try {
       for (const own of this.#perWorker) await own.openFor(workers);
     } finally {
-      // The supervisor may have begun to end meanwhile.
+      // The supervisor may have begun to end in the meantime.
       if (!this.#isOpen) { for (const own of this.#perWorker) own.close(); }
     }
   }
@@ -92,12 +94,15 @@ export class Listeners {
     return this.#all.map((one) => one instanceof SocketPerWorker ? one.socketOf(place) : one);
   }
 
-  /** Has the kernel give new connections to the workers in these places alone, where they have sockets of their own. */
+  /**
+   * Makes the kernel give new connections only to the workers in these places, for addresses with a socket
+   * for each worker.
+   */
   spreadOver(places: ReadonlySet<number>): void {
     for (const own of this.#perWorker) own.spreadOver(places);
   }
 
-  /** Closes the sockets here. Workers that have them go on listening. */
+  /** Closes the sockets in this process. Workers that have inherited them keep listening. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -149,12 +154,15 @@ function isInUse(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
 }
 
-/** Reports whether a file is a unix socket on which nobody listens: a process that was killed leaves it behind. */
+/**
+ * Reports whether a file is a unix socket on which nobody listens. A process that was killed leaves such a
+ * file behind.
+ */
 async function isLeftBehind(path: string): Promise<boolean> {
   try {
     const before = lstatSync(path);
     if (!before.isSocket() || !await isRefused(path)) return false;
-    // Another process may have put a socket of its own in the place meanwhile.
+    // Another process may have created its own socket at the path in the meantime.
     return lstatSync(path).ino === before.ino;
   } catch {
     return false;

@@ -15,15 +15,15 @@ export function logToStderr(event: SupervisorEvent): void {
 function lineOf(event: SupervisorEvent): [text: string, color: LogLine["color"]] {
   switch (event.type) {
     case "occupied":
-      return [`${shownAddr(event.addr)} is in use, waiting for a moment`, "yellow"];
+      return [`${shownAddr(event.addr)} is in use, waiting for 2 s at most`, "yellow"];
     case "listening":
       return [listeningText(event), "green"];
     case "started":
-      return [`${nameOf(event)} was started, of generation ${event.generation}`, "green"];
+      return [`${nameOf(event)} was started (generation ${event.generation})`, "green"];
     case "ready":
       return [
         `${nameOf(event)} is ready after ${duration(event.duration)}${
-          event.hasSaid ? "" : ", of which it has said nothing"
+          event.hasSaid ? "" : ", although it has not said so"
         }`,
         "green",
       ];
@@ -39,17 +39,17 @@ function lineOf(event: SupervisorEvent): [text: string, color: LogLine["color"]]
     case "reloading":
       return [`generation ${event.generation} starts`, "yellow"];
     case "queued":
-      return [`generation ${event.generation} follows the one that starts`, "yellow"];
+      return [`generation ${event.generation} will start after the current start`, "yellow"];
     case "failed":
       return [
-        `generation ${event.generation} has failed: ${event.why}. Generation ${event.serving} serves on`,
+        `generation ${event.generation} has failed: ${event.why}. Generation ${event.serving} keeps serving`,
         "red",
       ];
     case "ended":
       return [endedText(event), event.isExpected ? "yellow" : "red"];
     case "restarting":
       return [
-        `another worker takes the place of worker ${event.worker} in ${duration(event.pause)}`,
+        `worker ${event.worker} will be replaced in ${duration(event.pause)}`,
         "yellow",
       ];
     case "looping":
@@ -59,7 +59,7 @@ function lineOf(event: SupervisorEvent): [text: string, color: LogLine["color"]]
         "red",
       ];
     case "resized":
-      return [`${workers(event.workers)} from now on`, "yellow"];
+      return [`the number of workers is now ${event.workers}`, "yellow"];
     case "stopping":
       return [`${event.cause}: telling the workers to end`, "yellow"];
     case "forcing":

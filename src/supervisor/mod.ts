@@ -1,8 +1,9 @@
 /**
- * A supervisor that stays: a process that holds the listening sockets and runs generations of a service, of any program
- * on any runtime. It uses all processors with one accept queue, and restarts the service without losing a connection.
+ * A supervisor: a process that stays, holds the listening sockets, and runs generations of a service. The service may
+ * be any program on any runtime. Its workers use all processors with one accept queue, and are replaced without losing
+ * a connection.
  *
- * The command `graceful run` is a supervisor; `supervise` is the same for programs.
+ * The command `graceful run` starts a supervisor; `supervise` starts one from a program.
  *
  * @module
  */

@@ -1,16 +1,17 @@
-/** The messages of `sd_notify(3)` that workers send, for programs that say in this way that they are ready. */
+/** The `sd_notify(3)` messages of workers, for programs that report their readiness in this way. */
 import process from "node:process";
 import { openLibC } from "../runtime/linux/libc.ts";
 import { type Datagram, DatagramReceiver } from "../runtime/linux/datagram_receiver.ts";
 
-/** The number of milliseconds between two looks while the worker starts, and later. */
+/** The number of milliseconds between two reads while the worker starts. */
 const STARTING_INTERVAL = 25;
+/** The number of milliseconds between two reads once the worker is ready. */
 const INTERVAL = 250;
 const ROOT = 0;
 
 /**
- * A socket for the messages of one worker. It is read for as long as the worker lives: a program waits when the queue of
- * the socket is full.
+ * A socket for the messages of one worker. The socket is read for as long as the worker lives, because a program blocks
+ * when the queue of the socket is full.
  */
 export class Notifications {
   /** The value of `NOTIFY_SOCKET` for the worker. */
@@ -27,8 +28,8 @@ export class Notifications {
   }
 
   /**
-   * Opens the socket; `onReady` is called for each `READY=1`. Returns undefined where the C library, or the kernel's
-   * unix sockets, are out of reach.
+   * Opens the socket; `onReady` is called for each `READY=1`. Returns undefined if the C library cannot be called or
+   * the kernel refuses.
    */
   static open(onReady: () => void): Notifications | undefined {
     const libc = openLibC();
@@ -42,7 +43,7 @@ export class Notifications {
     this.#every(STARTING_INTERVAL);
   }
 
-  /** Reads at longer intervals, once the worker is ready. */
+  /** Reads at longer intervals from now on. To be called when the worker is ready. */
   slowDown(): void {
     this.#every(INTERVAL);
   }
@@ -64,7 +65,10 @@ export class Notifications {
     }
   }
 
-  /** Every user of the machine can send to the socket: the kernel tells who has. */
+  /**
+   * Returns whether a message is from the worker, its user or root. Every user of the machine can send to the
+   * socket, and the kernel reports the sender.
+   */
   #isTrusted({ pid, uid }: Datagram): boolean {
     return pid === this.#pid || uid === ROOT || uid === process.getuid?.();
   }

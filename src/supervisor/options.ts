@@ -14,9 +14,12 @@ import { checkNames, type OptionNames, type Replacements } from "../options/name
 import type { SupervisorEvent } from "./events.ts";
 import { parseAddress } from "./listen_address.ts";
 
-/** The highest number of workers: more is most likely a mistake. */
+/** The highest number of workers. A higher number is most likely a mistake. */
 export const MAX_WORKERS = 1_024;
-/** The number of milliseconds after which a worker that says nothing counts as ready, unless `minUptime` is more. */
+/**
+ * The number of milliseconds after which a worker that does not report its readiness counts as ready, unless
+ * `minUptime` is longer.
+ */
 const SILENCE = 5_000;
 const READY_TIMEOUT = 60_000;
 const MIN_UPTIME = 1_000;
@@ -25,23 +28,23 @@ const MIN_UPTIME = 1_000;
 export interface SupervisorOptions {
   /**
    * The program of the service and its arguments. The program must become the service itself: a wrapper such as
-   * `npm start` does not pass the listeners on. The program is looked up anew for each generation.
+   * `npm start` does not pass the listeners on. The program is looked up again for each generation.
    */
   command: readonly string[];
   /**
    * The addresses to listen on: each is `[host:]port`, with the host `0.0.0.0` if there is none, or the path of a unix
-   * socket, which has a slash. The workers inherit the sockets: `serve` finds a socket by its address. The sockets that
+   * socket, which has a slash. The workers inherit the sockets: `serve` finds a socket by its address. Sockets that
    * systemd has opened for this process (`LISTEN_FDS`) are passed on as well.
    *
-   * Without a socket a program that opens a port itself cannot run twice, so that a new generation fails: only programs
-   * that listen on nothing have use for that.
+   * Without an address, workers inherit no socket. That is for programs that do not listen: a program that opens a port
+   * itself cannot run twice, so its new generations fail.
    */
   listen?: string | readonly string[];
   /**
-   * Whether each worker has listening sockets of its own (SO_REUSEPORT), on Linux, for the TCP addresses of `listen`.
-   * The kernel then spreads new connections evenly over the workers that are ready. Without the option all workers
-   * accept from one queue, and a worker that is free takes the next connection. Deno asks for `--unstable-net`, and Node
-   * has to be 26.1 or later.
+   * Whether each worker gets its own listening sockets (SO_REUSEPORT) for the TCP addresses of `listen`, on Linux. The
+   * kernel then spreads new connections evenly over the workers that are ready. Without the option all workers accept
+   * from one queue, and an idle worker takes the next connection. Deno asks for `--unstable-net`; on Node this needs
+   * version 26.1 or later.
    *
    * @default {false}
    */
@@ -53,8 +56,9 @@ export interface SupervisorOptions {
    */
   workers?: number | "auto";
   /**
-   * The folder of the service. The default is the folder in which this process was started. For each generation the
-   * path is followed anew: if the path leads through a symlink, the generation runs where the link points then.
+   * The folder of the service. The default is the folder in which this process was started. The path is resolved
+   * for each generation: if the path leads through a symlink, a generation runs in the folder to which the link
+   * points when the generation starts.
    */
   cwd?: string;
   /** Changes to the environment of this process. A variable that is `undefined` is removed. */
@@ -69,17 +73,17 @@ export interface SupervisorOptions {
   readyTimeout?: number;
   /**
    * The number of milliseconds, 0 to 2 147 483 647, for which all workers of a new generation have to serve before the
-   * generation before is told to end. If one of them ends earlier, the generation before serves on.
+   * current generation is told to end. If a new worker ends earlier, the current generation keeps serving.
    *
-   * A worker that says nothing counts as ready when it has been running for 5 s, or for `minUptime` if that is more,
-   * unless a worker before has said that it was ready.
+   * A worker that does not report its readiness counts as ready when it has been running for 5 s, or for `minUptime`
+   * if that is longer. Once a worker of the service has reported its readiness, all workers have to.
    *
    * @default {1_000}
    */
   minUptime?: number;
   /**
-   * Where to answer for the health of the whole, written as in `listen`: `/readyz` answers 200 while all workers are
-   * ready, `/livez` always, and `/status` says what runs.
+   * The address at which the supervisor answers health checks, written as in `listen`: `/readyz` answers 200 while
+   * all workers are ready, `/livez` always answers 200, and `/status` describes the workers.
    */
   health?: string;
   /**
@@ -90,7 +94,8 @@ export interface SupervisorOptions {
    */
   prefix?: boolean;
   /**
-   * Whether the signals of the process control the supervisor. Without them use its methods.
+   * Whether the signals of the process control the supervisor. With `false`, only the methods of the
+   * supervisor do.
    *
    * @default {true}
    */
@@ -112,7 +117,7 @@ export interface SupervisorSettings {
   readonly pidFile: string | undefined;
   readonly readyTimeout: number;
   readonly minUptime: number;
-  /** The number of milliseconds after which a worker that says nothing counts as ready. */
+  /** The number of milliseconds after which a worker that does not report its readiness counts as ready. */
   readonly silence: number;
   readonly health: Addr | undefined;
   readonly prefix: boolean;
@@ -213,7 +218,7 @@ function checkedListen(listen: string | readonly string[] = []): readonly Addr[]
   return addresses;
 }
 
-/** Reports whether the system chooses the port, so that the same text means different addresses. */
+/** Reports whether the system chooses the port, so that two equal addresses are different listeners. */
 function isAnyPort(addr: Addr): boolean {
   return addr.transport === "tcp" && addr.port === 0;
 }

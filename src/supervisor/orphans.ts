@@ -1,12 +1,12 @@
 import process from "node:process";
 import { reapChildren } from "../runtime/linux/processes.ts";
 
-/** The number of milliseconds within which the runtime has reaped the processes that it has started itself. */
+/** The number of milliseconds to wait, so that the runtime can reap the processes that it has started itself. */
 const PATIENCE = 500;
 
 /**
- * Reaps the processes that other processes have left to this one, if this is process 1 of a container, which the kernel
- * gives them to. No runtime does this itself.
+ * Reaps orphaned processes if this process is process 1 of a container, which the kernel makes the parent of orphans.
+ * No runtime does this itself.
  */
 export class Orphans {
   readonly #spared: (pid: number) => boolean;
@@ -16,7 +16,7 @@ export class Orphans {
     this.#timer ??= setTimeout(() => this.#reap(), PATIENCE);
   };
 
-  /** The runtime itself reaps the processes that are `spared`. */
+  /** `spared` returns whether the runtime reaps a process itself. */
   constructor(spared: (pid: number) => boolean) {
     this.#spared = spared;
     if (this.#isFirst) process.on("SIGCHLD", this.#onSignal);
@@ -29,7 +29,7 @@ export class Orphans {
 
   #reap(): void {
     this.#timer = undefined;
-    // If this process was held up, the runtime reaps its own children first.
+    // If this process was blocked, the runtime must reap its own children first.
     setImmediate(() => reapChildren(this.#spared));
   }
 }

@@ -1,17 +1,17 @@
-/** The output of workers that is written line by line, each line with a prefix. */
+/** The output of workers, written line by line with a prefix before each line. */
 import process from "node:process";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** The number of characters after which a line without an end is written in parts. */
 const LONGEST = 64 * 1024;
-/** The number of milliseconds for which a reader of the output is waited for before more is written. */
+/** The number of milliseconds to wait for a slow reader of the output before more is written. */
 const PATIENCE = 1_000;
 
 /** The output of this process, for the lines of workers. */
 export class PrefixedOutput {
   readonly #streams: readonly Writable[] = [process.stdout, process.stderr];
-  /** Nobody may read the output any more, which must not end the service. */
+  /** The listener for errors of the output. The service must not end when the reader of its output is gone. */
   readonly #ignore = () => {};
 
   constructor() {
@@ -19,8 +19,8 @@ export class PrefixedOutput {
   }
 
   /**
-   * Copies the lines of a worker's stdout and stderr, each with the prefix. Resolves when both have ended. While the
-   * output is not read, the streams are not read either, so that the worker waits.
+   * Copies the lines of a worker's stdout and stderr, each with the prefix. Resolves when both have ended. While
+   * nobody reads the output, the streams are not read either, so that the worker waits.
    */
   async copy(streams: readonly (Readable | null | undefined)[], prefix: string): Promise<void> {
     await Promise.all(streams.map(async (from, index) => {
@@ -47,7 +47,7 @@ async function copyLines(from: Readable, to: Writable, prefix: string): Promise<
       if (lines.length > 0) await write(to, lines.map((line) => `${prefix}${line}\n`).join(""));
     }
   } catch {
-    // The process has ended in a way that breaks its pipe.
+    // The pipe has broken, because the process has ended.
   }
   if (rest !== "") await write(to, `${prefix}${rest}\n`);
 }

@@ -3,12 +3,12 @@ import { notify, notifyReloading, notifyUnlessEnding } from "../systemd/notify.t
 import { watchdog } from "../systemd/watchdog.ts";
 import { upgraderOfProcess } from "../upgrade/upgrader.ts";
 
-/** Tells the service manager of this process what the service does, one message after another. */
+/** Notifies the service manager of this process about the service, one message after another. */
 export class ServiceNotices {
   #sent: Promise<unknown> = Promise.resolve();
   readonly #watchdog = watchdog();
 
-  /** The first generation serves. A predecessor of this process is told as well. */
+  /** Reports that the first generation serves, also to a predecessor of this process. */
   ready(): void {
     this.#send(() => upgraderOfProcess().ready());
   }
@@ -25,7 +25,7 @@ export class ServiceNotices {
     this.#send(() => notifyUnlessEnding({ STOPPING: 1 }));
   }
 
-  /** Stops to feed the watchdog. */
+  /** Stops feeding the watchdog. */
   end(): void {
     this.#watchdog?.[Symbol.dispose]();
   }

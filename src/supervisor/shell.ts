@@ -1,25 +1,25 @@
 /**
- * The shell that starts the workers. It replaces itself by the worker's program, which so has the process id that the
- * shell could write into `LISTEN_PID`.
+ * The shell that starts the workers. The shell sets `LISTEN_PID` to its own process id and then replaces itself by
+ * the worker's program, which keeps that id.
  */
 import { spawnSync } from "node:child_process";
 
-/** What the shell of this system can do. */
+/** A shell of this system, and what it can do. */
 export interface Shell {
   readonly program: string;
   /**
-   * Whether the shell can duplicate descriptors whose numbers have several digits. POSIX asks for one digit, and dash
-   * takes no more.
+   * Whether the shell can duplicate descriptors whose numbers have several digits. POSIX requires only one digit, and
+   * dash supports only that.
    */
   readonly movesDescriptors: boolean;
   /**
-   * Whether the program `setpriv` can have the kernel send SIGTERM to a worker when the supervisor is gone, also to a
-   * worker that does not look for that itself.
+   * Whether the program `setpriv` is there. It makes the kernel send SIGTERM to a worker when the supervisor is gone,
+   * for workers without this package.
    */
   readonly hasDeathSignal: boolean;
 }
 
-/** The word that an ability is reported by. */
+/** The words with which the probe reports what the shell can do. */
 const MOVES = "moves";
 const DEATH_SIGNAL = "death-signal";
 
@@ -30,8 +30,8 @@ const PROBE = `
 `;
 
 /**
- * Returns the shell to start workers with; undefined if there is none, as in some containers. If the descriptors have
- * to be moved, a shell that can do this is preferred.
+ * Returns the shell to start workers with; undefined if there is no shell, as in some containers. With
+ * `mustMoveDescriptors`, a shell that can move descriptors is preferred.
  */
 export function findShell(mustMoveDescriptors: boolean): Shell | undefined {
   const sh = probe("sh");
@@ -55,8 +55,8 @@ function probe(program: string): Shell | undefined {
 }
 
 /**
- * Returns the command with which a shell becomes the program of a worker. `numbers` are the descriptors of the
- * listeners in the shell, which it moves to the numbers from `first` on.
+ * Returns the command of a shell that becomes the program of a worker. `numbers` are the descriptors of the
+ * listeners in the shell. The shell moves them to the numbers from `first` on.
  */
 export function shellCommand(
   { program, hasDeathSignal }: Shell,
@@ -67,7 +67,8 @@ export function shellCommand(
   const moves = numbers.map((number, index) => `${first + index}<&${number} ${number}<&-`);
   const script = [
     ...(moves.length > 0 ? [`exec ${moves.join(" ")}`] : []),
-    // The variable is for programs without this package. It has to name the program itself.
+    // The variable is for programs without this package, and has to hold the process id of the program
+    // itself.
     '[ -z "$LISTEN_FDS" ] || export LISTEN_PID=$$',
     hasDeathSignal ? 'exec setpriv --pdeathsig TERM -- "$@"' : 'exec "$@"',
   ];

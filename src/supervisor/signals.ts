@@ -3,27 +3,27 @@ import { hasTerminal } from "../runtime/host/terminal.ts";
 import { SignalBurst, TICKS } from "../graceful/signal_burst.ts";
 
 /**
- * The number of further ticks for which a signal counts as a copy: the workers hear a signal later than this process, and
- * must not take the next signal, which is passed on, for a copy.
+ * The number of additional ticks for which a signal counts as a copy here. Workers get a signal later than this
+ * process: when the next signal is passed on to them, their own time for copies must be over.
  */
 const DELAY = 5;
 
-/** The functions that signals call. */
+/** The functions that the signals of a supervisor call. */
 export interface SignalActions {
-  /** SIGTERM and SIGINT, and SIGHUP when the terminal has gone. */
+  /** Called at SIGTERM and SIGINT, and at SIGHUP when the terminal was closed. */
   stop(signal: NodeJS.Signals, cause: string): void;
-  /** SIGHUP. */
+  /** Called at SIGHUP. */
   reload(): void;
-  /** SIGTTIN and SIGTTOU: one worker more or less. */
+  /** Called at SIGTTIN with 1, and at SIGTTOU with -1: one worker more or less. */
   resize(change: 1 | -1): void;
-  /** SIGUSR1 and SIGUSR2. */
+  /** Called at SIGUSR1 and SIGUSR2. */
   pass(signal: NodeJS.Signals): void;
 }
 
-/** Calls the actions at the signals of this process, until it is released. */
+/** Calls the actions at the signals of this process, until `release` is called. */
 export class SupervisorSignals {
   readonly #actions: SignalActions;
-  /** The last signal to stop, with its copies: a runner sends one Ctrl-C several times. */
+  /** The last signal that stops the service, with its copies: runners send several signals for one Ctrl-C. */
   readonly #burst = new SignalBurst(TICKS + DELAY);
   readonly #hadTerminal: boolean = hasTerminal();
   readonly #listeners: Readonly<Partial<Record<NodeJS.Signals, () => void>>> = {
@@ -52,7 +52,7 @@ export class SupervisorSignals {
     this.#actions.stop(signal, cause);
   }
 
-  /** A terminal that goes away sends the signal, too. */
+  /** Handles SIGHUP, which is also sent when the terminal is closed. */
   #hangUp(): void {
     if (this.#hadTerminal && !hasTerminal()) this.#stop("SIGTERM", "the terminal has gone");
     else this.#actions.reload();

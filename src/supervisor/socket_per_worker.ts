@@ -7,8 +7,8 @@ import { sockets } from "../runtime/sockets.ts";
 export const BACKLOG = 511;
 
 /**
- * The listening sockets of an address that share its port with SO_REUSEPORT, one for the worker in each place. A socket
- * stays open until the end, so that a worker that takes the place of another one accepts what waits in its queue.
+ * The listening sockets of an address that share its port with SO_REUSEPORT, one for the worker in each place. The
+ * sockets stay open until the end, so that a worker that replaces another worker accepts the connections in its queue.
  */
 export class SocketPerWorker {
   readonly addr: Addr;
@@ -29,15 +29,15 @@ export class SocketPerWorker {
   }
 
   /**
-   * Opens sockets until there are so many.
+   * Opens sockets until there are `count`.
    *
-   * @throws {UpgradeError} If the kernel cannot be told which sockets get connections.
+   * @throws {UpgradeError} If this runtime cannot choose which sockets get connections.
    */
   async openFor(count: number): Promise<void> {
     if (sockets().spreadOver === undefined) {
       throw new UpgradeError(
-        "Cannot supervise with 'reuseport': the kernel cannot be told which workers are ready, for which Node has to " +
-          "be 26.1 or later, on Linux",
+        "Cannot supervise with 'reuseport': connections cannot be kept from workers that are not ready. That needs Linux, " +
+          "and with Node version 26.1 or later",
       );
     }
     const opened: InheritedSocket[] = [];
@@ -62,8 +62,8 @@ export class SocketPerWorker {
   }
 
   /**
-   * Has the kernel give new connections to the sockets in these places alone. If there is none, all goes on as before:
-   * connections wait for a worker. If the kernel refuses, too, and those of a worker that is not ready wait for it.
+   * Makes the kernel give new connections only to the sockets in these places. If `places` is empty or the kernel
+   * refuses, nothing changes: new connections for a worker that is not ready then wait in its queue.
    */
   spreadOver(places: ReadonlySet<number>): void {
     const chosen = [...places].sort((a, b) => a - b);
@@ -73,7 +73,7 @@ export class SocketPerWorker {
     if (sockets().spreadOver?.(first.fd, chosen)) this.#spread = spread;
   }
 
-  /** Closes the sockets here. Workers that have them go on listening. */
+  /** Closes the sockets in this process. Workers that have inherited them keep listening. */
   close(): void {
     for (const { fd } of this.#sockets.splice(0)) sockets().close(fd);
   }

@@ -28,31 +28,36 @@ import { statusOf, type SupervisorStatus } from "./status.ts";
 import { environmentOf } from "./worker_environment.ts";
 
 /**
- * The number of milliseconds in which a worker takes in the connections that have begun before the kernel was told to
- * give it no more: a handshake takes a round trip.
+ * The number of milliseconds for which a worker keeps accepting after the kernel has stopped giving it new
+ * connections. Handshakes that have begun before take a round trip to finish.
  */
 const SETTLING = 1_000;
 
-/** How a supervisor has ended. */
+/** The report of a supervisor that has ended. */
 export interface SupervisorReport {
-  /** The name of a signal, `"aborted"` (the `signal` option), `"stopped"` (`stop` was called) or `"crash loop"`. */
+  /**
+   * The cause of the end: the name of a signal, `"aborted"` (the `signal` option), `"stopped"` (`stop` was
+   * called) or `"crash loop"`.
+   */
   readonly cause: string;
   /**
-   * The highest exit code of the workers that were told to end when they were ready, or in a crash loop the code of the
-   * worker. A worker that was ended by a signal counts as 128 and the number of the signal.
+   * The highest exit code of the workers that were ready when they were told to end; in a crash loop, the exit code of
+   * the worker that has crashed. For a worker that was ended by a signal, the exit code is 128 plus the number of the
+   * signal.
    */
   readonly exitCode: number;
 }
 
 /** A supervisor that runs a service. */
 export interface Supervisor extends AsyncDisposable {
-  /** Resolves when the service has ended, whatever has ended it. The promise never rejects. */
+  /** A promise that resolves when the service has ended, whatever the cause. The promise never rejects. */
   readonly finished: Promise<SupervisorReport>;
-  /** Returns what runs now. */
+  /** Returns the current status of the supervisor and its workers. */
   status(): SupervisorStatus;
   /**
-   * Starts a new generation, as SIGHUP does. Resolves with true when the new generation serves, and with false if it has
-   * failed, or was asked for when the end had begun. While a generation starts, another one follows it.
+   * Starts a new generation, as SIGHUP does. Resolves with true when the new generation serves, and with false if it
+   * has failed or if the end of the service has begun. While another generation starts, the new generation waits until
+   * that one has started.
    */
   reload(): Promise<boolean>;
   /**
@@ -61,29 +66,29 @@ export interface Supervisor extends AsyncDisposable {
    * @throws {RangeError} If the number is out of range.
    */
   resize(workers: number): void;
-  /** Tells all workers to end, and resolves when they have. */
+  /** Tells all workers to end, and resolves when all of them have ended. */
   stop(): Promise<SupervisorReport>;
 }
 
 /**
- * Starts a supervisor: a process that never serves itself. It keeps its process id, holds the listening sockets, and
- * runs a number of workers that accept from one queue. Resolves when the listeners are open and the workers are started;
- * they may not be ready yet.
+ * Turns this process into a supervisor, which does not serve requests itself. The supervisor keeps its process id,
+ * holds the listening sockets, and runs workers that accept from one queue. Resolves when the listeners are open and
+ * the workers are started; the workers may not be ready yet.
  *
  * The signals of the process control the service:
  *
- * - SIGHUP starts a new generation of workers, with the command, the environment and the folder as they are then. When
- *   all new workers are ready and have served for `minUptime`, the workers before get SIGTERM and drain. If a new worker
- *   ends before that, the generation before serves on.
- * - SIGTERM and SIGINT are passed on, once, and the workers are waited for.
- * - SIGTTIN and SIGTTOU are a worker more and a worker less.
+ * - SIGHUP starts a new generation of workers, with the command, the environment and the folder as they are at that
+ *   time. When all new workers are ready and have served for `minUptime`, the workers of the current generation get
+ *   SIGTERM and drain. If a new worker ends before that, the current generation keeps serving.
+ * - SIGTERM and SIGINT are passed on to the workers once, and the supervisor waits for their end.
+ * - SIGTTIN adds a worker, and SIGTTOU removes one.
  * - SIGUSR1 and SIGUSR2 are passed on to the workers that are ready.
  *
- * A worker that ends by itself is started again, after a pause that grows. Five ends in a row, each before the worker
- * was ready for `minUptime`, end the service.
+ * A worker that ends by itself is replaced after a pause, which grows with each crash. When five workers in a row
+ * have ended before they were ready for `minUptime`, the service ends.
  *
- * Deno asks for `--allow-ffi --allow-env --allow-run --allow-net`, and for `--allow-read --allow-write` for unix sockets
- * and the PID file.
+ * Deno asks for `--allow-ffi --allow-env --allow-run --allow-net`, and for `--allow-read --allow-write` for unix
+ * sockets and the PID file.
  *
  * @throws {TypeError} If an option has the wrong type or names no address.
  * @throws {RangeError} If an option is out of range.
@@ -130,10 +135,10 @@ export async function supervise(options: SupervisorOptions): Promise<Supervisor>
   }
 }
 
-/** What has begun the end of a supervisor. */
+/** The end of a supervisor, once it has begun. */
 interface End {
   readonly cause: string;
-  /** The exit code that does not depend on the workers. */
+  /** The exit code of a crash loop. Undefined if the workers decide the exit code. */
   readonly exitCode: number | undefined;
 }
 
@@ -155,15 +160,15 @@ class RunningSupervisor implements Supervisor {
   readonly #signals: SupervisorSignals | undefined;
   readonly #owner: GenerationOwner;
   readonly #onAbort = () => void this.#stop("SIGTERM", "aborted");
-  /** The generations with workers: the one that serves, those before that drain, and a new one. */
+  /** The generations that have workers: the current one, earlier ones that drain, and a new one that starts. */
   #generations: Generation[] = [];
   #current: Generation;
   #next: Generation | undefined;
-  /** The reload that follows the one that is under way. */
+  /** The reload that will start after the reload under way. */
   #following: Promise<boolean> | undefined;
   #reloading: Promise<boolean> | undefined;
   #workers: number;
-  /** The last change of the number of workers, where workers have listeners of their own. */
+  /** The last change of the number of workers, if each worker has its own listeners. */
   #resizing: Promise<void> = Promise.resolve();
   #lastGeneration = 0;
   #lastWorker = 0;
@@ -278,7 +283,7 @@ class RunningSupervisor implements Supervisor {
     for (const generation of this.#generations) generation.signal(signal);
   }
 
-  /** Makes a generation of the command, the environment and the folder as they are now. */
+  /** Creates a generation with the current command, environment and folder. */
   #newGeneration(isInCharge: boolean): Generation {
     const { command, cwd = this.#folder, env, readyTimeout, silence } = this.#settings;
     const plan = {
@@ -296,20 +301,20 @@ class RunningSupervisor implements Supervisor {
     return generation;
   }
 
-  /** Starts or ends workers until there are as many as were asked for. */
+  /** Starts or ends workers until their number is the requested number. */
   #resizeGenerations(): void {
     this.#current.resize(this.#possibleWorkers);
     this.#next?.resize(this.#possibleWorkers);
   }
 
-  /** The number of workers that were asked for, or for now that of the listeners. */
+  /** The requested number of workers, but at most the number of workers for which there are listeners. */
   get #possibleWorkers(): number {
     return Math.min(this.#workers, this.#listeners.capacity);
   }
 
   /**
-   * The same where workers have listeners of their own. A worker that is to end gets no new connections for a moment
-   * before it is told to end: nobody else accepts what waits in its queue.
+   * Changes the number of workers if each worker has its own listeners. A worker that has to end first gets no new
+   * connections for {@linkcode SETTLING} ms, because no other worker accepts the connections in its queue.
    */
   async #resizeWithListeners(isFewer: boolean): Promise<void> {
     if (this.#end !== undefined) return;
@@ -326,7 +331,7 @@ class RunningSupervisor implements Supervisor {
     if (this.#end === undefined) this.#resizeGenerations();
   }
 
-  /** Has the kernel give new connections to workers that are ready, where workers have listeners of their own. */
+  /** Makes the kernel give new connections only to workers that are ready, if each worker has its own listeners. */
   #spread(): void {
     const ready = this.#generations.flatMap(({ readyPlaces }) => readyPlaces);
     this.#listeners.spreadOver(new Set(ready.filter((place) => place < this.#workers)));
@@ -350,7 +355,7 @@ class RunningSupervisor implements Supervisor {
     next.resize(this.#possibleWorkers);
     const why = await proof;
     this.#next = undefined;
-    // The end has told the new workers to end.
+    // The end of the service has begun, and the new workers were told to end.
     if (this.#end !== undefined) return false;
     if (why === undefined) this.#replaceBy(next);
     else this.#giveUp(next, why);
@@ -378,7 +383,7 @@ class RunningSupervisor implements Supervisor {
     this.#retire(next);
   }
 
-  /** Returns what a program is told that opens a port itself, which the generation before still has. */
+  /** Returns advice for programs that open a port themselves, which fails while the current generation has the port. */
   #hint(): string {
     return this.#listeners.addresses.length > 0
       ? ""
@@ -397,7 +402,8 @@ class RunningSupervisor implements Supervisor {
     this.#end = { cause, exitCode };
     this.#emit({ type: "stopping", cause, signal });
     this.#notices.stopping();
-    // The last worker that closes a listener takes in what waits in its queue, if nobody else has the socket.
+    // A worker empties the accept queue of a listener only if no other process has the socket, so the
+    // supervisor closes its descriptors first.
     this.#listeners.close();
     for (const generation of this.#generations) generation.end(signal);
     const codes = await Promise.all(this.#generations.map((generation) => generation.ended()));
@@ -407,7 +413,7 @@ class RunningSupervisor implements Supervisor {
     this.#finish(report);
   }
 
-  /** Passes a further signal on, which workers take as a request to end at once. Kills them at the next one. */
+  /** Passes a second signal on, at which workers end at once. Kills the workers at the third signal. */
   #press(signal: NodeJS.Signals): void {
     if (this.#isOver) return;
     this.#presses++;
@@ -420,7 +426,7 @@ class RunningSupervisor implements Supervisor {
   }
 
   async #cleanUp(): Promise<void> {
-    // The events of the last end are emitted in this turn.
+    // The events about the end of the last worker are emitted in this turn of the event loop.
     await setImmediate();
     this.#isOver = true;
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
@@ -437,8 +443,8 @@ class RunningSupervisor implements Supervisor {
 }
 
 /**
- * Returns the folder of a generation, and its environment. The folder is where the path leads now, so that a worker of
- * the generation that is started again runs in the same release, and `PWD` is the path.
+ * Returns the folder and the environment of a generation. The folder is resolved now, so that a worker of this
+ * generation that is started later runs in the same release. `PWD` is the unresolved path.
  */
 function folderOf(
   path: string | undefined,

@@ -12,12 +12,15 @@ import type { PrefixedOutput } from "./output.ts";
 import { type Shell, shellCommand } from "./shell.ts";
 import { activationOf } from "./worker_environment.ts";
 
-/** The first descriptor of the listeners, which is also the first one of systemd. */
+/** The first descriptor of the listeners, which is also the first one that systemd passes. */
 const FIRST_LISTENER_FD = 3;
-/** The exit code of a shell that finds no program, for a process that could not be started. */
+/**
+ * The exit code for a process that could not be started. A shell that does not find a program has the same
+ * exit code.
+ */
 const NOT_FOUND = 127;
 
-/** The number of milliseconds for which the rest of the output of a worker that has ended is waited for. */
+/** The number of milliseconds to wait for the rest of the output of a worker that has ended. */
 const OUTPUT_WAIT = 1_000;
 
 /** What the workers of a generation have in common. */
@@ -28,32 +31,38 @@ export interface WorkerPlan {
   readonly env: NodeJS.ProcessEnv;
   readonly listeners: readonly InheritedSocket[];
   readonly shell: Shell | undefined;
-  /** Where the lines of the workers are written with a prefix. Without it, they write to the output themselves. */
+  /**
+   * The output to which the lines of the workers are written with a prefix. Undefined if the workers write to
+   * the output of this process themselves.
+   */
   readonly output: PrefixedOutput | undefined;
   /** The number of milliseconds that a worker may take to become ready. */
   readonly readyTimeout: number;
-  /** The number of milliseconds after which a worker that says nothing counts as ready. */
+  /** The number of milliseconds after which a worker that does not report its readiness counts as ready. */
   readonly silence: number;
 }
 
-/** How a worker has ended. */
+/** The way in which a worker has ended. */
 export interface WorkerEnd {
   readonly code: number | null;
   readonly signal: string | null;
-  /** Why the process could not be started. */
+  /** The error if the process could not be started. */
   readonly error?: unknown;
 }
 
 /** The functions that a worker calls, each at most once. */
 export interface WorkerObserver {
-  /** The worker has said that it is ready. */
+  /** Called when the worker has said that it is ready. */
   onSpeak(): void;
-  /** The worker is ready: it `hasSaid` so, or it has been running for long enough. */
+  /** Called when the worker is ready: it has said so (`hasSaid`), or has been running for long enough. */
   onReady(worker: Worker, hasSaid: boolean): void;
-  /** The worker has not become ready in time. It is being killed. */
+  /** Called when the worker has not become ready in time and is being killed. */
   onLate(worker: Worker): void;
   onEnd(worker: Worker, end: WorkerEnd): void;
-  /** Reports whether workers of this service say that they are ready, so that silence means that they are not. */
+  /**
+   * Reports whether workers of this service are known to report their readiness, so that a silent worker is
+   * not ready.
+   */
   isExpectedToSpeak(): boolean;
 }
 
@@ -61,9 +70,9 @@ export interface WorkerObserver {
 export class Worker {
   readonly number: number;
   readonly generation: number;
-  /** When the worker was started, in ms since 1970. */
+  /** The time at which the worker was started, in ms since 1970. */
   readonly started: number = Date.now();
-  /** The same on the clock of `performance.now()`, which nobody sets. */
+  /** The time at which the worker was started, on the clock of `performance.now()`, which is never adjusted. */
   readonly #start = performance.now();
   /** Resolves when the worker has ended, and its output is written. */
   readonly ended: Promise<WorkerEnd>;
@@ -74,7 +83,10 @@ export class Worker {
   readonly #notifications: Notifications | undefined;
   readonly #timers: ReturnType<typeof setTimeout>[];
   #state: "starting" | "ready" | "ended" = "starting";
-  /** Since when the worker has been ready: a worker that says nothing, since its start. */
+  /**
+   * The time since which the worker has been ready. For a worker that has not reported its readiness, the
+   * time of its start.
+   */
   #readySince: number | undefined;
   #end: number | undefined;
   #hasSpoken = false;
@@ -110,7 +122,7 @@ export class Worker {
     const written = plan.output?.copy(streams, `[${number}] `);
     this.ended = endOf(this.#child, error).then(async (end) => {
       this.#onEnd(pipe);
-      // Another process that the worker has started may keep its output open.
+      // A process that the worker has started may still keep the output open.
       if (written !== undefined) await within(written, OUTPUT_WAIT);
       observer.onEnd(this, end);
       return end;
@@ -189,7 +201,7 @@ export class Worker {
   }
 
   #onTimeout(): void {
-    // If this process was held up, what the worker has said meanwhile is read first.
+    // If this process was blocked, it first has to read what the worker has written in the meantime.
     setTimeout(() =>
       setImmediate(() => {
         if (this.#state !== "starting" || this.#isToldToEnd) return;
@@ -211,7 +223,7 @@ export class Worker {
 /** Returns the exit code that a shell reports for a process that has ended in this way. */
 export function exitCodeOf({ code, signal }: WorkerEnd): number {
   if (code !== null) return code;
-  // The cast: the name may be of a signal that this system does not have.
+  // The cast: this system may not have a signal of that name.
   return 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
 }
 
@@ -220,7 +232,7 @@ function readyFd({ listeners }: Pick<WorkerPlan, "listeners">): number {
   return FIRST_LISTENER_FD + listeners.length;
 }
 
-/** Returns the environment variable that describes the listeners, which also marks the processes of the worker. */
+/** Returns the environment variable that describes the listeners. It also marks the processes of the worker. */
 function handoverOf(
   worker: number,
   listeners: readonly InheritedSocket[],
@@ -232,7 +244,7 @@ function handoverOf(
     listeners: listeners.map((socket, index) => ({
       ...socket,
       fd: FIRST_LISTENER_FD + index,
-      // The file of a unix socket is the supervisor's.
+      // The supervisor removes the file of a unix socket.
       unlink: false,
       handoff: "inherit",
     })),
@@ -240,7 +252,7 @@ function handoverOf(
 }
 
 /**
- * Starts the process in a session of its own, so that a Ctrl-C on the terminal reaches it through the supervisor alone.
+ * Starts the process in its own session, so that a Ctrl-C on the terminal reaches it only through the supervisor.
  */
 function start(plan: WorkerPlan, env: NodeJS.ProcessEnv): ChildProcess {
   const { cwd, shell } = plan;
@@ -270,7 +282,7 @@ function start(plan: WorkerPlan, env: NodeJS.ProcessEnv): ChildProcess {
   return own.withPassable(fds, (numbers) => spawnWith(commandWith([]), numbers));
 }
 
-/** Resolves when the process has ended. A process that could not be started has ended, too. */
+/** Resolves when the process has ended. A process that could not be started counts as ended. */
 async function endOf(child: ChildProcess | undefined, error: unknown): Promise<WorkerEnd> {
   const notStarted = (error: unknown) => ({ code: NOT_FOUND, signal: null, error });
   if (child === undefined) return notStarted(error);

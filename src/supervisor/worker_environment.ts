@@ -2,12 +2,12 @@ import process from "node:process";
 import { HANDOVER, type InheritedSocket } from "../listener/handover.ts";
 import { SERVICE_VARIABLES } from "../systemd/activation.ts";
 
-/** The name that systemd gives to a socket without a name. */
+/** The name under which systemd passes a socket that has no name. */
 const UNNAMED = "unknown";
 
 /**
- * Returns the environment that a generation starts with: that of this process as it is now, with `changes`, and without
- * what a service manager or a predecessor tells this process alone.
+ * Returns the environment of a generation: the current environment of this process with `changes`, without the
+ * variables that a service manager or a predecessor has set only for this process.
  */
 export function environmentOf(
   changes: Readonly<Record<string, string | undefined>>,
@@ -19,7 +19,7 @@ export function environmentOf(
 
 /**
  * Returns the variables of `sd_listen_fds(3)`, without `LISTEN_PID`: the listeners are the first descriptors after
- * stdin, stdout and stderr. Returns none if there is no listener.
+ * stdin, stdout and stderr. Returns no variable if there is no listener.
  */
 export function activationOf(listeners: readonly InheritedSocket[]): Record<string, string> {
   if (listeners.length === 0) return {};

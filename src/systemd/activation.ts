@@ -1,7 +1,7 @@
 /**
  * Socket activation: the listening sockets that systemd, or another supervisor, has opened for this process, as
- * `sd_listen_fds(3)` describes. Anybody can set a variable: the functions here check its shape, and touch no
- * descriptor.
+ * `sd_listen_fds(3)` describes. Anybody can set a variable: the functions here check only its form, and do not
+ * touch the descriptors.
  */
 import process from "node:process";
 import { ignoreVariable, readVariable } from "../runtime/host/variables.ts";
@@ -15,7 +15,10 @@ export interface ActivatedSocket {
 const ACTIVATION = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"] as const;
 /** The first descriptor that a supervisor passes: the one after standard input, output and error. */
 const LISTEN_FDS_START = 3;
-/** The highest number of sockets that a supervisor passes: Linux takes no variable that would name more. */
+/**
+ * The highest number of sockets that a supervisor passes. Linux accepts no variable that is long enough to
+ * name more.
+ */
 const MAX_LISTENERS = 1_024;
 
 /** Returns the sockets that systemd's variables name, if the variables are meant for this process. */
@@ -45,8 +48,8 @@ const NOTIFICATION = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const
 export const SERVICE_VARIABLES: readonly string[] = [...ACTIVATION, ...NOTIFICATION];
 
 /**
- * Removes the variables of a service manager, for a worker of a supervisor, which speaks to the supervisor in another
- * way.
+ * Removes the variables of a service manager from the environment of a worker, which reports only to its
+ * supervisor.
  */
 export function removeServiceVariables(): void {
   for (const name of SERVICE_VARIABLES) {
@@ -55,8 +58,8 @@ export function removeServiceVariables(): void {
 }
 
 /**
- * Removes systemd's variables once they are read: they are not meant for programs that this process
- * starts.
+ * Removes systemd's variables after they were read, because they are not meant for programs that this
+ * process starts.
  */
 export function removeActivation(): void {
   for (const name of ACTIVATION) delete process.env[name];

@@ -6,8 +6,8 @@ import { serviceManager } from "./service_manager.ts";
  * entries. The manual of `sd_notify(3)` says what the keys mean.
  *
  * Resolves with true once the message is in the queue of the manager, which may take up to 5 s if the queue is full.
- * Resolves with false if there is no manager: `NOTIFY_SOCKET` is not set, or Deno does not permit to read it. The
- * variable stays set for the programs that this process starts.
+ * Resolves with false if there is no manager: `NOTIFY_SOCKET` is not set, or Deno may not read it. The variable
+ * stays set for the programs that this process starts.
  *
  * Where the runtime can call the C library, this process sends the message itself: on Bun, on Deno with
  * `--allow-ffi`, and on Node 26.1 and later (which writes once to stderr that its FFI is experimental). The unit then
@@ -37,7 +37,7 @@ export async function notify(state: Readonly<Record<string, string | number>>): 
   return await send(linesOf(state), true);
 }
 
-/** Sends a message as {@linkcode notify} does, and does not keep this process alive for the message. */
+/** Sends a message like {@linkcode notify}, but does not keep this process alive until the message is sent. */
 export async function notifyUnlessEnding(
   state: Readonly<Record<string, number>>,
 ): Promise<boolean> {

@@ -9,7 +9,8 @@ const PATIENCE = 5_000;
 
 /**
  * Runs `systemd-notify`, which sends the lines as one datagram to the socket of `NOTIFY_SOCKET`. The program ends when
- * the service manager has read them: once the sender is gone, the manager cannot tell which service it belonged to.
+ * the service manager has read them: once the sender is gone, the manager cannot find out which service the sender
+ * belonged to.
  *
  * With `keepsAlive` the program keeps this process alive.
  *
@@ -39,7 +40,10 @@ function reasonOf(error: unknown): string | undefined {
     : undefined;
 }
 
-/** Runs the program, and kills it if this process ends first: it would wait for ever for a manager that reads nothing. */
+/**
+ * Runs the program, and kills it if this process ends first: the program would wait forever for a manager
+ * that reads nothing.
+ */
 async function run(lines: readonly string[], keepsAlive: boolean): Promise<void> {
   const running = nodeUtil.promisify(execFile)("systemd-notify", lines);
   const kill = () => void running.child.kill();
@@ -59,7 +63,7 @@ async function run(lines: readonly string[], keepsAlive: boolean): Promise<void>
 function unref(child: ChildProcess): void {
   child.unref();
   for (const stream of [child.stdin, child.stdout, child.stderr]) {
-    // The types do not know it: the streams of a child are sockets.
+    // The streams of a child process are sockets, which their types do not say.
     if (stream !== null && "unref" in stream && typeof stream.unref === "function") stream.unref();
   }
 }

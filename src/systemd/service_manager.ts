@@ -12,7 +12,10 @@ export function serviceManager(): ServiceManager | undefined {
   return new ServiceManager(address, openLibC());
 }
 
-/** A service manager, to which messages are sent in the way that this runtime allows. */
+/**
+ * A service manager. Messages are sent with the C library or, where this runtime cannot call it, by
+ * `systemd-notify`.
+ */
 export class ServiceManager {
   readonly #address: string;
   readonly #libc: LibC | undefined;

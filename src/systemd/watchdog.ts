@@ -21,7 +21,7 @@ const newFeeders = () => ({ count: 0 });
  * `watchdog` for a service without `graceful`, or with a `check` of the service's health.
  *
  * Returns undefined if there is no watchdog for this process: `WATCHDOG_USEC` is not set, `WATCHDOG_PID` names
- * another process, or Deno does not permit to read them.
+ * another process, or Deno may not read them.
  *
  * @param check Runs before each message. While the check throws, rejects or is not done, no message is sent. The
  * first failure in a row is written to the console.
@@ -59,8 +59,8 @@ export function watchdog(check: () => unknown = () => {}): Disposable | undefine
 }
 
 /**
- * Feeds the watchdog for `graceful`, unless a call of `watchdog` does. Never stops, since the end of the process is
- * watched too.
+ * Feeds the watchdog for `graceful`, unless a call of `watchdog` already does. The feeding never stops, because
+ * systemd watches the end of the process too.
  */
 export function feedWatchdog(): void {
   if (ofProcess(newFeeders).count === 0) watchdog();

@@ -6,7 +6,7 @@ export interface UpgraderOptions {
   /**
    * The program and its arguments. The default is the command that this process was started with, including its
    * runtime and the runtime's options. The program must become the service itself: a wrapper that starts the
-   * service as a child does not pass the listeners on.
+   * service as its child does not pass the listeners on.
    */
   command?: readonly string[];
   /**
@@ -15,14 +15,14 @@ export interface UpgraderOptions {
    */
   cwd?: string;
   /**
-   * The environment variables of the new process. The default is those that this process was started with, so that
-   * the new process reads files such as `.env` as they are then. Where the system does not tell them (another system
-   * than Linux, and Deno without `--allow-ffi`), they are the present ones.
+   * The environment variables of the new process. The default is the variables with which this process was started,
+   * so that the new process reads the current content of files such as `.env`. Where these variables are not known
+   * (on systems other than Linux, and on Deno without `--allow-ffi`), the default is the current variables.
    */
   env?: Readonly<Record<string, string>>;
   /**
    * The number of milliseconds, 0 to 2 147 483 647, that the new process may take to become ready before it is killed.
-   * The default is tableflip's.
+   * The default is that of tableflip.
    *
    * @default {60_000}
    */
@@ -42,7 +42,7 @@ const NAMES: OptionNames<UpgraderOptions> = {
   readyTimeout: true,
 };
 
-/** Refuses options of an `Upgrader` that are unknown or out of range. */
+/** Throws for options of an `Upgrader` that are unknown or invalid. */
 export function checkUpgrader(options: UpgraderOptions): void {
   checkNames("upgrade", options, NAMES);
   const { command, cwd, env, pidFile, readyTimeout } = options;
@@ -71,7 +71,7 @@ export function checkUpgrader(options: UpgraderOptions): void {
   );
 }
 
-/** Returns a value on one line, whatever is in it. */
+/** Returns a value as text on one line. */
 function shown(value: unknown): string {
   return typeof value === "string" || Array.isArray(value) ? JSON.stringify(value) : String(value);
 }

@@ -33,7 +33,7 @@ export function removePidFile(path: string): void {
   try {
     if (read(path) === text()) rmSync(path);
   } catch {
-    // The file is gone, or cannot be read, so it is not the file of this process.
+    // The file is gone or cannot be read, so it does not belong to this process.
   }
 }
 

@@ -1,4 +1,4 @@
-/** What a successor says to its predecessor, and how it learns that the predecessor is gone. */
+/** What a successor knows of its predecessor: how to tell it that the successor is ready, and whether it still runs. */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UpgradeError } from "../core/errors.ts";
@@ -9,8 +9,8 @@ import { sockets } from "../runtime/sockets.ts";
 import { READY } from "./ready_line.ts";
 
 /**
- * The number of milliseconds between two checks whether the predecessor is gone. A process gets no event when its
- * parent ends.
+ * The number of milliseconds between two checks of whether the predecessor is gone. A process gets no event when
+ * its parent ends.
  */
 const PREDECESSOR_INTERVAL = 50;
 
@@ -30,7 +30,7 @@ export async function sayReady(
   await sleep(PREDECESSOR_INTERVAL);
   if (isRunning(pid)) {
     throw new UpgradeError(
-      `Cannot take over: the ${starter} has stopped waiting for this process, and goes on serving`,
+      `Cannot take over: the ${starter} has stopped waiting for this process, and keeps serving`,
     );
   }
   console.warn(`The ${starter} ended before this process was ready to take over`);
@@ -41,7 +41,7 @@ export function isThere(predecessor: number | undefined): boolean {
   return predecessor !== undefined && process.ppid === predecessor;
 }
 
-/** Resolves when the predecessor is gone; at once if there is none. */
+/** Resolves when the predecessor is gone; at once if this process has no predecessor. */
 export function gone(predecessor: number | undefined): Promise<void> {
   return new Promise((resolve) => {
     if (!isThere(predecessor)) return resolve();

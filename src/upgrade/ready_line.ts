@@ -1,4 +1,4 @@
-/** The line by which a process says that it is ready, to the process that has started it. */
+/** The line with which a process tells the process that has started it that it is ready. */
 import type { Readable } from "node:stream";
 
 /** The line that a process writes when it is ready; nothing else may come before it. */
@@ -6,7 +6,7 @@ export const READY = "ready\n";
 
 /**
  * Reads a pipe, and calls `ready` when the line has arrived, or `wrong` with the beginning of anything else. Without a
- * pipe nothing is called.
+ * pipe neither function is called.
  */
 export function onReadyLine(
   pipe: Readable | undefined,
@@ -20,6 +20,6 @@ export function onReadyLine(
     if (said === READY) ready();
     else if (!READY.startsWith(said)) wrong(said);
   });
-  // The process ends next, and its exit code says more.
+  // The process is about to end, and its exit code is more informative.
   pipe?.on("error", () => {});
 }

@@ -1,6 +1,6 @@
 /**
- * The settling after an upgrade with SO_REUSEPORT, where the successor listens on a socket of its own: the older socket
- * of the port still gets connections for a while.
+ * The wait after an upgrade with SO_REUSEPORT. The successor listens on another socket, and the older socket of the
+ * port still gets connections for a while.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { sockets } from "../runtime/sockets.ts";
@@ -16,7 +16,7 @@ const LOOK_INTERVAL = 10;
 
 /**
  * Resolves when no connection waits, or will wait, in the accept queue of a listener for which the successor has opened
- * a socket of its own. Listeners that were handed over by their descriptor are not waited for.
+ * a socket of its own. Does not wait for listeners that were handed over by their descriptor.
  */
 export async function settled(listeners: readonly SharedListener[]): Promise<void> {
   const beside = listeners.filter(({ handoff }) => handoff === "reuseport");

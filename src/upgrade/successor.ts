@@ -21,7 +21,7 @@ const FIRST_LISTENER_FD = 4;
 export interface SuccessorOptions {
   readonly command: readonly string[];
   readonly cwd: string | undefined;
-  /** The environment variables, to which those of the handover are added. */
+  /** The environment variables of the successor. The variable of the handover is added. */
   readonly env: NodeJS.ProcessEnv;
   /** The number of milliseconds that the successor may take to become ready. */
   readonly readyTimeout: number;
@@ -53,7 +53,7 @@ export async function startSuccessor(
     child.unref();
     return child.pid!;
   } catch (error) {
-    // A program that a wrapper has started outlives the wrapper.
+    // A program that was started by a wrapper outlives the wrapper.
     await killMarked(handover);
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       child.kill("SIGKILL");
@@ -99,8 +99,8 @@ function spawnWith(
 }
 
 /**
- * The variables that are about this process alone: what it has inherited itself, and that it feeds systemd's watchdog,
- * which the successor does next.
+ * The variables that are meant only for this process: they describe what it has inherited, and that it has to feed
+ * systemd's watchdog. The successor will feed the watchdog in its own right.
  */
 const OURS: readonly string[] = [
   HANDOVER,
@@ -114,7 +114,7 @@ function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !OURS.includes(name)));
 }
 
-/** Resolves when the child is ready, and rejects when it cannot become ready any more. */
+/** Resolves when the child is ready, and rejects when it can no longer become ready. */
 async function ready(
   child: ChildProcess,
   pipe: Readable | undefined,
@@ -154,8 +154,8 @@ async function ready(
 }
 
 /**
- * Runs a function after everything that has arrived so far was read. If this process was held up, its timers run
- * first, and a successor that has already said that it is ready must not be killed.
+ * Runs a function after all data that has already arrived was read. If this process was blocked, its timers run
+ * before its reads, and a successor that has already written that it is ready must not be killed.
  */
 function afterReading(run: () => void): void {
   setTimeout(() => setImmediate(run));

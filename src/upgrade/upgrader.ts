@@ -21,12 +21,12 @@ import { settled } from "./settling.ts";
 import { startSuccessor } from "./successor.ts";
 
 /**
- * Does what `upgrader.ready()` does, but does not wait until systemd has been told: a signal that ends the process
- * must not wait for that.
+ * Does the work of `upgrader.ready()`, but does not wait until systemd was notified: a signal that ends the
+ * process must not wait for that.
  */
 export let startServing: (upgrader: Upgrader) => Promise<void>;
 
-/** Returns why no upgrade can start now; undefined if one can. */
+/** Returns why no upgrade can start now; undefined if an upgrade can start. */
 export let obstacleTo: (upgrader: Upgrader) => string | undefined;
 
 /** The command and the folder that a successor is started with. */
@@ -35,13 +35,13 @@ export interface SuccessorStart {
   readonly folder: string | undefined;
 }
 
-/** Does what `upgrader.upgrade()` does, and calls `onStart` right before the successor is started. */
+/** Does the work of `upgrader.upgrade()`, and calls `onStart` right before the successor is started. */
 export let startUpgrade: (
   upgrader: Upgrader,
   onStart: (start: SuccessorStart) => void,
 ) => Promise<number>;
 
-/** Returns the place where the Upgrader of this process is kept. */
+/** Returns the object that holds the Upgrader of this process. */
 const slot = () => ofProcess(newSlot);
 const newSlot = (): { upgrader?: Upgrader } => ({});
 
@@ -55,13 +55,13 @@ export function upgraderOfProcess(): Upgrader {
  *
  * - after a successful upgrade the old process only finishes what it has begun;
  * - the new process has time to initialize: it accepts nothing until it is ready;
- * - if the new process crashes, hangs or exits before it is ready, the old process goes on serving as if nothing had
+ * - if the new process crashes, hangs or exits before it is ready, the old process keeps serving as if nothing had
  *   happened;
  * - there is one upgrade at a time: none starts while another is under way, or while the predecessor of this process
  *   is still draining.
  *
  * `graceful` does all of this with its option `upgradeOn`. Use an Upgrader to start upgrades in another way. A process
- * has one Upgrader. Make it before `graceful` is called, which otherwise makes one.
+ * has one Upgrader. Create it before `graceful` is called, because `graceful` creates one if there is none.
  *
  * @example
  * ```ts
@@ -84,7 +84,7 @@ export function upgraderOfProcess(): Upgrader {
 export class Upgrader {
   /**
    * A promise that resolves with the process id of the successor when the successor has taken over and no connection
-   * waits in an accept queue of this process: shut the servers down then, and exit.
+   * waits in an accept queue of this process. Shut the servers down then, and exit.
    */
   readonly exit: Promise<number>;
   readonly #options: UpgraderOptions;
@@ -95,12 +95,13 @@ export class Upgrader {
   #state: "starting" | "ready" | "upgrading" | "succeeded" = "starting";
   #serving: Promise<void> | undefined;
   #ready: Promise<void> | undefined;
-  /** Resolves when systemd has been told everything so far, one message after another. */
+  /** Resolves when all messages so far were sent to systemd. They are sent one after another. */
   #notified: Promise<void> = Promise.resolve();
   #predecessorGone: Promise<void> | undefined;
 
   /**
-   * Makes the Upgrader of this process, which starts nothing yet: see {@linkcode Upgrader.ready}.
+   * Creates the Upgrader of this process. The Upgrader starts nothing before {@linkcode Upgrader.ready}
+   * is called.
    *
    * @throws {TypeError} If an option has the wrong type.
    * @throws {RangeError} If an option is out of range.
@@ -110,8 +111,8 @@ export class Upgrader {
     checkUpgrader(options);
     if (slot().upgrader !== undefined) {
       throw new UpgradeError(
-        "Cannot make an Upgrader: this process already has one. Make it before graceful() is called, " +
-          "which makes one too",
+        "Cannot create an Upgrader: this process already has one. Create it before graceful() is called, " +
+          "because graceful() creates one too",
       );
     }
     // Takes over what the predecessor left, so that programs which this process starts do not inherit it.
@@ -128,7 +129,7 @@ export class Upgrader {
     return predecessor() !== undefined;
   }
 
-  /** Resolves when the predecessor is gone; at once if there was none. */
+  /** Resolves when the predecessor is gone; at once if this process has no predecessor. */
   get predecessorGone(): Promise<void> {
     this.#predecessorGone ??= gone(predecessor()?.pid);
     return this.#predecessorGone;
@@ -141,13 +142,14 @@ export class Upgrader {
 
   /**
    * Declares that this process is ready to serve. Its servers start to accept, the PID file is written, and inherited
-   * listeners that nothing has asked for are closed. If there is a predecessor, it is told that this process is ready,
-   * and sends systemd the new `MAINPID` with `READY=1`. A worker of a supervisor tells the supervisor. Otherwise this
-   * process sends `READY=1` itself, and the message `"ready"` to a parent that has opened a channel, as pm2 does.
-   * Further calls return the same promise.
+   * listeners that nothing has claimed are closed. If there is a predecessor, this process notifies it, and the
+   * predecessor sends systemd the new `MAINPID` with `READY=1`. A worker of a supervisor notifies the supervisor.
+   * Otherwise this process sends `READY=1` itself, and the message `"ready"` to a parent that has opened a channel, as
+   * pm2 does. Further calls return the same promise.
    *
-   * @throws {UpgradeError} If the predecessor or the supervisor has stopped waiting for this process and goes on serving. Exit then.
-   * @throws {Error} If the PID file cannot be written, or a server cannot accept. The predecessor goes on serving.
+   * @throws {UpgradeError} If the predecessor or the supervisor has stopped waiting for this process and keeps serving.
+   * Exit then.
+   * @throws {Error} If the PID file cannot be written, or a server cannot accept. The predecessor keeps serving.
    * Exit then.
    */
   ready(): Promise<void> {
@@ -155,7 +157,7 @@ export class Upgrader {
     return this.#ready;
   }
 
-  /** Starts to serve, and does not wait until systemd has been told. */
+  /** Starts to serve, and does not wait until systemd was notified. */
   #serve(): Promise<void> {
     this.#serving ??= this.#startServing();
     return this.#serving;
@@ -203,9 +205,9 @@ export class Upgrader {
    * and `READY=1`.
    *
    * @throws {UpgradeError} If the successor cannot be started, ends before it is ready, or is not ready within
-   * `readyTimeout`. Nothing is left of it, and this process goes on serving.
-   * @throws {UpgradeError} If this process is process 1 of a container, or a supervisor has started it that would take
-   * its end for that of the service: runit, daemontools, s6, supervisord, pm2, tini, dumb-init.
+   * `readyTimeout`. Nothing is left of it, and this process keeps serving.
+   * @throws {UpgradeError} If this process is process 1 of a container, or was started by a supervisor that would take
+   * its end for the end of the service: runit, daemontools, s6, supervisord, pm2, tini, dumb-init.
    * @throws {UpgradeError} If this process is not ready, is being upgraded, has been upgraded or was stopped, or if its
    * predecessor is not gone.
    */
@@ -244,8 +246,8 @@ export class Upgrader {
   }
 
   /**
-   * Cancels the upgrade that is under way, and refuses further upgrades. Removes the PID file if it is the file of this
-   * process. Does nothing after a successful upgrade.
+   * Cancels the upgrade that is under way, and refuses further upgrades. Removes the PID file if it holds the id of
+   * this process. Does nothing after a successful upgrade.
    */
   stop(): void {
     if (this.hasSuccessor) return;
@@ -299,7 +301,10 @@ function closeUnclaimed(socket: InheritedSocket): void {
   new SharedListener(socket, true).close();
 }
 
-/** Sends a notification to systemd. A failure is reported, and is no reason not to serve. */
+/**
+ * Sends a notification to systemd. A failure is only reported, because the process can serve without
+ * systemd's knowledge.
+ */
 async function notifyOrReport(notification: () => Promise<boolean>): Promise<void> {
   try {
     await notification();

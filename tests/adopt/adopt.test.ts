@@ -21,7 +21,7 @@ async function answerTo(client: RawClient, path: string): Promise<string> {
   return (await deadline(client.response(), SOON)).body;
 }
 
-/** What becomes of an idle, an active and a new connection of HTTP/1. */
+/** What becomes of an idle, an active and a new HTTP/1 connection. */
 async function drainsLikeOurs(
   server: Server,
   native: net.Server,

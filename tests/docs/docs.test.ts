@@ -82,3 +82,22 @@ test(`[${runtime}] docs/README.md lists each page of docs/ on one line`, () => {
   const existing = pagesIn("docs").map((page) => posix.relative("docs", page));
   assertEquals(listed.toSorted(), existing.filter((page) => page !== "README.md"));
 });
+
+/** The test files in a folder of tests/ and below. Another test may remove its folder there meanwhile. */
+function testFilesIn(folder: string): string[] {
+  const path = root + posix.join("tests", folder);
+  const entries = existsSync(path) ? readdirSync(path, { withFileTypes: true }) : [];
+  return entries.flatMap((entry) => {
+    const name = posix.join(folder, entry.name);
+    if (entry.isDirectory()) return testFilesIn(name);
+    return name.endsWith(".test.ts") ? [name] : [];
+  });
+}
+
+test(`[${runtime}] tests/README.md names each test file, and each only once in a row`, () => {
+  const rows = textOf("tests/README.md").split("\n").filter((line) => line.startsWith("| "));
+  const filesOf = (row: string) =>
+    [...row.matchAll(/\]\(\.\/([\w/]+\.test\.ts)\)/g)].map(([, file]) => file!);
+  for (const row of rows) assertEquals(new Set(filesOf(row)).size, filesOf(row).length, row);
+  assertEquals([...new Set(rows.flatMap(filesOf))].toSorted(), testFilesIn("").toSorted());
+});

@@ -76,7 +76,7 @@ for (const how of ["ends", "disconnects"]) {
   }
 }
 
-test(`[${runtime}] serve() rejects in a cluster worker whose primary has gone, and does not wait for ever`, async () => {
+test(`[${runtime}] serve() rejects in a cluster worker whose primary has gone, and does not wait forever`, async () => {
   const primary = run("cluster_orphan.ts", []);
   await deadline(primary.says(/: Error: the primary of this worker has gone;/), SOON);
   await deadline(primary.says(/exit 3;/), SOON);

@@ -72,8 +72,10 @@ test(`[${runtime}] graceful() refuses 'upgradeOn' in workers and threads, and sa
   const program = run("workers_upgrade.ts", []);
   assertEquals(await deadline(program.exit, SOON), 0, program.output);
   const rules = {
-    worker: "absent in a worker of node:cluster, which its primary replaces (docs/clusters.md)",
-    thread: "absent in a worker thread, which its main thread replaces (docs/clusters.md)",
+    worker:
+      "absent in a worker of node:cluster, because its primary replaces the worker (docs/clusters.md)",
+    thread:
+      "absent in a worker thread, because the main thread replaces the thread (docs/clusters.md)",
   };
   for (const [name, rule] of Object.entries(rules)) {
     const text = `${name}: TypeError: Cannot call graceful() as 'upgradeOn' must be ${rule}`;

@@ -47,7 +47,7 @@ const lines: [event: GracefulEvent, text: string | undefined][] = [
   [{ elapsed: 0, type: "ending", cause: "SIGTERM", drainDelay: 0 }, undefined],
   [
     { elapsed: 0, type: "ending", cause: "SIGTERM", drainDelay: 2_500 },
-    "SIGTERM: not ready any more, serving on for 2.5 s",
+    "SIGTERM: no longer ready, still serving for 2.5 s",
   ],
   [
     { elapsed: 0, type: "draining", cause: "aborted", timeout: 15_000, connections: [] },
@@ -160,12 +160,12 @@ test(`[${runtime}] lineOf() has a line for each event`, () => {
   assert(line!.text.startsWith("cleanup db failed: Error: why\n    at "), line!.text);
 });
 
-test(`[${runtime}] lineOf() says whose upgrade has failed, and that the process serves on`, () => {
+test(`[${runtime}] lineOf() says whose upgrade has failed, and that the process keeps serving`, () => {
   const error = new UpgradeError("Cannot");
   const line = lineOf({ elapsed: 1, type: "failed", what: "the upgrade", error });
   assertEquals(
     line?.text,
-    `the upgrade failed, process ${process.pid} serves on: UpgradeError: Cannot`,
+    `the upgrade failed, process ${process.pid} keeps serving: UpgradeError: Cannot`,
   );
 });
 
@@ -293,7 +293,7 @@ function testOnTerminal(what: string, run: () => Promise<void>): void {
   else test(`${name} (skipped: script of util-linux is not installed)`, { skip: true });
 }
 
-testOnTerminal("graceful() redraws in place what passes, in colours", async () => {
+testOnTerminal("graceful() redraws in place what passes, in colors", async () => {
   const ending = await onTerminal({}, 200);
   await endAfterWaiting(
     ending,
@@ -305,7 +305,7 @@ testOnTerminal("graceful() redraws in place what passes, in colours", async () =
   assert(new RegExp(redrawn).test(output), output);
 });
 
-testOnTerminal("graceful() leaves colours out with NO_COLOR", async () => {
+testOnTerminal("graceful() leaves colors out with NO_COLOR", async () => {
   const ending = await onTerminal({ NO_COLOR: "1" }, 200);
   await endAfterWaiting(ending, /graceful: waiting for 1 connection .*127\.0\.0\.1/);
   assertEquals(new Set(escapesIn(ending)), new Set(["\x1b[2K"]));

@@ -50,7 +50,7 @@ async function endUnderLoad(command: (port: number) => readonly string[]): Promi
 for (const engine of engines) {
   const service = (port: number) => [...commandOf(SERVICE, PERMISSIONS), `${port}`, engine];
 
-  test(`[${runtime}, ${engine}] shutdown() of a listener that could be handed on resets no connection`, async () => {
+  test(`[${runtime}, ${engine}] shutdown() of a listener that could be handed over resets no connection`, async () => {
     assertMatch(await endUnderLoad(service), /answered: [1-9]\d*, lost: 0;/);
   });
 

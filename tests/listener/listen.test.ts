@@ -112,7 +112,7 @@ test(`[${runtime}] listen() refuses what makes no sense`, async () => {
   }
 });
 
-test(`[${runtime}] graceful() refuses upgradeOn for a server that cannot be handed on`, async () => {
+test(`[${runtime}] graceful() refuses upgradeOn for a server that cannot be handed over`, async () => {
   const server = await serve(() => new Response(), local);
   assertEquals(server.handoff, undefined);
   await assertRejects(
@@ -140,7 +140,7 @@ if (runtime !== "bun") {
     await new Promise((resolve) => server.close(resolve));
     await assertRejects(() => connect(listener.addr), Error, "ECONNREFUSED");
     const left = openListeners().map(({ addr }) => JSON.stringify(addr));
-    assert(!left.includes(JSON.stringify(listener.addr)), "there is nothing to hand on");
+    assert(!left.includes(JSON.stringify(listener.addr)), "there is nothing to hand over");
     listener.close();
   });
 } else {

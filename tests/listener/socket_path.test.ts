@@ -40,7 +40,7 @@ for (const way of ways) {
     for (const path of [pathOf(LONGEST + 1), pathOf(LONGEST + 30), pathOf(LONGEST + 1, "ä")]) {
       const bytes = new TextEncoder().encode(path).length;
       const rule =
-        `'path' must be of at most ${LONGEST} bytes, none of them 0: current value is of ` +
+        `'path' must be of at most ${LONGEST} bytes, and without a NUL byte: current value is of ` +
         `${bytes} bytes, "${path}"`;
       await assertRejects(() => start(way.engine, { ...way, path }), RangeError, rule);
       assertEquals(readdirSync(join(path, "..")), []);

@@ -250,11 +250,11 @@ if (runtime === "bun") {
     );
   });
 
-  test("[bun] serve() refuses 'bun.http3' for a listener that can be handed on", async () => {
+  test("[bun] serve() refuses 'bun.http3' for a listener that can be handed over", async () => {
     await assertRejects(
       () => start("bun", { ...pem, bun: { http3: true }, handoff: "auto" }),
       TypeError,
-      "'bun.http3' must be absent where the listener is inherited or can be handed on",
+      "'bun.http3' must be absent where the listener is inherited or can be handed over",
     );
   });
 

@@ -52,7 +52,7 @@ const refused: [options: object, message: string][] = [
   [{ websocket: 1 }, "'websocket' must be an object"],
   [
     { ...pem, certificates: [{ serverName: "127.0.0.1", ...pem }] },
-    "'certificates[0].serverName' must be a name, as clients that connect to an address ask for none",
+    "'certificates[0].serverName' must be a DNS name, since clients that connect to an IP address send no server name",
   ],
   [
     { ...pem, cert: "/etc/tls.crt" },

@@ -1,4 +1,4 @@
-/** A line protocol that is handed on at SIGHUP: each line is answered with the process id. */
+/** A line protocol that is handed over at SIGHUP: each line is answered with the process id. */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { graceful, serveTcp } from "../../mod.ts";

@@ -1,4 +1,4 @@
-/** A service whose listener can be handed on. Arguments: port, engine. It ends with its signals as services do. */
+/** A service whose listener can be handed over. Arguments: port, engine. It ends with its signals as services do. */
 import process from "node:process";
 import { type Engine, graceful, serve } from "../../mod.ts";
 

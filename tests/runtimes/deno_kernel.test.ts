@@ -229,7 +229,7 @@ if (runtime === "deno" && hasKernelHelp) {
     await deadline(done, SOON);
   });
 
-  test(`${on} shutdown() serves a session of HTTP/2 that has just begun`, async () => {
+  test(`${on} shutdown() serves an HTTP/2 session that has just begun`, async () => {
     for (const pings of [0, 1, 3]) {
       const fixture = await start("deno");
       const client = await Http2Client.connect(fixture.server.addr, { plain: true });
@@ -246,7 +246,7 @@ if (runtime === "deno" && hasKernelHelp) {
     }
   });
 
-  test(`${on} shutdown() ends sessions of HTTP/2, and serves a half-received head beside them`, async () => {
+  test(`${on} shutdown() ends HTTP/2 sessions, and serves a half-received head beside them`, async () => {
     const fixture = await start("deno");
     const { addr } = fixture.server;
     const session = await Http2Client.connect(addr, { plain: true });

@@ -291,7 +291,7 @@ if (runtime === "deno") {
     await fixture.close();
   });
 
-  test("[deno] a session of HTTP/2 begins with the frames by which it is recognized", async () => {
+  test("[deno] an HTTP/2 session begins with the frames by which it is recognized", async () => {
     const written: number[] = [];
     const { Deno } = globalThis as unknown as {
       Deno: {

@@ -95,7 +95,7 @@ for (const engine of served) {
     });
   }
 
-  test(`${on} serve() refuses a stream of HTTP/2 with such a length, and sets nothing aside`, async () => {
+  test(`${on} serve() refuses an HTTP/2 stream with such a length, and sets nothing aside`, async () => {
     const { server, reads } = await startReading(engine, true);
     const session = http2.connect(server.url, { rejectUnauthorized: false });
     const statusOf = (path: string, headers: Record<string, string>) =>

@@ -111,16 +111,16 @@ for (const [what, [make, framing]] of Object.entries(cases)) {
 }
 
 test(`[${runtime}, node] serve() cancels the stream of a HEAD that has not ended`, async () => {
-  const cancelled = Promise.withResolvers<void>();
-  await answerTo("HEAD", () => new Response(new ReadableStream({ cancel: cancelled.resolve })));
-  await deadline(cancelled.promise, SOON);
+  const canceled = Promise.withResolvers<void>();
+  await answerTo("HEAD", () => new Response(new ReadableStream({ cancel: canceled.resolve })));
+  await deadline(canceled.promise, SOON);
 });
 
 test(`[${runtime}, node] serve() cancels the stream of a client that has left`, async () => {
-  const cancelled = Promise.withResolvers<void>();
+  const canceled = Promise.withResolvers<void>();
   const body = new ReadableStream({
     start: (controller) => controller.enqueue(bytes),
-    cancel: cancelled.resolve,
+    cancel: canceled.resolve,
   });
   const options = { port: 0, hostname: "127.0.0.1", engine: "node" } as const;
   const server = await serve(() => new Response(body), options);
@@ -128,7 +128,7 @@ test(`[${runtime}, node] serve() cancels the stream of a client that has left`, 
   client.write(request("/"));
   await deadline(client.take(/hello/), SOON);
   client.vanish();
-  await deadline(cancelled.promise, SOON);
+  await deadline(canceled.promise, SOON);
   await server.close();
 });
 

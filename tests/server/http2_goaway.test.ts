@@ -1,4 +1,4 @@
-/** The end of a session of HTTP/2: no stream is lost that crosses the GOAWAY on the wire (RFC 9113, 6.8). */
+/** The end of an HTTP/2 session: no stream is lost that crosses the GOAWAY on the wire (RFC 9113, 6.8). */
 import { test } from "node:test";
 import http2 from "node:http2";
 import { assert, assertEquals } from "@std/assert";

@@ -60,7 +60,7 @@ async function nameOf({ addr }: Server, options?: tls.ConnectionOptions): Promis
   return (await see(addr, options)).name;
 }
 
-/** A client of HTTP/1, which keeps its connection alive. */
+/** An HTTP/1 client, which keeps its connection alive. */
 function connectTo({ server }: Fixture): Promise<RawClient> {
   return connect(server.addr, { alpn: "http/1.1" });
 }
@@ -202,7 +202,7 @@ for (const engine of able) {
     assertEquals(server.connections(), []);
   });
 
-  test(`${on} setCertificate() leaves a session of HTTP/2 alone`, async () => {
+  test(`${on} setCertificate() leaves an HTTP/2 session alone`, async () => {
     const { server } = await start(engine, first);
     const session = http2.connect(server.url, { rejectUnauthorized: false });
     session.on("error", () => {});

@@ -666,7 +666,7 @@ test(`[${runtime}] serveTcp() closes at its signal, calls onListen, and checks i
   await other.server.shutdown();
 });
 
-test(`[${runtime}] serveTcp() has a listener that can be handed on`, async () => {
+test(`[${runtime}] serveTcp() has a listener that can be handed over`, async () => {
   const fixture = await Fixture.start({ handoff: "inherit" });
   assertEquals(fixture.server.handoff, "inherit");
   const client = await fixture.idle();

@@ -19,7 +19,7 @@ const SOON = 10_000;
 
 const http1 = { alpn: "http/1.1" };
 
-/** A session of HTTP/2, and how it ends. */
+/** An HTTP/2 session, and how it ends. */
 function session(url: string, createConnection?: () => tls.TLSSocket): {
   session: http2.ClientHttp2Session;
   closed: Promise<void>;
@@ -76,7 +76,7 @@ for (const engine of engines) {
     await deadline(done, SOON);
   });
 
-  test(`${on} serve() with TLS ends connections of HTTP/1 in a lame duck, and serves on over HTTP/2`, async () => {
+  test(`${on} serve() with TLS ends HTTP/1 connections in a lame duck, and keeps serving over HTTP/2`, async () => {
     const { server } = await start(engine, pem);
     const [first, second] = [await connect(server.addr, http1), session(server.url)];
     assertEquals(await get(second.session, "/hello"), [200, "hello"]);

@@ -389,7 +389,7 @@ const refused: [object, string[]][] = [
   [{ ...first, alpnProtocols: [] }, ["'alpnProtocols'", "an array of different"]],
   [{ ...first, alpnProtocols: ["h2", "h2"] }, ["'alpnProtocols'", "an array of different"]],
   [{ ...first, certificates: named }, ["'certificates'", "an array"]],
-  [{ ...first, certificates: [named] }, ["'certificates[0].serverName'", "a name of DNS"]],
+  [{ ...first, certificates: [named] }, ["'certificates[0].serverName'", "a DNS name"]],
   [
     { ...first, certificates: [{ serverName: "*", ...named }] },
     ["'certificates[0].serverName'", '"*"'],
@@ -399,7 +399,7 @@ const refused: [object, string[]][] = [
       ...first,
       certificates: [{ serverName: "a.b", ...named }, { serverName: "A.b", ...wildcard }],
     },
-    ["'certificates[1].serverName'", "no other certificate", '"A.b"'],
+    ["'certificates[1].serverName'", "different from the server names", '"A.b"'],
   ],
   [{ ...first, certificates: [{ serverName: "a.b" }] }, ["'certificates[0].cert'", "PEM"]],
   [

@@ -26,7 +26,7 @@ testSideBySide(
   `[${runtime}] graceful run waits for READY=1 once a worker has said it`,
   async () => {
     const service = await SupervisedService.start({ command: [...program, "late"] });
-    assertStringIncludes(service.output, "of which it has said nothing");
+    assertStringIncludes(service.output, "although it has not said so");
     // When 5 s of the next worker are over, this one has said that it is ready.
     service.program.signal("SIGHUP");
     const after = await service.says(/worker 2 \(process \d+\) is ready after ([\d.]+) s$/m);
@@ -39,7 +39,7 @@ testSideBySide(
   `[${runtime}] graceful run takes a program that says nothing for ready after 5 s`,
   async () => {
     const service = await SupervisedService.launch({ command: [...program] });
-    const after = await service.says(/is ready after ([\d.]+) s, of which it has said nothing/);
+    const after = await service.says(/is ready after ([\d.]+) s, although it has not said so/);
     assert(Number(after) >= 5, after);
     await service.says(/generation 1 serves/);
     assertEquals(await service.ask(), String(service.pids[0]));
@@ -58,7 +58,7 @@ testSideBySide(
       args: ["--workers=2", "--min-uptime=0.1"],
       command: [...program, "notify"],
     });
-    assert(!service.output.includes("of which it has said nothing"), service.output);
+    assert(!service.output.includes("although it has not said so"), service.output);
     await service.reload(2);
     await service.gone(service.pidsOf(1));
     assert(service.pidsOf(2).includes(Number(await service.ask())));
@@ -122,7 +122,7 @@ frontend web
     const service = await SupervisedService.start({
       command: [installed("haproxy")!, "-Ws", "-f", file],
     });
-    assert(!service.output.includes("of which it has said nothing"), service.output);
+    assert(!service.output.includes("although it has not said so"), service.output);
     assertEquals(await service.ask(), "hello");
     await service.reload(2);
     await service.gone(service.pidsOf(1));

@@ -59,7 +59,7 @@ test(
     );
     await load.stop();
     process.kill(killed!, "SIGKILL");
-    await service.says(/another worker takes the place of worker 4 in 100 ms/);
+    await service.says(/worker 4 will be replaced in 100 ms/);
     // The kernel gives the worker that is not there no connection.
     const after = askOn(service);
     await service.says(/^supervisor: worker 7 \(process \d+\) is ready/m);
@@ -85,7 +85,7 @@ test(
     assertEquals([...alone.answers], [service.pids[0]!]);
     service.program.signal("SIGTTIN");
     // Two signals at a time may be one.
-    await service.says(/^supervisor: 2 workers from now on/m);
+    await service.says(/^supervisor: the number of workers is now 2/m);
     service.program.signal("SIGTTIN");
     await service.says(/^supervisor: worker 4 \(process \d+\) is ready/m);
     assertEquals(await service.workers(3), [1, 3, 4]);
@@ -137,7 +137,7 @@ test(`[${runtime}] supervise() refuses 'reuseport' at an address that is in use`
 });
 
 if (runtime === "node") {
-  test(`[${runtime}] supervise() refuses 'reuseport' where the kernel cannot be told who is ready`, async () => {
+  test(`[${runtime}] supervise() refuses 'reuseport' where connections cannot be kept from workers`, async () => {
     const { open } = libraries;
     libraries.open = () => undefined;
     try {
@@ -150,7 +150,7 @@ if (runtime === "node") {
             log: false,
           }),
         Error,
-        "Cannot supervise with 'reuseport': the kernel cannot be told which workers are ready",
+        "Cannot supervise with 'reuseport': connections cannot be kept from workers that are not ready",
       );
     } finally {
       libraries.open = open;

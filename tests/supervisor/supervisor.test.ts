@@ -67,11 +67,11 @@ testSideBySide(
     const pids = service.pidsOf(1);
     const failures = {
       "exits with 3":
-        /generation \d+ has failed: worker \d+ ended with code 3 before it was ready\. Generation 1 serves on$/m,
+        /generation \d+ has failed: worker \d+ ended with code 3 before it was ready\. Generation 1 keeps serving$/m,
       "hangs":
-        /generation \d+ has failed: worker \d+ was not ready within 5 s\. Generation 1 serves on$/m,
+        /generation \d+ has failed: worker \d+ was not ready within 5 s\. Generation 1 keeps serving$/m,
       "dies after 100":
-        /generation \d+ has failed: worker \d+ was ended by SIGKILL [\d.]+ s after it was ready\. Generation 1 serves on$/m,
+        /generation \d+ has failed: worker \d+ was ended by SIGKILL [\d.]+ s after it was ready\. Generation 1 keeps serving$/m,
     };
     for (const [mishap, line] of Object.entries(failures)) {
       service.mishap = mishap;
@@ -109,7 +109,7 @@ testSideBySide(`[${runtime}] graceful run starts a worker again that has crashed
   const service = await SupervisedService.start({ args: ["--workers=2"] });
   const [killed] = service.pidsOf(1);
   process.kill(killed!, "SIGKILL");
-  await service.says(/another worker takes the place of worker 1 in 100 ms/);
+  await service.says(/worker 1 will be replaced in 100 ms/);
   await service.says(/^supervisor: worker 3 \(process \d+\) is ready/m);
   const { workers, restarts, ready } = await service.status();
   assertEquals([workers.map(({ worker }) => worker), restarts, ready], [[2, 3], 1, true]);
@@ -128,7 +128,7 @@ testSideBySide(
   async () => {
     const service = await SupervisedService.launch({ mishap: "exits with 42" });
     assertEquals(await deadline(service.program.exit, SOON), 42, service.output);
-    const pauses = [...service.output.matchAll(/takes the place of worker \d in (.*)$/gm)];
+    const pauses = [...service.output.matchAll(/worker \d will be replaced in (.*)$/gm)];
     assertEquals(pauses.map(([, pause]) => pause), ["100 ms", "200 ms", "400 ms", "800 ms"]);
     assertEquals(service.pids.length, 5);
     assert(await isFree(service.port));

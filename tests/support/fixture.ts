@@ -158,7 +158,7 @@ export class Fixture {
     // The cast: a stream of bytes, whatever buffer they are in.
     return new ReadableStream({
       start(controller) {
-        // Not waited for: a stream that is starting gives nothing away. One that was cancelled
+        // Not waited for: a stream that is starting gives nothing away. One that was canceled
         // takes nothing.
         (async () => await write(controller))().catch(() => {});
       },

@@ -32,7 +32,7 @@ interface Options {
   holdsPings?: boolean;
 }
 
-/** A client of HTTP/2 that goes on where those of the runtimes stop: behind a GOAWAY. */
+/** An HTTP/2 client that goes on where those of the runtimes stop: behind a GOAWAY. */
 export class Http2Client {
   readonly #client: RawClient;
   readonly #holdsPings: boolean;

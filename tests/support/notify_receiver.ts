@@ -26,7 +26,7 @@ export class Receiver {
     this.#program.child.stdin!.end();
   }
 
-  /** It would read for ever. */
+  /** It would read forever. */
   async end(): Promise<void> {
     this.#program.child.kill("SIGKILL");
     await this.#program.exit;

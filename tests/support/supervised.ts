@@ -118,7 +118,10 @@ export class SupervisedService {
 
   /** The process ids of the workers of a generation so far. */
   pidsOf(generation: number): number[] {
-    const line = new RegExp(`\\(process (\\d+)\\) was started, of generation ${generation}$`, "gm");
+    const line = new RegExp(
+      `\\(process (\\d+)\\) was started \\(generation ${generation}\\)$`,
+      "gm",
+    );
     return [...this.output.matchAll(line)].map(([, pid]) => Number(pid));
   }
 

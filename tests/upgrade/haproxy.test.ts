@@ -10,7 +10,7 @@ import { runtime } from "../support/fixture.ts";
 import { installed } from "../../support/installed.ts";
 import { roll, type Rolled } from "../../support/rolling/roll.ts";
 
-/** For how long a process serves on after its signal, in ms: a few checks of HAProxy. */
+/** For how long a process keeps serving after its signal, in ms: a few checks of HAProxy. */
 const DRAIN_DELAY = 500;
 
 const ROUNDS = 2;

@@ -43,7 +43,9 @@ if (hasScript) {
       const pid = await record.says(/^\d+ serves$/m);
       terminal.kill("SIGKILL");
       // The hang-up is delivered to the leader of the session and to its group, of which the service is one.
-      await record.says(/^\d+ ignored .*the terminal has gone, and nohup keeps this process$/m);
+      await record.says(
+        /^\d+ ignored .*the terminal was closed, and nohup keeps this process alive$/m,
+      );
       process.kill(pid, "SIGHUP");
       await record.says(new RegExp(`^${pid} ended$`, "m"));
       const next = await record.says(new RegExp(`^(?!${pid} )\\d+ serves$`, "m"));
@@ -69,7 +71,7 @@ if (isLinux) {
     await record.says(new RegExp(`^${pid} ignored`, "m"));
     assertStringIncludes(
       record.text,
-      "(runsv) has started this process and takes its end for that of the service",
+      "(runsv) has started this process and takes its end for the end of the service",
     );
     process.kill(pid, "SIGTERM");
     await record.says(new RegExp(`^${pid} ended$`, "m"));
@@ -90,7 +92,7 @@ if (isLinux) {
       child.kill("SIGKILL");
       assertStringIncludes(
         record.text,
-        "this process is process 1 of its container, which ends with it",
+        "this process is process 1 of its container, and the container ends with it",
       );
     },
   );

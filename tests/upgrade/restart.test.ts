@@ -13,7 +13,7 @@ import { Service, SOON } from "../support/generations.ts";
 
 const local = { port: 0, hostname: "127.0.0.1" } as const;
 
-/** The ways to hand on that this runtime has. */
+/** The ways to hand over a listener that this runtime has. */
 const ways: readonly ServeOptions[] = [
   ...engines.map((engine) => ({ engine, handoff: "inherit" as const })),
   ...(runtime === "node"
@@ -125,7 +125,7 @@ if (runtime !== "node") {
   });
 }
 
-test(`[${runtime}] Upgrader hands on several listeners, IPv6, unix and TLS among them`, async () => {
+test(`[${runtime}] Upgrader hands over several listeners, IPv6, unix and TLS among them`, async () => {
   const path = join(temporaryFolder(), "socket");
   const servers: ServeOptions[] = [
     { ...local, handoff: "auto" },
@@ -203,7 +203,7 @@ if (runtime === "deno") {
     assert(new RegExp(`^down: ${pid} SIGTERM 0;`, "m").test(program.output), program.output);
   });
 
-  test("[deno] Upgrader cannot hand on a listener without --allow-ffi, and says so", async () => {
+  test("[deno] Upgrader cannot hand over a listener without --allow-ffi, and says so", async () => {
     const program = run("upgradable.ts", [plan], needed.filter((flag) => flag !== "--allow-ffi"));
     assertEquals(await deadline(program.exit, SOON), 1);
     await program.says(

@@ -44,11 +44,11 @@ const mishaps: Record<string, RegExp> = {
     /UpgradeError: The new process exited with code 0 before it was ready: it is ready when it reaches graceful\(\)/,
   "crashes after serve": /UpgradeError: The new process exited with code 1 before it was ready/,
   "hangs":
-    /, process \d+ serves on: UpgradeError: The new process did not reach graceful\(\) within readyTimeout \(1500 ms\), and was killed/,
+    /, process \d+ keeps serving: UpgradeError: The new process did not reach graceful\(\) within readyTimeout \(1500 ms\), and was killed/,
 };
 
 for (const [mishap, message] of Object.entries(mishaps)) {
-  test(`[${runtime}] Upgrader serves on when a successor ${mishap}`, async () => {
+  test(`[${runtime}] Upgrader keeps serving when a successor ${mishap}`, async () => {
     const service = await Service.start({ servers, upgrader: { readyTimeout: 1_500 } });
     await service.ask();
     service.nextMishap = mishap;
@@ -81,7 +81,7 @@ for (const [what, command] of Object.entries(lines)) {
   });
 }
 
-test(`[${runtime}] Upgrader serves on when a successor cannot be started`, async () => {
+test(`[${runtime}] Upgrader keeps serving when a successor cannot be started`, async () => {
   const command = ["/nonexistent/program"];
   const service = await Service.start({ servers, upgrader: { command } });
   const message = /UpgradeError: Cannot start the new process with "\/nonexistent\/program"/;

@@ -10,7 +10,7 @@ interface NativeAddr {
   readonly hostname?: string;
   readonly port?: number;
   readonly path?: string;
-  /** The context id of a vsock address, which has a port as well. */
+  /** The context id of a vsock address. Such an address has a port as well. */
   readonly cid?: number;
 }
 

@@ -9,7 +9,7 @@ import type { KernelConn } from "../linux/kernel_conn.ts";
 import type { BunServer } from "../api/bun.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 
-/** In bytes: more than the head of a request can have. */
+/** A number of bytes that is larger than any head of a request. */
 const MORE_THAN_A_HEAD = 64n * 1024n;
 
 /** A server that `Bun.serve` has returned: the part of `Bun.Server` that this package uses. */
@@ -65,7 +65,7 @@ export class AdoptedBunDriver extends BunServeDriver {
   readonly #upgraded = new ConnMarks();
   /** The connections that were WebSockets when the drain started. */
   #webSockets: readonly KernelConn[] = [];
-  /** The time since which every poll has found the server quiet, on the clock of the polls. */
+  /** The time since which the server was quiet at every poll, on the clock of the polls. */
   #quietSince = Infinity;
 
   constructor(native: BunNativeServer) {
@@ -86,7 +86,7 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.#webSockets = conns.filter((conn) => this.#upgraded.has(conn));
   }
 
-  /** Marks the connections that become WebSockets from now on, which Bun shows neither open nor closing. */
+  /** Marks the connections that become WebSockets from now on. Bun shows neither open nor closing WebSockets. */
   #watchUpgrades(): void {
     const { server } = this;
     const upgrade = server.upgrade.bind(server);
@@ -110,7 +110,8 @@ export class AdoptedBunDriver extends BunServeDriver {
     this.#quietSince = this.isQuiet() ? Math.min(this.#quietSince, now) : Infinity;
     if (!policy.spareIdle) {
       if (now - this.#quietSince >= LINGER) this.#endUploads();
-      // What is left can be an upload, answered unread, whose client has stopped.
+      // A connection that is left may have an unread upload whose request was answered and whose client
+      // has stopped sending.
       this.closeQuiet(now);
     }
     return super.closeIdleConns(now, policy);

@@ -1,7 +1,7 @@
 import { type Addr, keyOf } from "../../core/addr.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
 
-/** The number of marks at which {@linkcode ConnMarks} first removes those of closed connections. */
+/** The number of marks at which {@linkcode ConnMarks} first removes the marks of closed connections. */
 const SWEEP_AT = 1_024;
 
 /**

@@ -36,20 +36,20 @@ import { LONGEST_WITHHELD } from "../linux/withheld_conns.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 import { type ReplaceableDriver, SuccessiveServers } from "../linux/successive_servers.ts";
 
-/** Starts a server of the engine `"bun"`. */
+/** Starts a server on the engine `"bun"`. */
 export function startBun(handler: Handler, asked: ServeSettings): Driver {
   const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
-  const isHandedOn = socket !== undefined;
+  const isHandedOver = socket !== undefined;
   const content = new ServedContent(handler, settings.native.bun["routes"]);
-  if (tls === undefined) return new BunDriver(content, settings, isHandedOn);
+  if (tls === undefined) return new BunDriver(content, settings, isHandedOver);
   return new SuccessiveServers(
     (certificates, socket) => {
       if (socket !== undefined && settings.native.bun["http3"] === true) {
         throw new UpgradeError("Cannot hand the socket of HTTP/3 to another server");
       }
       const now = { ...settings, socket, tls: { ...tls, certificates } };
-      return new BunDriver(content, now, isHandedOn);
+      return new BunDriver(content, now, isHandedOver);
     },
     tls.certificates,
     socket,
@@ -62,7 +62,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   protected readonly server: BunServer;
   protected sockets: ServerSockets | undefined;
   /** Whether another process may get the listener. */
-  readonly #isHandedOn: boolean;
+  readonly #isHandedOver: boolean;
   readonly #placeholder: PlaceholderListener<BunServer> | undefined;
   readonly #flights = new Flights();
   readonly #unread = new UnreadUploads();
@@ -75,21 +75,24 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     cut: (conn) => this.cut(conn),
   });
   #endsConnections = false;
-  /** What closes connections that exceed a time limit; undefined if the kernel does not show the connections. */
+  /**
+   * The {@linkcode BunExpiry} that closes connections that exceed a time limit; undefined if the kernel does
+   * not show the connections.
+   */
   #expiry: BunExpiry | undefined;
   readonly #limits: LimitSettings;
   readonly #onError: ServeSettings["onError"];
-  /** Has Bun serve the content as it is now. */
+  /** Makes Bun serve the current content. */
   #update = (): void => {};
   readonly #content: ServedContent;
 
-  constructor(content: ServedContent, settings: ServeSettings, isHandedOn: boolean) {
+  constructor(content: ServedContent, settings: ServeSettings, isHandedOver: boolean) {
     super();
     this.#content = content;
     this.#limits = settings.limits;
     this.#onError = settings.onError;
     this.scheme = settings.tls === undefined ? "http" : "https";
-    this.#isHandedOn = isHandedOn;
+    this.#isHandedOver = isHandedOver;
     this.#placeholder = settings.socket && new PlaceholderListener(
       settings.socket,
       (where) => this.#serve({ ...settings, listen: where, reusePort: false }),
@@ -109,7 +112,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       this.addr = addrOf(this.server, settings.listen);
       this.#setBacklog(fd, settings.backlog);
       if (fd !== undefined) this.#trackSockets(fd, before);
-      // Other servers are to come to the address.
+      // Other servers will listen at the same address.
       if (settings.reusePort) this.sockets?.disableDeferAccept();
     }
     this.#watchReloads();
@@ -164,12 +167,12 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     if (kernel === undefined) return;
     const listeners = new Map([[kernel.cookieOf(listener), listener]]);
     this.sockets = new ServerSockets(kernel, listeners, strangers);
-    // A listener of several processes outlives the drain, which deals with the connections that Linux withholds. A
-    // time limit may be shorter than the time for which Linux withholds a connection.
-    if (this.#isHandedOn || this.#limits.headerTimeout < LONGEST_WITHHELD) {
+    // A listener that several processes share outlives the drain, so the drain cannot wait for the connections
+    // that Linux withholds. And a short time limit would be over before Linux shows such a connection.
+    if (this.#isHandedOver || this.#limits.headerTimeout < LONGEST_WITHHELD) {
       this.sockets.disableDeferAccept();
     }
-    // The kernel tells nothing of the connections of a unix socket.
+    // The kernel reports nothing about the traffic of a unix socket.
     if (this.addr.transport === "unix") return;
     const busy = () => new Set(this.#flights.current().map(({ remoteAddr }) => keyOf(remoteAddr)));
     this.#expiry = new BunExpiry(
@@ -180,7 +183,10 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     );
   }
 
-  /** Lets the owner of the server replace its handler and its routes, which stay handlers of this package. */
+  /**
+   * Makes `reload` of the native server replace the handler and the routes. The new ones are wrapped like the
+   * old ones.
+   */
   #watchReloads(): void {
     const { server } = this;
     server.reload = (options) => {
@@ -190,7 +196,10 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     };
   }
 
-  /** Lets Bun's functions take requests whose body is limited, of which Bun knows nothing. */
+  /**
+   * Makes the methods of the native server accept requests whose body is limited: Bun itself knows only the
+   * original requests.
+   */
   #takeLimitedRequests(): void {
     const { server } = this;
     const requestIP = server.requestIP.bind(server);
@@ -200,8 +209,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   }
 
   /**
-   * Records the requests that become WebSockets. After an upgrade the handler may return no response; Bun
-   * knows of the upgrade, but does not show it.
+   * Records the requests that become WebSockets. After an upgrade the handler may return no response, and
+   * Bun does not show that it has upgraded the request.
    */
   #watchUpgrades(): void {
     const { server } = this;
@@ -289,7 +298,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     }
   }
 
-  /** Answers a request that has failed. Bun does not tell its own `error` handler which request that is. */
+  /** Answers a request that has failed. Bun's own `error` handler is not used, because it does not get the request. */
   async #answerError(error: unknown, info: BunFlight): Promise<Answer> {
     return this.#answer(await this.#onError(error), info);
   }
@@ -315,7 +324,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
 
   startLameDuck(): void {
     this.#endConnections();
-    // A drain that follows a second later finds no connection that the kernel withholds.
+    // If the drain starts at least a second later, the kernel then withholds no connection.
     this.sockets?.disableDeferAccept();
   }
 
@@ -397,7 +406,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   }
 }
 
-/** Reports whether Bun refuses the value of an option, most of which are those of the block `bun`. */
+/** Reports whether an error says that Bun refuses the value of an option. Mostly that is an option in `bun`. */
 function isRefusedOption(error: unknown): error is TypeError {
   return error instanceof TypeError && "code" in error && error.code === "ERR_INVALID_ARG_TYPE";
 }
@@ -407,7 +416,7 @@ function refusedOption(error: TypeError): TypeError {
   return new TypeError(`Cannot serve as Bun refuses an option: ${why}`, { cause: error });
 }
 
-/** The number of TLS 1.3 in the protocol. */
+/** The version number of TLS 1.3 in the protocol. */
 const TLS_1_3 = 0x0304;
 
 function tlsOptions(
@@ -436,12 +445,12 @@ function addrOf({ address }: BunServer, asked: Addr): Addr {
 
 /**
  * Returns the last response of a connection once an unread upload has been received and discarded, for at
- * most {@linkcode LINGER} ms. Bun closes a connection right after its last response. If the client still
- * sends then, it is reset and can lose the response.
+ * most {@linkcode LINGER} ms. Bun closes a connection right after its last response. If the client is
+ * still sending at that moment, its connection is reset and it can lose the response.
  */
 function afterUpload(request: Request, response: Response): Response | Promise<Response> {
   if (request.body === null || request.bodyUsed) return response;
-  // The upload has a reader, or is itself the body of the response.
+  // The upload is being read, or is itself the body of the response.
   if (request.body.locked || response.body === request.body) return response;
   return discard(request.body).then(() => response);
 }

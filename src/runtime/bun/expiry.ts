@@ -7,7 +7,7 @@ import type { ServerSockets } from "../linux/server_sockets.ts";
 
 type TimeLimits = Pick<LimitSettings, "idleTimeout" | "headerTimeout">;
 
-/** What a connection waits for, and since when. */
+/** What a connection is waiting for, and since when. */
 interface Wait {
   readonly for: keyof TimeLimits;
   readonly since: number;
@@ -15,13 +15,13 @@ interface Wait {
   readonly lastSent: number;
 }
 
-/** The number of ms by which two times of the kernel can differ that are the same: it counts in steps of 4 ms. */
+/** The number of ms by which two readings of the same time can differ, because the kernel counts in steps of 4 ms. */
 const TICKS = 10;
 
 /**
- * Closes connections that are idle, or whose head does not arrive, for longer than the limits allow. The kernel tells
- * when something was sent and received, and the driver which connections have a request in flight. The `idleTimeout`
- * of Bun would cut off slow handlers as well.
+ * Closes connections that are idle, or whose head does not arrive, for longer than the limits allow. The kernel
+ * reports when bytes were sent and received, and the driver reports which connections have a request in flight. Bun's
+ * own `idleTimeout` is not used, because it would cut off slow handlers as well.
  */
 export class BunExpiry {
   readonly #sockets: ServerSockets;
@@ -30,15 +30,15 @@ export class BunExpiry {
   readonly #timer: ReturnType<typeof setInterval> | undefined;
   /** The connections of WebSockets, by the key of their client's address. */
   #hijacked = new Set<string>();
-  /** What the connections were waiting for at the last look, by their cookies. */
+  /** What each connection was waiting for at the last check, by its cookie. */
   #waits = new Map<bigint, Wait>();
   #lastLook = performance.now();
   readonly #interval: number = Infinity;
   readonly #receivesUpload: (conn: KernelConn) => boolean;
 
   /**
-   * `busy` returns the keys of the addresses of the clients with a request in flight. `receivesUpload` reports whether
-   * a request on a connection was answered before its upload was read, the rest of which may still come.
+   * `busy` returns the keys of the addresses of clients that have a request in flight. `receivesUpload` reports
+   * whether the rest of an upload whose request was already answered may still arrive on a connection.
    */
   constructor(
     sockets: ServerSockets,
@@ -85,7 +85,7 @@ export class BunExpiry {
     this.#waits = waits;
   }
 
-  /** Whether the rest of an upload has come lately. */
+  /** Returns whether a part of such an upload has arrived within the last `idleTimeout` ms. */
   #isUploading(conn: KernelConn): boolean {
     return conn.silentFor < this.#limits.idleTimeout && this.#receivesUpload(conn);
   }
@@ -102,7 +102,8 @@ export class BunExpiry {
     if (sentFor !== undefined && sentFor <= silentFor) {
       return { for: "idleTimeout", since: lastSent, lastSent };
     }
-    // Bytes have come since the last response, and they are no whole head: no request is in flight.
+    // Bytes have arrived since the last response, but not a complete head, because no request is in
+    // flight.
     const before = this.#waits.get(cookie);
     const isSame = before?.for === "headerTimeout" && Math.abs(before.lastSent - lastSent) < TICKS;
     return { for: "headerTimeout", since: isSame ? before.since : now, lastSent };

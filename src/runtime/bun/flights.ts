@@ -7,7 +7,7 @@ import type { BunServer } from "../api/bun.ts";
 /** The number of new requests after which {@linkcode Flights} removes the requests that are over. */
 const SWEEP_AT = 256;
 
-/** Converts the address of a client as Bun has it. */
+/** Converts the address of a client from Bun's form. */
 export function peerOf({ address, port }: { address: string; port: number }): Addr {
   return { transport: "tcp", hostname: unmapped(address), port };
 }
@@ -27,7 +27,10 @@ export class BunFlight extends Flight<BunServer> {
     this.#server = server;
   }
 
-  /** The name under which helpers of Hono for Bun look for the server, in what a fetch handler is given. */
+  /**
+   * The native server, under the name by which Hono's helpers for Bun look for it in the second argument of a
+   * handler.
+   */
   get server(): BunServer {
     return this.native;
   }
@@ -122,7 +125,7 @@ export class Flights {
     this.#recent = [];
   }
 
-  /** Ends and removes all requests, also those that are not over. */
+  /** Ends and removes all requests, even requests that are not over. */
   abandon(): void {
     for (const info of this.current()) info.end();
     this.#older.clear();

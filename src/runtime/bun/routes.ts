@@ -23,9 +23,9 @@ export function withHandlers(
 }
 
 /**
- * Returns routes whose static responses and files are replaced by functions that answer with what `last` makes of
- * them. Bun itself adds no header to a static response. Pages and folders are not replaced. As with Bun, `fallback`
- * answers where there is no file.
+ * Returns routes whose static responses and files are replaced by functions, which answer with the response that
+ * `last` makes of the original. This is needed because Bun adds no header to a static response. Pages and folders
+ * are not replaced. As with Bun, `fallback` answers if a file does not exist.
  */
 export function withoutStatic(
   routes: object,
@@ -42,12 +42,12 @@ export function withoutStatic(
   });
 }
 
-/** Whether the file of a `Bun.file` is there. Other blobs are. */
+/** Returns whether a blob exists, which is false only for a `Bun.file` without a file. */
 async function exists(blob: Blob & { exists?(): Promise<boolean> }): Promise<boolean> {
   return await blob.exists?.() ?? true;
 }
 
-/** Returns routes in which every value, also those of single methods, is replaced. */
+/** Returns routes in which every value is replaced, including the values for single methods. */
 function mapRoutes(routes: object, replace: (value: unknown) => unknown): BunRoutes {
   return mapValues(
     routes,
@@ -59,7 +59,7 @@ function mapValues(values: object, replace: (value: unknown) => unknown): BunRou
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, replace(value)]));
 }
 
-/** Whether a route is an object with a value for each method. The route of a folder is an object too. */
+/** Returns whether a route is an object with a value for each method. The route of a folder is an object as well. */
 function isByMethod(value: unknown): value is object {
   return typeof value === "object" && value !== null && !("dir" in value) &&
     Object.getPrototypeOf(value) === Object.prototype;

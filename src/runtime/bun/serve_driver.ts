@@ -19,7 +19,7 @@ const WATCH_INTERVAL = 5;
 /** The least pause between two checks of the connections, as a multiple of the time that a check takes. */
 const WATCH_SHARE = 20;
 
-/** The base class of the drivers of `Bun.serve`. The kernel tells them what Bun does not show. */
+/** The base class of the drivers of `Bun.serve`. They ask the kernel for everything that Bun does not show. */
 export abstract class BunServeDriver implements Driver {
   readonly engine: Engine = "bun";
   abstract readonly scheme: "http" | "https";
@@ -35,7 +35,7 @@ export abstract class BunServeDriver implements Driver {
   #openAtStart = 0;
   #forced = 0;
   #isGone = false;
-  /** Whether the listener was closed without the connections, because another server accepts on its socket. */
+  /** Whether the listener was closed while the connections stay open, because another server accepts on its socket. */
   #hasNoListener = false;
   /** The listener that closes without Bun noticing. Undefined before the drain, and if there is no known listener. */
   #listener: ClosingListener | undefined;
@@ -104,15 +104,15 @@ export abstract class BunServeDriver implements Driver {
     else this.#stop();
   }
 
-  /** Closes the listener and no connection. See `ReplaceableDriver`. */
+  /** Closes only the listener, and leaves the connections open. See `ReplaceableDriver`. */
   closeListenerAlone(): void {
     this.sockets?.closingListener(true)?.close();
     this.#hasNoListener = true;
   }
 
   /**
-   * Polls for the end of the last connection, which Bun does not report while it believes that it still
-   * listens, nor for WebSockets. The polls take less than 5 % of the time.
+   * Polls for the end of the last connection. Bun does not report this end for WebSockets, nor while it
+   * believes that it still listens. The polls take less than 5 % of the time.
    */
   #watch(): void {
     const start = performance.now();
@@ -150,7 +150,8 @@ export abstract class BunServeDriver implements Driver {
 
   /**
    * The numbers of connections that have ended, by how they ended. Bun does not count connections, so the
-   * drained ones are computed: connections found by the drain that are gone, but neither idle nor forced.
+   * drained ones are computed: the connections at the start of the drain that are gone and were closed
+   * neither as idle nor by force.
    */
   get tally(): Tally {
     const [idle, forced] = [this.#closedIdle, this.#forced];
@@ -158,12 +159,12 @@ export abstract class BunServeDriver implements Driver {
     return { idle, forced, drained: Math.max(0, this.#openAtStart - idle - forced - left) };
   }
 
-  /** Whether the listener stays for connections that the kernel withholds. */
+  /** Whether the listener stays open for connections that the kernel withholds. */
   get #isListening(): boolean {
     return this.#listener?.stays === true;
   }
 
-  /** Starts Bun's graceful stop, which closes idle connections, and the others after their response. */
+  /** Starts Bun's graceful stop, which closes idle connections at once and other connections after their response. */
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -192,7 +193,7 @@ export abstract class BunServeDriver implements Driver {
     return this.#listener?.withheld ?? this.sockets?.withheld() ?? [];
   }
 
-  /** Returns the number of open connections. If the kernel shows none, the number that Bun counts. */
+  /** Returns the number of open connections, or the number that Bun counts if the kernel does not show connections. */
   protected count(): number {
     return this.open().length + this.withheld().length ||
       this.server.pendingRequests + this.server.pendingWebSockets;
@@ -214,12 +215,12 @@ export abstract class BunServeDriver implements Driver {
    */
   protected abstract get hasClosingWebSockets(): boolean;
 
-  /** Returns whether a connection still exists, which may be closing. */
+  /** Returns whether a connection still exists, even if it is closing. */
   protected exists({ fd, cookie }: KernelConn): boolean {
     return this.kernel?.cookieOf(fd) === cookie;
   }
 
-  /** Cuts a connection off, which counts as forced. */
+  /** Cuts a connection off. The connection counts as forced. */
   protected cut(conn: KernelConn): void {
     this.#forced++;
     this.sockets?.shutdown(conn);

@@ -8,7 +8,7 @@ import { type RouteHandler, withHandlers, withoutStatic } from "./routes.ts";
 /** A function that answers a request: the handler of `serve`, or the function of a route. */
 export type BunHandler = (request: Request, info: BunFlight) => Answer | Promise<Answer>;
 
-/** The handler and the routes of a server of Bun, which `reload` of that server replaces. */
+/** The handler and the routes of a server of `Bun.serve`. The server's `reload` replaces them. */
 export class ServedContent {
   #handler: BunHandler;
   #routes: object;
@@ -23,9 +23,10 @@ export class ServedContent {
   }
 
   /**
-   * Replaces what the options of `reload` name, whose functions get what Bun gives them: the request and the server.
+   * Replaces the content that the options of `reload` name. The functions in these options are called as Bun calls
+   * them, with the request and the server.
    *
-   * @throws {TypeError} For other options of Bun, which the server has from `serve`.
+   * @throws {TypeError} For other options of Bun, which only `serve` can set.
    */
   replace(options: Record<string, unknown>): void {
     const { fetch, routes } = options;
@@ -38,7 +39,10 @@ export class ServedContent {
     if (fetch !== undefined) this.#handler = withServer(fetch as RouteHandler);
   }
 
-  /** Returns the options of `Bun.serve` for the content. With `endsConnections` static routes say `Connection: close`. */
+  /**
+   * Returns the options of `Bun.serve` for the content. With `endsConnections` static routes say `Connection:
+   * close`.
+   */
   options(
     answering: (handler: BunHandler) => RouteHandler,
     endsConnections: boolean,

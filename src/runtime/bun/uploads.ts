@@ -13,7 +13,7 @@ export class UnreadUploads {
   readonly #conns = new ConnMarks();
   /** The requests whose handler has read the property `body`. */
   readonly #streamed = new WeakSet<Request>();
-  /** Those of them whose body was read to its end, by a method of the request or by a loop. */
+  /** The requests among these whose body was read to its end, by a method of the request or by a loop. */
   readonly #read = new WeakSet<Request>();
   readonly #watchedReaders = watchedReaders((request) => this.#read.add(request));
   readonly #watchedBody = watchedBody((request, body) => {
@@ -29,7 +29,7 @@ export class UnreadUploads {
 
   /**
    * Starts to watch whether the handler reads the property `body` of a request. Bun does not show whether a
-   * used body was cancelled; a handler that never reads the property cannot have cancelled the body. Reading
+   * used body was canceled; a handler that never reads the property cannot have canceled the body. Reading
    * the property after the response would create a stream.
    */
   begin(request: Request): void {

@@ -10,7 +10,10 @@ import type { KernelConn } from "../linux/kernel_conn.ts";
 export interface WebSocketHost {
   /** Returns the open connections of the server, or an empty list if the kernel does not show them. */
   open(): readonly KernelConn[];
-  /** Returns whether a connection still exists. The kernel counts a connection as closed from its FIN on. */
+  /**
+   * Returns whether a connection still exists. For the kernel a connection that has sent its FIN no longer
+   * counts as open.
+   */
   exists(conn: KernelConn): boolean;
   /** Cuts a connection off. */
   cut(conn: KernelConn): void;
@@ -24,7 +27,7 @@ interface Opened {
   readonly since: number;
 }
 
-/** A WebSocket whose close frame was sent: its connection waits for the client. */
+/** A WebSocket whose close frame was sent, and whose connection waits for the client. */
 interface Closing extends Opened {
   deadline: ReturnType<typeof setTimeout> | undefined;
 }
@@ -85,10 +88,10 @@ export class BunWebSockets {
     this.#conns = new Map(this.#host.open().map((conn) => [keyOf(conn.remoteAddr), conn]));
   }
 
-  /** Sends the close frame to each WebSocket, also to those that open later. */
+  /** Sends the close frame to each open WebSocket, and to each WebSocket that opens later. */
   close(handshake: ClosingHandshake): void {
     this.#handshake = handshake;
-    // Those that the application has closed itself.
+    // The WebSockets that the application has closed itself.
     for (const [conn, closing] of this.#closing) this.#limit(conn, closing);
     for (const socket of [...this.#open.keys()]) this.#close(socket);
   }
@@ -113,7 +116,7 @@ export class BunWebSockets {
     if (this.#handshake !== undefined) this.#limit(conn, closing);
   }
 
-  /** Returns the connection of a peer. A connection that was accepted during the drain is looked for anew. */
+  /** Returns the connection of a peer. A connection that was accepted during the drain is searched for again. */
   #connOf(peer: Addr): KernelConn | undefined {
     if (peer.transport === "unix") return undefined;
     const key = keyOf(peer);
@@ -130,7 +133,7 @@ export class BunWebSockets {
     closing.deadline.unref();
   }
 
-  /** Whether a connection still waits for its client after the close frame. */
+  /** Whether the connection of a WebSocket still waits for its client after the close frame. */
   get isClosing(): boolean {
     for (const [conn, { deadline }] of this.#closing) {
       if (this.#host.exists(conn)) return true;
@@ -158,7 +161,7 @@ export class BunWebSockets {
   }
 }
 
-/** Returns the address of the client, of which Bun shows only the host. */
+/** Returns the address of the client of a WebSocket. Bun shows only the host, so the port is 0. */
 function peerOf({ remoteAddress }: ServerWebSocket): Addr {
   return { transport: "tcp", hostname: remoteAddress, port: 0 };
 }

@@ -28,10 +28,11 @@ export interface KnownSocket {
 
 /**
  * Returns the accept queue of a listener of Deno that is about to close. The length of the queue is unknown without
- * the C library, on a unix socket, and if several listeners of the process have the address and nothing tells which.
+ * the C library, on a unix socket, and if several listeners of the process have the address and it is unknown which
+ * of them is meant.
  *
- * If the length is known, the kernel ignores new handshakes from now on, so that no connection joins the queue, unless
- * another process accepts on the socket too.
+ * If the length is known and no other process may share the socket, the kernel ignores new handshakes from now
+ * on, so that no connection joins the queue.
  */
 export function closingQueue(
   addr: Addr,
@@ -60,10 +61,10 @@ function ownListener(
 }
 
 /**
- * Waits until a server of `Deno.serve` has accepted the connections in its accept queue and had time to
- * start their requests, because Deno's graceful stop closes a connection without a request. So an empty
- * queue counts as a queue of unknown length. `queue.accepted` returns the number of started requests, or 0 if
- * they are out of reach.
+ * Waits until a server of `Deno.serve` has accepted the connections in its accept queue and had time to start
+ * their requests, because Deno's graceful stop closes a connection without a request. An empty queue is
+ * therefore treated like a queue of unknown length. `queue.accepted` returns the number of started requests,
+ * or 0 if this number is unknown.
  */
 export function takeInServeQueue(queue: ClosingQueue, force: AbortSignal): Promise<void> {
   return takeInAcceptQueue({ ...queue, waiting: () => queue.waiting() || undefined }, force);

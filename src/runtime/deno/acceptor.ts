@@ -1,15 +1,5 @@
 import type { DenoConn, DenoListener } from "../api/deno.ts";
-
-/**
- * The number of ms of the first pause after accepting has failed for lack of descriptors or memory. Go uses
- * the same.
- */
-const FIRST_PAUSE = 5;
-/** The number of ms up to which the pauses double while accepting fails. Go uses the same. */
-const LONGEST_PAUSE = 1_000;
-
-/** The least number of ms between two reports of a shortage, during which usually every accept fails. */
-const REPORT_INTERVAL = 10_000;
+import { AcceptErrors, FIRST_PAUSE, LONGEST_PAUSE } from "./accept_errors.ts";
 
 /** The codes of the errors for a lack of descriptors or memory, with which the next `accept` fails too. */
 const SHORTAGES: readonly unknown[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
@@ -20,7 +10,7 @@ export interface AcceptorEvents {
   onConn(conn: DenoConn): void;
   /**
    * Called when accepting fails for lack of descriptors or memory, or with an error without a code, but not
-   * more often than once per {@linkcode REPORT_INTERVAL}.
+   * more often than once per ten seconds.
    */
   onError(error: unknown): void;
 }
@@ -34,7 +24,7 @@ export class Acceptor {
   #isClosed = false;
   #isOver = true;
   #over: Promise<void> = Promise.resolve();
-  #reportedAt = -Infinity;
+  readonly #errors = new AcceptErrors();
   #endPause = (): void => {};
 
   constructor(listener: DenoListener, events: AcceptorEvents) {
@@ -87,18 +77,10 @@ export class Acceptor {
         if (this.#isClosed) return undefined;
         // A client that resets its connection in the accept queue makes only this one accept fail.
         if (isOfOneConnection(error)) continue;
-        this.#report(error);
+        this.#errors.report(error, (error) => this.#events.onError(error));
         return undefined;
       }
     }
-  }
-
-  #report(error: unknown): void {
-    const now = performance.now();
-    if (now - this.#reportedAt < REPORT_INTERVAL) return;
-    this.#reportedAt = now;
-    if (error instanceof Error) dropStack(error);
-    this.#events.onError(error);
   }
 
   #pause(duration: number): Promise<void> {
@@ -110,14 +92,6 @@ export class Acceptor {
       };
     });
   }
-}
-
-/**
- * Replaces the stack of an error of `accept`. To format the stack, Deno reads files, and Deno panics if no
- * descriptor is left for them. The stack would only say that a server accepts.
- */
-function dropStack(error: Error): void {
-  error.stack = `${error.name}: ${error.message}`;
 }
 
 /** Returns whether an error of `accept` has a code of the system, and the code is not a shortage. */

@@ -71,7 +71,8 @@ export class AdoptedDenoDriver implements Driver {
 
   /**
    * Returns undefined instead of 0, so that the caller empties the accept queue in any case: requests on
-   * accepted connections need some turns of the event loop to start, and this driver cannot see them.
+   * connections that were just accepted need some turns of the event loop to start, and this driver
+   * cannot see them.
    */
   waitingToBeAccepted(): number | undefined {
     this.#queue = closingQueue(this.addr, () => 0);
@@ -84,11 +85,12 @@ export class AdoptedDenoDriver implements Driver {
 
   closeListeners(): void {
     attempt(() => this.#queue?.close?.());
-    // Deno's own stop ends WebSockets at once. The application has yet to send its last messages.
+    // Deno's own stop ends WebSockets at once, but the application may still have to send its last
+    // messages.
     if (!internals.hasWebSockets()) this.#stop();
   }
 
-  /** Has Deno end the WebSockets, with its own code 1001: the server does not show them. */
+  /** Makes Deno end the WebSockets, with Deno's own code 1001, because the server does not show its WebSockets. */
   closeWebSockets(): void {
     this.#stop();
   }

@@ -4,17 +4,17 @@ import { openKernelSockets } from "../linux/kernel_sockets.ts";
 import type { Traffic } from "../linux/traffic.ts";
 
 /**
- * The connections of a server by their clients. Deno keeps a WebSocket on which data waits until the client
- * has read the data, even when the resource is closed, and a connection until its client has finished the
- * TLS handshake. Only the kernel can cut them off, and tell what
- * arrives on them, which needs the C library.
+ * The connections of a server by the addresses of their clients. Deno keeps a WebSocket on which data waits
+ * until the client has read the data, even if the resource is closed, and keeps a connection in its TLS
+ * handshake until the client has finished the handshake. Only the kernel can cut such connections off, and
+ * report what arrives on them. That needs the C library.
  */
 export class ClientConns {
   readonly #listeners: () => readonly Addr[];
-  /** The open connections by their clients, as the last search in this turn of the event loop found them. */
+  /** The open connections by their clients, as found by the last search in this turn of the event loop. */
   #found: Map<string, KernelConn> | undefined;
 
-  /** Takes the function that returns the addresses of the server's listeners. */
+  /** Creates the connections of a server. `listeners` returns the addresses of the server's listeners. */
   constructor(listeners: () => readonly Addr[]) {
     this.#listeners = listeners;
   }

@@ -9,9 +9,9 @@ export interface ClientExchange {
 }
 
 /**
- * The record of one address of a client. Deno tells the address of each request, and the kernel that of each
- * connection. Usually that is the same connection. But a connection may have taken the place of one that its client has
- * closed, and one client address may have connections to several addresses of this machine.
+ * The record of one client address. Deno reports the client address of each request, and the kernel that of each
+ * connection, so the address links the two. The link can be uncertain: a client may have closed a connection and opened
+ * another one from the same address, and one client address may have connections to several addresses of this machine.
  */
 export class Client<Conn> {
   /** The connections from the address, while the driver knows the connections. */
@@ -31,12 +31,12 @@ export class Client<Conn> {
   /** The cookies of the sockets on which GOAWAY was sent. */
   readonly goneAway: bigint[] = [];
 
-  /** The connection of every request, if that is certain. */
+  /** The connection of every request, if it is certain. */
   get onlyConn(): Conn | undefined {
     return this.conns.length === 1 ? this.conns[0] : undefined;
   }
 
-  /** Whether something is known that the kernel does not tell. */
+  /** Whether anything is known about the client that the kernel does not report. */
   get isRemarkable(): boolean {
     return this.protocol !== "http1" || this.isMixed || this.isUnread || this.webSockets.size > 0;
   }
@@ -50,7 +50,10 @@ export class Client<Conn> {
   }
 }
 
-/** The clients of one server, by address. Few are known unless the open connections are. */
+/**
+ * The clients of one server, by address. While the open connections are not known, only remarkable clients
+ * are recorded.
+ */
 export class Clients<Conn> {
   readonly #byKey = new Map<string, Client<Conn>>();
 
@@ -58,12 +61,12 @@ export class Clients<Conn> {
     return this.#byKey.size;
   }
 
-  /** Returns the client with an address, if anything is known of it. */
+  /** Returns the client with an address, if the client is recorded. */
   at(addr: Addr): Client<Conn> | undefined {
     return this.#byKey.get(keyOf(addr));
   }
 
-  /** Returns the client with an address. */
+  /** Returns the client with an address, and records the client if it is new. */
   of(addr: Addr): Client<Conn> {
     const key = keyOf(addr);
     const known = this.#byKey.get(key);

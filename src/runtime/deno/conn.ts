@@ -28,9 +28,9 @@ export interface Hosting {
   onGone(conn: DenoConnection): void;
   /** Called by each connection that has become a WebSocket. */
   onWebSocket(conn: DenoConnection): void;
-  /** Cuts off the connection of a client, which Deno would keep for as long as the client likes. */
+  /** Cuts off the connection of a client. Deno itself would keep the connection for as long as the client likes. */
   cut(client: Addr): void;
-  /** Returns how many ms ago the last bytes of a client arrived; undefined if nothing tells. */
+  /** Returns how many ms ago the last bytes of a client arrived; undefined if that is unknown. */
   receivedAgo(client: Addr): number | undefined;
   /** Returns whether each response is the last response of its connection. */
   endsConnections(): boolean;
@@ -59,7 +59,7 @@ export class DenoConnection implements LimitedConn, ExchangeConn {
   requests = 0;
   /** Deno does not show whether a part of a head has arrived. */
   readonly isMidHead = false;
-  /** Whether Deno was told to shut the connection down, which nothing can speed up afterwards. */
+  /** Whether Deno was told to shut the connection down. The shutdown cannot be sped up afterwards. */
   #isEnding = false;
   /** Whether `destroy` was called. After that, the connection does not wait for its handlers. */
   #isForced = false;
@@ -243,8 +243,8 @@ export class DenoConnection implements LimitedConn, ExchangeConn {
    * response.
    *
    * With HTTP/2, the GOAWAY is sent only here. If it were sent while streams are in flight, Deno would cut
-   * the streams off as soon as the client answers with its own GOAWAY, as the client of Node does: h2 before
-   * 0.4.14 applies that GOAWAY to its own streams (https://github.com/hyperium/h2/pull/886).
+   * these streams off as soon as the client answers with its own GOAWAY, as Node's client does: h2 before
+   * 0.4.14 applies the client's GOAWAY to the server's streams (https://github.com/hyperium/h2/pull/886).
    */
   closeIdle(): void {
     if (this.#newest === undefined) this.destroy();
@@ -268,7 +268,7 @@ export class DenoConnection implements LimitedConn, ExchangeConn {
     this.#lingering ??= setTimeout(() => this.destroy(), LINGER);
   }
 
-  /** Lets the connection live on, because a request has come: the client has sent the whole upload before. */
+  /** Keeps the connection open, because a new request shows that the client has sent the whole upload. */
   #stopLingering(): void {
     if (this.#lingering === undefined) return;
     clearTimeout(this.#lingering);

@@ -39,7 +39,7 @@ import {
 } from "./server_listener.ts";
 import { TableDriver } from "../../server/table_driver.ts";
 
-/** Starts a server of the engine `"deno"`. */
+/** Starts a server on the engine `"deno"`. */
 export function startDeno(handler: Handler, asked: ServeSettings): Driver {
   const settings = ignoringLeftClients(asked, saysClientLeft);
   const serving = internals.connectionServing();
@@ -59,21 +59,27 @@ export function startDeno(handler: Handler, asked: ServeSettings): Driver {
     : new KernelDriver(handler, settings, kernelServing);
 }
 
-/** Returns whether one server of Deno may serve all connections, if the kernel shows them. */
+/** Returns whether one server of Deno may serve all connections, provided that the kernel shows the connections. */
 function canShareServer({ listen, tls, onConnState, reusePort }: ServeSettings): boolean {
   // Deno opens one socket for all its listeners with SO_REUSEPORT at an address.
   return listen.transport === "tcp" && tls === undefined && onConnState === undefined &&
     !reusePort && !trustsProxies();
 }
 
-/** Returns whether Deno takes the address of a client from a header, so that it is not that of the connection. */
+/**
+ * Returns whether Deno takes client addresses from a header, so that they differ from the addresses of the
+ * connections.
+ */
 function trustsProxies(): boolean {
   const name = "DENO_TRUST_PROXY_HEADERS";
   return readVariable(name) === "1" ||
     procFile("/proc/self/environ").split("\0").includes(`${name}=1`);
 }
 
-/** Opens a listener. With the kernel's help, all its connections can be served by one server of Deno. */
+/**
+ * Opens a listener whose connections the kernel can show, so that one server of Deno can serve all of them.
+ * If the kernel cannot show them, the result has no `kernelServing`, but may have the listener.
+ */
 function listenForKernel(
   settings: ServeSettings,
   serving: ConnectionServing,
@@ -88,7 +94,8 @@ function listenForKernel(
   if (fd === undefined || accepted === undefined || kernel.trafficOf(fd) === undefined) {
     return { opened };
   }
-  // A connection that came before the listener had its label is not found by the label.
+  // A connection that arrived before the listener had its label does not have the label, and would not
+  // be found.
   if (kernel.waitingToBeAccepted(fd) !== 0) return { opened };
   const elsewhere = { transport: "tcp", hostname: "127.0.0.1", port: 0 } as const;
   const kernelServing = {
@@ -116,7 +123,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
 
   /**
    * Opens the listeners of a server. `ordered` replaces the address in the settings, or adds a second listener
-   * if it is a duplicate. `opened` is the listener itself, if it is open already.
+   * if it is a duplicate. `opened` is the listener, if it is already open.
    */
   constructor(
     hosting: Pick<Hosting, "serving" | "handler" | "settings">,

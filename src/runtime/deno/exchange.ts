@@ -8,7 +8,10 @@ import { claimedLength, isUnread } from "./upload.ts";
 /** The connection of an {@linkcode Exchange}. */
 export interface ExchangeConn {
   readonly remoteAddr: Addr;
-  /** Calls `release` when the request is over: now, or when the WebSocket that it has become has closed. */
+  /**
+   * Calls `release` when the request is over: at once, or if the request has become a WebSocket, when the
+   * WebSocket has closed.
+   */
   endRequest(release: () => void): void;
 }
 

@@ -14,9 +14,9 @@ export interface Exchanges {
   /** Records that the newest request is answered, with a response that does not end the connection. */
   answered(): void;
   /**
-   * Makes a response the last response of its connection, and returns the response to send. Calls `end`
-   * when that has been delivered, and says whether the upload of the request was left unread. With HTTP/2,
-   * returns the response unchanged and does not call `end`.
+   * Makes a response the last response of its connection, and returns the response to send. When that
+   * response has been delivered, calls `end` with whether the upload of the request was left unread. With
+   * HTTP/2, returns the response unchanged and does not call `end`.
    */
   last(response: Response, end: (isUnread: boolean) => void): Response;
   /** Starts the drain: `onChange` is called when a request in flight is over. */
@@ -63,8 +63,8 @@ export class Http1Exchanges implements Exchanges {
   }
 
   /**
-   * Leaves it to the poll to find out whether a request is in flight: that takes some µs, and there can be
-   * tens of thousands of connections.
+   * Starts the drain. Whether a request is in flight is left to the poll, because finding out takes some
+   * µs and there can be tens of thousands of connections.
    */
   startDrain(onChange: () => void): void {
     this.#onChange = onChange;
@@ -83,7 +83,7 @@ export class Http2Streams implements Exchanges {
   readonly #open = new Set<Exchange>();
   readonly #onEnd: () => void;
 
-  /** Takes the function to call whenever a request is over. */
+  /** Creates the record of the streams. `onEnd` is called whenever a request is over. */
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd;
   }

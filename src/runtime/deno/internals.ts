@@ -53,7 +53,7 @@ export interface UploadStream {
   readonly isReadable: boolean;
   /** Whether the stream still reads from a resource of Deno, that is, from the connection. */
   readonly hasResource: boolean;
-  /** Whether the stream was read to its end. False if the stream may have been cancelled instead. */
+  /** Whether the stream was read to its end. False if the stream may have been canceled instead. */
   readonly isComplete: boolean;
 }
 
@@ -116,12 +116,13 @@ export interface DenoInternals {
    */
   resourceOf(socket: WebSocket): number;
   /**
-   * Sends the close frame of an open WebSocket of the server, and goes on receiving until the client answers
-   * it, as RFC 6455 has it. The same for a WebSocket whose close frame was sent by its owner. `readyState` is
-   * CLOSING meanwhile, and messages that are sent are dropped.
+   * Sends the close frame of an open WebSocket of the server, and keeps receiving until the client answers
+   * it, as RFC 6455 requires. If the owner of the WebSocket has already sent the close frame, only keeps
+   * receiving. Meanwhile `readyState` is CLOSING, and messages that the application sends are dropped.
    *
    * Without it: `socket.close()`. If a message of the client crosses the close frame, Deno closes the
-   * connection with the message unread, and the kernel drops what the client has yet to receive.
+   * connection with the message unread, and the kernel drops the data that the client has not received
+   * yet.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/websocket/01_websocket.js (`_eventLoop`)
    */
@@ -144,7 +145,8 @@ export interface DenoInternals {
    */
   headerOf(request: Request, name: string): string | null;
   /**
-   * Returns a lower bound of the size in bytes of a request's head, which is over when the request is answered.
+   * Returns a lower bound of the size in bytes of a request's head. To be called before the request is
+   * answered, because Deno then forgets the head.
    *
    * Without it: a bound from the method and the target alone.
    *
@@ -152,10 +154,10 @@ export interface DenoInternals {
    */
   leastHeadSize(request: Request): number;
   /**
-   * Returns whether Deno is calling a handler with a request of HTTP/2, which the functions on the stack show. To be
-   * called within the handler, for a request without an `upgrade` header. It takes some 10 µs.
+   * Returns whether Deno is calling a handler with an HTTP/2 request, according to the functions on the call
+   * stack. To be called within the handler, for a request without an `upgrade` header. The call takes about 10 µs.
    *
-   * Without it: undefined. A session of HTTP/2 without TLS then counts as a connection of an unknown protocol.
+   * Without it: undefined. An HTTP/2 session without TLS then counts as a connection of an unknown protocol.
    *
    * @see https://github.com/denoland/deno/blob/v2.9.5/ext/http/00_serve.ts (`nativeDispatch`, `dispatch`)
    */
@@ -240,10 +242,10 @@ function innerOf(request: Request): InnerRequest | undefined {
 }
 
 /**
- * Returns whether a closed stream was read to its end, and not cancelled. A stream that ends by itself
+ * Returns whether a closed stream was read to its end, and not canceled. A stream that ends by itself
  * closes during a pull, and the buffer of that pull stays behind. Deno's `text()` and similar methods leave
  * the algorithms of the stream in place. A stream that Deno has piped remembers that its source asked it to
- * close. Cancelling the stream clears all of these, and so does `for await`.
+ * close. Canceling the stream clears all of these, and so does `for await`.
  */
 function isComplete(stream: object): boolean {
   // The cast: slots have no types.
@@ -261,16 +263,16 @@ interface CallSite {
   getFunctionName(): string | null;
 }
 
-/** The part of the constructor `Error` that V8 adds. */
+/** The properties that V8 adds to the constructor `Error`. */
 interface V8Error {
   stackTraceLimit: number;
   prepareStackTrace: ((error: unknown, sites: readonly CallSite[]) => unknown) | undefined;
   captureStackTrace(target: object): void;
 }
 
-/** Returns the names of the functions that are being called, the newest first. */
+/** Returns the names of the functions on the call stack, the innermost first. */
 function functionsOnStack(): readonly (string | null)[] {
-  // The cast: other runtimes' types lack what V8 adds.
+  // The cast: the types of other runtimes lack the properties that V8 adds.
   const errors = Error as unknown as V8Error;
   const { stackTraceLimit, prepareStackTrace } = errors;
   const target: { stack?: (string | null)[] } = {};
@@ -291,8 +293,9 @@ function functionsOnStack(): readonly (string | null)[] {
 const newNumbering = (): { isConsecutive?: boolean } => ({});
 
 /**
- * The state of a WebSocket that is closing and goes on receiving, which is none of Deno's own. Deno ends a
- * WebSocket that is CLOSING at the next event, and pings one that is OPEN.
+ * The internal state of a WebSocket that is closing and keeps receiving. The value is none of the four
+ * that Deno knows, because Deno ends a CLOSING WebSocket at its next event, and sends pings to an OPEN
+ * WebSocket.
  */
 const RECEIVING = 4;
 
@@ -349,7 +352,8 @@ export const internals: DenoInternals = {
     return typeof value === "number" ? value : -1;
   },
   hasWebSockets() {
-    // A stand-in of Deno's server can be adopted on another runtime, which has no such namespace.
+    // An object that only looks like Deno's server can be adopted on another runtime, which has no
+    // `Deno` namespace.
     const resources = deno() && internals.connectionServing()?.core.resources();
     return Object.values(resources ?? {}).includes("serverWebSocket");
   },
@@ -439,7 +443,7 @@ export class Delivery {
   }
 
   get isDone(): boolean {
-    // The sign is an exception, so it is looked for no more than needed.
+    // The check throws an exception, which is expensive, so it is not repeated after the delivery.
     this.#isDone ||= internals.isDelivered(this.#native);
     return this.#isDone;
   }

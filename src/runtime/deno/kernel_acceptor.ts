@@ -1,18 +1,17 @@
-/** One server of Deno for all connections of a listener, which accepts again when it was out of descriptors. */
+/**
+ * One server of Deno for all connections of a listener. Unlike Deno's own, it accepts again after a lack of
+ * descriptors.
+ */
 import { reportError } from "../../core/report_error.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { addrOf, type DenoHttpServer, type DenoInfo, type DenoListener } from "../api/deno.ts";
 import { takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { AcceptedSockets } from "../linux/accepted_sockets.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
+import { AcceptErrors, FIRST_PAUSE, LONGEST_PAUSE } from "./accept_errors.ts";
 import { type ConnectionServing, internals } from "./internals.ts";
 
-/** The first and the longest pause in ms before accepting again, and the least time between two reports. */
-const FIRST_PAUSE = 5;
-const LONGEST_PAUSE = 1_000;
-const REPORT_INTERVAL = 10_000;
-
-/** The number of ms between two looks whether connections are open that keep the process alive. */
+/** The number of ms between two checks of whether open connections still have to keep the process alive. */
 const HOLD_INTERVAL = 100;
 
 /** The listener of a {@linkcode KernelAcceptor}, and how Deno serves on it. */
@@ -28,7 +27,7 @@ export interface KernelServing {
   listenElsewhere(): DenoListener;
 }
 
-/** The functions that a {@linkcode KernelAcceptor} calls, without an object. */
+/** The functions that a {@linkcode KernelAcceptor} calls. They do not use `this`. */
 export interface AcceptorHandlers {
   readonly onRequest: (request: Request, native: DenoInfo) => Response | Promise<Response>;
   readonly onError: (error: unknown) => Response | Promise<Response>;
@@ -48,14 +47,15 @@ export class KernelAcceptor implements Refable {
   /** The descriptor of the listener that Deno accepts on. */
   #fd: number;
   /**
-   * Another descriptor of the listener. Deno closes its own, and accepts nothing more, when accepting has failed.
+   * A second descriptor of the listener. When accepting has failed, Deno closes its own descriptor and stops
+   * accepting.
    */
   readonly #spare: number;
   #restarting: ReturnType<typeof setTimeout> | undefined;
-  #reportedAt = -Infinity;
+  readonly #errors = new AcceptErrors();
   #isClosed = false;
   #isRefed = true;
-  /** What keeps the process alive while connections are open and the listener does not. */
+  /** The timer that keeps the process alive while connections are open and the listener no longer does so. */
   #holding: ReturnType<typeof setInterval> | undefined;
   #closeUnnoticed = (): boolean => false;
 
@@ -70,7 +70,7 @@ export class KernelAcceptor implements Refable {
     this.#serveOn(listener, FIRST_PAUSE);
   }
 
-  /** Serves on a listener. `pause` is the time to wait before the next try if that fails at once. */
+  /** Serves on a listener. `pause` is the time to wait before the next attempt, if this attempt fails at once. */
   #serveOn(listener: DenoListener, pause: number): void {
     const { core, serveHttpOnListener } = this.#serving.serving;
     const start = performance.now();
@@ -94,7 +94,7 @@ export class KernelAcceptor implements Refable {
 
   #acceptFailed(error: unknown, pause: number): void {
     if (this.#isClosed) return;
-    this.#report(error);
+    this.#errors.report(error, this.#handlers.onError);
     const next = Math.min(2 * pause, LONGEST_PAUSE);
     this.#restarting = setTimeout(() => {
       this.#restarting = undefined;
@@ -104,14 +104,6 @@ export class KernelAcceptor implements Refable {
         this.#acceptFailed(error, next);
       }
     }, pause);
-  }
-
-  #report(error: unknown): void {
-    if (performance.now() - this.#reportedAt < REPORT_INTERVAL) return;
-    this.#reportedAt = performance.now();
-    // To format the stack Deno opens files, and it panics without a descriptor for them.
-    if (error instanceof Error) error.stack = `${error.name}: ${error.message}`;
-    void this.#handlers.onError(error);
   }
 
   /** Opens another listener of Deno, and puts the socket of the first one in its place. */
@@ -137,7 +129,7 @@ export class KernelAcceptor implements Refable {
     return !this.#isClosed && this.#serving.kernel.cookieOf(this.#fd) === this.#cookie;
   }
 
-  /** The number of connections in the accept queue; undefined if the kernel does not tell. */
+  /** The number of connections in the accept queue; undefined if the kernel does not report it. */
   get waiting(): number | undefined {
     if (this.#isClosed) return 0;
     return this.#serving.kernel.waitingToBeAccepted(this.#isOpen ? this.#fd : this.#spare);
@@ -145,7 +137,7 @@ export class KernelAcceptor implements Refable {
 
   emptyAcceptQueue(force: AbortSignal): Promise<void> {
     const waiting = () => this.waiting;
-    // Nothing joins the queue, so that it gets as much shorter as Deno accepts.
+    // No connection joins the queue, so the queue shrinks by one for each connection that Deno accepts.
     return takeInAcceptQueue({ waiting, accepted: () => -(waiting() ?? 0) }, force);
   }
 
@@ -160,14 +152,15 @@ export class KernelAcceptor implements Refable {
     this.#closeUnnoticed = kernel.closingUnnoticed(this.#fd);
   }
 
-  /** Closes the listener and no connection, which Deno itself cannot do. Deno does not notice. */
+  /** Closes only the listener, and leaves the connections open, which Deno itself cannot do. Deno does not notice. */
   closeListener(): void {
     if (this.#isClosed) return;
     const { kernel } = this.#serving;
     const isOpen = this.#isOpen;
     this.#isClosed = true;
     clearTimeout(this.#restarting);
-    // Without a descriptor to put in the place of the listener, Deno notices, and serves the connections on.
+    // If no descriptor is left to replace the listener with, Deno notices the end of the listener, and keeps
+    // serving its connections.
     if (isOpen && !this.#closeUnnoticed()) kernel.shutdown(this.#fd);
     kernel.close(this.#spare);
   }
@@ -192,7 +185,7 @@ export class KernelAcceptor implements Refable {
   }
 
   /**
-   * Starts Deno's own graceful stop. It sends GOAWAY to the sessions of HTTP/2 and ends them, and closes every other
+   * Starts Deno's own graceful stop. It sends GOAWAY to the HTTP/2 sessions and ends them, and closes every other
    * connection without a request.
    */
   stop(): void {
@@ -201,7 +194,7 @@ export class KernelAcceptor implements Refable {
     for (const server of this.#servers) server.shutdown().catch(reportError);
   }
 
-  /** Releases what Deno keeps of the server. Ends the requests in flight. */
+  /** Releases the resources that Deno holds for the server. Ends the requests in flight. */
   release(): void {
     this.closeListener();
     clearInterval(this.#holding);

@@ -11,15 +11,15 @@ import { internals } from "./internals.ts";
 import { GOAWAY, mayBeFreshSession, type Protocol } from "./protocol.ts";
 
 /**
- * The number of ms without a byte after which a connection is not in the middle of anything, where the clock of the
- * kernel cannot tell the order of what was sent and received.
+ * The number of ms without a byte after which no message can be in transit on a connection. Used if the kernel's
+ * clock is too coarse to show whether bytes were last sent or received.
  */
 const SETTLING = 10;
 
-/** The number of ms without a byte after which Deno has surely written every frame that it has begun. */
+/** The number of ms without a byte after which Deno has certainly finished writing every frame. */
 const GOAWAY_SETTLING = 25;
 
-/** The number of ms by which a time of the kernel may be off: it counts in steps of 1 to 10 ms. */
+/** The number of ms by which a time of the kernel may be off, because the kernel counts in steps of 1 to 10 ms. */
 const TICK = 10;
 
 /** A request in flight. */
@@ -33,27 +33,27 @@ export interface KernelFlight {
 
 /** The functions that a {@linkcode KernelConnection} calls. */
 export interface KernelConnectionEvents {
-  /** Called when the connection was told to end, which Deno does within a few turns of its event loop. */
+  /** Called when the connection was told to end. Deno ends the connection within a few turns of its event loop. */
   onEnding(conn: KernelConnection): void;
-  /** Ends all sessions of HTTP/2 if there are no other connections. Returns whether they are ending. */
+  /** Ends all HTTP/2 sessions if there are no other connections. Returns whether they are ending. */
   endSessions(): boolean;
-  /** Called when the connection has to be looked at again after a number of ms. */
+  /** Called when the connection has to be checked again after a number of ms. */
   lookAgain(conn: KernelConnection, after: number): void;
 }
 
 /**
- * A connection of a server of Deno that does not show its connections. The requests in flight are those of the address
- * of its client, and the kernel tells what was sent and received. A connection of which something is uncertain counts as
- * active.
+ * A connection of a server of Deno that does not show its connections. Its requests in flight are the requests from the
+ * address of its client, and the kernel reports what was sent and received. If anything about a connection is
+ * uncertain, the connection counts as active.
  */
 export class KernelConnection implements Conn {
   readonly remoteAddr: Addr;
   readonly client: Client<KernelConnection>;
-  /** Whether a request of HTTP/1 has come on the connection since it is known. */
+  /** Whether an HTTP/1 request has arrived on the connection since the driver knows the connection. */
   isHttp1 = false;
-  /** Whether the last response was passed to Deno: a request that still comes is not processed. */
+  /** Whether the last response was passed to Deno. A request that arrives later is not processed. */
   isLastPassed = false;
-  /** The time at which its last request was answered since the connection is known. */
+  /** The time at which the last request was answered since the driver knows the connection. */
   answeredAt: number = -Infinity;
   #acceptedAt: number | undefined;
   readonly #socket: AcceptedSocket;
@@ -61,7 +61,7 @@ export class KernelConnection implements Conn {
   readonly #events: KernelConnectionEvents;
   /** Whether `destroy` was called. After that, the connection does not wait for its handlers. */
   #isForced = false;
-  /** The state in which Deno was made to see the end of what the client sends; undefined before. */
+  /** The state of the connection when {@linkcode KernelConnection.end} was called; undefined before. */
   #endedAs: "active" | "idle" | undefined;
   #lingering: ReturnType<typeof setTimeout> | undefined;
 
@@ -123,8 +123,8 @@ export class KernelConnection implements Conn {
   }
 
   /**
-   * Returns whether a request of the client can be on this connection, which is the only one of the client. It cannot if
-   * the connection has taken the place of another one since the request came.
+   * Returns whether a request of the client can belong to this connection, which is the client's only connection. It
+   * cannot if the client has opened the connection after sending the request on another one.
    */
   canHave({ request, since, isAnswered }: KernelFlight): boolean {
     const now = performance.now();
@@ -132,8 +132,8 @@ export class KernelConnection implements Conn {
     if (traffic === undefined) return false;
     if (isAnswered || since === undefined) return true;
     if (traffic.received < internals.leastHeadSize(request)) return false;
-    // Nothing is sent between the head of a request and its response. If nothing was sent at all, the connection is as
-    // old as that time says.
+    // Nothing is sent between the head of a request and its response. If nothing was sent at all, `sentAgo` is the age
+    // of the connection.
     return now - traffic.sentAgo - TICK <= since;
   }
 
@@ -144,7 +144,7 @@ export class KernelConnection implements Conn {
     if (this.isClosed) return "closed";
     if (this.#endedAs !== undefined) return this.#endedAs;
     const traffic = this.#traffic;
-    // Deno has yet to notice that the client has ended its side.
+    // The client has ended its side, and Deno has not noticed that yet.
     if (traffic?.isEstablished !== true) return "active";
     const hasUnread = this.#kernel.hasUnread(this.#socket.fd);
     if (this.#isFresh(traffic)) return hasUnread ? "active" : "new";
@@ -153,7 +153,8 @@ export class KernelConnection implements Conn {
 
   #stateBetweenRequests({ sentAgo, receivedAgo }: Traffic, hasUnread: boolean): ConnState {
     const protocol = this.#protocol;
-    // Deno drops the rest of an upload that was left unread.
+    // Deno discards the rest of an upload that was left unread, so these bytes are not part of a
+    // request.
     if (protocol === "http1" && this.client.isUnread) return "idle";
     if (hasUnread) return "active";
     if (protocol === "http2" || receivedAgo >= NEW_CONN_LIFETIME) return "idle";
@@ -190,8 +191,8 @@ export class KernelConnection implements Conn {
   }
 
   /**
-   * Ends the connection, which has exceeded a time limit, unless a request has just come, or a part of an upload that was
-   * left unread has come within the last `idleTimeout` ms.
+   * Ends the connection because it has exceeded a time limit, unless a request has just arrived, or a part of an upload
+   * that was left unread has arrived within the last `idleTimeout` ms.
    */
   expire(idleTimeout: number): void {
     const { exchanges, webSockets, isUnread } = this.client;
@@ -219,8 +220,9 @@ export class KernelConnection implements Conn {
   }
 
   /**
-   * Makes Deno close an HTTP/1 connection whose requests are all answered. Deno first writes what it has to write: of an
-   * answered request it does not ask whether the client is still there. `state` is the state until then.
+   * Makes Deno close an HTTP/1 connection whose requests are all answered. Deno first writes all remaining data,
+   * because it does not check whether the client of an answered request is still there. `state` is the state of the
+   * connection until it has closed.
    */
   end(state: "active" | "idle"): void {
     if (this.isEnding || this.isClosed) return;
@@ -238,18 +240,18 @@ export class KernelConnection implements Conn {
     this.#lingering ??= setTimeout(() => {
       this.#lingering = undefined;
       const { exchanges, isUnread } = this.client;
-      // A request that has come since shows that the client has sent the whole upload.
+      // A request that has arrived since then shows that the client has sent the whole upload.
       if (exchanges.size === 0 && isUnread) this.#shutdown();
     }, LINGER);
   }
 
-  /** To be called when a request of the client has come. */
+  /** Stops lingering. To be called when a request of the client has arrived. */
   stopLingering(): void {
     clearTimeout(this.#lingering);
     this.#lingering = undefined;
   }
 
-  /** Whether the connection is a session of HTTP/2 without a stream, on which there was one. */
+  /** Whether the connection is an HTTP/2 session that has had a stream and has none now. */
   get isIdleSession(): boolean {
     if (this.#protocol !== "http2" || this.client.exchanges.size > 0) return false;
     const traffic = this.#traffic;
@@ -257,9 +259,9 @@ export class KernelConnection implements Conn {
   }
 
   /**
-   * Ends a session of HTTP/2 without a stream. Deno can end only all sessions at once, and until that is possible the
-   * client is told to open no further stream. A frame may stand only between two frames of Deno: so when nothing waits
-   * to be sent, and nothing did for a while.
+   * Ends an HTTP/2 session without a stream. Deno can only end all sessions together. Until that is possible, the
+   * client is sent a GOAWAY, so that it opens no further stream. This frame must not be written within a frame of
+   * Deno, so it is written only after no data has been waiting to be sent for a while.
    */
   #goAway({ isDelivered, sentAgo, receivedAgo }: Traffic): void {
     const { client } = this;

@@ -1,6 +1,6 @@
 /**
- * The engine `"deno"` with the help of the kernel: one server of Deno for all connections, as `Deno.serve` has. Deno
- * shows no connection then. The kernel shows them when a drain starts, and closes single ones.
+ * The engine `"deno"` with the help of the kernel. One server of Deno serves all connections, as with `Deno.serve`,
+ * and does not show them. When a drain starts, the kernel shows the connections, and can close each of them.
  */
 import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
@@ -34,14 +34,15 @@ import { Looks } from "./looks.ts";
 import { isReceivable, isUnread } from "./upload.ts";
 
 /**
- * The number of ms after which a WebSocket that has not opened is given up: its client has left, which Deno
+ * The number of ms after which a WebSocket that has not opened is given up. Its client has left, which Deno
  * does not report.
  */
 const OPENING = 1_000;
 
 /**
- * The driver of a server whose connections the kernel shows. It knows the connections during a drain and during a lame
- * duck, and otherwise looks at them when it is asked. While it knows them it knows the connection of each request.
+ * The driver of a server whose connections the kernel shows. The driver knows the connections, and the connection of
+ * each request, during a lame-duck phase and a drain. At other times it looks the connections up when somebody asks
+ * for them.
  */
 export class KernelDriver extends TableDriver<KernelConnection> implements Driver {
   readonly engine: Engine = "deno";
@@ -52,9 +53,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   readonly #acceptor: KernelAcceptor;
   readonly #known: KnownConnections;
   #isListenerClosed = false;
-  /** The clients whose idle connections are to end when they are found, see `#endLater`. */
+  /** The clients whose connections have to be found and ended, see `#endLater`. */
   readonly #toEnd = new Set<Client<KernelConnection>>();
-  /** Whether the sessions of HTTP/2 can end, for as long as the caller has not yielded. */
+  /** Whether the HTTP/2 sessions can end now. The value is kept only until the caller yields to the event loop. */
   #canEndSessions: boolean | undefined;
   #isFinding = false;
   #isOver = false;
@@ -130,7 +131,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
     }
   }
 
-  /** Records what a request tells of its client. Returns a response if the request is not to be processed. */
+  /** Records what a request shows about its client. Returns a response if the request must not be processed. */
   #record(exchange: KernelExchange): Response | undefined {
     if (this.#known.isKept) return this.#arrive(exchange);
     if (exchange.protocol === "http1") {
@@ -144,12 +145,16 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
     return undefined;
   }
 
-  /** Does the same while the connections are known, and finds the connection of the request. */
+  /**
+   * Records a request while the connections are known, and finds the connection of the request. Returns a
+   * response if the request must not be processed.
+   */
   #arrive(exchange: KernelExchange): Response | undefined {
     const client = this.#known.clients.of(exchange.remoteAddr);
     const { onlyConn } = client;
     if (onlyConn?.isLastPassed === true && !onlyConn.isClosed) {
-      // The request was pipelined behind the last one, or has crossed the close of an idle connection.
+      // The request was pipelined after the last request, or was sent before its client noticed that the
+      // idle connection was closed.
       onlyConn.destroy();
       return unavailable();
     }
@@ -206,15 +211,18 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
     if (exchange.isUnread) this.#known.prune();
   }
 
-  /** Records when the response is delivered that Deno is about to get. */
+  /** Arranges that the delivery of a response is recorded. To be called right before the response is passed to Deno. */
   #followAnswer(exchange: KernelExchange): void {
     exchange.isAnswered = true;
     this.#follow(exchange);
-    // The handler has upgraded the connection, and has failed after that: Deno announces nothing.
+    // The handler has upgraded the connection and then failed: Deno does not announce the delivery.
     if (internals.isDelivered(exchange.native)) queueMicrotask(() => this.#over(exchange));
   }
 
-  /** Records when the response is delivered. To be called before it is: Deno announces it only then. */
+  /**
+   * Arranges that the end of the request is recorded. To be called before the response is delivered, because
+   * Deno announces no earlier delivery.
+   */
   #follow(exchange: KernelExchange): void {
     this.#known.flights.add(exchange);
     exchange.markPending();
@@ -258,8 +266,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   }
 
   /**
-   * Ends the connections of a client when they are idle. All connections are looked up at once, and not too often,
-   * because a look takes longer the more connections there are. The polls of a drain may spare what is idle.
+   * Ends the connections of a client when they become idle. Connections are looked up for all such clients
+   * together, and not too often, because the time of a lookup grows with the number of connections. The polls of a
+   * drain cannot do this, because they may spare idle connections.
    */
   #endLater(client: Client<KernelConnection>): void {
     this.#toEnd.add(client);
@@ -284,7 +293,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   #hijack(exchange: KernelExchange, response: Response): Response {
     const socket = internals.webSocketOf(response);
     if (socket === undefined) {
-      // Nothing tells when such a connection ends but its socket.
+      // Only the socket shows when such a connection ends.
       this.#follow(exchange);
       return response;
     }
@@ -322,7 +331,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
     this.#startWatching();
   }
 
-  /** Knows the connections from now on. */
+  /** Starts to keep the connections known. */
   #startWatching(): void {
     this.#known.keep();
     for (const exchange of this.#known.flights) this.#follow(exchange);
@@ -350,8 +359,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   }
 
   /**
-   * Starts Deno's own graceful stop if nothing but sessions of HTTP/2 without a stream, and WebSockets, is left: it closes
-   * every other connection without a request, half-received heads included. Returns whether it has been started.
+   * Starts Deno's own graceful stop if only HTTP/2 sessions without a stream and WebSockets are left. The stop would
+   * close every other connection without a request, even if a head was half received. Returns whether the stop has been
+   * started.
    */
   #endSessions(): boolean {
     if (!this.#isListenerClosed || this.onChange === undefined) return false;
@@ -372,7 +382,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
     return isQuiescent;
   }
 
-  /** Closes those connections that have exceeded a time limit, as far as the kernel shows. */
+  /** Closes the connections of sockets that have exceeded a time limit, as far as the kernel shows. */
   #expire(sockets: readonly AcceptedSocket[]): void {
     this.#known.know(sockets);
     const { idleTimeout } = this.#settings.limits;
@@ -380,7 +390,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
     this.#known.forget();
   }
 
-  /** Releases what Deno keeps of the server. */
+  /** Releases the resources that Deno holds for the server. */
   #finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -401,7 +411,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
 
   override connections(now: number): ConnInfo[] {
     if (!this.#isListenerClosed) this.#known.refresh();
-    // The client of such a request has left, and its handler works.
+    // The client of such a request has left, and its handler is still working.
     const orphans = [...this.#known.flights].filter(({ client }) => client?.conns.length === 0);
     const infos = [
       ...super.connections(now),
@@ -412,7 +422,10 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   }
 }
 
-/** Returns the connection of a request that is over, if that is certain and no request is in flight on it. */
+/**
+ * Returns the connection of a request that is over, if it is certain which connection that is and no request
+ * is in flight on it.
+ */
 function connAfter({ conn, client }: KernelExchange): KernelConnection | undefined {
   return client?.exchanges.size === 0 && client.onlyConn === conn ? conn : undefined;
 }

@@ -19,7 +19,7 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
   readonly claimed: number | undefined;
   /** The client, while the driver knows the open connections. */
   client: Client<KernelConnection> | undefined;
-  /** The connection, once the listener is closed, if it is certain which one it is. */
+  /** The connection, once the listener is closed, if the connection of the request is certain. */
   conn: KernelConnection | undefined;
   /** The life of the WebSocket that the request has become; otherwise undefined. */
   webSocketLife: WebSocketLife | undefined;
@@ -31,9 +31,15 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
   isAnswered = false;
   /** Whether the end of the exchange is going to be announced. */
   isFollowed = false;
-  /** The time at which the request was first seen to be in flight, which costs a call to find out. */
+  /**
+   * The time at which the request was first seen to be in flight. Undefined until somebody asks, because
+   * reading the clock costs a call.
+   */
   #since: number | undefined;
-  /** Deno forgets the address when the request is answered or upgraded, so it is asked at once. */
+  /**
+   * The address of the client. It is read at once, because Deno forgets it when the request is answered or
+   * upgraded.
+   */
   readonly #peer: DenoInfo["remoteAddr"];
 
   constructor(request: Request, native: DenoInfo, scope: RequestScope) {
@@ -54,12 +60,12 @@ export class KernelExchange extends RequestInfo implements ClientExchange {
     return this.#since !== undefined;
   }
 
-  /** The time at which the request was first seen to be in flight, once that was. */
+  /** The time at which the request was first seen to be in flight; undefined before. */
   get since(): number | undefined {
     return this.#since;
   }
 
-  /** To be called when the handler has not answered at once. */
+  /** Records that the handler has not answered at once. */
   markPending(): void {
     this.#since ??= performance.now();
   }

@@ -7,19 +7,19 @@ import type { AcceptedSocket, AcceptedSockets } from "../linux/accepted_sockets.
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
 import { mayBeFreshSession } from "./protocol.ts";
 
-/** The number of ms that looks may take in one turn of the event loop. */
+/** The number of ms for which sockets may be checked in one turn of the event loop. */
 const SLICE = 3;
 
 /** The functions that a {@linkcode KernelExpiry} calls. */
 export interface ExpiryEvents {
-  /** Returns the time at which the last request on a session of HTTP/2 was over; undefined for other connections. */
+  /** Returns the time at which the last request on an HTTP/2 session was over; undefined for other connections. */
   lastStreamAt(client: Addr | undefined): number | undefined;
   /** Called with sockets that have exceeded a time limit, unless a request is in flight on them. */
   expire(sockets: readonly AcceptedSocket[]): void;
 }
 
 /**
- * Finds connections that are idle, or whose head does not arrive, for longer than the limits allow. It looks at all
+ * Finds connections that are idle, or whose head does not arrive, for longer than the limits allow. It checks all
  * connections now and then, so that requests cost nothing.
  */
 export class KernelExpiry {
@@ -28,7 +28,7 @@ export class KernelExpiry {
   readonly #limits: Pick<LimitSettings, "idleTimeout" | "headerTimeout">;
   readonly #events: ExpiryEvents;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
-  /** When the connections that may be sessions of HTTP/2 without a request were first seen, by their cookies. */
+  /** The times at which connections that may be HTTP/2 sessions without a request were first seen, by cookie. */
   #fresh = new Map<bigint, number>();
   #isLooking = false;
   #isOver = false;
@@ -49,7 +49,7 @@ export class KernelExpiry {
     this.#timer.unref();
   }
 
-  /** Stops for good. To be called when no connection is left. */
+  /** Stops the checks. To be called when no connection is left. */
   stop(): void {
     this.#isOver = true;
     clearInterval(this.#timer);
@@ -61,7 +61,7 @@ export class KernelExpiry {
     attempt(() => this.#look(this.#accepted.descriptors(), new Map()));
   }
 
-  /** Looks at the sockets that are left, and goes on in the next turn of the event loop if they are many. */
+  /** Checks the sockets in `left`. If there are many, continues in the next turn of the event loop. */
   #look(left: number[], fresh: Map<bigint, number>): void {
     if (this.#isOver) return;
     const end = performance.now() + SLICE;
@@ -90,7 +90,8 @@ export class KernelExpiry {
       if (now - since >= headerTimeout) return true;
     }
     if (!isDelivered || idleTimeout === Infinity) return false;
-    // The answer to a ping is sent on a session of HTTP/2 as well.
+    // Answers to pings are also sent on an HTTP/2 session, so the time of the last sent byte does not
+    // show idleness.
     const idleSince = this.#events.lastStreamAt(this.#accepted.clientOf(socket)) ?? now - sentAgo;
     return now - idleSince >= idleTimeout;
   }

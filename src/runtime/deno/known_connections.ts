@@ -5,10 +5,10 @@ import { type Client, Clients } from "./clients.ts";
 import { KernelConnection, type KernelConnectionEvents } from "./kernel_connection.ts";
 import type { KernelExchange } from "./kernel_exchange.ts";
 
-/** The number of recorded clients at which those without a connection are first forgotten. */
+/** The number of recorded clients at which clients without a connection are first forgotten. */
 const PRUNE_AT = 1_024;
 
-/** What {@linkcode KnownConnections} is made of. */
+/** The objects and functions that {@linkcode KnownConnections} uses. */
 interface Sources {
   readonly conns: ConnTable<KernelConnection>;
   readonly kernel: KernelSockets;
@@ -19,13 +19,13 @@ interface Sources {
 }
 
 /**
- * The connections of one server of Deno, as far as they are known. The kernel shows them, and Deno the requests in
- * flight: the address of the client says which belong together. Outside a lame duck and a drain, connections are known
- * only for the moment of a look.
+ * The known connections of one server of Deno. The kernel shows the connections, Deno shows the requests in flight,
+ * and the address of the client shows which belong together. Outside a lame-duck phase and a drain, connections are
+ * known only during a lookup.
  */
 export class KnownConnections {
   readonly clients: Clients<KernelConnection> = new Clients();
-  /** The requests in flight, except for those that were answered in the turn in which they came. */
+  /** The requests in flight, except for requests that were answered in the turn in which they arrived. */
   readonly flights: Set<KernelExchange> = new Set();
   /** The request whose handler is being called. */
   current: KernelExchange | undefined;
@@ -39,12 +39,12 @@ export class KnownConnections {
     this.#sources = sources;
   }
 
-  /** Whether the connections stay known, because a lame duck or a drain has started. */
+  /** Whether the connections stay known, because a lame-duck phase or a drain has started. */
   get isKept(): boolean {
     return this.#isKept;
   }
 
-  /** Finds the connections, which stay known from now on. */
+  /** Finds the connections, and keeps them known from now on. */
   keep(): void {
     this.#isKept = true;
     this.refresh();
@@ -55,7 +55,7 @@ export class KnownConnections {
     return this.#byCookie.get(cookie);
   }
 
-  /** Finds the connections that are new, forgets those that are gone, and finds the connection of each request. */
+  /** Finds new connections, forgets connections that are gone, and finds the connection of each request. */
   refresh(): void {
     const sockets = this.#sources.accepted.all();
     const open = new Set(sockets.map(({ cookie }) => cookie));
@@ -64,7 +64,7 @@ export class KnownConnections {
     this.clients.forgetGone();
   }
 
-  /** Finds the connections of the sockets that are new, and the connection of each request. */
+  /** Finds the connections of new sockets, and the connection of each request. */
   know(sockets: Iterable<AcceptedSocket>): void {
     for (const socket of sockets) if (!this.#byCookie.has(socket.cookie)) this.#add(socket);
     for (const exchange of this.flights) this.#linkKnown(exchange);
@@ -74,7 +74,7 @@ export class KnownConnections {
   #add(socket: AcceptedSocket): void {
     const { accepted, kernel, events, conns } = this.#sources;
     const remoteAddr = accepted.clientOf(socket);
-    // A connection that was reset has no address any more. Nothing is left to say on it.
+    // A connection that was reset no longer has an address, and needs no further handling.
     if (remoteAddr === undefined) return;
     const client = this.clients.of(remoteAddr);
     const conn = new KernelConnection(socket, remoteAddr, client, kernel, events);
@@ -87,7 +87,7 @@ export class KnownConnections {
     if (exchange.client === undefined) this.link(exchange, this.clients.of(exchange.remoteAddr));
   }
 
-  /** Records that a request is one of a client. */
+  /** Records that a request belongs to a client. */
   link(exchange: KernelExchange, client: Client<KernelConnection>): void {
     exchange.client = client;
     client.exchanges.add(exchange);
@@ -102,7 +102,7 @@ export class KnownConnections {
     exchange.client?.exchanges.delete(exchange);
   }
 
-  /** Forgets the connections, unless a lame duck or a drain has started. */
+  /** Forgets the connections, unless a lame-duck phase or a drain has started. */
   forget(): void {
     if (this.#isKept) return;
     for (const conn of [...this.#sources.conns]) this.#unknow(conn);
@@ -114,7 +114,7 @@ export class KnownConnections {
     }
   }
 
-  /** Forgets what was recorded of connections that have closed, now and then. */
+  /** Forgets, now and then, the records of clients whose connections have closed. */
   prune(): void {
     if (this.#isKept || this.clients.size < this.#pruneAt) return;
     this.refresh();
@@ -127,7 +127,7 @@ export class KnownConnections {
     for (const conn of [...this.#sources.conns]) this.removeIfGone(conn);
   }
 
-  /** Removes a connection if it is gone. Returns whether it is. */
+  /** Removes a connection if it is gone. Returns whether it was gone. */
   removeIfGone(conn: KernelConnection): boolean {
     if (!conn.isGone) return false;
     this.#remove(conn);

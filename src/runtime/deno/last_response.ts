@@ -9,7 +9,7 @@ import { sayingClose } from "../../server/last_response.ts";
 /** The status codes of responses without a body. */
 const BODILESS: readonly number[] = [101, 204, 205, 304];
 
-/** Returns the response so changed that it is sent with `Connection: close`, and with that header once. */
+/** Returns the response in a form that Deno sends with exactly one header `Connection: close`. */
 export function lastOf(request: Request, response: Response): Response {
   const connection = request.headers.get("connection")?.toLowerCase() ?? "";
   if (connection.includes("close")) return withoutHeader("connection", response);
@@ -25,7 +25,8 @@ export function lastOf(request: Request, response: Response): Response {
 function ofUnknownLength(request: Request, response: Response): Response {
   if (request.method === "HEAD" || BODILESS.includes(response.status)) return response;
   const { status, statusText, headers, body } = withoutHeader("content-length", response);
-  // Deno knows the length of a stream that it has made of a static body. A piped stream has no length.
+  // Deno knows the length of a stream that it has made of a static body. A piped stream has no known
+  // length.
   const stream = body?.pipeThrough(new TransformStream()) ?? emptyStream();
   return new Response(stream, { status, statusText, headers });
 }

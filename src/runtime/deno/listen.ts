@@ -10,7 +10,8 @@ export const MAX_NAMES = 1_000;
 /**
  * Converts settings to the options with which Deno opens the listener. Throws if the settings ask for TLS
  * on a unix socket. `onCrowded` is called when Deno remembers the certificates of {@linkcode MAX_NAMES}
- * server names, which clients make up: it never forgets them while the listener is open.
+ * server names. Clients can make up any number of names, and Deno never forgets one while the listener is
+ * open.
  */
 export function listenOptions(
   { listen, tls, reusePort, backlog }: ServeSettings,

@@ -1,10 +1,13 @@
-/** The least number of ms between two looks at many connections. */
+/** The least number of ms between two checks of many connections. */
 const INTERVAL = 5;
-/** The least pause between two looks, as a multiple of the time that a look takes. */
+/** The least pause between two checks, as a multiple of the time that a check takes. */
 const SHARE = 20;
-/** The number of looks at connections that are ending in as many turns of the event loop. */
+/** The number of turns of the event loop in which connections that are ending are checked every turn. */
 const QUICK_LOOKS = 20;
-/** The longest time in ms of a look that is soon repeated: with many connections each look takes longer. */
+/**
+ * The longest time in ms that a check may take to be repeated in the next turn. With many connections each
+ * check takes longer.
+ */
 const QUICK_LOOK = 0.2;
 
 /** The functions that {@linkcode Looks} calls. */
@@ -13,13 +16,12 @@ export interface LookEvents<Conn> {
   all(): readonly Conn[];
   /** Removes a connection if it is gone. */
   removeIfGone(conn: Conn): void;
-  /** Has the drain look at a connection. */
+  /** Makes the drain examine a connection. */
   changed(conn: Conn): void;
 }
 
 /**
- * The looks at connections of which nothing tells when they have closed, or have become idle. They take less than 5 % of
- * the time.
+ * Checks connections whose end, or whose becoming idle, no event reports. The checks take less than 5 % of the time.
  */
 export class Looks<Conn> {
   readonly #events: LookEvents<Conn>;
@@ -34,7 +36,7 @@ export class Looks<Conn> {
     this.#events = events;
   }
 
-  /** Looks in the next turns of the event loop whether a connection has closed. */
+  /** Checks in the next turns of the event loop whether a connection has closed. */
   watchEnd(conn: Conn): void {
     this.#ending.add(conn);
     if (this.#isLooking) return;
@@ -59,7 +61,7 @@ export class Looks<Conn> {
     this.#toLookAt.delete(conn);
   }
 
-  /** Looks from now on for connections whose clients have closed them. */
+  /** Checks from now on whether clients have closed their connections. */
   watchAll(): void {
     this.repeat(() => {
       for (const conn of this.#events.all()) this.#events.removeIfGone(conn);
@@ -67,7 +69,7 @@ export class Looks<Conn> {
     });
   }
 
-  /** Calls a function, which can take long, for as long as it returns true. */
+  /** Calls a function repeatedly until it returns false. The pauses grow with the time that the function takes. */
   repeat(run: () => boolean, pause: number = INTERVAL): void {
     this.#after(pause, () => {
       let goesOn = false;
@@ -76,14 +78,14 @@ export class Looks<Conn> {
     });
   }
 
-  /** Has the drain look at a connection again after a number of ms, or before. One look serves many connections. */
+  /** Makes the drain examine a connection again after a number of ms, or earlier: one check serves many connections. */
   lookAgain(conn: Conn, pause: number): void {
     this.#toLookAt.add(conn);
     const due = performance.now() + pause;
     if (due >= this.#nextLook) return;
     this.#nextLook = due;
     this.#after(pause, () => {
-      // Another look has come before.
+      // An earlier check has taken place meanwhile.
       if (this.#nextLook !== due) return;
       this.#nextLook = Infinity;
       const conns = [...this.#toLookAt];
@@ -92,7 +94,7 @@ export class Looks<Conn> {
     });
   }
 
-  /** Stops for good. */
+  /** Stops all checks. */
   stop(): void {
     this.#isOver = true;
     for (const timer of this.#timers) clearTimeout(timer);
@@ -122,8 +124,8 @@ function pauseAfter(took: number): number {
 const NOTHING = new Uint8Array();
 
 /**
- * Resolves after a turn of the event loop in which Deno reads and writes. The shortest timer of Deno takes 2 ms, and an
- * immediate comes without such a turn.
+ * Resolves after a turn of the event loop in which Deno reads and writes. Deno's shortest timer takes 2 ms, and an
+ * immediate runs without such a turn.
  */
 function turnOfLoop(): Promise<unknown> {
   return crypto.subtle.digest("SHA-1", NOTHING);

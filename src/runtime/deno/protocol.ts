@@ -1,12 +1,13 @@
-/** The protocol of a connection without TLS, which Deno recognizes by the first bytes and does not tell. */
+/** The protocol of a connection without TLS. Deno recognizes it by the first bytes, but does not expose it. */
 import { internals } from "./internals.ts";
 
 /** The protocol of a connection, as far as its requests show it. */
 export type Protocol = "http1" | "http2" | "unknown";
 
 /**
- * Returns the protocol of a request. A request of HTTP/1.1 has a `host` header, and one of HTTP/2 usually does not: a
- * client that sends the header in HTTP/2 is taken for one of HTTP/1. Must be called within the handler of the request.
+ * Returns the protocol of a request. An HTTP/1.1 request has a `host` header, and an HTTP/2 request usually does not:
+ * a client that sends the header in HTTP/2 is taken for an HTTP/1 client. Must be called within the handler of the
+ * request.
  */
 export function protocolOf(request: Request): Protocol {
   if (internals.headerOf(request, "host") !== null) return "http1";
@@ -17,17 +18,17 @@ export function protocolOf(request: Request): Protocol {
   return isHttp2 === undefined ? "unknown" : isHttp2 ? "http2" : "http1";
 }
 
-/** The sizes in bytes of what Deno sends on a session of HTTP/2 before the first response. */
+/** The size in bytes of the frames that Deno sends on an HTTP/2 session before the first response. */
 const SETTINGS_AND_WINDOW_UPDATE = 46;
 const SETTINGS_ACK = 9;
 const PING_ACK = 17;
-/** The number of pings of a session without a request up to which the session is recognized. */
+/** The largest number of pings with which a session without a request is still recognized. */
 const MOST_PINGS = 3;
 
 /**
- * Returns whether a connection on which so many bytes were written may be a session of HTTP/2 without a request. The
- * shortest response of HTTP/1 has 64 bytes. A response that is as long as the answers to some pings is taken for such a
- * session as well.
+ * Returns whether a connection on which so many bytes were written may be an HTTP/2 session without a request. The
+ * shortest HTTP/1 response has 64 bytes. A response that is exactly as long as the frames of such a session is
+ * mistaken for one.
  */
 export function mayBeFreshSession(written: number): boolean {
   if (written === SETTINGS_AND_WINDOW_UPDATE) return true;

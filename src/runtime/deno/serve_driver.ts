@@ -45,7 +45,7 @@ import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../host/listen_error.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
 
-/** Starts a server of the engine `"deno-serve"`. */
+/** Starts a server on the engine `"deno-serve"`. */
 export function startDenoServe(handler: Handler, asked: ServeSettings): Driver {
   const settings = ignoringLeftClients(asked, saysClientLeft);
   const { tls, socket } = settings;
@@ -88,9 +88,9 @@ class DenoServeDriver implements ReplaceableDriver {
   #isShared = false;
   /** The socket that was opened here, as far as it is known. */
   readonly #own: ListeningSocket | undefined;
-  /** The descriptor of the socket that has replaced a placeholder listener, or that is handed on. */
+  /** The descriptor of the socket that has replaced a placeholder listener, or that another server accepts on too. */
   #fd: number | undefined;
-  /** Whether the listener was closed without the connections, because another server accepts on its socket. */
+  /** Whether the listener was closed while the connections stay open, because another server accepts on its socket. */
   #hasNoListener = false;
   /** The number of requests that the server has received. */
   #begun = 0;
@@ -132,8 +132,8 @@ class DenoServeDriver implements ReplaceableDriver {
       ...settings.native.deno,
       ...listenOptions(settings),
       onListen: () => {},
-      // #answer handles the errors of handlers. The errors left are those of bodies during sending, among
-      // which CUT comes from closeAll() and is not an error of the caller.
+      // #answer handles the errors of handlers. The remaining errors come from bodies that fail while
+      // they are sent. CUT among them comes from closeAll() and is not an error of the caller.
       onError: (error: unknown) => error === CUT ? unavailable() : onError(error),
     };
     try {
@@ -167,7 +167,7 @@ class DenoServeDriver implements ReplaceableDriver {
     this.#hasNoListener = true;
   }
 
-  /** Deno does not show whether a connection is left. */
+  /** Returns false: Deno does not show whether a connection is left. */
   endIfUnused(): boolean {
     return false;
   }
@@ -286,8 +286,8 @@ class DenoServeDriver implements ReplaceableDriver {
   }
 
   /**
-   * Ends all requests, except for an upload that is being read. The `signal` of `Deno.serve` is of no use
-   * here: aborting it after `shutdown()` would end the process.
+   * Ends all requests, except for an upload that is being read. The `signal` of `Deno.serve` cannot be
+   * used here, because aborting it after `shutdown()` would end the process.
    */
   async closeAll(): Promise<void> {
     this.#stop();

@@ -6,9 +6,9 @@ import type { ClientConns } from "./client_conns.ts";
 import { internals } from "./internals.ts";
 
 /**
- * The number of ms for which a WebSocket that has not opened is waited for, once the response to its request
- * is delivered. A WebSocket whose client has left never opens, and Deno does not report that. Others open in
- * the next turns of the event loop, which a busy machine delays.
+ * The number of ms to wait for a WebSocket to open, once the response to its request was delivered. A
+ * WebSocket whose client has left never opens, and Deno does not report that. Other WebSockets open in the
+ * next turns of the event loop, which may be slow on a busy machine.
  */
 const OPENING = 1_000;
 
@@ -45,12 +45,15 @@ export class ServeWebSockets {
     return this.#entries.size === 0;
   }
 
-  /** Adds the WebSocket of a request. It opens when its response is delivered, at which `delivered` settles. */
+  /**
+   * Adds the WebSocket of a request. The WebSocket opens after its response is delivered, which is when
+   * `delivered` settles.
+   */
   add(socket: WebSocket, request: Upgraded, delivered: Promise<void>): void {
     const entry = { ...request, deadline: undefined, isClosing: false };
     this.#entries.set(socket, entry);
     socket.addEventListener("open", () => {
-      // It may have been given up meanwhile.
+      // The WebSocket may have been given up meanwhile.
       this.#entries.set(socket, entry);
       this.#close(socket, entry);
     });
@@ -62,7 +65,7 @@ export class ServeWebSockets {
     delivered.then(onDelivered, giveUp);
   }
 
-  /** Starts the closing handshake of each WebSocket, also of those that open later. */
+  /** Starts the closing handshake of each open WebSocket, and of each WebSocket that opens later. */
   close(handshake: ClosingHandshake): void {
     this.#handshake = handshake;
     for (const [socket, entry] of this.#entries) this.#close(socket, entry);
@@ -79,7 +82,7 @@ export class ServeWebSockets {
     entry.deadline.unref();
   }
 
-  /** Cuts a WebSocket off. Where that is impossible, Deno's own stop does it, which waits for nothing else. */
+  /** Cuts a WebSocket off. If that is impossible, the WebSocket counts as gone, and Deno's own stop ends it. */
   #cut(socket: WebSocket, { remoteAddr }: Entry): void {
     this.#conns.cut(remoteAddr);
     internals.connectionServing()?.core.tryClose(internals.resourceOf(socket));

@@ -14,7 +14,7 @@ import { Acceptor, type AcceptorEvents } from "./acceptor.ts";
 import { listenOptions } from "./listen.ts";
 import { namesObstacle } from "./tls_obstacle.ts";
 
-/** A listener of Deno, with its socket if that is known. */
+/** A listener of Deno, with its socket if the socket is known. */
 export interface OpenedListener {
   readonly listener: DenoListener;
   readonly socket: ListeningSocket | undefined;
@@ -93,8 +93,8 @@ export class ServerListener implements Refable {
   }
 
   /**
-   * Returns the accept queue of the listener, which is about to close and is not replaced any more. With `isShared`
-   * another process accepts on the socket too.
+   * Returns the accept queue of the listener, which is about to close. From now on the listener is not replaced. With
+   * `isShared` another process accepts on the socket too.
    */
   closingQueue(isShared: boolean): ClosingQueue {
     this.#isClosing = true;

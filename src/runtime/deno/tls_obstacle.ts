@@ -12,7 +12,9 @@ export function denoTlsObstacle(engine: Engine, tls: TlsSettings): string | unde
   if (tls.minVersion !== "TLSv1.2") return "'minVersion' must be \"TLSv1.2\"";
   if (engine === "deno-serve") {
     const { alpnProtocols = HTTP_PROTOCOLS } = tls;
-    if (alpnProtocols.length < HTTP_PROTOCOLS.length) return "'alpnProtocols' must be both";
+    if (alpnProtocols.length < HTTP_PROTOCOLS.length) {
+      return "'alpnProtocols' must have both protocols";
+    }
     return tls.certificates.named.size === 0 ? undefined : "'certificates' must be absent";
   }
   return tls.certificates.named.size === 0 ? undefined : namesObstacle();
@@ -24,9 +26,9 @@ export function denoTlsObstacle(engine: Engine, tls: TlsSettings): string | unde
  */
 export function namesObstacle(): string | undefined {
   if (internals.certificateResolver() === undefined) {
-    return "'certificates' must be absent, as this version of Deno does not ask for them";
+    return "'certificates' must be absent, as this version of Deno cannot choose a certificate by server name";
   }
   return openKernelSockets() === undefined
-    ? "'certificates' must be absent on another system than Linux, and without --allow-ffi"
+    ? "'certificates' must be absent on a system other than Linux, and without --allow-ffi"
     : undefined;
 }

@@ -23,7 +23,7 @@ export function claimedLength(request: Request): number | undefined {
 }
 
 /**
- * Returns whether a request has no `host` header, which is the sign of HTTP/2. A request of HTTP/1.0 may lack
+ * Returns whether a request has no `host` header, which is the sign of HTTP/2. An HTTP/1.0 request may lack
  * the header too.
  */
 export function isHttp2(request: Request): boolean {
@@ -43,7 +43,7 @@ export function isReceivable(request: Request, claimed: number | undefined): boo
 
 /**
  * Returns whether a part of the request body has not been received yet. After the response, Deno discards
- * that part for as long as the client sends. A body that arrived together with its head counts as received.
+ * that part for as long as the client sends. A body that arrived together with the head counts as received.
  */
 export function isUnread(request: Request, claimed: number | undefined): boolean {
   if (claimed === undefined) return false;

@@ -66,8 +66,8 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
 }
 
 /**
- * Resolves when the event loop has turned. On Deno that takes a timer: Deno runs sixty `setImmediate` in a
- * row without looking at a socket.
+ * Resolves when the event loop has turned. On Deno that takes a timer: Deno runs sixty `setImmediate`
+ * callbacks in a row without polling a socket.
  */
 const turnOfLoop: () => Promise<void> = "deno" in process.versions
   ? () => new Promise((resolve) => setTimeout(resolve, 0))

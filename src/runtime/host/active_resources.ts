@@ -1,7 +1,7 @@
 /** The resources that keep a process alive, as far as a runtime reports them. */
 import process from "node:process";
 
-/** The part of Bun's heap statistics that counts the objects that must not be collected, by their type. */
+/** The part of Bun's heap statistics that counts, by type, the objects that must not be garbage-collected. */
 interface HeapStats {
   readonly protectedObjectTypeCounts: Readonly<Record<string, number>>;
 }
@@ -23,9 +23,12 @@ function forget(names: string[], name: string | undefined): void {
   if (index >= 0) names.splice(index, 1);
 }
 
-/** Returns the name that Node has for the resource behind a stream, if there is one. */
+/**
+ * Returns the name of the resource behind a stream in the list of Node. `_handle` is not part of Node's API.
+ * Without it: undefined, and the streams remain in the list.
+ */
 function handleOf(stream: object): string | undefined {
-  // The cast: `_handle` is not in the types, and absent where the stream is a file.
+  // The cast: `_handle` is not in the types, and absent if the stream writes to a file.
   const { _handle: handle } = stream as { _handle?: object };
   return handle && `${handle.constructor.name}Wrap`;
 }

@@ -1,6 +1,6 @@
 /**
- * The modules `node:http` and `node:https`, without what their ES import costs, see `src/core/builtins.ts`: on Node an
- * import of `node:http` loads undici.
+ * The modules `node:http` and `node:https`, loaded at first use instead of by an ES import (see
+ * `src/core/builtins.ts`): on Node an ES import of `node:http` loads undici.
  *
  * @see https://github.com/nodejs/node/blob/v26.x/lib/http.js (`lazyUndici`)
  */
@@ -8,5 +8,8 @@ import process from "node:process";
 
 export const nodeHttp: typeof import("node:http") = process.getBuiltinModule("node:http");
 
-/** The module is loaded at the first call: with it comes TLS, whose certificates Node reads in the background. */
+/**
+ * Returns `node:https`. The first call loads the module, and with it TLS, whose root certificates Node reads
+ * in the background.
+ */
 export const nodeHttps = (): typeof import("node:https") => process.getBuiltinModule("node:https");

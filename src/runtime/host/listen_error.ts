@@ -47,7 +47,10 @@ const CODES: Record<string, string> = {
   NotFound: "ENOENT",
 };
 
-/** Returns the code of the system for the error. Where a runtime reports a wrong code or none, the code is found out. */
+/**
+ * Returns the code of the system for the error. Where a runtime reports a wrong code or none, the code is
+ * found out.
+ */
 function codeOf(listen: Addr, error: unknown): string | undefined {
   const code = reportedCode(error);
   if (listen.transport === "tcp") {

@@ -43,7 +43,7 @@ export function onPrimaryGone(call: () => void): () => void {
   const beforeRuntime = (message: unknown) => {
     if (isDisconnect(message)) letClose = keepIdleConnections();
   };
-  const behindRuntime = (message: unknown) => {
+  const afterRuntime = (message: unknown) => {
     letClose();
     if (isDisconnect(message)) call();
   };
@@ -55,19 +55,19 @@ export function onPrimaryGone(call: () => void): () => void {
   worker.on("error", onError);
   process.prependListener("disconnect", onDisconnect);
   process.prependListener("internalMessage", beforeRuntime);
-  process.on("internalMessage", behindRuntime);
+  process.on("internalMessage", afterRuntime);
   return () => {
     worker.off("error", onError);
     process.off("disconnect", onDisconnect);
     process.off("internalMessage", beforeRuntime);
-    process.off("internalMessage", behindRuntime);
+    process.off("internalMessage", afterRuntime);
   };
 }
 
 /**
- * Keeps the `close` of servers of `node:http` from closing idle and new connections, on which a request may be
- * on its way, until the returned function is called. The drain closes them in time. Without the methods that
- * this replaces, `close` closes no such connection.
+ * Keeps the `close` of servers of `node:http` from closing idle and new connections until the returned
+ * function is called. A request may be on its way on such a connection, and the drain closes the connection
+ * later. A runtime without the method that this replaces does not close such connections in `close`.
  */
 function keepIdleConnections(): () => void {
   const prototypes = [nodeHttp.Server.prototype, nodeHttps().Server.prototype]
@@ -82,8 +82,8 @@ function keepIdleConnections(): () => void {
 }
 
 /**
- * Returns whether an error means that the primary is gone, which "disconnect" announces too, a moment later. A
- * worker tells its primary when it closes a server.
+ * Returns whether an error means that the primary is gone. The event "disconnect" follows a moment later. The
+ * error occurs because a worker sends its primary a message when it closes a server.
  */
 function isOfLostChannel(error: unknown): boolean {
   return error instanceof Error && "code" in error &&

@@ -2,9 +2,9 @@ import { basename, dirname, normalize } from "node:path";
 import process from "node:process";
 
 /**
- * Returns the path of a program in a form with which `child_process` passes the arguments on as they are. Deno takes
- * the arguments of its own executable for options of Node, unless a subcommand comes first, and translates them. It
- * compares paths character by character.
+ * Returns the path of a program in a form that makes `child_process` pass the arguments on unchanged. When a program
+ * starts Deno's own executable, Deno takes the arguments for options of Node, unless a subcommand comes first, and
+ * translates them. Deno recognizes its executable by comparing paths character by character.
  *
  * @see https://github.com/denoland/deno/blob/main/ext/node/polyfills/internal/child_process.ts
  */

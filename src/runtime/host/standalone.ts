@@ -5,8 +5,8 @@ import { deno } from "../api/deno.ts";
 const FOLDERS_OF_BUN: readonly string[] = ["/$bunfs/", "B:/~BUN/", "B:\\~BUN\\"];
 
 /**
- * Reports whether this process runs a single executable, with the program inside: of `bun build --compile`,
- * `deno compile` or Node (SEA). Its command names no program.
+ * Reports whether this process runs a single executable that contains the program, made by `bun build
+ * --compile`, `deno compile` or Node (SEA). The command of such a process does not name a program file.
  */
 export function isStandalone(): boolean {
   if ("deno" in process.versions) return deno().build.standalone;

@@ -4,20 +4,20 @@ import { isatty } from "node:tty";
 import { deno } from "../api/deno.ts";
 import { readVariable } from "./variables.ts";
 
-/** Reports whether this process has a terminal. When the terminal goes away, it no longer has one. */
+/** Reports whether this process has a terminal. Once the terminal is closed, the process no longer has one. */
 export function hasTerminal(): boolean {
   return [0, 1, 2].some((fd) => isatty(fd));
 }
 
 /** A terminal on which a line can be overwritten. */
 export interface Terminal {
-  /** The number of characters of a line now. */
+  /** The current width of a line, in characters. */
   readonly columns: number;
   /** Whether the user wants colors: https://no-color.org. */
   readonly hasColors: boolean;
 }
 
-/** Reports whether this process writes to a terminal: then a person's Ctrl-C sends SIGINT. */
+/** Reports whether this process writes to a terminal, so that SIGINT most likely comes from a person's Ctrl-C. */
 export function isOnTerminal(): boolean {
   return process.stdout.isTTY || process.stderr.isTTY;
 }
@@ -31,7 +31,7 @@ export function terminal(): Terminal | undefined {
   return { columns, hasColors: !hasNoColor() };
 }
 
-/** Reports whether colors are off. `Deno.noColor` needs no permission to read the environment. */
+/** Reports whether the user has turned colors off. `Deno.noColor` needs no permission to read the environment. */
 function hasNoColor(): boolean {
   return "deno" in process.versions ? deno().noColor : Boolean(readVariable("NO_COLOR"));
 }

@@ -1,4 +1,4 @@
-/** The sockets that one listener has accepted, in every state, for as long as the process has them open. */
+/** The sockets that one listener has accepted and that the process still has open, in every state. */
 import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
 import type { ListenerLabels } from "./listener_labels.ts";
@@ -9,7 +9,7 @@ import { cookieOf } from "./socket_options.ts";
 /** A socket that a listener has accepted. */
 export interface AcceptedSocket {
   readonly fd: number;
-  /** The cookie, which tells the socket from every other one for as long as the machine runs. */
+  /** The cookie of the socket: a number that no other socket of the machine has until it is rebooted. */
   readonly cookie: bigint;
 }
 
@@ -35,7 +35,7 @@ export class AcceptedSockets {
 
   /**
    * Returns the sockets that a listener is going to accept. Must be called in the turn in which the listener opens.
-   * Returns undefined if the listener can have no label that no other socket of the process has.
+   * Returns undefined if the listener cannot get a label that is unique in the process.
    */
   static of(libc: LibC, labels: ListenerLabels, listener: number): AcceptedSockets | undefined {
     const cookie = cookieOf(libc, listener);
@@ -48,7 +48,7 @@ export class AcceptedSockets {
     return undefined;
   }
 
-  /** Returns the descriptors of the process, among them those of the sockets. */
+  /** Returns all descriptors of the process, including the descriptors of these sockets. */
   descriptors(): number[] {
     return descriptors(this.#libc);
   }
@@ -71,8 +71,8 @@ export class AcceptedSockets {
   }
 
   /**
-   * Returns the address of the client of a socket; undefined if the connection was reset, which the runtime has yet to
-   * notice.
+   * Returns the address of the client of a socket. Returns undefined if the connection was reset and the runtime has
+   * not noticed that yet.
    */
   clientOf({ fd }: AcceptedSocket): Addr | undefined {
     this.#size[0] = NAME_SIZE;

@@ -4,28 +4,28 @@ import { holdPort } from "./held_ports.ts";
 import type { KernelSockets } from "./kernel_sockets.ts";
 import { WithheldConns } from "./withheld_conns.ts";
 
-/** The least number of ms between two looks at the withheld connections. */
+/** The least number of ms between two checks of the withheld connections. */
 const INTERVAL = 5;
 
-/** The least pause between two looks at the withheld connections, as a multiple of the time that a look takes. */
+/** The least pause between two checks of the withheld connections, as a multiple of the time that a check takes. */
 const SHARE = 4;
 
-/** The least number for another descriptor of a listener: the numbers below are those of the standard streams. */
+/** The least number for another descriptor of a listener. The numbers below belong to the standard streams. */
 const LEAST_NUMBER = 3;
 
 /**
- * The listener of a server whose shutdown has begun, and which refuses new clients. A listener from which the kernel
- * withholds connections stays until these have been accepted.
+ * The listener of a server whose shutdown has begun. It refuses new clients. If the kernel withholds connections
+ * from the listener, the listener stays open until they have been accepted.
  */
 export class ClosingListener {
-  /** Whether new clients are refused, and not only when the listener closes. */
+  /** Whether new clients are refused already, and not only when the listener closes. */
   readonly refuses: boolean = false;
   readonly #kernel: KernelSockets;
   readonly #fd: number;
   readonly #addr: Addr;
   readonly #close: () => boolean;
   readonly #emptyQueue: (force: AbortSignal) => Promise<void>;
-  /** Lets handshakes in again that the kernel ignores; undefined if the kernel ignores none. */
+  /** The function that makes the kernel accept new handshakes again; undefined if the kernel does not ignore them. */
   readonly #letIn: (() => void) | undefined;
   /** The connections that the kernel withholds; undefined if it withholds none. */
   #withheld: WithheldConns | undefined;
@@ -36,13 +36,15 @@ export class ClosingListener {
   #release: (() => void) | undefined;
 
   /**
-   * From this call on the kernel refuses new handshakes: a connection that came between the last look at the accept
-   * queue and the close would be reset. A kernel that cannot refuse handshakes ignores them: the client tries again
-   * a second later. So does a kernel that has other listeners at the port (SO_REUSEPORT), unless it gives them what
-   * waits. With `isShared` handshakes go on, because another process accepts on the socket too.
+   * Creates the closing listener. From now on the kernel refuses new handshakes, because a connection that arrived
+   * between the last check of the accept queue and the close would be reset. If the kernel cannot refuse
+   * handshakes, or other listeners share the port (SO_REUSEPORT), the kernel ignores new handshakes instead, and
+   * their clients try again a second later. Nothing is refused or ignored if the kernel moves the accept queue to
+   * another listener of the port, or with `isShared`, because another process accepts on the socket too.
    *
-   * With `mayWithhold` the kernel may withhold connections, but no further ones. `close` closes the listener, and
-   * returns whether that worked. `emptyQueue` resolves in the turn in which the accept queue has been emptied.
+   * `mayWithhold` says that the kernel may still withhold connections, although it withholds no new ones. `close`
+   * closes the listener, and returns whether that worked. `emptyQueue` resolves in the turn in which the accept
+   * queue has been emptied.
    */
   constructor(
     { kernel, fd, addr, isShared, mayWithhold, close, emptyQueue }: {
@@ -68,7 +70,7 @@ export class ClosingListener {
     this.#withheld = mayWithhold ? this.#findWithheld() : undefined;
   }
 
-  /** The connections that the kernel withheld at the last look. */
+  /** The connections that the kernel withheld at the last check. */
   get withheld(): ConnInfo[] {
     return this.#withheld?.left ?? [];
   }
@@ -89,8 +91,8 @@ export class ClosingListener {
   }
 
   /**
-   * Lets the listener stay if the kernel withholds connections. Returns whether it stays, and then calls `then` in
-   * the turn in which the last of these connections has been accepted.
+   * Keeps the listener open if the kernel withholds connections. Returns whether the listener stays open. If so,
+   * calls `then` in the turn in which the last of these connections has been accepted.
    */
   stayForWithheld(then: () => void): boolean {
     const withheld = this.#withheld;
@@ -135,8 +137,8 @@ export class ClosingListener {
 
   /**
    * Closes the listener without its owner's knowledge, and resolves when the clients of withheld connections have been
-   * told, after about a second at most: the kernel resets the connections that a closed listener has not accepted, but
-   * tells nothing to the clients of connections that it withholds.
+   * reset, after about a second at most. When a listener closes, the kernel resets the connections that were not
+   * accepted, but not the connections that it withholds.
    */
   async closeByForce(): Promise<void> {
     const withheld = this.#withheld;

@@ -3,22 +3,22 @@ import { basename } from "node:path";
 import { procFile } from "./proc_files.ts";
 import { startEnvironment } from "./start_environment.ts";
 
-/** The number of ms between two looks whether the terminal is still there. */
+/** The number of ms between two checks of whether the terminal is still there. */
 const INTERVAL = 2_000;
 
-/** The number of ms in which a shell ends that has signaled its jobs. */
+/** The number of ms within which a shell ends after it has signaled its jobs. */
 const END_OF_SHELL = 200;
 
-/** The place of SIGHUP, signal 1, in a set of signals. */
+/** The bit of SIGHUP, signal 1, in a set of signals. */
 const SIGHUP_BIT = 1n;
 
 const O_ACCMODE = 3;
 const O_WRONLY = 1;
 
 /**
- * The terminal that controls this process, whose end the kernel or the shell announces with SIGHUP. No runtime tells
- * who has sent a signal, so that the signal is the terminal's if the terminal was there a moment before. Must be made
- * before the process listens to SIGHUP.
+ * The controlling terminal of this process. When the terminal is closed, the kernel or the shell sends SIGHUP. No
+ * runtime reports the sender of a signal, so a SIGHUP counts as sent because of the terminal if the terminal has just
+ * disappeared. Must be created before the process listens to SIGHUP.
  */
 export class ControllingTerminal {
   /** Whether this process was started by `nohup`, so that it outlives its terminal. */
@@ -28,7 +28,8 @@ export class ControllingTerminal {
 
   constructor() {
     if (!this.#isThere) return;
-    // A process that was disowned loses its terminal without a signal, and a later SIGHUP is meant for it.
+    // A disowned process loses its terminal without a signal. A later SIGHUP is then meant for the
+    // process.
     this.#watching = setInterval(() => {
       this.#isThere &&= hasTerminal();
     }, INTERVAL);
@@ -36,8 +37,8 @@ export class ControllingTerminal {
   }
 
   /**
-   * Reports, once, whether the terminal has gone since it was last seen, or goes now: a shell that ends signals its
-   * jobs before it ends.
+   * Reports whether the terminal has disappeared since it was last seen, or disappears within
+   * {@linkcode END_OF_SHELL} ms, because a shell signals its jobs before it ends. Reports this only once.
    */
   async goesAway(): Promise<boolean> {
     if (!this.#isThere) return false;
@@ -52,7 +53,7 @@ export class ControllingTerminal {
     return wasThere && !this.#isThere;
   }
 
-  /** Stops looking. */
+  /** Stops checking. */
   release(): void {
     clearInterval(this.#watching);
   }
@@ -68,9 +69,9 @@ function hasTerminal(): boolean {
 /**
  * Reports whether this process was started by `nohup`. Must be asked before the process listens to SIGHUP.
  *
- * Not every sign is there on each runtime and with each shell. `nohup` has its program ignore SIGHUP, but Node forgets
- * at its start which signals are ignored. Bash and zsh tell the program in the variable `_`, dash does not. In place of
- * a terminal, GNU's `nohup` gives its program an input that cannot be read.
+ * There are several signs, not all of which exist on each runtime and with each shell. `nohup` makes its program ignore
+ * SIGHUP, but Node resets the ignored signals when it starts. Bash and zsh set the variable `_` to `nohup`, and dash
+ * does not. If the input is a terminal, GNU's `nohup` replaces it by an input that cannot be read.
  */
 function isStartedByNohup(): boolean {
   const ignored = /^SigIgn:\s*([0-9a-f]+)$/m.exec(procFile("/proc/self/status"))?.[1] ?? "0";

@@ -1,4 +1,4 @@
-/** Receives datagrams on a unix socket with the C library: no runtime has that itself. */
+/** Receives datagrams on a unix socket with the C library, because no runtime has an API for that. */
 import { randomUUID } from "node:crypto";
 import type { LibC } from "./libc.ts";
 import { AF_UNIX, unixName } from "./sockaddr.ts";
@@ -10,11 +10,14 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SO_PASSCRED = 16;
 
-/** The number of bytes of a datagram that are read: a longer datagram is cut off. */
+/** The number of bytes of a datagram that are read. A longer datagram is truncated. */
 const MAX_SIZE = 4_096;
 /** The size in bytes of a `struct msghdr` on a 64-bit system. */
 const MESSAGE_SIZE = 56;
-/** The size in bytes of a control message with credentials. No descriptors fit in: the kernel closes those. */
+/**
+ * The size in bytes of a control message with credentials. It leaves no room for descriptors, which the
+ * kernel then closes.
+ */
 const CONTROL_SIZE = 32;
 
 /** A datagram, with the sender as the kernel reports it. */

@@ -1,5 +1,5 @@
 /**
- * The registrations of descriptors with `epoll`, which tell the event loop of a runtime what to wait for on
+ * The registrations of descriptors with `epoll`, with which the event loop of a runtime waits for events on
  * Linux. A runtime makes the registrations when it listens, and does not expose them.
  */
 import process from "node:process";

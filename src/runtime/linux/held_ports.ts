@@ -1,6 +1,7 @@
 /**
- * The ports at which a listener of this process refuses new connections, and has yet to take in the connections
- * that the kernel withholds, see `withheld_conns.ts`. Nothing else can listen at such a port until that is done.
+ * The ports at which a listener of this process refuses new connections, but stays open for the connections that
+ * the kernel withholds, see `withheld_conns.ts`. Nothing else can listen at such a port until the listener
+ * closes.
  */
 import { ofProcess } from "../../core/process_state.ts";
 

@@ -1,7 +1,10 @@
 import process from "node:process";
 import { procFile } from "./proc_files.ts";
 
-/** The programs that start a process and take its end for the end of the service, by their names in `/proc`. */
+/**
+ * The supervisors that take the end of the process that they have started for the end of the service, by
+ * their names in `/proc`.
+ */
 const KEEPERS: readonly string[] = [
   "catatonit",
   "docker-init",
@@ -15,16 +18,18 @@ const KEEPERS: readonly string[] = [
 ];
 
 /**
- * Returns who takes the end of this process for the end of the service, so that a successor would be ended or
- * doubled; undefined if nobody is known to.
+ * Returns what would take the end of this process for the end of the service, and so end the successor or
+ * start the service a second time. Returns undefined if nothing is known to do so.
  */
 export function keeper(): string | undefined {
-  if (process.pid === 1) return "this process is process 1 of its container, which ends with it";
+  if (process.pid === 1) {
+    return "this process is process 1 of its container, and the container ends with it";
+  }
   const name = procFile(`/proc/${process.ppid}/comm`).trim();
   // pm2 names itself in the title of its process, which the kernel cuts off.
   const known = KEEPERS.find((keeper) =>
     name === keeper || name.toLowerCase().startsWith(`${keeper} `)
   );
   if (known === undefined) return undefined;
-  return `process ${process.ppid} (${known}) has started this process and takes its end for that of the service`;
+  return `process ${process.ppid} (${known}) has started this process and takes its end for the end of the service`;
 }

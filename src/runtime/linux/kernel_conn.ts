@@ -1,26 +1,44 @@
-/** The connections of a process as the kernel has them. */
+/** The connections of a process, as the kernel reports them. */
 import type { Addr } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
 import type { ListenerLabels } from "./listener_labels.ts";
 import { descriptors } from "./proc_files.ts";
 import { addrIn, isAt, NAME_SIZE, portIn } from "./sockaddr.ts";
 import { cookieOf, IPPROTO_TCP } from "./socket_options.ts";
+import {
+  INFO_BYTES_ACKED,
+  INFO_BYTES_RECEIVED,
+  INFO_LAST_DATA_RECV,
+  INFO_LAST_DATA_SENT,
+  INFO_NOTSENT_BYTES,
+  INFO_STATE,
+  INFO_TOTAL_RETRANS,
+  INFO_UNACKED,
+  TCP_ESTABLISHED,
+  TCP_INFO,
+} from "./tcp_info.ts";
 
-/** A connection as the kernel has it. */
+/** A connection, as the kernel reports it. */
 export interface KernelConn {
   readonly fd: number;
-  /** The cookie, which tells the socket from every other one for as long as the machine runs. */
+  /** The cookie of the socket: a number that no other socket of the machine has until it is rebooted. */
   readonly cookie: bigint;
   /** The label of the listener that accepted the connection, see {@linkcode ListenerLabels}. */
   readonly label: number | undefined;
   readonly remoteAddr: Addr;
-  /** The number of bytes that were received on the connection; 0 for a unix socket: the kernel does not tell. */
+  /**
+   * The number of bytes that were received on the connection. Always 0 for a unix socket, for which the
+   * kernel does not report it.
+   */
   readonly received: bigint;
-  /** Whether nothing has been received on the connection. Always false for a unix socket: the kernel does not tell. */
+  /**
+   * Whether nothing has been received on the connection. Always false for a unix socket, for which the kernel
+   * does not report it.
+   */
   readonly silent: boolean;
   /**
-   * The time in ms since something was received. If nothing was, the time since the handshake, with the second for
-   * which the kernel may have withheld the connection.
+   * The time in ms since something was received. If nothing was received, the time since the handshake, including
+   * the time for which the kernel has withheld the connection.
    */
   readonly silentFor: number;
   /** The time in ms since something was sent; undefined if nothing was sent, and for a unix socket. */
@@ -29,17 +47,7 @@ export interface KernelConn {
   readonly isSending: boolean;
 }
 
-const TCP_INFO = 11;
-const TCP_ESTABLISHED = 1;
-/** The offsets of fields in `struct tcp_info`. */
-const INFO_STATE = 0;
-const INFO_UNACKED = 24;
-const INFO_LAST_DATA_SENT = 44;
-const INFO_LAST_DATA_RECV = 52;
-const INFO_TOTAL_RETRANS = 100;
-const INFO_BYTES_ACKED = 120;
-const INFO_BYTES_RECEIVED = 128;
-const INFO_NOTSENT_BYTES = 144;
+/** The number of bytes of `struct tcp_info` that are read. */
 const INFO_SIZE = 148;
 
 /** The number of ms after which the kernel repeats its part of a handshake. */
@@ -55,7 +63,10 @@ export function connectionsAt(libc: LibC, listener: Addr, labels: ListenerLabels
   return conns;
 }
 
-/** Returns the first such connection with a property, or undefined if there is none. */
+/**
+ * Returns the first connection that such a listener has accepted and for which `has` returns true; undefined
+ * without one.
+ */
 export function findConnection(
   libc: LibC,
   listener: Addr,
@@ -70,7 +81,10 @@ export function findConnection(
   return undefined;
 }
 
-/** Reads one descriptor after the other into the same buffers: there can be tens of thousands. */
+/**
+ * Reads the connections behind descriptors. The buffers are reused, because there can be tens of thousands of
+ * descriptors.
+ */
 class ConnReader {
   readonly #libc: LibC;
   readonly #labels: ListenerLabels;
@@ -94,7 +108,7 @@ class ConnReader {
 
   #readTcp(fd: number, listener: Addr & { transport: "tcp" }): KernelConn | undefined {
     if (!this.#readLocalName(fd)) return undefined;
-    // The port first: it is read faster than the whole address.
+    // The port is compared first, because reading it is faster than reading the whole address.
     if (portIn(this.#name) !== listener.port) return undefined;
     if (!isAt(addrIn(this.#name)!, listener)) return undefined;
     if (!this.#readInfo(fd) || this.#info[INFO_STATE] !== TCP_ESTABLISHED) return undefined;
@@ -118,14 +132,17 @@ class ConnReader {
   }
 
   /**
-   * Returns the time for which the kernel has withheld a connection on which nothing was sent or received. Then only
-   * the kernel's part of the handshake can have been repeated.
+   * Returns the time for which the kernel has withheld a connection on which nothing was sent or received. On such a
+   * connection only the kernel's part of the handshake can have been repeated.
    */
   #withheldFor(): number {
     return this.#infoView.getUint32(INFO_TOTAL_RETRANS, true) > 0 ? REPEAT : 0;
   }
 
-  /** An accepted unix socket has the name of its listener, and a peer, which the listener has not. */
+  /**
+   * Reads a unix socket. An accepted socket has the same name as its listener, but in contrast to the
+   * listener also a peer.
+   */
   #readUnix(fd: number, listener: Addr & { transport: "unix" }): KernelConn | undefined {
     if (!this.#readLocalName(fd)) return undefined;
     const local = addrIn(this.#name);
@@ -146,7 +163,7 @@ class ConnReader {
 
   #readLocalName(fd: number): boolean {
     this.#size[0] = NAME_SIZE;
-    // A shorter path than the last one must end where it ends.
+    // The buffer may still hold a longer path, which would continue behind a shorter one.
     this.#name.fill(0);
     return this.#libc.getsockname(fd, this.#name, this.#sizeBytes) === 0;
   }

@@ -1,6 +1,6 @@
 /**
  * The kernel's view of a process's sockets, which `Bun.serve` and Deno do not show. The C library of Linux
- * reads it. It costs nothing until it is asked.
+ * reads it. It costs nothing until it is used.
  */
 import type { Addr } from "../../core/addr.ts";
 import type { Steering } from "../../core/sockets.ts";
@@ -55,13 +55,13 @@ const FD_CLOEXEC = 1;
 /** The number of attempts to open a listener while another thread opens one beside it. */
 const OPEN_ATTEMPTS = 10;
 
-/** Returns the sockets of this process, or undefined where they cannot be looked at. */
+/** Returns the sockets of this process, or undefined where the C library cannot be called. */
 export function openKernelSockets(): KernelSockets | undefined {
   const libc = openLibC();
   return libc && new KernelSockets(libc);
 }
 
-/** A listening socket. Its descriptor may belong to something else once it has closed, but not its cookie. */
+/** A listening socket. Once the socket has closed, its descriptor may be reused, but its cookie is not. */
 export interface ListeningSocket {
   readonly fd: number;
   readonly cookie: bigint;
@@ -69,7 +69,7 @@ export interface ListeningSocket {
 
 /**
  * Opens a listener, and finds its socket as {@linkcode KernelSockets.opening} finds its descriptor. The socket is
- * undefined where sockets cannot be looked at.
+ * undefined where the C library cannot be called.
  */
 export function openListenerKnown<T>(
   open: () => T,
@@ -110,14 +110,14 @@ export class KernelSockets {
     );
   }
 
-  /** Returns whether a descriptor is what the runtimes make for a pipe: one of two connected unix sockets. */
+  /** Returns whether a descriptor is one of two connected unix sockets, which the runtimes create as a pipe. */
   isPipe(fd: number): boolean {
     return intOption(this.#libc, fd, SOL_SOCKET, SO_DOMAIN) === AF_UNIX &&
       intOption(this.#libc, fd, SOL_SOCKET, SO_TYPE) === SOCK_STREAM &&
       this.#libc.getpeername(fd, new Uint8Array(NAME_SIZE), uint32(NAME_SIZE)) === 0;
   }
 
-  /** Returns the descriptors that listen at an address, of the whole process, workers included. */
+  /** Returns the descriptors of the whole process, including its worker threads, that listen at an address. */
   listeningAt(addr: Addr): number[] {
     return [...this.listening()].filter((fd) => {
       const bound = this.addressOf(fd);
@@ -145,7 +145,7 @@ export class KernelSockets {
     return acceptQueue(this.#libc, listener);
   }
 
-  /** Has the kernel ignore new handshakes with a listener. Returns a function that ends this. */
+  /** Makes the kernel ignore new handshakes with a listener. Returns a function that undoes this. */
   holdBackHandshakes(listener: number): () => void {
     return holdBackHandshakes(this.#libc, listener);
   }
@@ -162,8 +162,8 @@ export class KernelSockets {
   }
 
   /**
-   * Has the kernel spread new connections over some of the sockets that share a port with a listener. Returns false if
-   * it refuses.
+   * Makes the kernel spread new connections over some of the sockets that share a port with a listener. Returns false
+   * if the kernel refuses.
    */
   spreadOver(listener: number, places: readonly number[]): boolean {
     return spreadOver(this.#libc, listener, places);
@@ -176,8 +176,8 @@ export class KernelSockets {
 
   /**
    * Runs `open`, and finds the descriptor of the listener that `open` has opened, at the address that
-   * `addressOf` tells. Threads share their descriptors: if another thread has opened a listener at the same
-   * address meanwhile, this listener is closed, and opened once more.
+   * `addressOf` returns. Threads share their descriptors: if another thread has opened a listener at the
+   * same address meanwhile, this listener is closed, and opened once more.
    */
   opening<T>(
     open: () => T,
@@ -207,14 +207,14 @@ export class KernelSockets {
     return new Map([...this.listening()].map((fd) => [this.cookieOf(fd), fd]));
   }
 
-  /** Returns whether the kernel shows a connection with its first bytes, or a second after its handshake. */
+  /** Returns whether the kernel withholds a connection of a listener until its first bytes, or for about a second. */
   defersAccept(listener: number): boolean {
     return (intOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT) ?? 0) > 0;
   }
 
   /**
    * Returns whether a listener can be closed without the loss of connections that the kernel withholds: the
-   * kernel shows these, and can be told to refuse others until these have been taken in.
+   * kernel lists these connections, and can refuse new ones until these have been accepted.
    */
   canTakeInWithheld(listener: number): boolean {
     return canRefuseHandshakes(this.#libc) && canDiagnose(this.#libc, listener);
@@ -225,22 +225,22 @@ export class KernelSockets {
     return countListening(this.#libc, addr) === 1;
   }
 
-  /** Has the kernel refuse new handshakes with a listener, for good. Returns false if it does not. */
+  /** Makes the kernel refuse new handshakes with a listener permanently. Returns false if the kernel cannot. */
   refuseHandshakes(listener: number): boolean {
     return refuseHandshakes(this.#libc, listener);
   }
 
   /**
-   * Returns the handshakes with the listeners at a TCP address that have not ended, or undefined if the kernel
-   * does not tell.
+   * Returns the unfinished handshakes with the listeners at a TCP address, or undefined if the kernel does not
+   * report them.
    */
   handshakesAt(listener: Addr & { transport: "tcp" }): Handshake[] | undefined {
     return handshakesAt(this.#libc, listener);
   }
 
   /**
-   * Returns those of the handshakes with the listeners at an address that have not ended, as they are now, or
-   * undefined if the kernel does not tell.
+   * Returns the current state of those handshakes with the listeners at an address that are still unfinished,
+   * or undefined if the kernel does not report it.
    */
   lookAgain(
     listener: Addr & { transport: "tcp" },
@@ -249,7 +249,10 @@ export class KernelSockets {
     return lookAgain(this.#libc, listener, handshakes);
   }
 
-  /** Has the kernel show a connection at once, not only with its first bytes. Returns false if it refuses. */
+  /**
+   * Makes the kernel show new connections at once, and not only with their first bytes. Returns false if the
+   * kernel refuses.
+   */
   disableDeferAccept(listener: number): boolean {
     return setIntOption(this.#libc, listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0);
   }
@@ -264,8 +267,9 @@ export class KernelSockets {
   }
 
   /**
-   * Has the runtime accept on the listening socket `fd` instead of its own listener, which is closed. The
-   * number `fd` is closed as well. Returns false if the kernel refuses.
+   * Makes the runtime accept on the listening socket `fd` instead of its own listener, whose socket is
+   * closed. The socket of `fd` gets the number of the listener, and the number `fd` is closed. Returns
+   * false if the kernel refuses.
    */
   replaceListener(fd: number, listener: number): boolean {
     this.setNonblocking(fd);
@@ -278,9 +282,9 @@ export class KernelSockets {
   }
 
   /**
-   * Prepares to close a listener without the runtime's notice, and returns the function that does it. The function
-   * must be called once. Its argument, by default true, tells whether the listener is still open. `epolls` are the
-   * instances of `epoll` that may watch the listener, by default all of this process.
+   * Prepares to close a listener without the runtime noticing, and returns the function that closes it. The
+   * function must be called once. Its argument, by default true, says whether the listener is still open.
+   * `epolls` are the instances of `epoll` that may watch the listener, by default all of this process.
    */
   closingUnnoticed(listener: number, epolls?: readonly number[]): (isOpen?: boolean) => boolean {
     return closingUnnoticed(this.#libc, listener, epolls);
@@ -323,7 +327,10 @@ export class KernelSockets {
     this.#libc.fcntl(fd, F_SETFL, this.#libc.fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
   }
 
-  /** Returns the address that a socket is bound to, or undefined if it is no socket, or of another family. */
+  /**
+   * Returns the address that a socket is bound to. Returns undefined if the descriptor is not a socket, or
+   * belongs to another family.
+   */
   addressOf(fd: number): Addr | undefined {
     const name = new Uint8Array(NAME_SIZE);
     if (this.#libc.getsockname(fd, name, uint32(NAME_SIZE)) !== 0) return undefined;
@@ -335,44 +342,50 @@ export class KernelSockets {
     return connectionsAt(this.#libc, listener, this.labels);
   }
 
-  /** Returns whether there is such a connection with a property. */
+  /** Returns whether there is a connection that such a listener has accepted and for which `has` returns true. */
   hasConnection(listener: Addr, has: (conn: KernelConn) => boolean): boolean {
     return findConnection(this.#libc, listener, this.labels, has) !== undefined;
   }
 
   /**
-   * Returns the sockets that a listener is going to accept, or undefined if they cannot be told from the other sockets
-   * of the process. Must be called in the turn in which the listener opens.
+   * Returns the sockets that a listener is going to accept, or undefined if they cannot be distinguished from the
+   * other sockets of the process. Must be called in the turn in which the listener opens.
    */
   acceptedBy(listener: number): AcceptedSockets | undefined {
     return AcceptedSockets.of(this.#libc, this.labels, listener);
   }
 
-  /** Returns the traffic on a connection; undefined if the descriptor is no TCP socket, or if the kernel is too old. */
+  /**
+   * Returns the traffic on a connection; undefined if the descriptor is not a TCP socket, or if the kernel is
+   * too old.
+   */
   trafficOf(fd: number): Traffic | undefined {
     return this.#traffic.read(fd);
   }
 
-  /** Returns whether something has arrived on a connection that the runtime has not read. */
+  /** Returns whether a connection has received data that the runtime has not read yet. */
   hasUnread(fd: number): boolean {
     return this.#libc.recv(fd, new Uint8Array(1), 1, MSG_PEEK | MSG_DONTWAIT) > 0;
   }
 
   /**
-   * Makes the runtime see the end of what a client sends, behind what has already arrived. What arrives before the
-   * runtime looks is still read.
+   * Makes the runtime see the end of a client's data after the data that has already arrived. Data that arrives
+   * before the runtime reads again is still read.
    */
   endReading(fd: number): void {
     this.#libc.shutdown(fd, SHUT_RD);
   }
 
-  /** Ends a connection as its client would see it end. */
+  /** Shuts a connection down in both directions, so that its client and the runtime see it end. */
   shutdown(fd: number): void {
     this.#libc.shutdown(fd, SHUT_RDWR);
   }
 }
 
-/** Returns whether a listener can be the one that was opened at an address. A runtime may tell another host. */
+/**
+ * Returns whether a listener can be the listener that was opened at an address. The runtime may report
+ * another host than the kernel.
+ */
 function isOpenedAt(bound: Addr | undefined, addr: Addr): boolean {
   return bound?.transport === "tcp" && addr.transport === "tcp"
     ? bound.port === addr.port

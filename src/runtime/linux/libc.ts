@@ -7,7 +7,7 @@ import { ofProcess } from "../../core/process_state.ts";
 import process from "node:process";
 import { deno } from "../api/deno.ts";
 
-/** The functions of the C library that this package calls. Each returns a negative number when it fails. */
+/** The functions of the C library that this package calls. Each function returns a negative number when it fails. */
 interface Functions {
   getsockopt(fd: number, level: number, name: number, value: Uint8Array, size: Uint8Array): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, size: number): number;

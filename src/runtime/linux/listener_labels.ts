@@ -1,8 +1,8 @@
 /**
  * A label of a TCP listener is a number that each connection inherits from the listener that accepted it,
- * so that the connections of one listener can be told from those of another listener at the same address.
- * The number is the TCP_KEEPIDLE of the listener, some seconds more than the two hours of the system: the
- * option means nothing as long as SO_KEEPALIVE is off.
+ * so that the connections of several listeners at the same address can be distinguished. The number is
+ * the TCP_KEEPIDLE of the listener, some seconds more than the two hours of the system: the option means
+ * nothing as long as SO_KEEPALIVE is off.
  */
 import type { LibC } from "./libc.ts";
 import { intOption, IPPROTO_TCP, setIntOption, SOL_SOCKET } from "./socket_options.ts";

@@ -1,6 +1,6 @@
 /**
- * Replaces the socket that a runtime listens on, below the runtime, which goes on with the same descriptor:
- * a runtime cannot be told to listen on an inherited socket, nor to close its listener and nothing else.
+ * Replaces the socket of a runtime's listener without the runtime noticing, under the same descriptor. This
+ * is needed because the runtime can neither listen on an inherited socket nor close only its listener.
  */
 import { epollsOf, register, registrationsOf, unregister } from "./epoll.ts";
 import type { LibC } from "./libc.ts";
@@ -11,8 +11,8 @@ const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 
 /**
- * Puts a listening socket, which is nonblocking, in the place of a listener of the runtime, and closes its
- * other number `fd`. The runtime accepts on the new socket from now on. Returns false if the kernel refuses.
+ * Replaces the socket of a listener of the runtime by the nonblocking listening socket `fd`, and closes the
+ * number `fd`. The runtime accepts on the new socket from now on. Returns false if the kernel refuses.
  */
 export function replaceListener(libc: LibC, fd: number, listener: number): boolean {
   const registrations = registrationsOf(libc, listener);
@@ -22,12 +22,14 @@ export function replaceListener(libc: LibC, fd: number, listener: number): boole
 }
 
 /**
- * Prepares to close a listener of the runtime without the runtime's notice, and returns the function that
- * does it. The slow part is done before: a connection that comes between the last look at the accept queue
- * and the close is reset. `epolls` are the instances of `epoll` that may watch the listener.
+ * Prepares to close a listener of the runtime without the runtime noticing, and returns the function that
+ * closes it. The slow part is done in advance, because a connection that arrives between the last check of
+ * the accept queue and the close is reset. `epolls` are the instances of `epoll` that may watch the
+ * listener.
  *
- * The listener's number goes to a socket that nobody connects to, since the runtime may be about to accept. The
- * function must be called once. Its argument, by default true, tells whether the listener is still open.
+ * The listener's descriptor then belongs to a socket that nobody connects to, because the runtime may be about
+ * to accept. The function must be called once. Its argument, by default true, says whether the listener is
+ * still open.
  */
 export function closingUnnoticed(
   libc: LibC,
@@ -44,7 +46,7 @@ export function closingUnnoticed(
   };
 }
 
-/** Returns a socket that listens at an address which the kernel makes up, without a file. */
+/** Returns a unix socket that listens at an address without a file, which the kernel chooses. */
 function listenForNobody(libc: LibC): number {
   const fd = libc.socket(AF_UNIX, SOCK_STREAM | O_NONBLOCK | O_CLOEXEC, 0);
   if (fd < 0) return fd;

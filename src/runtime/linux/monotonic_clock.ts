@@ -1,4 +1,4 @@
-/** The kernel's monotonic clock, which nobody can set, and by which service managers compare times. */
+/** The kernel's monotonic clock, which is never adjusted, and with which service managers compare times. */
 import { uptime } from "node:os";
 import process from "node:process";
 import type { LibC } from "./libc.ts";

@@ -7,17 +7,17 @@ import { sparePath } from "../../core/spare_path.ts";
 /** The error of a runtime's own listener that cannot be made to accept on another socket. */
 export class CannotReplaceListenerError extends UpgradeError {}
 
-/** The number of the standard descriptors, which come before all others. */
+/** The number of standard descriptors, which precede all other descriptors. */
 const STDIO = 3;
 
 const NO_LIBRARY =
-  "Cannot accept on an existing socket: the C library cannot be called, which needs Linux, " +
+  "Cannot accept on an existing socket: the C library cannot be called. That needs Linux, " +
   "and --allow-ffi on Deno";
 
 /**
  * A throwaway listener of the runtime, at an address that nobody knows. The socket to accept on later
- * replaces the socket of this listener under the same descriptor, because the runtime cannot be told to
- * listen on a descriptor.
+ * replaces the socket of this listener under the same descriptor, because the runtime cannot listen on a
+ * given descriptor.
  */
 export class PlaceholderListener<T> {
   readonly listener: T;
@@ -62,16 +62,16 @@ export class PlaceholderListener<T> {
   }
 
   /**
-   * Closes the listener but no connection, which the runtime itself cannot do. Returns false if the listener
-   * cannot be closed.
+   * Closes only the listener, and leaves the connections open, which the runtime itself cannot do. Returns
+   * false if the listener cannot be closed.
    */
   closeListener(): boolean {
     return this.#kernel.closingUnnoticed(this.#fd)();
   }
 
   /**
-   * Makes the listener accept on the socket of another listener of this process, which goes on accepting too.
-   * `fd` is the descriptor of the other listener. Returns the new descriptor of the socket.
+   * Makes the listener accept on the socket of another listener of this process, which keeps accepting as
+   * well. `fd` is the descriptor of the other listener. Returns the new descriptor of the socket.
    *
    * @throws {CannotReplaceListenerError} If the kernel refuses.
    */

@@ -1,6 +1,6 @@
 /**
- * Functions that read Linux's `/proc` with the C library. With Deno's own API that would need the permission
- * for everything.
+ * Functions that read Linux's `/proc` with the C library. Deno's own API would need the permission for
+ * everything.
  */
 import { readFileSync } from "node:fs";
 import process from "node:process";
@@ -59,7 +59,10 @@ export function descriptors(libc: LibC): number[] {
   return numbers;
 }
 
-/** Returns the number that a name consists of. There can be tens of thousands, so no text is made of it. */
+/**
+ * Returns the number that a name consists of. There can be tens of thousands of names, so the name is not
+ * converted to a string.
+ */
 function numberIn(name: Uint8Array): number | undefined {
   let number = 0;
   for (const character of name) {
@@ -95,7 +98,7 @@ export function* linesOf(libc: LibC, path: string): Generator<string> {
   }
 }
 
-/** Returns a text as a string of C, which a NUL ends. */
+/** Returns a text as a C string, which ends with a NUL. */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }
@@ -107,7 +110,7 @@ function withOpen(libc: LibC, path: string, use: (file: number) => void): void {
   libc.close(file);
 }
 
-/** Yields the names in a folder, each with the zero bytes that end it: those of its `struct linux_dirent64`s. */
+/** Yields the names in the entries (`struct linux_dirent64`) of a folder, each with the zero bytes that end it. */
 function* entries(libc: LibC, folder: number): Generator<Uint8Array> {
   const NAME = 19;
   const buffer = new Uint8Array(CHUNK);

@@ -8,8 +8,8 @@ import type { Addr } from "../../core/addr.ts";
 export const TCP_TABLES: readonly string[] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 
 /**
- * The path of the setting that has the kernel move the accept queue of a socket that closes to another socket that
- * shares its port, since Linux 5.14, as `ip-sysctl.rst` of the kernel describes it. It is off by default.
+ * The path of a kernel setting, since Linux 5.14: when a socket closes, its accept queue moves to another socket
+ * that shares the port. It is described in the kernel's `ip-sysctl.rst`, and off by default.
  */
 export const MIGRATION = "/proc/sys/net/ipv4/tcp_migrate_req";
 

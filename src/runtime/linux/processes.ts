@@ -1,7 +1,7 @@
 /**
- * Functions that look at other processes through Linux's `/proc`. One reports whether a process still runs;
- * one reports whether it has a socket of this process open; one reaps the processes that others have left to this process; one kills the processes of a program that was started with a mark in its environment. If the program is a
- * wrapper such as `npm run`, the processes that it has started would outlive it.
+ * Functions that find other processes through Linux's `/proc`: to report whether a process still runs or has a socket
+ * open, to reap orphaned processes, and to kill all processes of a program that was started with a mark in its
+ * environment. The last is needed because the processes that a wrapper such as `npm run` has started outlive the wrapper.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import process from "node:process";
@@ -19,7 +19,10 @@ interface Proc {
 /** A process, as `/proc/PID/stat` describes it. */
 interface Process {
   readonly pid: number;
-  /** A letter: `Z` is a process that has ended and is not reaped, `X` one that is being removed. */
+  /**
+   * The state as a letter: `Z` means that the process has ended and is not reaped, `X` that the process is
+   * being removed.
+   */
   readonly state: string;
   readonly parent: number;
   /** The time at which the process started, in ticks of the kernel's clock. */
@@ -94,8 +97,9 @@ export function hasSocket(pid: number, fd: number): boolean | undefined {
 }
 
 /**
- * Reaps the children of this process that have ended, except for those in `spared`, which the runtime reaps itself.
- * The kernel gives a process that has lost its parent to process 1. Does nothing without the C library.
+ * Reaps the children of this process that have ended, except for processes for which `spared` returns true: the
+ * runtime reaps these itself. The kernel makes process 1 the parent of orphaned processes. Does nothing without the
+ * C library.
  */
 export function reapChildren(spared: (pid: number) => boolean): void {
   const libc = openLibC();
@@ -113,7 +117,7 @@ function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // The process has ended since, or belongs to another user.
+    // The process has ended meanwhile, or belongs to another user.
   }
 }
 
@@ -176,7 +180,7 @@ function processOf(proc: Proc, name: string): Process | undefined {
   return found === undefined || found.state === "Z" || found.state === "X" ? undefined : found;
 }
 
-/** Returns what `/proc/NAME/stat` says; undefined if there is no such process. */
+/** Returns the process that `/proc/NAME/stat` describes; undefined if there is no such process. */
 function statOf(proc: Proc, name: string): Process | undefined {
   const stat = attempted(() => proc.contentOf(`/proc/${name}/stat`)) ?? "";
   // The name of the program stands in parentheses, and may contain parentheses itself.
@@ -193,7 +197,7 @@ function statOf(proc: Proc, name: string): Process | undefined {
 
 /**
  * Returns what `read` returns, or undefined if `read` throws: most processes belong to other users, and any
- * process may have ended since.
+ * process may have ended meanwhile.
  */
 function attempted<T>(read: () => T): T | undefined {
   try {

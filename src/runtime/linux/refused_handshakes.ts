@@ -1,7 +1,8 @@
 /**
- * A listening TCP socket that refuses new handshakes, and finishes the handshakes that have begun: it is bound
- * to a network interface that does not exist. The kernel finds no listener for the first segment of a handshake
- * then, and answers as if the port were closed. The handshakes that have begun are found by themselves.
+ * Makes a listening TCP socket refuse new handshakes but finish the handshakes that have begun, by binding the
+ * socket to a network interface that does not exist. The kernel then finds no listener for the first segment of
+ * a handshake, and answers as if the port were closed. For handshakes that have begun the kernel does not look
+ * for a listener.
  *
  * Linux 5.7 and later lets every process bind a socket to an interface, but not release the socket again.
  */
@@ -15,12 +16,12 @@ const SOCK_CLOEXEC = 0o2000000;
 /** The largest number that an interface could have. The kernel counts from 1. */
 const NO_INTERFACE = 0x7fffffff;
 
-/** Makes a listening socket refuse new handshakes from now on, for good. Returns false if the kernel refuses. */
+/** Makes a listening socket refuse new handshakes permanently. Returns false if the kernel refuses. */
 export function refuseHandshakes(libc: LibC, fd: number): boolean {
   return setIntOption(libc, fd, SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE);
 }
 
-/** Returns whether {@linkcode refuseHandshakes} works here: tries it on a socket of its own. */
+/** Returns whether {@linkcode refuseHandshakes} works on this system, which is tried with a new socket. */
 export function canRefuseHandshakes(libc: LibC): boolean {
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const isDone = refuseHandshakes(libc, fd);

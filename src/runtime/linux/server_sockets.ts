@@ -22,8 +22,8 @@ export class ServerSockets {
   /** The cookies of the connections that existed at the address before the listener did. */
   readonly #strangers: ReadonlySet<bigint>;
   /**
-   * The instances of `epoll`, one of which watches the listener. Found early: at the end of a busy server there are
-   * thousands of descriptors to search.
+   * The `epoll` instances, one of which watches the listener. They are found early, because at the end of a busy
+   * server there are thousands of descriptors to search.
    */
   readonly #epolls: readonly number[];
   /** Whether a connection without a label can belong to this server. */
@@ -95,12 +95,12 @@ export class ServerSockets {
 
   /**
    * Makes the kernel show new connections at once, and not only when their first bytes have arrived. Each
-   * connection costs the process more then: one more turn of its event loop.
+   * connection then costs the process one more turn of its event loop.
    */
   disableDeferAccept(): void {
     if (this.#addr.transport === "unix") return;
     for (const [cookie, fd] of this.#listeners) {
-      // A number may belong to something else by now.
+      // The descriptor may belong to something else by now.
       if (this.#kernel.cookieOf(fd) !== cookie || !this.#kernel.defersAccept(fd)) continue;
       this.#kernel.disableDeferAccept(fd);
       this.#lastDeferred = performance.now();
@@ -108,8 +108,8 @@ export class ServerSockets {
   }
 
   /**
-   * Returns whether the connections that the kernel withholds can be taken in when the listener closes. The kernel
-   * cannot be told to refuse others where another socket listens at the address too.
+   * Returns whether the connections that the kernel withholds can be accepted before the listener closes. If
+   * another socket listens at the address too, the kernel cannot refuse new connections meanwhile.
    */
   #canTakeInWithheld(): boolean {
     const { listener } = this;
@@ -119,7 +119,7 @@ export class ServerSockets {
 
   /**
    * Prepares to close the listener without its owner's knowledge. Returns undefined if the listener is not known.
-   * With `isShared` another server accepts on the socket too.
+   * `isShared` says that another server accepts on the socket too.
    */
   closingListener(isShared: boolean): ClosingListener | undefined {
     const { listener } = this;
@@ -144,7 +144,7 @@ export class ServerSockets {
 
   /**
    * Returns the connections that the kernel withholds from the listener while the server serves. Returns an empty
-   * list if they could be those of another listener.
+   * list if they could belong to another listener.
    */
   withheld(): ConnInfo[] {
     const { listener } = this;
@@ -161,7 +161,7 @@ export class ServerSockets {
     return this.#atAddress().filter(({ cookie }) => accepted.has(cookie));
   }
 
-  /** Whether no connection of the server is open. Mostly this looks no further than the first one that is. */
+  /** Whether no connection of the server is open. The search usually ends at the first open connection. */
   get isEmpty(): boolean {
     const accepted = this.#accepted;
     const own = this.#label;
@@ -178,8 +178,8 @@ export class ServerSockets {
 
   /**
    * Records that the listener has closed. Must be called in the turn in which it closes, because connections
-   * that come to the address later belong to other servers. If it was not known which socket was the
-   * server's listener, the socket that no longer listens was.
+   * that come to the address later belong to other servers. If it was unknown which socket was the server's
+   * listener, it is the socket that no longer listens.
    */
   listenerClosed(): void {
     if (this.#accepted !== undefined) return;
@@ -197,7 +197,10 @@ export class ServerSockets {
     this.connectionsClosed();
   }
 
-  /** To be called when the runtime has been told to close connections, which it may do in the same turn. */
+  /**
+   * Forgets the connections that were found. To be called when the runtime was told to close connections,
+   * because it may do so in the same turn.
+   */
   connectionsClosed(): void {
     this.#found = undefined;
   }
@@ -218,7 +221,7 @@ export class ServerSockets {
   #own(): KernelConn[] {
     const all = this.#atAddress().filter(({ cookie }) => !this.#strangers.has(cookie));
     const hasUnlabeled = all.some(({ label }) => label === undefined);
-    const isSure = hasUnlabeled && this.#mayBeUnlabeled && !this.#isShared();
+    const isSure = hasUnlabeled && this.#mayBeUnlabeled && !this.#sharesAddress();
     const own = this.#label;
     return all.filter(({ label }) => label === undefined ? isSure : label === own);
   }
@@ -228,7 +231,7 @@ export class ServerSockets {
   }
 
   /** Reports whether another socket listens at the address. */
-  #isShared(): boolean {
+  #sharesAddress(): boolean {
     const listeners = this.#kernel.listenersAt(this.#addr);
     if (this.#listener !== undefined) listeners.delete(this.#listener);
     return listeners.size > 0;

@@ -27,8 +27,8 @@ export function portIn(name: Uint8Array): number {
 }
 
 /**
- * Returns a `struct sockaddr_un` with the bytes of a path. With none, `bind` chooses an address that has
- * no file.
+ * Returns a `struct sockaddr_un` with the bytes of a path. Without a path, `bind` chooses an address
+ * that has no file.
  */
 export function unixName(path: Uint8Array): Uint8Array {
   const family = new Uint8Array(Uint16Array.of(AF_UNIX).buffer);
@@ -60,7 +60,7 @@ function hostIn(name: Uint8Array): string {
   const view = new DataView(name.buffer);
   if (familyIn(name) === AF_INET) return name.subarray(4, 8).join(".");
   const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(8 + 2 * i).toString(16));
-  // The URL parser knows how to write an IPv6 address short.
+  // The URL parser writes an IPv6 address in its short form.
   const short = new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
   return short.replace(/^::ffff:([0-9a-f]+):([0-9a-f]+)$/, () => name.subarray(20, 24).join("."));
 }

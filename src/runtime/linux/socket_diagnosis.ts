@@ -1,7 +1,7 @@
 /**
- * The handshakes with a listener that have not ended, as `sock_diag(7)` tells them. The table `/proc/net/tcp`
- * has them too, among all connections of the machine: with a hundred thousand, reading it takes a third of a
- * second.
+ * The unfinished handshakes with a listener, as `sock_diag(7)` reports them. The table `/proc/net/tcp` has
+ * them as well, but among all connections of the machine: with a hundred thousand connections, reading it
+ * takes a third of a second.
  */
 import { type Addr, keyOf } from "../../core/addr.ts";
 import type { LibC } from "./libc.ts";
@@ -39,26 +39,32 @@ const CLIENT_PORT = 2;
 const LOCAL_ADDRESS = 4;
 const CLIENT_ADDRESS = 20;
 const COOKIE = 40;
-/** The number of ms after which the kernel first repeats its part of a handshake. Each pause is twice the last. */
+/**
+ * The number of ms after which the kernel first repeats its part of a handshake. Each pause is twice as long
+ * as the previous one.
+ */
 const FIRST_REPEAT = 1_000;
-/** The number of handshakes for which a look at each costs less than a look at all sockets of the machine. */
+/** The largest number of handshakes for which checking each one costs less than checking all sockets of the machine. */
 const FEW = 100;
 const CHUNK = 32 * 1024;
 
-/** A handshake that a client has begun, and that has not ended. */
+/** An unfinished handshake that a client has begun. */
 export interface Handshake {
   readonly client: Addr & { transport: "tcp" };
   /** The number of times that the kernel has repeated its part of the handshake. */
   readonly repeats: number;
   /** The time in ms since the kernel has sent its part of the handshake, or has last repeated it. */
   readonly age: number;
-  /** The family of its addresses. */
+  /** The address family of the handshake. */
   readonly family: number;
   /** The kernel's name of the handshake, a `struct inet_diag_sockid`. */
   readonly id: Uint8Array;
 }
 
-/** Returns whether the kernel tells of the sockets at the address of a listener: of the listener itself. */
+/**
+ * Returns whether the kernel reports the sockets at the address of a listener. The listener itself is used to
+ * try this.
+ */
 export function canDiagnose(libc: LibC, listener: number): boolean {
   const name = new Uint8Array(NAME_SIZE);
   if (libc.getsockname(listener, name, uint32(NAME_SIZE)) !== 0) return false;
@@ -66,15 +72,15 @@ export function canDiagnose(libc: LibC, listener: number): boolean {
   const id = new Uint8Array(ID_SIZE);
   id.set(name.subarray(2, 4), LOCAL_PORT);
   id.set(family === AF_INET6 ? name.subarray(8, 24) : name.subarray(4, 8), LOCAL_ADDRESS);
-  // This cookie stands for any.
+  // A cookie of all ones matches any socket.
   id.fill(0xff, COOKIE);
   const [found] = answersTo(libc, requestFor(family, NLM_F_REQUEST, id)) ?? [];
   return found !== undefined;
 }
 
 /**
- * Returns the handshakes with the listeners at a TCP address. Returns undefined if the kernel does not tell. The
- * kernel looks at the sockets of the whole machine, which takes milliseconds.
+ * Returns the unfinished handshakes with the listeners at a TCP address. Returns undefined if the kernel does
+ * not report them. The kernel searches the sockets of the whole machine, which takes milliseconds.
  */
 export function handshakesAt(
   libc: LibC,
@@ -93,8 +99,8 @@ export function handshakesAt(
 }
 
 /**
- * Returns those of the handshakes with the listeners at an address that have not ended, as they are now. Returns
- * undefined if the kernel does not tell. The kernel looks at a few handshakes one by one.
+ * Returns the current state of those handshakes with the listeners at an address that are still unfinished.
+ * Returns undefined if the kernel does not report it. A few handshakes are looked up one by one.
  */
 export function lookAgain(
   libc: LibC,
@@ -114,7 +120,7 @@ export function lookAgain(
   return left;
 }
 
-/** Returns a request for sockets in the state of a handshake: for the one with an id, or a list of all. */
+/** Returns a request for handshakes: for the handshake with an id, or for a list of all handshakes. */
 function requestFor(family: number, flags: number, id: Uint8Array): Uint8Array {
   const request = new DataView(new ArrayBuffer(REQUEST));
   request.setUint32(0, REQUEST, true);
@@ -151,7 +157,7 @@ function answersTo(libc: LibC, request: Uint8Array): Uint8Array[] | undefined {
 }
 
 /**
- * Adds the messages in what the kernel has sent to the others. Returns undefined if more will follow, or else 0 or
+ * Adds the messages that the kernel has sent to `messages`. Returns undefined if more will follow, or else 0 or
  * the negative number of an error.
  */
 function collect(sent: Uint8Array, messages: Uint8Array[]): number | undefined {
@@ -159,7 +165,7 @@ function collect(sent: Uint8Array, messages: Uint8Array[]): number | undefined {
   for (let at = 0; at + HEADER <= sent.length;) {
     const length = view.getUint32(at, true);
     const type = view.getUint16(at + 4, true);
-    // Both have an error number behind the header.
+    // Both kinds of message have an error number after the header.
     if (type === NLMSG_DONE || type === NLMSG_ERROR) return view.getInt32(at + HEADER, true);
     messages.push(sent.subarray(at + HEADER, at + length));
     // The answer to a request for one socket is one message, and has no end.
@@ -170,7 +176,7 @@ function collect(sent: Uint8Array, messages: Uint8Array[]): number | undefined {
   return undefined;
 }
 
-/** Returns the handshake that a message tells of, or undefined if the message tells of another socket. */
+/** Returns the handshake that a message describes, or undefined if the message describes another kind of socket. */
 function handshakeIn(message: Uint8Array): Handshake | undefined {
   if (message[STATE] !== TCP_SYN_RECV) return undefined;
   const family = message[0]!;
@@ -187,7 +193,7 @@ function handshakeIn(message: Uint8Array): Handshake | undefined {
   };
 }
 
-/** Returns an address in an id, by way of the `struct sockaddr` that has the same port and address. */
+/** Returns an address in an id. The id is converted to a `struct sockaddr` with the same port and address. */
 function addrAt(
   family: number,
   id: Uint8Array,
@@ -199,6 +205,6 @@ function addrAt(
   name.set(id.subarray(port, port + 2), 2);
   if (family === AF_INET6) name.set(id.subarray(address, address + 16), 8);
   else name.set(id.subarray(address, address + 4), 4);
-  // The cast: an address of this family is one of TCP.
+  // The cast: an address of this family is a TCP address.
   return addrIn(name) as Addr & { transport: "tcp" };
 }

@@ -6,13 +6,13 @@ export const IPPROTO_TCP = 6;
 export const SO_TYPE = 3;
 const SO_COOKIE = 57;
 
-/** Returns an unsigned integer of C at an address: what a size is given and told by. */
+/** Returns the bytes of an `unsigned int`. C functions take and return sizes in such memory. */
 export function uint32(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
-// The buffers of all calls, each of which is over before the next one begins: a search through the
-// descriptors of a busy server makes tens of thousands of calls.
+// These buffers are shared by all calls, which never overlap, because a search through the descriptors
+// of a busy server makes tens of thousands of calls.
 const valueBytes = new Uint8Array(8);
 const value = new DataView(valueBytes.buffer);
 const sizeBytes = new Uint8Array(4);

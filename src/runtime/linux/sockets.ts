@@ -9,7 +9,7 @@ import { listenError } from "../host/listen_error.ts";
 import type { ListeningSocket, OpenOptions, Sockets, Steering } from "../../core/sockets.ts";
 import { atSparePath } from "../../core/spare_path.ts";
 
-/** The number of the standard descriptors (stdin, stdout and stderr), which come before all others. */
+/** The number of standard descriptors (stdin, stdout and stderr), which precede all other descriptors. */
 const STDIO = 3;
 
 /**

@@ -2,9 +2,9 @@ import process from "node:process";
 import { procFile } from "./proc_files.ts";
 
 /**
- * Returns the environment variables that this process was started with, as far as the system tells, and otherwise the
- * present ones. What the runtime or the program has added since, for example from a file `.env`, is read again by a
- * new process.
+ * Returns the environment variables with which this process was started, or the current variables if the system does
+ * not report the former. Variables that the runtime or the program has added, for example from a file `.env`, are
+ * left out, because a new process reads them again.
  */
 export function startEnvironment(): NodeJS.ProcessEnv {
   const entries = procFile("/proc/self/environ").split("\0").filter((entry) => entry.includes("="));

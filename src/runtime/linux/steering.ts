@@ -8,10 +8,10 @@ import type { LibC } from "./libc.ts";
 import { contentOf, linesOf } from "./proc_files.ts";
 import { listeningRows, MIGRATION, tableAddress, TCP_TABLES } from "./proc_net.ts";
 import { IPPROTO_TCP, SOL_SOCKET } from "./socket_options.ts";
+import { INFO_ACCEPT_QUEUE, TCP_INFO } from "./tcp_info.ts";
 
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 const SO_DETACH_REUSEPORT_BPF = 68;
-const TCP_INFO = 11;
 const SO_ATTACH_FILTER = 26;
 const SO_DETACH_FILTER = 27;
 const BPF_LD_W_ABS = 0x20;
@@ -26,17 +26,12 @@ const RANDOM = 0xfffff038;
 const TCP_FLAGS = 13;
 const TCP_SYN = 0x02;
 const TCP_ACK = 0x10;
-/**
- * The offset of the field `tcpi_unacked` in `struct tcp_info`. For a listener the field holds the number of
- * connections in the accept queue.
- */
-const INFO_UNACKED = 24;
 const INFO_SIZE = 28;
 
 /**
- * Makes the kernel give every new connection to the socket `fd`, which must be the last that joined its port.
- * Returns false if that fails. When another socket of the port closes, the index that the kernel was given
- * matches no socket any more, and the kernel spreads connections again.
+ * Makes the kernel give every new connection to the socket `fd`, which must be the last socket that joined
+ * its port. Returns false if that fails. When another socket of the port closes, the index in the program
+ * no longer matches a socket, and the kernel spreads connections again.
  */
 export function steerTo(libc: LibC, fd: number, addr: Addr): boolean {
   const index = countListening(libc, addr) - 1;
@@ -58,7 +53,7 @@ export function spreadOver(libc: LibC, fd: number, places: readonly number[]): b
     [BPF_LD_W_ABS, 0, 0, RANDOM],
     [BPF_MOD_K, 0, 0, places.length],
     ...choose,
-    // Every number has been chosen before, but a program has to end with this instruction.
+    // This instruction is never reached, but a program has to end with it.
     [BPF_RET_K, 0, 0, places[0]!],
   ]);
 }
@@ -128,7 +123,7 @@ export function acceptQueue(libc: LibC, fd: number): number | undefined {
   const info = new Uint8Array(INFO_SIZE);
   const size = new Uint8Array(Uint32Array.of(INFO_SIZE).buffer);
   if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, size) !== 0) return undefined;
-  return new DataView(info.buffer).getUint32(INFO_UNACKED, true);
+  return new DataView(info.buffer).getUint32(INFO_ACCEPT_QUEUE, true);
 }
 
 /** Returns the number of sockets that listen at a TCP address; 0 for another address. */

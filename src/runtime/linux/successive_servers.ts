@@ -14,19 +14,19 @@ import { ServedCertificates } from "../../server/served_certificates.ts";
 export interface ReplaceableDriver extends Driver {
   readonly acceptOn: NonNullable<Driver["acceptOn"]>;
   /**
-   * Accepts on the socket with the descriptor `fd`, on which another server of this process accepts as well.
-   * Returns the descriptor of the socket for this server.
+   * Starts to accept on the socket with the descriptor `fd`, on which another server of this process accepts
+   * as well. Returns the descriptor of the socket for this server.
    */
   acceptBeside(fd: number): number;
   /**
    * Returns the descriptor of the listening socket.
    *
-   * @throws {UpgradeError} If it is not known.
+   * @throws {UpgradeError} If the descriptor is not known.
    */
   listenerFd(): number;
   /**
-   * Closes the listener and no connection. The server goes on with its connections. Must be called in the
-   * turn of the event loop in which another server starts to accept on the socket.
+   * Closes only the listener. The server keeps serving its connections. Must be called in the turn of the
+   * event loop in which another server starts to accept on the socket.
    */
   closeListenerAlone(): void;
   /** Ends a server without a listener if no connection is left. Returns whether the server has ended. */
@@ -43,9 +43,9 @@ export type StartReplaceable = (
 ) => ReplaceableDriver;
 
 /**
- * The driver of a server of a runtime that cannot change the certificates of a server. A server with other
- * certificates takes the listening socket over, inside the process, and the former servers go on with their
- * connections until these end. All of them together are one server for the caller.
+ * The driver of a server on a runtime that cannot change the certificates of a server. For new certificates
+ * a new server takes over the listening socket inside the process, and the former servers keep serving
+ * their connections until these end. For the caller all of them together are one server.
  */
 export class SuccessiveServers implements Driver, Refable {
   readonly certificates: ServedCertificates;
@@ -53,14 +53,17 @@ export class SuccessiveServers implements Driver, Refable {
   #current: ReplaceableDriver;
   /** The servers without a listener. */
   #former: readonly ReplaceableDriver[] = [];
-  /** Whether the current server accepts, and does not wait for `acceptOn`. */
+  /** Whether the current server accepts, and no longer waits for `acceptOn`. */
   #isAccepting: boolean;
   #isLameDuck = false;
   /** Whether the server keeps the process alive. */
   #isRef = true;
   #onMoved = (_fd: number): void => {};
 
-  /** `socket` is the address of a socket that the driver will be given; undefined if it opens its own. */
+  /**
+   * Creates the driver and its first server. `socket` is the address of the socket that the driver will be
+   * given; undefined if the driver opens its own socket.
+   */
   constructor(start: StartReplaceable, certificates: Certificates, socket: Addr | undefined) {
     this.#start = start;
     this.#isAccepting = socket === undefined;
@@ -87,7 +90,7 @@ export class SuccessiveServers implements Driver, Refable {
     return this.#current.native;
   }
 
-  /** One handle for all servers, also for those that take over later. */
+  /** One handle for all servers, including servers that take over later. */
   get handles(): readonly Refable[] {
     return [this];
   }
@@ -191,7 +194,7 @@ export class SuccessiveServers implements Driver, Refable {
   }
 }
 
-/** Makes a server accept on the socket of another server. Ends the server if that fails. */
+/** Makes a server accept on the socket of another server. Ends the new server if that fails. */
 function acceptBeside(server: ReplaceableDriver, fd: number): number {
   try {
     return server.acceptBeside(fd);

@@ -1,25 +1,27 @@
-/** What the kernel counts of the data on a TCP connection, in its `struct tcp_info`. */
+/** The traffic on TCP connections, as the kernel counts it in `struct tcp_info`. */
 import type { LibC } from "./libc.ts";
 import { IPPROTO_TCP } from "./socket_options.ts";
+import {
+  INFO_BYTES_RECEIVED,
+  INFO_BYTES_RETRANS,
+  INFO_BYTES_SENT,
+  INFO_LAST_DATA_RECV,
+  INFO_LAST_DATA_SENT,
+  INFO_NOTSENT_BYTES,
+  INFO_STATE,
+  INFO_UNACKED,
+  TCP_ESTABLISHED,
+  TCP_INFO,
+} from "./tcp_info.ts";
 
-const TCP_INFO = 11;
-const TCP_ESTABLISHED = 1;
-/** The offsets of fields in `struct tcp_info`. */
-const STATE = 0;
-const UNACKED = 24;
-const LAST_DATA_SENT = 44;
-const LAST_DATA_RECV = 52;
-const BYTES_RECEIVED = 128;
-const NOTSENT_BYTES = 144;
-const BYTES_SENT = 200;
-const BYTES_RETRANS = 208;
+/** The number of bytes of `struct tcp_info` that are read. */
 const SIZE = 216;
 
 /** The traffic on a TCP connection. */
 export interface Traffic {
   /** Whether both sides can still send. */
   readonly isEstablished: boolean;
-  /** The number of bytes that the runtime has written, of which some may wait in the send buffer. */
+  /** The number of bytes that the runtime has written. Some of them may still wait in the send buffer. */
   readonly written: number;
   /** The number of bytes that have arrived. */
   readonly received: number;
@@ -34,7 +36,7 @@ export interface Traffic {
   readonly receivedAgo: number;
 }
 
-/** Reads the traffic of one socket after the other, into the same buffer: there can be tens of thousands. */
+/** Reads the traffic of sockets. The buffer is reused, because there can be tens of thousands of sockets. */
 export class TrafficReader {
   readonly #libc: LibC;
   readonly #info = new Uint8Array(SIZE);
@@ -46,20 +48,23 @@ export class TrafficReader {
     this.#libc = libc;
   }
 
-  /** Returns the traffic of a socket; undefined if it is no TCP socket, or if the kernel is older than Linux 4.19. */
+  /**
+   * Returns the traffic of a socket; undefined if it is not a TCP socket, or if the kernel is older than
+   * Linux 4.19.
+   */
   read(fd: number): Traffic | undefined {
     this.#size[0] = SIZE;
     const status = this.#libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#info, this.#sizeBytes);
     if (status !== 0 || this.#size[0] < SIZE) return undefined;
-    const waiting = this.#view.getUint32(NOTSENT_BYTES, true);
-    const sent = this.#number(BYTES_SENT) - this.#number(BYTES_RETRANS);
+    const waiting = this.#view.getUint32(INFO_NOTSENT_BYTES, true);
+    const sent = this.#number(INFO_BYTES_SENT) - this.#number(INFO_BYTES_RETRANS);
     return {
-      isEstablished: this.#info[STATE] === TCP_ESTABLISHED,
+      isEstablished: this.#info[INFO_STATE] === TCP_ESTABLISHED,
       written: sent + waiting,
-      received: this.#number(BYTES_RECEIVED),
-      isDelivered: waiting === 0 && this.#view.getUint32(UNACKED, true) === 0,
-      sentAgo: this.#view.getUint32(LAST_DATA_SENT, true),
-      receivedAgo: this.#view.getUint32(LAST_DATA_RECV, true),
+      received: this.#number(INFO_BYTES_RECEIVED),
+      isDelivered: waiting === 0 && this.#view.getUint32(INFO_UNACKED, true) === 0,
+      sentAgo: this.#view.getUint32(INFO_LAST_DATA_SENT, true),
+      receivedAgo: this.#view.getUint32(INFO_LAST_DATA_RECV, true),
     };
   }
 

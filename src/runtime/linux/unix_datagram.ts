@@ -1,4 +1,4 @@
-/** Sends datagrams to a unix socket with the C library: no runtime has that itself. */
+/** Sends datagrams to a unix socket with the C library, because no runtime has an API for that. */
 import { printable } from "../../core/printable.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LibC } from "./libc.ts";
@@ -9,17 +9,17 @@ const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 
-/** The number of ms that a receiver may leave its queue full, as `systemd-notify` waits for it. */
+/** The number of ms to wait for a receiver whose queue is full, as long as `systemd-notify` waits. */
 const PATIENCE = 5_000;
 /** The number of ms between two attempts to send. */
 const PAUSE = 10;
 
 /**
- * Sends the text as one datagram to a socket's path, or to `@name` in the abstract namespace. When
- * it resolves, the datagram is in the queue of its receiver. With `keepsAlive` a wait for room in the queue keeps
- * this process alive.
+ * Sends the text as one datagram to a socket's path, or to `@name` in the abstract namespace. Resolves when the
+ * datagram is in the queue of its receiver. With `keepsAlive`, waiting for room in the queue keeps this process
+ * alive.
  *
- * @throws {Error} If there is no such socket, or its receiver has not made room for 5 s.
+ * @throws {Error} If there is no such socket, or if its queue was full for 5 s.
  */
 export async function sendDatagram(
   libc: LibC,
@@ -42,8 +42,8 @@ export async function sendDatagram(
 }
 
 /**
- * Sends the bytes, and returns false if the receiver's queue stays full. A wait in the kernel would stop
- * the event loop.
+ * Sends the bytes, and returns false if the receiver's queue stays full. The call does not block in the
+ * kernel, because that would stop the event loop.
  */
 async function sent(
   libc: LibC,

@@ -3,14 +3,14 @@
  * listeners: for up to a second, the kernel ignores the end of a handshake that brings no data. The client
  * believes that it is connected, and a close of the listener would reset the connection.
  *
- * The kernel repeats its part of such a handshake a second after the first segment. The answer to that, or the
- * first data of the client, ends the handshake, and the connection enters the accept queue.
+ * The kernel repeats its part of such a handshake a second after the first segment. The client's answer to
+ * that, or its first data, finishes the handshake, and the connection enters the accept queue.
  */
 import type { ConnInfo } from "../../core/conn.ts";
 import type { Handshake } from "./socket_diagnosis.ts";
 
 /**
- * The number of ms in which a client answers the kernel. A client that has not answered by then is gone, or has
+ * The number of ms within which a client answers the kernel. A client that has not answered by then is gone, or
  * never had a connection.
  */
 const ANSWER = 500;
@@ -21,10 +21,10 @@ const ANSWER = 500;
  */
 export const LONGEST_WITHHELD: number = 1_000 + ANSWER;
 
-/** The ways to ask the kernel for handshakes. Both return undefined if the kernel does not tell. */
+/** The functions that ask the kernel for handshakes. Both return undefined if the kernel does not report them. */
 export interface Handshakes {
   all(): readonly Handshake[] | undefined;
-  /** Returns those of the handshakes that have not ended, as they are now. */
+  /** Returns the current state of those handshakes that are still unfinished. */
   again(handshakes: readonly Handshake[]): readonly Handshake[] | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface Handshakes {
 export class WithheldConns {
   readonly #handshakes: Handshakes;
   readonly #end = performance.now() + LONGEST_WITHHELD;
-  /** The handshakes that had not ended at the last look; undefined if the kernel has never told. */
+  /** The handshakes that were unfinished at the last check; undefined if the kernel has never reported them. */
   #left: readonly Handshake[] | undefined;
 
   constructor(handshakes: Handshakes) {
@@ -40,12 +40,15 @@ export class WithheldConns {
     this.#left = handshakes.all()?.filter(mayEnd);
   }
 
-  /** The connections that were withheld at the last look. */
+  /** The connections that were withheld at the last check. */
   get left(): ConnInfo[] {
     return withheldConns(this.#left ?? []);
   }
 
-  /** Whether no connection was withheld at the last look. Where the kernel does not tell, time tells. */
+  /**
+   * Whether no connection was withheld at the last check. If the kernel does not report handshakes, whether
+   * enough time has passed.
+   */
   get isEmpty(): boolean {
     return this.#left === undefined ? performance.now() >= this.#end : this.#left.length === 0;
   }

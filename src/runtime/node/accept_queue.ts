@@ -91,19 +91,19 @@ function nodeQueue(
   const waiting = () => queueLength(inode);
   const holdBack = () => void handle?.listen?.(0);
   const letIn = isWithinReach ? () => void handle?.listen?.(backlog) : undefined;
-  if (handle === undefined || !isShared(inode)) {
+  if (handle === undefined || !sharesAddress(inode)) {
     const takeLastPlace = async () => await connects(addr) || waiting() === 0;
     return { waiting, holdBack, takeLastPlace, letIn };
   }
-  // The kernel gives what waits to the other sockets.
+  // The kernel moves the queue to the other sockets.
   if (textOf(MIGRATION).trim() === "1") return EMPTY;
-  // The clients that are held back come again after a second, so that it begins as late as possible.
+  // Clients that are held back try again after a second, so this begins as late as possible.
   const place = new OwnPlace(handle, addr, holdBack);
   return { waiting, takeLastPlace: () => place.take(), release: () => place.release(), letIn };
 }
 
-/** Reports whether other sockets listen at the address of a socket, and get a part of its connections. */
-function isShared(inode: string): boolean {
+/** Reports whether other sockets listen at the address of a socket and get a part of the connections. */
+function sharesAddress(inode: string): boolean {
   const rows = TCP_TABLES.flatMap((table) => [...listeningRows(linesOf(table))]);
   const local = rows.find((row) => row.inode === inode)?.local;
   return rows.some((row) => row.local === local && row.inode !== inode);
@@ -116,7 +116,7 @@ function kernelQueue(shown: number, server: net.Server, addr: Addr): Queue {
   const fd = shown >= 0 ? shown : descriptorOf(server);
   const own = fd === undefined ? sockets.listeningAt(addr) : [fd];
   const [listener] = own;
-  // If several sockets listen at the address, nothing tells which of them is the server's.
+  // If several sockets listen at the address, it is unknown which of them is the server's.
   if (listener === undefined || own.length > 1) return UNKNOWN;
   const waiting = () => sockets.waitingToBeAccepted(listener);
   if (sockets.migratesQueue(listener)) return { waiting };

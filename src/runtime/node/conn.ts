@@ -12,7 +12,8 @@ import { peerAddr } from "./listen.ts";
 import type { Exchange, Protocol, Stream } from "./protocol.ts";
 
 /**
- * The key of the property with which a socket refers to its {@linkcode NodeConn}. Every request reads it.
+ * The key of the property with which a socket refers to its {@linkcode NodeConn}. Every request reads
+ * this property.
  */
 export const CONN: unique symbol = Symbol("graceful connection");
 
@@ -29,7 +30,7 @@ export type Session = http2.Http2Session & { [CONN]?: NodeConn };
 export class NodeConn implements LimitedConn {
   /**
    * The time at which the connection was accepted, in whole milliseconds. Fractional numbers would need a
-   * heap object each. Bun's driver corrects the time for the connections that the kernel has withheld.
+   * heap object each. The driver for Bun corrects the time of connections that the kernel has withheld.
    */
   acceptedAt: number;
   readonly #accepted: net.Socket;
@@ -65,7 +66,7 @@ export class NodeConn implements LimitedConn {
   }
 
   /**
-   * The socket that requests come over. A request with a cancelled body and a completed response no longer
+   * The socket that requests come over. A request with a canceled body and a completed response no longer
    * refer to the socket.
    */
   get socket(): net.Socket {

@@ -10,8 +10,8 @@ const NativeResponse = globalThis.Response;
 type SimpleBody = string | Uint8Array<ArrayBuffer> | Blob | null;
 
 /**
- * Returns what is to be sent of a {@linkcode DeferredResponse}, whose body counts as used from then on.
- * Returns undefined for another response.
+ * Returns the message to send for a {@linkcode DeferredResponse}, whose body counts as used from then
+ * on. Returns undefined for any other response.
  */
 export let messageOf: (response: Response) => Message | undefined;
 
@@ -24,7 +24,7 @@ export class DeferredResponse implements Response {
   #statusText = "";
   /** Undefined until somebody reads or sets the headers. */
   #headers: Headers | undefined;
-  /** The media type that the body brings along. Undefined once the headers have it. */
+  /** The media type that follows from the type of the body. Undefined once the headers contain it. */
   #mediaType: string | undefined;
   /** The body while there is no native object. */
   #body: SimpleBody = null;
@@ -42,7 +42,7 @@ export class DeferredResponse implements Response {
     this.#headers = native.headers;
   }
 
-  /** Takes valid arguments of the constructor. Returns false for all that the native class must judge. */
+  /** Takes valid arguments of the constructor. Returns false for arguments that the native class must check. */
   #accept(body: SimpleBody, init: ResponseInit | undefined): boolean {
     if (init !== undefined && !this.#acceptInit(init, body !== null)) return false;
     this.#body = body;
@@ -70,7 +70,7 @@ export class DeferredResponse implements Response {
     return response;
   }
 
-  /** Makes all responses instances of this class, as the native class is hidden behind it. */
+  /** Makes all responses instances of this class, because this class hides the native class. */
   static [Symbol.hasInstance](value: unknown): boolean {
     return this === DeferredResponse
       ? value instanceof NativeResponse
@@ -160,7 +160,7 @@ export class DeferredResponse implements Response {
     return this.#native;
   }
 
-  /** Returns what is to be sent, which uses the body. */
+  /** Returns the message to send, and marks the body as used. */
   #send(): Message {
     const { status, statusText } = this;
     if (this.#native !== undefined) {
@@ -189,7 +189,7 @@ Object.setPrototypeOf(DeferredResponse, NativeResponse);
 Object.setPrototypeOf(DeferredResponse.prototype, NativeResponse.prototype);
 Object.defineProperty(DeferredResponse, "name", { value: "Response" });
 
-/** Returns a body as it can be kept. Returns undefined for a body that the native class must judge. */
+/** Returns a body in a form that can be kept. Returns undefined for a body that the native class must handle. */
 function simplify(body: BodyInit | null | undefined): SimpleBody | undefined {
   if (typeof body === "string") return body;
   if (body === null || body === undefined) return null;

@@ -16,7 +16,7 @@ import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { CONN, NodeConn, type Session, type Tracked } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
 import { acceptedAt, requestedAt } from "./arrival_times.ts";
-import { listening, RememberedAddr } from "./listen.ts";
+import { acceptOn, listenerClosed, RememberedAddr } from "./listen.ts";
 import { internals } from "./internals.ts";
 import type { OpenConnection } from "./open_connections.ts";
 import type { SessionDrain } from "./http2_session.ts";
@@ -31,8 +31,8 @@ const UPGRADE_REFUSED =
   "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /**
- * The response to a client that has not chosen HTTP/2 by ALPN, where the server speaks nothing else. Node's own response
- * leaves the connection open for ten seconds, whether the client has left or not.
+ * The response to a client that has not chosen HTTP/2 by ALPN, if the server speaks only HTTP/2. With Node's own
+ * response the connection would stay open for ten seconds, even if the client has left.
  */
 const PROTOCOL_REFUSED =
   "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n" +
@@ -50,7 +50,7 @@ export interface NodeServerTraits {
   readonly backlog: number | undefined;
   /** Whether HTTP/2 streams are announced by {@linkcode NodeDriver.beginStream}. */
   readonly seesStreams: boolean;
-  /** The server of the engine, which on Bun is another one than the listener. */
+  /** The server of the engine, which on Bun is not the listener. */
   readonly native: unknown;
   /**
    * Whether the server was created outside this package, and its owner may use the server without our
@@ -111,7 +111,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
       newest?.startSession(session, this.#drain);
     });
     this.hooks.on("unknownProtocol", (socket: net.Socket) => {
-      // The owner of an adopted server may answer such a client.
+      // The owner of an adopted server may have a listener that answers such a client.
       if (listener.listenerCount("unknownProtocol") === 1) refuse(socket, PROTOCOL_REFUSED);
     });
   }
@@ -139,10 +139,8 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
     return [this.#listener];
   }
 
-  async acceptOn(fd: number): Promise<number> {
-    // Together with `fd`, Node ignores `backlog` among the options and reads the second argument.
-    await listening(this.#listener, { fd }, this.#backlog);
-    return fd;
+  acceptOn(fd: number): Promise<number> {
+    return acceptOn(this.#listener, fd, this.#backlog);
   }
 
   #onConnection(socket: Tracked): NodeConn {
@@ -324,17 +322,12 @@ function refuse(socket: net.Socket, response: string): void {
 function closeListener(listener: net.Server, queue: ClosingQueue | undefined): Promise<void> {
   // Otherwise the owner would receive a second "close" event.
   if (!listener.listening) return Promise.resolve();
-  return new Promise((resolve, reject) => {
+  return listenerClosed((done) => {
     listener.once("close", () => internals.stopConnectionChecks(listener));
     // On Bun a server of node:http is not an instance of net.Server.
     const { close } = listener instanceof net.Server ? net.Server.prototype : listener;
     queue?.letIn?.();
-    close.call(listener, (error) => {
-      if (error !== undefined) reject(error);
-    });
+    close.call(listener, done);
     internals.seemToListen(listener);
-    // If closing fails, the callback runs in the turn after the call. If closing succeeds, the callback
-    // runs only when the last connection has ended, which is too late to wait for.
-    setImmediate(resolve);
   });
 }

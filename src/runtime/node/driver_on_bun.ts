@@ -50,7 +50,7 @@ export class BunNodeDriver extends NodeDriver {
 
   override startLameDuck(): void {
     super.startLameDuck();
-    // A drain that follows a second later finds no connection that the kernel withholds.
+    // If the drain starts at least a second later, the kernel then withholds no connection.
     this.#sockets?.disableDeferAccept();
   }
 
@@ -60,7 +60,7 @@ export class BunNodeDriver extends NodeDriver {
     this.#addTimeWithheld();
   }
 
-  /** Counts the time for which the kernel has withheld a silent connection to the age of the connection. */
+  /** Adds the time for which the kernel has withheld a silent connection to the age of the connection. */
   #addTimeWithheld(): void {
     const conns = [...this.conns].filter((conn) => conn.state() === "new");
     if (conns.length === 0 || this.#sockets === undefined) return;
@@ -151,8 +151,8 @@ export class BunNodeDriver extends NodeDriver {
   }
 
   /**
-   * Calls `close` of the server, because its owner may wait for the "close" event. Must be called when no
-   * connection is left that `close` could cut off.
+   * Calls `close` of the server, because its owner may wait for the "close" event. Must not be called
+   * before all connections have ended, because `close` would cut them off.
    */
   #closeForGood(): void {
     if (this.#isClosed) return;

@@ -112,7 +112,7 @@ export class Http1Exchanges implements Protocol {
       !this.#socket.writableEnded;
   }
 
-  /** Records that the connection was found with this response in flight, the newest one. */
+  /** Records that the connection was found with this response in flight, which is its newest response. */
   foundActive(res: Exchange["res"], since: number, nextHasBegun: boolean): void {
     this.#hold(res, since);
     if (nextHasBegun) this.#headEnd = 0;
@@ -173,7 +173,7 @@ export class Http1Exchanges implements Protocol {
 
   /**
    * Must be called before a response is sent. Makes the response the last response of the connection if its
-   * handler has cancelled the upload.
+   * handler has canceled the upload.
    */
   sending(res: Exchange["res"]): void {
     const { destroyed, complete } = res.req;

@@ -15,15 +15,15 @@ const ROUND_TRIP_TIMEOUT = 1_000;
 
 /**
  * The number of milliseconds without a new stream after which the only GOAWAY is sent on a runtime that
- * cannot send the first of two. A client that begins a stream is sent GOAWAY at once, because its next
- * stream is then least likely to be on the way.
+ * cannot send the first of two. A client that begins a stream is sent GOAWAY at once, because at that
+ * moment its next stream is least likely to be on the way.
  */
 const LULL = 20;
 
-/** The number of milliseconds for which what has arrived of an answered upload may be left unread. */
+/** The number of milliseconds for which the received part of an answered upload may be left unread. */
 const UNREAD = 5_000;
 
-/** The number of milliseconds between two looks at an answered upload. */
+/** The number of milliseconds between two checks of an answered upload. */
 const LOOK_INTERVAL = 1_000;
 
 /** The number of milliseconds for which the rest of an answered upload is discarded. */
@@ -206,7 +206,7 @@ export class Http2Session implements Protocol {
 }
 
 /**
- * Ends an answered upload whose rest nobody wants: its handler has cancelled the body, or has left what has arrived
+ * Ends an answered upload whose rest is not wanted: its handler has canceled the body, or has left the received part
  * unread for UNREAD milliseconds. Otherwise the stream would stay open, and with it the connection active. A handler
  * may go on reading after the response.
  */
@@ -222,7 +222,7 @@ function endUnread(stream: http2.ServerHttp2Stream, req: Exchange["req"]): void 
     timer = setTimeout(look, LOOK_INTERVAL);
   };
   stream.once("close", () => clearTimeout(timer));
-  // The end of the response is on its way before the reset.
+  // Wait a turn, so that the end of the response is sent before the reset.
   setImmediate(look);
 }
 
@@ -233,8 +233,8 @@ function hasEnded(stream: http2.ServerHttp2Stream): boolean {
 
 /**
  * Discards the rest of an answered upload while it arrives, for MOST_DISCARD milliseconds at most, and then resets its
- * stream. A reset at once would be cheaper, but Node's client counts what it then cannot send against its session for
- * ever, and two large uploads leave the session unusable.
+ * stream. An immediate reset would be cheaper, but Node's client would never get back the flow-control window of the
+ * data that it then cannot send, and two large uploads would leave the session unusable.
  */
 function discard(stream: http2.ServerHttp2Stream): void {
   // A request of the compatibility API pauses its stream when the request is destroyed, or has no room.

@@ -20,7 +20,7 @@ export interface WsWebSocket {
   readonly readyState: number;
   /** The socket of the connection. */
   readonly _socket?: net.Socket | null;
-  /** Sends the close frame behind all messages, those included that are still being compressed. */
+  /** Sends the close frame after all messages, including messages that are still being compressed. */
   close(code: number, reason: string): void;
 }
 
@@ -28,7 +28,7 @@ export interface WsWebSocket {
 export interface Handle {
   /** The descriptor of the socket. */
   readonly fd?: number;
-  /** The number of bytes that Node has yet to give to the kernel. */
+  /** The number of bytes that Node has not passed to the kernel yet. */
   readonly writeQueueSize?: number;
   close(): void;
   /** Calls listen(2), also on a socket that already listens. Returns 0 or a negative error number. */
@@ -114,8 +114,9 @@ export interface NodeInternals {
    */
   listenOnHandle(server: net.Server, handle: Handle, backlog: number | undefined): boolean;
   /**
-   * Shows each connection that a listening handle accepts before the server sees it, by the port of its client. Where
-   * `takes` returns true, the connection is closed, and the server never sees it. Returns a function that ends this.
+   * Calls `takes` with the client's port of each connection that a listening handle accepts, before the server sees
+   * the connection. If `takes` returns true, the connection is closed, and the server never sees it. Returns a
+   * function that ends the interception.
    *
    * Without it: `takes` is never called.
    *
@@ -132,10 +133,10 @@ export interface NodeInternals {
    */
   newestRequest(socket: net.Socket): http.IncomingMessage | undefined;
   /**
-   * Reads and discards the rest of a request body. This works even after the handler has cancelled the
+   * Reads and discards the rest of a request body. This works even after the handler has canceled the
    * body: the request is then destroyed, and nothing else makes its connection continue to read.
    *
-   * Without it: a client that continues to send a cancelled upload gets a reset after half a second.
+   * Without it: a client that continues to send a canceled upload gets a reset after half a second.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/_http_incoming.js (`_dump`)
    */
@@ -169,8 +170,9 @@ export interface NodeInternals {
    * Returns the accepted socket under a TLS socket. Returns undefined on Bun, which has a single socket for
    * both.
    *
-   * Without it: the handshake of a TLS connection is not seen before its first request. `serveTcp` goes by the
-   * address of the client, which on a unix socket can be any of the clients whose handshake is under way.
+   * Without it: the handshake of a TLS connection is not seen before its first request. `serveTcp` then
+   * identifies a connection by the address of its client, which on a unix socket is the same for all clients
+   * whose handshake is under way.
    *
    * @see https://github.com/nodejs/node/blob/v26.x/lib/internal/tls/wrap.js (`_parent`)
    */
@@ -185,8 +187,8 @@ export interface NodeInternals {
   httpConnectionsOf(server: net.Server): HttpConnections | undefined;
   /**
    * Returns whether `acceptedBy` and `httpConnectionsOf` may find every connection of a server, so that
-   * nobody need track the connections before they matter. The first request shows whether they do. They do
-   * not find the connections of a TLS server that HTTP has released to an upgrade.
+   * connections need not be tracked before the drain. The first request shows whether that is true.
+   * Connections of a TLS server that HTTP has released to an upgrade are never found.
    *
    * Without it: an adopted server costs more, because its connections and requests are tracked all the time.
    */
@@ -264,10 +266,10 @@ export interface NodeInternals {
   subscribersOf(channel: Channel): readonly Subscriber[] | undefined;
   /**
    * Returns the WebSocket that the package `ws` has made of a socket. `socket.io`, `crossws` and others
-   * bring `ws` with them, and Bun has its own in place of it.
+   * include `ws`, and Bun replaces it by its own implementation.
    *
-   * Without it, and for the WebSockets of other packages: undefined. Only their owner can close them, because
-   * nothing else knows where a frame ends.
+   * Without it, and for the WebSockets of other packages: undefined. Only the owner of such a WebSocket can
+   * close it, because only the owner knows where a frame ends.
    *
    * @see https://github.com/websockets/ws/blob/8.23.0/lib/websocket.js (`kWebSocket`)
    */

@@ -1,4 +1,7 @@
-/** The driver of an adopted server of `node:http`, which leaves the server alone until a drain is near. */
+/**
+ * The driver of an adopted server of `node:http`. It does not touch the server until a lame-duck phase or a
+ * drain starts.
+ */
 import type { Refable } from "../../server/native_server.ts";
 import type http from "node:http";
 import type net from "node:net";
@@ -20,9 +23,10 @@ import { ServerHooks } from "./server_hooks.ts";
 export const REQUEST_EVENTS = ["request", "checkContinue", "checkExpectation"] as const;
 
 /**
- * The driver of an adopted server of `node:http`. Node itself knows which connections are open and what is in
- * flight, so the driver asks Node when a lame duck or a drain starts, and hands over to a
- * {@linkcode NodeDriver}. Until then a connection costs a number that its socket keeps, and a request another.
+ * The driver of an adopted server of `node:http`. Node itself knows which connections are open and which
+ * requests are in flight, so the driver asks Node when a lame-duck phase or a drain starts, and hands over to
+ * a {@linkcode NodeDriver}. Until then each connection and each request only costs a time that is stored on
+ * the socket.
  */
 export class LateNodeDriver implements Driver {
   readonly engine: Engine = "node";
@@ -32,9 +36,9 @@ export class LateNodeDriver implements Driver {
   readonly #addr: RememberedAddr;
   readonly #startTracking: (addr: Addr | undefined) => NodeDriver;
   #tracking: NodeDriver | undefined;
-  /** The connections that HTTP has released to an upgrade or a tunnel, of which Node does not know all. */
+  /** The connections that HTTP has released to an upgrade or a tunnel. Node does not know all of them. */
   readonly #hijacked = new Set<net.Socket>();
-  /** Whether the first request has shown that Node's internals tell what is in flight. */
+  /** Whether the first request has shown that Node's internals report the requests in flight. */
   #isProven = false;
 
   /** `startTracking` creates the driver that tracks each connection, with the address of the server. */
@@ -92,7 +96,7 @@ export class LateNodeDriver implements Driver {
       internals.hasParser(socket) && list?.active.has(socket) === true;
   }
 
-  /** Starts to track the connections, with those that are open now. */
+  /** Starts to track the connections, including the connections that are open now. */
   #track(): NodeDriver {
     if (this.#tracking === undefined) {
       this.#hooks.release();

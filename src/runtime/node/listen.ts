@@ -40,9 +40,35 @@ export function listening(
   return asksPrimary ? unlessPrimaryGoes(started) : started;
 }
 
+/** Makes a server of Node's modules accept on the socket with the descriptor `fd`. Returns the descriptor. */
+export async function acceptOn(
+  listener: net.Server,
+  fd: number,
+  backlog: number | undefined,
+): Promise<number> {
+  // Together with `fd`, Node ignores `backlog` among the options and reads the second argument.
+  await listening(listener, { fd }, backlog);
+  return fd;
+}
+
 /**
- * Rejects if the primary of this worker of `node:cluster` goes before the promise settles. The primary has the sockets
- * of its workers: without it, `listen` waits for an answer that never comes.
+ * Resolves when a listener of Node's modules has closed, and does not wait for its connections. `close` calls the
+ * listener's own `close` with the callback that it is given. Rejects with the error of the callback.
+ */
+export function listenerClosed(close: (done: (error?: Error) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    close((error) => {
+      if (error !== undefined) reject(error);
+    });
+    // If closing fails, the callback runs in the turn after the call. If closing succeeds, the callback
+    // runs only when the last connection has ended, which is too late to wait for.
+    setImmediate(resolve);
+  });
+}
+
+/**
+ * Rejects if the primary of this worker of `node:cluster` ends before the promise settles. The primary opens the
+ * sockets of its workers, so without it `listen` would wait for an answer that never comes.
  */
 async function unlessPrimaryGoes(started: Promise<void>): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
@@ -97,12 +123,15 @@ export function peerAddr({ remoteAddress, remotePort }: net.Socket): Addr {
     : { transport: "tcp", hostname: unmapped(remoteAddress), port: remotePort };
 }
 
-/** The address of a listener, which a closed listener no longer knows. */
+/** The address of a listener, remembered because a closed listener no longer knows its address. */
 export class RememberedAddr {
   readonly #listener: net.Server;
   #addr: Addr | undefined;
 
-  /** `onListening` must call the function that it is given whenever the listener listens. */
+  /**
+   * Creates the address. `onListening` must call the function that it is given whenever the listener has
+   * started to listen.
+   */
   constructor(
     listener: net.Server,
     known: Addr | undefined,

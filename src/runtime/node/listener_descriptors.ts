@@ -1,6 +1,6 @@
 /**
- * The descriptors of listeners of Node's modules on Deno, which shows none. A descriptor is found as the listener opens,
- * because later several listeners of the process may have the address.
+ * The descriptors of listeners of Node's modules on Deno, which does not show them. A descriptor is found when the
+ * listener opens, because later several listeners of the process may have the same address.
  */
 import type net from "node:net";
 import process from "node:process";
@@ -21,7 +21,7 @@ export async function rememberingDescriptor(
   const addr = localAddr(server);
   const opened = [...kernel.listenersAt(addr)].filter(([cookie]) => !before.has(cookie));
   const [first] = opened;
-  // Another listener may have opened at the address meanwhile.
+  // Another listener may have opened at the same address meanwhile.
   if (first !== undefined && opened.length === 1) {
     found.set(server, { cookie: first[0], fd: first[1] });
   }

@@ -1,14 +1,14 @@
-/** Makes sockets listen on Node, whose own `listen` accepts connections as well. */
+/** Makes sockets listen on Node without accepting connections, which Node's own `listen` would do. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 
-/** The first descriptor of the sockets in the helper: the one after stdin, stdout and stderr. */
+/** The first descriptor of the sockets in the helper, after stdin, stdout and stderr. */
 const FIRST_FD = 3;
 
 /**
- * The program of the helper. It ends in the turn in which it has called `listen`, so that it accepts nothing.
- * The state of the sockets remains: it belongs to the sockets, and not to a process.
+ * The program of the helper. It ends in the turn in which it has called `listen`, so it accepts no
+ * connection. The sockets keep listening, because that state belongs to a socket and not to a process.
  */
 const PROGRAM = `
   const net = process.getBuiltinModule("node:net");
@@ -24,7 +24,7 @@ const PROGRAM = `
   process.nextTick(() => process.exit());
 `;
 
-/** A socket that could not be made to listen, by its place in the list. */
+/** A socket that could not be made to listen. */
 export interface Failure {
   readonly index: number;
   /** The system's code of the error. */
@@ -32,8 +32,8 @@ export interface Failure {
 }
 
 /**
- * Makes bound sockets listen, and returns the first failure. A process of its own does this: within this process
- * Node would accept the connections of a socket that it listens on.
+ * Makes bound sockets listen, and returns the first failure. A helper process does this, because Node would
+ * accept connections on a socket that it makes listen in this process.
  */
 export async function listenInHelper(
   fds: readonly number[],

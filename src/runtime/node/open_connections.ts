@@ -32,8 +32,8 @@ export interface OpenStream {
 }
 
 /**
- * Returns the open connections of a server, as far as they can be found, with the given ones among them. On
- * Bun, which has no list of open connections, no other connections are found.
+ * Returns the open connections of a server, as far as they can be found, including the given connections.
+ * On Bun, which has no list of open connections, only the given connections are returned.
  */
 export function openConnections(
   server: net.Server,
@@ -67,7 +67,10 @@ export function openConnections(
     };
   });
 
-  /** Node lists a connection as active from the first byte of a request to the last. */
+  /**
+   * Returns whether a part of the next request has arrived. Node lists a connection as active from the first
+   * byte of a request to the last.
+   */
   function hasNextBegun(socket: net.Socket): boolean {
     return list?.active.has(socket) === true &&
       internals.newestRequest(socket)?.complete !== false;

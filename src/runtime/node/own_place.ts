@@ -5,15 +5,16 @@ import { type Handle, internals } from "./internals.ts";
 
 type TcpAddr = Addr & { transport: "tcp" };
 
-/** The number of connections that look for the listener at a time. */
+/** The number of probes that are open at the same time. */
 const PROBES = 8;
 
 /**
- * Takes the last place in the accept queue of a listener of this process with a connection of this process.
+ * Fills the last place in the accept queue of a listener of this process with a connection from this
+ * process.
  *
- * Where several sockets listen at the address with SO_REUSEPORT, the kernel chooses the socket by the address and the
- * port of the client: a port that has led to this listener leads to it again. Such a port is found with probes, which
- * are connections that are closed as they are accepted, before the server sees them.
+ * If several sockets listen at the address with SO_REUSEPORT, the kernel chooses the socket by the client's address
+ * and port, so a port that has led to this listener leads to it again. Such a port is found with probes: connections
+ * that are closed when they are accepted, before the server sees them.
  */
 export class OwnPlace {
   readonly #addr: TcpAddr;
@@ -22,7 +23,7 @@ export class OwnPlace {
   readonly #endProbing: () => void;
   #port: number | undefined;
 
-  /** Begins to look for a port. `onFound` is called with each one that is found. */
+  /** Begins to look for a port. `onFound` is called when a port was found. */
   constructor(handle: Handle, addr: TcpAddr, onFound: () => void) {
     this.#addr = addr;
     this.#onFound = onFound;
@@ -32,8 +33,8 @@ export class OwnPlace {
 
   /**
    * Connects to the listener. Resolves with true if the connection has entered its accept queue, which on the loopback
-   * interface happens within the call, and with false if another connection was quicker, or if no port is known yet
-   * that leads to the listener.
+   * interface happens during the call. Resolves with false if another connection was faster, or if no port is known
+   * yet that leads to the listener.
    */
   async take(): Promise<boolean> {
     if (this.#port === undefined) {
@@ -41,12 +42,12 @@ export class OwnPlace {
       return false;
     }
     const isTaken = await connects(this.#addr, this.#port);
-    // Another connection has the place, or other sockets share the port now.
+    // Another connection has taken the place, or other sockets share the port now.
     if (!isTaken) this.#port = undefined;
     return isTaken;
   }
 
-  /** Ends what is left of the search. */
+  /** Ends the search. */
   release(): void {
     this.#endProbing();
     this.#dropProbes();

@@ -2,7 +2,7 @@ import type net from "node:net";
 import type tls from "node:tls";
 import type { PeerCertificate } from "../../core/peer_certificate.ts";
 
-/** The certificates that were asked for, by the sockets of their connections. */
+/** The certificates that handlers have asked for, by socket. */
 const known = new WeakMap<net.Socket, PeerCertificate>();
 
 /**
@@ -30,7 +30,7 @@ function read(socket: net.Socket): PeerCertificate | undefined {
     subject: attributesOf(subject),
     issuer: attributesOf(issuer),
     subjectAltName: certificate.subjectaltname,
-    // Deno leaves a leading zero out.
+    // Deno omits a leading zero.
     serialNumber: serialNumber.padStart(serialNumber.length + serialNumber.length % 2, "0"),
     fingerprint256,
     validFrom: new Date(certificate.valid_from ?? NaN),
@@ -40,6 +40,6 @@ function read(socket: net.Socket): PeerCertificate | undefined {
 }
 
 function attributesOf(name: tls.Certificate): PeerCertificate["subject"] {
-  // The cast: the types lack the attributes that occur several times, which are arrays.
+  // The cast: an attribute that occurs several times is an array, which the types do not say.
   return { ...name } as unknown as PeerCertificate["subject"];
 }

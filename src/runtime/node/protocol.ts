@@ -38,7 +38,8 @@ export interface Protocol {
   /** Must be called when the handler has returned a response, before the response is sent. */
   sending(res: Exchange["res"]): void;
   /**
-   * Prepares the connection for the lame duck: with HTTP/1, the request in flight becomes its last request.
+   * Prepares the connection for the lame-duck phase: with HTTP/1, the request in flight becomes its last
+   * request.
    */
   startLameDuck(): void;
   /**

@@ -2,6 +2,7 @@
 import process from "node:process";
 import { patchGlobalRequest } from "srvx/node";
 import { DeferredResponse } from "./deferred_response.ts";
+import { nativeOf } from "./srvx_internals.ts";
 
 /**
  * Replaces the global `Response`, `Request` and `fetch` of Node, for the rest of the process. Does nothing
@@ -23,11 +24,4 @@ export function replaceGlobals(): void {
 
 function replace(name: "Response" | "fetch", value: unknown): void {
   Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
-}
-
-/** Returns the native object of a handler's request, and everything else as it is. */
-function nativeOf(input: RequestInfo | URL): RequestInfo | URL {
-  if (typeof input !== "object" || input === null || !("_request" in input)) return input;
-  // The cast: srvx keeps the native object there, and creates it at the first read.
-  return input._request as Request;
 }

@@ -1,15 +1,18 @@
 import process from "node:process";
 import type tls from "node:tls";
 
-/** The number of client certificates that are remembered: more than the sessions that Deno can resume. */
+/**
+ * The number of client certificates that are remembered. It is higher than the number of sessions that Deno
+ * can resume.
+ */
 const REMEMBERED = 4_096;
 
 /**
- * Makes a server of `node:tls` judge the client of a resumed session as it was judged in its full handshake.
- * Node and Bun do that themselves. Deno calls every client of a resumed session authorized, even one whose
- * certificate is from nobody that the server trusts, and even one that has presented none to another server
- * of the process, whose sessions Deno resumes as well. Must be called for a server that asks for client
- * certificates, and before others listen for its connections.
+ * Makes a server of `node:tls` treat the client of a resumed session as it was treated in the full
+ * handshake. Node and Bun do that themselves. On Deno every client of a resumed session counts as
+ * authorized, even if the server does not trust its certificate, and even if the session comes from another
+ * server of the process to which the client has presented no certificate. Must be called for a server that
+ * asks for client certificates, before other listeners for its connections are added.
  */
 export function checkResumedSessions(server: tls.Server, rejectUnauthorized: boolean): void {
   if (!("deno" in process.versions)) return;

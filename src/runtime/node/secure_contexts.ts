@@ -7,7 +7,7 @@ import {
   type TlsSettings,
 } from "../../options/tls.ts";
 
-/** The contexts that Node makes of the certificates of one server. */
+/** The secure contexts of one server, which Node creates from its certificates. */
 export class SecureContexts {
   /** The options to create the server with, among them the native ones. */
   readonly options: tls.TlsOptions;
@@ -17,7 +17,7 @@ export class SecureContexts {
   /** The contexts of the certificates for single names. */
   #named: ReadonlyMap<Certificate, tls.SecureContext>;
 
-  /** `native` are options of Node's own server, among them those of a context. */
+  /** Creates the contexts. `native` are options of Node's own server, which include options of a context. */
   constructor(settings: TlsSettings, native: tls.SecureContextOptions) {
     const { certificates, ca, rejectUnauthorized } = settings;
     this.#settings = settings;
@@ -30,13 +30,16 @@ export class SecureContexts {
       rejectUnauthorized: ca !== undefined && rejectUnauthorized,
       SNICallback: (serverName, callback) => {
         const certificate = certificateFor(this.#certificates, serverName.toLowerCase());
-        // Without a context, Node takes the one of the server.
+        // Without a context here, Node uses the context of the server.
         callback(null, this.#named.get(certificate));
       },
     };
   }
 
-  /** Makes the server that was created with the options present other certificates on new connections. */
+  /**
+   * Makes a server that was created with {@linkcode SecureContexts.options} present other certificates on new
+   * connections.
+   */
   present(server: tls.Server, certificates: Certificates): void {
     const named = this.#contextsOf(certificates);
     // If this throws, the server keeps its context.

@@ -1,6 +1,6 @@
 /**
- * The servers of Node's modules that speak TLS. This module is loaded with the first of them: with it comes
- * `node:tls`, which is expensive.
+ * The servers of Node's modules that speak TLS. This module is loaded for the first such server, because
+ * loading `node:tls` is expensive.
  */
 import http from "node:http";
 import type http2 from "node:http2";
@@ -22,7 +22,7 @@ export interface SecureListener {
   readonly certificates: ServedCertificates;
 }
 
-/** A server of HTTP over TLS. On Node the server and its listener are the same. */
+/** An HTTP server over TLS. On Node the server and its listener are the same object. */
 export interface SecureHttpServer extends SecureListener {
   readonly server: NodeServer;
 }
@@ -42,7 +42,7 @@ export function secureListener(
   return ready(settings, listener, contexts);
 }
 
-/** Creates a server of HTTP/2, of HTTP/1, or of both. `options` are those of Node's own server. */
+/** Creates a server for HTTP/2, HTTP/1, or both. `options` are options of Node's own server. */
 export async function secureHttpServer(
   settings: TlsSettings,
   options: http.ServerOptions & http2.SecureServerOptions,
@@ -57,8 +57,8 @@ export async function secureHttpServer(
 }
 
 /**
- * Creates a server of HTTP/1. On Bun a server of `node:tls` listens and passes each connection to a server of
- * HTTP, because Bun's `node:https` does not show its connections and keeps its first certificate.
+ * Creates a server for HTTP/1. On Bun a server of `node:tls` listens and passes each connection to an HTTP
+ * server, because Bun's `node:https` neither shows its connections nor can change its certificate.
  */
 function http1Server(
   settings: TlsSettings,

@@ -6,15 +6,19 @@ import { sendNodeResponse } from "srvx/node";
 import { messageOf } from "./deferred_response.ts";
 import { flatten, type Message } from "./message.ts";
 import type { Exchange } from "./protocol.ts";
+import { isFastResponse } from "./srvx_internals.ts";
 
-/** An error of a body. The response is destroyed, as the rest of its body cannot be sent. */
+/** The error of a body that has failed. The response is then destroyed, because the rest of its body cannot be sent. */
 export class BodyError extends Error {
   constructor(cause: unknown) {
     super("The body of a response has failed", { cause });
   }
 }
 
-/** Called when a streamed body is over or the client is gone, and with the error of a failed response. */
+/**
+ * A function that is called when a streamed body is over or the client is gone, and with the error if the
+ * response has failed.
+ */
 export type OnSettled = (error: unknown) => void;
 
 /**
@@ -29,7 +33,7 @@ export function sendResponse(
   response: Response,
   onSettled: OnSettled,
 ): void {
-  if ("_toNodeResponse" in response) return sendFastResponse(res, response, onSettled);
+  if (isFastResponse(response)) return sendFastResponse(res, response, onSettled);
   try {
     const message = messageOf(response) ?? nativeMessage(response);
     const { body } = message;
@@ -89,7 +93,7 @@ function addLength(headers: string[], length: number): void {
 }
 
 function writeHead(res: Exchange["res"], { status, statusText, headers }: Message): void {
-  // The casts: both kinds of response take an array, and the types of HTTP/2 do not say so.
+  // The casts: both kinds of response accept an array, but the types of HTTP/2 do not say so.
   if (res.req.httpVersionMajor === 2) (res as Http2Response).writeHead(status, headers as never);
   else (res as http.ServerResponse).writeHead(status, statusText, headers);
 }
@@ -99,7 +103,7 @@ type Read = Awaited<ReturnType<Reader["read"]>>;
 
 /** Sends a response whose body is a stream. */
 class StreamedResponse {
-  // The type of one kind of response: both kinds have the members that are used here.
+  // Typed as an HTTP/1 response, because both kinds of response have the members that are used here.
   readonly #res: http.ServerResponse;
   readonly #message: Message;
   readonly #onSettled: OnSettled;
@@ -151,7 +155,7 @@ class StreamedResponse {
     if (!this.#isSettled) this.#begin();
   }
 
-  /** Writes the head and the first chunk. Returns false if nothing else is to be sent. */
+  /** Writes the head and the first chunk. Returns false if nothing more is to be sent. */
   #begin(): boolean {
     clearImmediate(this.#turn);
     this.#turn = undefined;
@@ -200,7 +204,7 @@ class StreamedResponse {
     this.#settle();
   }
 
-  /** Destroys the response, as the rest of its body cannot be sent. */
+  /** Destroys the response, because the rest of its body cannot be sent. */
   readonly #fail = (error: unknown): void => {
     if (this.#isSettled) return;
     clearImmediate(this.#turn);
@@ -231,7 +235,7 @@ function isClosed(res: Exchange["res"]): boolean {
   return "stream" in res ? res.stream.destroyed : res.destroyed;
 }
 
-/** Cancels a body that is no longer wanted. Its source may fail at that, which matters to nobody. */
+/** Cancels a body that is no longer wanted. An error of its source at that is ignored. */
 function cancel(body: Reader | ReadableStream<Uint8Array>, reason?: unknown): void {
   body.cancel(reason).catch(() => {});
 }

@@ -29,6 +29,7 @@ import { rememberingDescriptor } from "./listener_descriptors.ts";
 import { peerCertificateOf } from "./peer_certificate.ts";
 import { replaceGlobals } from "./replace_globals.ts";
 import { BodyError, sendResponse } from "./send.ts";
+import { isFastResponse } from "./srvx_internals.ts";
 
 /** Starts a server on `node:http`, or with TLS on `node:http2` or `node:https`. */
 export async function startNode(handler: Handler, settings: ServeSettings): Promise<Driver> {
@@ -55,7 +56,7 @@ export async function startNode(handler: Handler, settings: ServeSettings): Prom
   return driver;
 }
 
-/** A server of HTTP, and the server that accepts its connections. On Node they are the same. */
+/** An HTTP server, and the server that accepts its connections. On Node they are the same object. */
 interface Servers {
   readonly server: NodeServer;
   readonly listener: net.Server;
@@ -69,25 +70,25 @@ async function createServer(
   const options = {
     ...native.node,
     keepAliveTimeout: milliseconds(idleTimeout),
-    // Node refuses a time that is longer than that of the whole request. The time ends with the shorter one anyway.
+    // Node refuses a `headersTimeout` that is longer than `requestTimeout`. The shorter time applies anyway.
     headersTimeout: milliseconds(Math.min(headerTimeout, requestTimeout(native.node))),
   };
   const servers = tls === undefined
     ? plainServers(options)
     : await (await import("./secure_servers.ts")).secureHttpServer(tls, options);
-  // An HTTP/2 server does not take over this option for its HTTP/1 connections, nor does every runtime.
+  // HTTP/2 servers ignore this option for their HTTP/1 connections, and so do some runtimes.
   Object.assign(servers.server, { keepAliveTimeout: options.keepAliveTimeout });
   return servers;
 }
 
-/** Returns the time in which a whole request must arrive, whose default in Node is 300 s. */
+/** Returns the time in which a whole request must arrive. Node's default is 300 s. */
 function requestTimeout({ requestTimeout: given }: ServeSettings["native"]["node"]): number {
   return limitOf(given) ?? 300_000;
 }
 
 type TimeLimits = Pick<LimitSettings, "idleTimeout" | "headerTimeout">;
 
-/** Returns the time limits. What Node calls them has been checked to be absent where ours are given. */
+/** Returns the time limits. The checks of the options refuse Node's names for them if ours are given too. */
 function timeLimits({ limits, native }: ServeSettings): TimeLimits {
   const { keepAliveTimeout, headersTimeout } = native.node;
   return {
@@ -102,7 +103,7 @@ function idleTimeoutBuffer({ native: { node } }: ServeSettings): number {
   return typeof keepAliveTimeoutBuffer === "number" ? keepAliveTimeoutBuffer : 0;
 }
 
-/** In Node 0 is no limit. Node checks other values. */
+/** Returns the limit for the value of an option of Node, where 0 means no limit. Node checks other values. */
 function limitOf(value: unknown): number | undefined {
   return typeof value === "number" ? value || Infinity : undefined;
 }
@@ -180,17 +181,17 @@ function responder(
     res.destroy();
   }
 
-  /** Reports an error after which there is nothing to answer. */
+  /** Reports an error for which no response can be sent. */
   function report(error: unknown): void {
     if (!isEndOfConnection(error)) void onError(error);
   }
 
   /**
    * Answers a request with the result of `onError`. Ignores an error that only says that the connection, or the
-   * stream of HTTP/2, has ended.
+   * HTTP/2 stream, has ended.
    */
   async function fail(conn: NodeConn, res: Exchange["res"], error: unknown): Promise<void> {
-    // Deno destroys a stream that its client has reset only later.
+    // When a client resets a stream, Deno destroys the stream only later.
     const isGone = conn.socket.destroyed ||
       ("stream" in res && (res.stream.destroyed || res.stream.aborted));
     if (isGone && isEndOfConnection(error)) return;
@@ -215,7 +216,7 @@ function responder(
  * because reading its properties would slow it down.
  */
 function refuseUnlessSendable(response: Answer): asserts response is Response {
-  if (response instanceof Response && "_toNodeResponse" in response) return;
+  if (response instanceof Response && isFastResponse(response)) return;
   refuseUnsendable(response);
 }
 
@@ -246,12 +247,15 @@ class NodeInfo extends RequestInfo {
     return peerCertificateOf(this.#conn.socket);
   }
 
-  /** The name under which helpers of Hono for Node look for the request, in what a fetch handler is given. */
+  /**
+   * Node's request, under the name by which Hono's helpers for Node look for it in the second argument of a
+   * handler.
+   */
   get incoming(): Exchange["req"] {
     return this.native.req;
   }
 
-  /** The name under which helpers of Hono for Node look for the response. */
+  /** Node's response, under the name by which Hono's helpers for Node look for it. */
   get outgoing(): Exchange["res"] {
     return this.native.res;
   }

@@ -18,7 +18,7 @@ import type { Engine } from "../../options/serve.ts";
 import { endAndLinger } from "./linger.ts";
 import { nodeAcceptQueue } from "./accept_queue.ts";
 import { internals } from "./internals.ts";
-import { listen, listening, peerAddr, RememberedAddr } from "./listen.ts";
+import { acceptOn, listen, listenerClosed, peerAddr, RememberedAddr } from "./listen.ts";
 import { rememberingDescriptor } from "./listener_descriptors.ts";
 import { peerCertificateOf } from "./peer_certificate.ts";
 import { TableDriver } from "../../server/table_driver.ts";
@@ -91,10 +91,8 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
     return [this.#listener];
   }
 
-  async acceptOn(fd: number): Promise<number> {
-    // Together with `fd`, Node ignores `backlog` among the options and reads the second argument.
-    await listening(this.#listener, { fd }, this.#settings.backlog);
-    return fd;
+  acceptOn(fd: number): Promise<number> {
+    return acceptOn(this.#listener, fd, this.#settings.backlog);
   }
 
   #onConnection(socket: net.Socket): void {
@@ -151,14 +149,11 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   }
 
   closeListeners(): Promise<void> {
-    return new Promise((resolve, reject) => {
+    return listenerClosed((done) => {
       this.#listener.close((error?: NodeJS.ErrnoException) => {
         // A listener that is not running is already closed.
-        if (error !== undefined && error.code !== "ERR_SERVER_NOT_RUNNING") reject(error);
+        done(error?.code === "ERR_SERVER_NOT_RUNNING" ? undefined : error);
       });
-      // If closing fails, the callback runs in the turn after the call. If closing succeeds, the callback
-      // runs only when the last connection has ended, which is too late to wait for.
-      setImmediate(resolve);
     });
   }
 }
@@ -234,7 +229,7 @@ class TcpConnection implements Conn {
       get peerCertificate() {
         return peerCertificateOf(socket);
       },
-      // Without a protocol Node says `false`, and before the handshake `null`.
+      // Node has `false` here if no protocol was chosen, and `null` before the handshake.
       alpnProtocol: ("alpnProtocol" in socket && socket.alpnProtocol as string) || undefined,
       draining: this.#settings.drainNotice.signalFor((release) => {
         socket.once("close", release);

@@ -6,7 +6,7 @@ import { KernelConnection } from "../../../src/runtime/deno/kernel_connection.ts
 import type { KernelSockets } from "../../../src/runtime/linux/kernel_sockets.ts";
 import type { Traffic } from "../../../src/runtime/linux/traffic.ts";
 
-/** The bytes of a short response of HTTP/1. */
+/** The bytes of a short HTTP/1 response. */
 const RESPONSE = 120;
 
 const QUIET: Traffic = {

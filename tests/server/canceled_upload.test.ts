@@ -57,7 +57,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`[${runtime}, ${engine}] shutdown() does not wait for a cancelled upload of HTTP/2`, async () => {
+  test(`[${runtime}, ${engine}] shutdown() does not wait for a canceled upload of HTTP/2`, async () => {
     if (engine === "deno-serve") return;
     const { server } = await stopping(engine, async ({ body }) => await body?.cancel(), pem);
     const session = http2.connect(server.url, { rejectUnauthorized: false });
