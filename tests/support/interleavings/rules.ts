@@ -45,6 +45,8 @@ const RULES: Readonly<Record<string, (world: World) => boolean>> = {
     world.open.every((conn) =>
       conn.state() !== "new" || world.time.now - since(world, conn.acceptedAt + OLD) < POLL
     ),
+  "close() waits for no accept queue": ({ driver, closedAt }) =>
+    closedAt === undefined || driver.listener !== "open",
   "close() leaves no connection": ({ open, closedAt }) =>
     closedAt === undefined || open.length === 0,
   "connections() lists what is open, and nothing after close()": (world) =>

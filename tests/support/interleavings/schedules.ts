@@ -2,13 +2,12 @@ import { brokenRules, isDone } from "./rules.ts";
 import { type Event, EVENTS, POLL, type Scenario, World } from "./world.ts";
 import { VirtualTime } from "./virtual_time.ts";
 
-/** What can pass between two events: nothing, a turn of the event loop, all turns that follow, or time. */
-export type Gap = "at once" | "a turn" | "a rest" | "a poll" | "5 s" | "8 s";
+/** What can pass between two events: nothing, a turn of the event loop, or time and all turns that follow. */
+export type Gap = "at once" | "a turn" | "a poll" | "5 s" | "8 s";
 
 const GAPS: Readonly<Record<Gap, ((time: VirtualTime) => Promise<void>) | undefined>> = {
   "at once": undefined,
   "a turn": (time) => time.turn(),
-  "a rest": (time) => time.rest(),
   "a poll": (time) => restAndPass(time, POLL),
   "5 s": (time) => restAndPass(time, 5_000),
   "8 s": (time) => restAndPass(time, LATE),
@@ -45,8 +44,8 @@ const ENOUGH = 3;
 
 /** The gaps between events, and the most events of a schedule that has them. */
 const REACH: readonly (readonly [readonly Gap[], number])[] = [
-  [["at once", "a turn", "a poll", "5 s", "8 s"], 3],
-  [["at once", "a rest"], 4],
+  [["at once", "a poll", "5 s", "8 s"], 3],
+  [["at once", "a turn"], 4],
   [["at once"], 6],
 ];
 
