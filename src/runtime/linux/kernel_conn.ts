@@ -1,10 +1,11 @@
 /** The connections of a process as the kernel has them. */
 import type { Addr } from "../../core/addr.ts";
+import { IPPROTO_TCP, TCP_ESTABLISHED, TCP_INFO } from "./headers.ts";
 import type { LibC } from "./libc.ts";
 import type { ListenerLabels } from "./listener_labels.ts";
 import { descriptors } from "./proc_files.ts";
 import { addrIn, isAt, NAME_SIZE, portIn } from "./sockaddr.ts";
-import { cookieOf, IPPROTO_TCP } from "./socket_options.ts";
+import { cookieOf } from "./socket_options.ts";
 
 /** A connection as the kernel has it. */
 export interface KernelConn {
@@ -29,8 +30,6 @@ export interface KernelConn {
   readonly isSending: boolean;
 }
 
-const TCP_INFO = 11;
-const TCP_ESTABLISHED = 1;
 /** The offsets of fields in `struct tcp_info`. */
 const INFO_STATE = 0;
 const INFO_UNACKED = 24;

@@ -3,12 +3,9 @@
  * a runtime cannot be told to listen on an inherited socket, nor to close its listener and nothing else.
  */
 import { epollsOf, register, registrationsOf, unregister } from "./epoll.ts";
+import { AF_UNIX, O_CLOEXEC, O_NONBLOCK, SOCK_STREAM } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { AF_UNIX, unixName } from "./sockaddr.ts";
-
-const SOCK_STREAM = 1;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
+import { unixName } from "./sockaddr.ts";
 
 /**
  * Puts a listening socket, which is nonblocking, in the place of a listener of the runtime, and closes its

@@ -1,9 +1,7 @@
 /** What the kernel counts of the data on a TCP connection, in its `struct tcp_info`. */
+import { IPPROTO_TCP, TCP_ESTABLISHED, TCP_INFO } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { IPPROTO_TCP } from "./socket_options.ts";
 
-const TCP_INFO = 11;
-const TCP_ESTABLISHED = 1;
 /** The offsets of fields in `struct tcp_info`. */
 const STATE = 0;
 const UNACKED = 24;

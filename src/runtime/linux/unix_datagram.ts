@@ -1,13 +1,9 @@
 /** Sends datagrams to a unix socket with the C library: no runtime has that itself. */
 import { printable } from "../../core/printable.ts";
 import { setTimeout as sleep } from "node:timers/promises";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { AF_UNIX, PATH_SIZE, unixName } from "./sockaddr.ts";
-
-// The numbers of Linux.
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
+import { PATH_SIZE, unixName } from "./sockaddr.ts";
 
 /** The number of ms that a receiver may leave its queue full, as `systemd-notify` waits for it. */
 const PATIENCE = 5_000;
