@@ -74,7 +74,8 @@ export class ConnTable<C extends Conn> {
   readonly #deadlines = new Map<C, ReturnType<typeof setTimeout>>();
   #draining = false;
   #onChange = (): void => {};
-  #empty = Promise.withResolvers<void>();
+  /** Resolves at the end of the last connection. Undefined while nobody waits for it. */
+  #empty: PromiseWithResolvers<void> | undefined;
 
   /** Starts to count the connections that end, and calls `onChange` at each end from now on. */
   startDrain(onChange: () => void): void {
@@ -114,7 +115,10 @@ export class ConnTable<C extends Conn> {
     this.#changed.delete(conn);
     this.#hijacked.delete(conn);
     this.tally[end === "serving" ? "drained" : end]++;
-    if (this.#open.size === 0) this.#empty.resolve();
+    if (this.#open.size === 0) {
+      this.#empty?.resolve();
+      this.#empty = undefined;
+    }
     this.#onChange();
   }
 
@@ -181,7 +185,9 @@ export class ConnTable<C extends Conn> {
       this.#open.set(conn, "forced");
       this.#destroy(conn);
     }
-    if (this.#open.size > 0) await this.#empty.promise;
+    if (this.#open.size === 0) return;
+    this.#empty ??= Promise.withResolvers();
+    await this.#empty.promise;
   }
 
   /** Destroys a connection. Removes a connection whose `destroy` throws, so that nothing waits for it. */

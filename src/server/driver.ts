@@ -67,7 +67,8 @@ export interface Driver {
   /**
    * Closes the listeners: new connections are refused when the call returns, or as soon as the runtime can
    * refuse them. With `spareIdle`, idle connections must stay open. Throws or rejects with the first error
-   * of closing a listener.
+   * of closing a listener. Settles soon, and does not wait for connections: `close()` waits for it without
+   * a deadline.
    */
   closeListeners(spareIdle: boolean): void | Promise<void>;
 
@@ -82,7 +83,8 @@ export interface Driver {
    * Starts the closing handshake of each open WebSocket, and from now on of each WebSocket that opens: sends
    * the close frame behind everything that the server has sent, and cuts the connection off if it has not
    * ended within the time of the handshake. To be called once, after {@linkcode Driver.closeListeners}, when
-   * the application has had the time to send its last messages. Absent if the driver knows no WebSockets.
+   * the application has had the time to send its last messages; or right before {@linkcode Driver.closeAll}.
+   * Absent if the driver knows no WebSockets.
    */
   closeWebSockets?(handshake: ClosingHandshake): void;
 

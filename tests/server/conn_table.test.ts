@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Addr } from "../../src/core/addr.ts";
 import type { ConnState } from "../../src/core/conn.ts";
 import { type Conn, ConnTable, type PollPolicy } from "../../src/server/conn_table.ts";
+import { settled } from "../support/fake_timers.ts";
 import { runtime } from "../support/fixture.ts";
 
 const FULL: PollPolicy = {
@@ -139,4 +140,17 @@ test(`[${runtime}] closeIdleConns() closes many connections in slices, and asks 
     performance.now = now;
   }
   assert(conns.every(({ closes }) => closes === 1));
+});
+
+test(`[${runtime}] destroyAll() waits for a connection that arrived when the table had been empty`, async () => {
+  const { table, conns: [first] } = draining({ active: 1 });
+  table.delete(first!);
+  const late = new ScriptedConn("new");
+  table.add(late);
+  let isDone = false;
+  const done = table.destroyAll().then(() => isDone = true);
+  await settled();
+  assertEquals(isDone, false);
+  table.delete(late);
+  await done;
 });

@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { ShutdownOptions } from "../../src/options/shutdown.ts";
 import { Changes, drain, type DrainResult } from "../../src/server/drain.ts";
 import type { PollPolicy } from "../../src/server/conn_table.ts";
+import { CountedSignal } from "../support/counted_signal.ts";
 import { FakeTimers, settled } from "../support/fake_timers.ts";
 import { runtime } from "../support/fixture.ts";
 
@@ -11,14 +12,13 @@ import { runtime } from "../support/fixture.ts";
 class DrainOf {
   readonly timers: FakeTimers = new FakeTimers();
   readonly changes: Changes = new Changes();
-  readonly controller: AbortController = new AbortController();
+  readonly context: CountedSignal = new CountedSignal();
   /** When the loop asked the server, and what for. */
   readonly polls: { at: number; policy: PollPolicy }[] = [];
   /** Whether nothing is left to wait for. */
   isEmpty = false;
   /** Set once the loop has ended. */
   result: DrainResult | undefined;
-  #listeners = 0;
 
   /** Runs the loop and the test beside it. `random` is what `Math.random` returns. */
   static async run(
@@ -27,7 +27,7 @@ class DrainOf {
     { random = 0, isAborted = false }: { random?: number; isAborted?: boolean } = {},
   ): Promise<void> {
     const drained = new DrainOf();
-    if (isAborted) drained.controller.abort();
+    if (isAborted) drained.context.abort();
     const { random: real } = Math;
     Math.random = () => random;
     try {
@@ -43,7 +43,7 @@ class DrainOf {
 
   /** Whether the loop has left nothing behind: no timer, no listener of its context. */
   get isClean(): boolean {
-    return this.timers.delays.length === 0 && this.#listeners === 0;
+    return this.timers.delays.length === 0 && this.context.listeners === 0;
   }
 
   #start(options: ShutdownOptions): void {
@@ -53,23 +53,8 @@ class DrainOf {
         return this.isEmpty;
       },
     };
-    drain(server, this.#countedSignal(), this.changes, options, () => this.timers.now)
+    drain(server, this.context.signal, this.changes, options, () => this.timers.now)
       .then((result) => this.result = result);
-  }
-
-  #countedSignal(): AbortSignal {
-    const { signal } = this.controller;
-    const { addEventListener, removeEventListener } = signal;
-    // The casts: overloads, which pass on what they get.
-    signal.addEventListener = ((...args: Parameters<typeof addEventListener>) => {
-      this.#listeners++;
-      addEventListener.apply(signal, args);
-    }) as typeof addEventListener;
-    signal.removeEventListener = ((...args: Parameters<typeof removeEventListener>) => {
-      this.#listeners--;
-      removeEventListener.apply(signal, args);
-    }) as typeof removeEventListener;
-    return signal;
   }
 }
 
@@ -81,7 +66,7 @@ test(`[${runtime}] drain() ends at the first poll where nothing is left`, async 
   drained.isEmpty = true;
   const server = { closeIdleConns: () => drained.isEmpty };
   await drained.timers.use(async () => {
-    const result = await drain(server, drained.controller.signal, drained.changes, {});
+    const result = await drain(server, drained.context.signal, drained.changes, {});
     assertEquals(result, { drained: true, polls: 1 });
   });
   assertEquals(drained.timers.delays, []);
@@ -149,7 +134,7 @@ test(`[${runtime}] drain() looks only at changes when it is woken, and does not 
 
 test(`[${runtime}] drain() defers nothing at its last poll`, async () => {
   await DrainOf.run({}, async (drained) => {
-    drained.controller.abort();
+    drained.context.abort();
     await settled();
     const asked = drained.polls.map(({ policy: { onlyChanged, atOnce } }) => [onlyChanged, atOnce]);
     assertEquals(asked, [[false, false], [false, true]]);
@@ -167,7 +152,7 @@ test(`[${runtime}] drain() does not miss a change during a poll`, async () => {
   };
   await drained.timers.use(async () => {
     const options = { pollInterval: 3_600_000 };
-    const result = await drain(server, drained.controller.signal, drained.changes, options);
+    const result = await drain(server, drained.context.signal, drained.changes, options);
     assertEquals(result, { drained: true, polls: 2 });
   });
 });
@@ -176,7 +161,7 @@ for (const isEmpty of [false, true]) {
   test(`[${runtime}] drain() polls once more when its context is done, ${isEmpty ? "and" : "not"} drained`, async () => {
     await DrainOf.run({ pollInterval: 3_600_000 }, async (drained) => {
       drained.isEmpty = isEmpty;
-      drained.controller.abort();
+      drained.context.abort();
       await settled();
       assertEquals(drained.result, { drained: isEmpty, polls: 2 });
       assert(drained.isClean);

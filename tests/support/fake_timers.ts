@@ -15,6 +15,12 @@ export class FakeTimers {
   now = 0;
   readonly #timers = new Map<object, Timer>();
   readonly #unreferenced = new Set<object>();
+  readonly #settle: () => Promise<void>;
+
+  /** `settle` lets everything happen that follows a timer. */
+  constructor(settle: () => Promise<void> = settled) {
+    this.#settle = settle;
+  }
 
   /** Puts the timers in the place of the runtime's for as long as the function runs. */
   async use(fn: () => void | Promise<void>): Promise<void> {
@@ -54,10 +60,10 @@ export class FakeTimers {
       if (timer.every === undefined) this.#timers.delete(handle);
       else timer.at += timer.every;
       timer.run();
-      await settled();
+      await this.#settle();
     }
     this.now = end;
-    await settled();
+    await this.#settle();
   }
 
   /** Moves the clock on while the event loop is busy: an interval that was missed several times fires once. */
@@ -69,7 +75,7 @@ export class FakeTimers {
       else timer.at = this.now + timer.every;
       timer.run();
     }
-    await settled();
+    await this.#settle();
   }
 
   #set(run: () => void, delay: number, repeats: boolean): object {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { basename } from "node:path";
+import { O_ACCMODE, O_WRONLY } from "./headers.ts";
 import { procFile } from "./proc_files.ts";
 import { startEnvironment } from "./start_environment.ts";
 
@@ -11,9 +12,6 @@ const END_OF_SHELL = 200;
 
 /** The bit of SIGHUP, signal 1, in a set of signals. */
 const SIGHUP_BIT = 1n;
-
-const O_ACCMODE = 3;
-const O_WRONLY = 1;
 
 /**
  * The controlling terminal of this process. When the terminal is closed, the kernel or the shell sends SIGHUP. No

@@ -1,14 +1,16 @@
 /** Receives datagrams on a unix socket with the C library, because no runtime has an API for that. */
 import { randomUUID } from "node:crypto";
+import {
+  AF_UNIX,
+  SO_PASSCRED,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { AF_UNIX, unixName } from "./sockaddr.ts";
-import { setIntOption, SOL_SOCKET } from "./socket_options.ts";
-
-// The numbers of Linux.
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SO_PASSCRED = 16;
+import { unixName } from "./sockaddr.ts";
+import { setIntOption } from "./socket_options.ts";
 
 /** The number of bytes of a datagram that are read. A longer datagram is truncated. */
 const MAX_SIZE = 4_096;

@@ -3,12 +3,11 @@
  * Linux. A runtime makes the registrations when it listens, and does not expose them.
  */
 import process from "node:process";
+import { EPOLL_CTL_ADD, EPOLL_CTL_DEL } from "./headers.ts";
 import type { LibC } from "./libc.ts";
 import { descriptors, linesOf, targetOf } from "./proc_files.ts";
 import { isSocket } from "./socket_options.ts";
 
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
 /** The size in bytes of a `struct epoll_event` where it is not packed. */
 const EVENT_SIZE = 16;
 

@@ -1,10 +1,11 @@
 /** The connections of a process, as the kernel reports them. */
 import type { Addr } from "../../core/addr.ts";
+import { IPPROTO_TCP, TCP_ESTABLISHED, TCP_INFO } from "./headers.ts";
 import type { LibC } from "./libc.ts";
 import type { ListenerLabels } from "./listener_labels.ts";
 import { descriptors } from "./proc_files.ts";
 import { addrIn, isAt, NAME_SIZE, portIn } from "./sockaddr.ts";
-import { cookieOf, IPPROTO_TCP } from "./socket_options.ts";
+import { cookieOf } from "./socket_options.ts";
 import {
   INFO_BYTES_ACKED,
   INFO_BYTES_RECEIVED,
@@ -14,8 +15,6 @@ import {
   INFO_STATE,
   INFO_TOTAL_RETRANS,
   INFO_UNACKED,
-  TCP_ESTABLISHED,
-  TCP_INFO,
 } from "./tcp_info.ts";
 
 /** A connection, as the kernel reports it. */

@@ -6,23 +6,37 @@ import type { Addr } from "../../core/addr.ts";
 import type { Steering } from "../../core/sockets.ts";
 import { AcceptedSockets } from "./accepted_sockets.ts";
 import { epollsOf, registrationsOf } from "./epoll.ts";
+import {
+  AF_UNIX,
+  F_DUPFD,
+  F_DUPFD_CLOEXEC,
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  FD_CLOEXEC,
+  IPPROTO_TCP,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_PEEK,
+  O_NONBLOCK,
+  SHUT_RD,
+  SHUT_RDWR,
+  SO_ACCEPTCONN,
+  SO_DOMAIN,
+  SO_TYPE,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_DEFER_ACCEPT,
+} from "./headers.ts";
 import { connectionsAt, findConnection, type KernelConn } from "./kernel_conn.ts";
 import { type LibC, openLibC } from "./libc.ts";
 import { ListenerLabels } from "./listener_labels.ts";
 import { closingUnnoticed, replaceListener } from "./listener_replacement.ts";
 import { descriptors } from "./proc_files.ts";
 import { canRefuseHandshakes, refuseHandshakes } from "./refused_handshakes.ts";
-import { addrIn, AF_UNIX, isAt, NAME_SIZE } from "./sockaddr.ts";
+import { addrIn, isAt, NAME_SIZE } from "./sockaddr.ts";
 import { canDiagnose, type Handshake, handshakesAt, lookAgain } from "./socket_diagnosis.ts";
-import {
-  cookieOf,
-  intOption,
-  IPPROTO_TCP,
-  setIntOption,
-  SO_TYPE,
-  SOL_SOCKET,
-  uint32,
-} from "./socket_options.ts";
+import { cookieOf, intOption, setIntOption, uint32 } from "./socket_options.ts";
 import {
   acceptQueue,
   countListening,
@@ -33,24 +47,6 @@ import {
   stopSteering,
 } from "./steering.ts";
 import { type Traffic, TrafficReader } from "./traffic.ts";
-
-// The numbers of Linux, the same on every processor that Bun and Deno run on.
-const SO_ACCEPTCONN = 30;
-const SO_DOMAIN = 39;
-const TCP_DEFER_ACCEPT = 9;
-const SHUT_RD = 0;
-const SHUT_RDWR = 2;
-const MSG_PEEK = 0x02;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const SOCK_STREAM = 1;
-const O_NONBLOCK = 0o4000;
-const F_SETFD = 2;
-const F_GETFL = 3;
-const F_SETFL = 4;
-const F_DUPFD = 0;
-const F_DUPFD_CLOEXEC = 1030;
-const FD_CLOEXEC = 1;
 
 /** The number of attempts to open a listener while another thread opens one beside it. */
 const OPEN_ATTEMPTS = 10;

@@ -6,6 +6,19 @@
 import { ofProcess } from "../../core/process_state.ts";
 import process from "node:process";
 import { deno } from "../api/deno.ts";
+import {
+  AF_INET,
+  F_GETFD,
+  F_GETFL,
+  FD_CLOEXEC,
+  O_NONBLOCK,
+  SO_DOMAIN,
+  SO_TYPE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "./headers.ts";
 
 /** The functions of the C library that this package calls. Each function returns a negative number when it fails. */
 interface Functions {
@@ -66,14 +79,27 @@ const SIGNATURES: Record<keyof Functions, readonly ("i32" | "u32" | "ptr")[]> = 
 };
 
 /** The file names of the C library: the first is glibc's, the others are musl's. */
-const NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
+export const LIBRARIES: readonly string[] = [
+  "libc.so.6",
+  "libc.musl-x86_64.so.1",
+  "libc.musl-aarch64.so.1",
+];
+
+/**
+ * The processors whose numbers and structures are known to be those in this folder: both have 64 bits, and the least
+ * significant byte first.
+ */
+const PROCESSORS: readonly string[] = ["x64", "arm64"];
+
+/** The functions of a library by the names that they have there. */
+type Symbols = Readonly<Record<string, (...args: never[]) => number>>;
 
 /** The functions of `bun:ffi` that this package calls. */
 interface BunFFI {
   dlopen(
     library: string,
     symbols: Record<string, { args: readonly string[]; returns: "i32" }>,
-  ): { symbols: Functions };
+  ): { symbols: Symbols };
   ptr(buffer: Uint8Array): number;
 }
 
@@ -82,14 +108,14 @@ interface NodeFFI {
   dlopen(
     library: string,
     symbols: Record<string, { arguments: readonly string[]; return: "i32" }>,
-  ): { functions: Functions };
+  ): { functions: Symbols };
   getRawPointer(buffer: Uint8Array): bigint;
 }
 
 /**
  * Returns the C library. The library is opened only once, because each opening costs milliseconds and memory
- * that is never freed. Returns undefined if the library cannot be called: on other systems, without the
- * permission, or on Node before 26.1. Node 26.1 and later writes once to stderr that its FFI is experimental.
+ * that is never freed. Returns undefined if the library cannot be called: on other systems and processors, without
+ * the permission, or on Node before 26.1. Node 26.1 and later writes once to stderr that its FFI is experimental.
  */
 export function openLibC(): LibC | undefined {
   return libraries.open();
@@ -99,44 +125,94 @@ export function openLibC(): LibC | undefined {
 export const libraries: { open(): LibC | undefined } = { open: () => ofProcess(open) };
 
 function open(): LibC | undefined {
-  if (process.platform !== "linux") return undefined;
-  if ("bun" in process.versions) return firstOf(NAMES, openOnBun);
-  if ("deno" in process.versions) return mayUseFFI() ? firstOf(NAMES, openOnDeno) : undefined;
+  if (process.platform !== "linux" || !PROCESSORS.includes(process.arch)) return undefined;
+  const libc = ofProcess(openLibrary);
+  return libc && isAsKnown(libc) ? libc : undefined;
+}
+
+function openLibrary(): LibC | undefined {
+  if ("bun" in process.versions) return firstOf(LIBRARIES, openOnBun);
+  if ("deno" in process.versions) return mayUseFFI() ? firstOf(LIBRARIES, openOnDeno) : undefined;
   // The cast: the types lack `node:ffi`, and older versions of Node lack the module.
   const ffi = process.getBuiltinModule("node:ffi" as "fs") as unknown as NodeFFI | undefined;
-  return ffi && firstOf(NAMES, (name) => openOnNode(ffi, name));
+  return ffi && firstOf(LIBRARIES, (library) => openOnNode(ffi, library));
 }
 
-function openOnBun(name: string): LibC {
+/**
+ * Reports whether the numbers of this package are those of the platform: what it asks a new socket for is what the
+ * socket then has. Reports true if no socket can be opened, as a process that is out of descriptors may have some later.
+ */
+export function isAsKnown(
+  libc: Pick<LibC, "socket" | "getsockopt" | "fcntl" | "close">,
+): boolean {
+  const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return true;
+  try {
+    const has = (option: number, expected: number) => {
+      const [value, size] = [Uint8Array.of(0, 0, 0, 0), Uint8Array.of(4, 0, 0, 0)];
+      return libc.getsockopt(fd, SOL_SOCKET, option, value, size) === 0 &&
+        new DataView(value.buffer).getInt32(0, true) === expected;
+    };
+    return has(SO_TYPE, SOCK_STREAM) && has(SO_DOMAIN, AF_INET) &&
+      libc.fcntl(fd, F_GETFD, 0) === FD_CLOEXEC &&
+      (libc.fcntl(fd, F_GETFL, 0) & O_NONBLOCK) === O_NONBLOCK;
+  } finally {
+    libc.close(fd);
+  }
+}
+
+/**
+ * Returns the name of a function in a library. musl 1.2.4 and later has no names that end in 64: its `getdents` is what
+ * glibc calls `getdents64`. A library that lacks one function is not opened at all.
+ */
+export function symbolOf(library: string, name: string): string {
+  return library.includes("musl") ? name.replace(/64$/, "") : name;
+}
+
+/** Returns the types of the arguments of each function, by its name in a library. */
+function signaturesOf(library: string): [string, readonly ("i32" | "u32" | "ptr")[]][] {
+  return Object.entries(SIGNATURES).map(([name, args]) => [symbolOf(library, name), args]);
+}
+
+/** Returns the functions of a library by the names that they have in this package. */
+function functionsOf(library: string, symbols: Symbols): Functions {
+  // The cast: these are the functions that SIGNATURES names.
+  return Object.fromEntries(
+    Object.keys(SIGNATURES).map((name) => [name, symbols[symbolOf(library, name)]]),
+  ) as unknown as Functions;
+}
+
+function openOnBun(library: string): LibC {
   // The cast: Node's types lack Bun's modules.
   const { dlopen, ptr } = process.getBuiltinModule("bun:ffi" as "fs") as unknown as BunFFI;
-  const symbols = Object.fromEntries(
-    Object.entries(SIGNATURES).map(([name, args]) => [name, { args, returns: "i32" as const }]),
+  const signatures = Object.fromEntries(
+    signaturesOf(library).map(([name, args]) => [name, { args, returns: "i32" as const }]),
   );
-  return { ...dlopen(name, symbols).symbols, pointer: (buffer) => BigInt(ptr(buffer)) };
+  const { symbols } = dlopen(library, signatures);
+  return { ...functionsOf(library, symbols), pointer: (buffer) => BigInt(ptr(buffer)) };
 }
 
-function openOnDeno(name: string): LibC {
-  const symbols = Object.fromEntries(
-    Object.entries(SIGNATURES).map(([name, args]) => [
+function openOnDeno(library: string): LibC {
+  const signatures = Object.fromEntries(
+    signaturesOf(library).map(([name, args]) => [
       name,
       { parameters: args.map((arg) => arg === "ptr" ? "buffer" : arg), result: "i32" },
     ]),
   );
   const { dlopen, UnsafePointer } = deno();
-  // The cast: the returned symbols are the functions that `symbols` names.
-  const functions = dlopen(name, symbols).symbols as Functions;
+  // The cast: the returned symbols are the functions that `signatures` names.
+  const functions = functionsOf(library, dlopen(library, signatures).symbols as Symbols);
   return { ...functions, pointer: (buffer) => UnsafePointer.value(UnsafePointer.of(buffer)) };
 }
 
-function openOnNode(ffi: NodeFFI, name: string): LibC {
-  const symbols = Object.fromEntries(
-    Object.entries(SIGNATURES).map(([name, args]) => [
+function openOnNode(ffi: NodeFFI, library: string): LibC {
+  const signatures = Object.fromEntries(
+    signaturesOf(library).map(([name, args]) => [
       name,
       { arguments: args.map((arg) => arg === "ptr" ? "pointer" : arg), return: "i32" as const },
     ]),
   );
-  const { functions } = ffi.dlopen(name, symbols);
+  const functions = functionsOf(library, ffi.dlopen(library, signatures).functions);
   // The experimental module may change. A version that reads the signatures differently throws here, and
   // `firstOf` catches the error.
   functions.close(-1);

@@ -4,15 +4,19 @@
  * the TCP_KEEPIDLE of the listener, some seconds more than the two hours of the system: the option means
  * nothing as long as SO_KEEPALIVE is off.
  */
+import {
+  AF_INET,
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_KEEPIDLE,
+} from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { intOption, IPPROTO_TCP, setIntOption, SOL_SOCKET } from "./socket_options.ts";
-import { AF_INET } from "./sockaddr.ts";
+import { intOption, setIntOption } from "./socket_options.ts";
 
-const SO_KEEPALIVE = 9;
-const TCP_KEEPIDLE = 4;
 const MAX_TCP_KEEPIDLE = 32767;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
 
 /** The labels of the listeners and connections of a process. */
 export class ListenerLabels {

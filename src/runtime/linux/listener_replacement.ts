@@ -3,12 +3,9 @@
  * is needed because the runtime can neither listen on an inherited socket nor close only its listener.
  */
 import { epollsOf, register, registrationsOf, unregister } from "./epoll.ts";
+import { AF_UNIX, O_CLOEXEC, O_NONBLOCK, SOCK_STREAM } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { AF_UNIX, unixName } from "./sockaddr.ts";
-
-const SOCK_STREAM = 1;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
+import { unixName } from "./sockaddr.ts";
 
 /**
  * Replaces the socket of a listener of the runtime by the nonblocking listening socket `fd`, and closes the

@@ -1,9 +1,8 @@
 /** The kernel's monotonic clock, which is never adjusted, and with which service managers compare times. */
 import { uptime } from "node:os";
 import process from "node:process";
+import { CLOCK_MONOTONIC } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-
-const CLOCK_MONOTONIC = 1;
 
 /**
  * Returns the time of CLOCK_MONOTONIC in microseconds. On Node `process.hrtime` reads that clock. On Deno and

@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import { O_RDONLY } from "./headers.ts";
 import { type LibC, openLibC } from "./libc.ts";
 
-const O_RDONLY = 0;
 const CHUNK = 64 * 1024;
 /** The code of the digit 0. */
 const ZERO = 48;

@@ -6,6 +6,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { WNOHANG } from "./headers.ts";
 import { openLibC } from "./libc.ts";
 import { contentOf, namesIn, targetOf } from "./proc_files.ts";
 
@@ -29,8 +30,6 @@ interface Process {
   readonly start: number;
 }
 
-/** The option of `waitpid` that makes it return at once. */
-const WNOHANG = 1;
 /** The number of milliseconds between two searches for marked processes. */
 const INTERVAL = 5;
 /** The number of searches. A process that cannot be killed, or has not ended by then, is left running. */

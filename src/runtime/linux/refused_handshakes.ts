@@ -6,13 +6,10 @@
  *
  * Linux 5.7 and later lets every process bind a socket to an interface, but not release the socket again.
  */
+import { AF_INET, SO_BINDTOIFINDEX, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { AF_INET } from "./sockaddr.ts";
-import { setIntOption, SOL_SOCKET } from "./socket_options.ts";
+import { setIntOption } from "./socket_options.ts";
 
-const SO_BINDTOIFINDEX = 62;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
 /** The largest number that an interface could have. The kernel counts from 1. */
 const NO_INTERFACE = 0x7fffffff;
 

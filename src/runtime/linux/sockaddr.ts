@@ -1,10 +1,7 @@
 /** The `struct sockaddr` of Linux: how the kernel writes an address. */
 import { isIP } from "node:net";
 import { type Addr, isUnspecified, sameAddr } from "../../core/addr.ts";
-
-export const AF_UNIX = 1;
-export const AF_INET = 2;
-export const AF_INET6 = 10;
+import { AF_INET, AF_INET6, AF_UNIX } from "./headers.ts";
 
 /** The size in bytes of the largest address, that of a unix socket. */
 export const NAME_SIZE = 110;

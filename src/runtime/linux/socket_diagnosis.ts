@@ -4,23 +4,28 @@
  * takes a third of a second.
  */
 import { type Addr, keyOf } from "../../core/addr.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_NETLINK,
+  ENOENT,
+  IPPROTO_TCP,
+  NETLINK_SOCK_DIAG,
+  NLM_F_MULTI,
+  NLM_F_REQUEST,
+  NLM_F_REQUEST_DUMP,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_DIAG_BY_FAMILY,
+  SOCK_NONBLOCK,
+  TCP_SYN_RECV,
+} from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { addrIn, AF_INET, AF_INET6, isAt, NAME_SIZE } from "./sockaddr.ts";
-import { IPPROTO_TCP, uint32 } from "./socket_options.ts";
+import { addrIn, isAt, NAME_SIZE } from "./sockaddr.ts";
+import { uint32 } from "./socket_options.ts";
 
-const AF_NETLINK = 16;
-const NETLINK_SOCK_DIAG = 4;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOCK_DIAG_BY_FAMILY = 20;
-const NLM_F_REQUEST = 1;
-const NLM_F_REQUEST_DUMP = 0x301;
-const NLM_F_MULTI = 2;
-const NLMSG_ERROR = 2;
-const NLMSG_DONE = 3;
-const ENOENT = 2;
-const TCP_SYN_RECV = 3;
 /** The size of a `struct nlmsghdr`. */
 const HEADER = 16;
 /** The size of a request: a header, and a `struct inet_diag_req_v2`, which ends with the id of a socket. */

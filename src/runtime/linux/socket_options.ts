@@ -1,10 +1,6 @@
 /** The options of sockets on Linux, as `getsockopt` and `setsockopt` take them. */
+import { SO_COOKIE, SO_TYPE, SOL_SOCKET } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-
-export const SOL_SOCKET = 1;
-export const IPPROTO_TCP = 6;
-export const SO_TYPE = 3;
-const SO_COOKIE = 57;
 
 /** Returns the bytes of an `unsigned int`. C functions take and return sizes in such memory. */
 export function uint32(value: number): Uint8Array {

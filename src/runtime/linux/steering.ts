@@ -4,22 +4,26 @@
  * connections in its accept queue are reset.
  */
 import type { Addr } from "../../core/addr.ts";
+import {
+  BPF_AND_K,
+  BPF_JEQ_K,
+  BPF_LD_B_ABS,
+  BPF_LD_W_ABS,
+  BPF_MOD_K,
+  BPF_RET_K,
+  IPPROTO_TCP,
+  SO_ATTACH_FILTER,
+  SO_ATTACH_REUSEPORT_CBPF,
+  SO_DETACH_FILTER,
+  SO_DETACH_REUSEPORT_BPF,
+  SOL_SOCKET,
+  TCP_INFO,
+} from "./headers.ts";
 import type { LibC } from "./libc.ts";
 import { contentOf, linesOf } from "./proc_files.ts";
 import { listeningRows, MIGRATION, tableAddress, TCP_TABLES } from "./proc_net.ts";
-import { IPPROTO_TCP, SOL_SOCKET } from "./socket_options.ts";
-import { INFO_ACCEPT_QUEUE, TCP_INFO } from "./tcp_info.ts";
+import { INFO_ACCEPT_QUEUE } from "./tcp_info.ts";
 
-const SO_ATTACH_REUSEPORT_CBPF = 51;
-const SO_DETACH_REUSEPORT_BPF = 68;
-const SO_ATTACH_FILTER = 26;
-const SO_DETACH_FILTER = 27;
-const BPF_LD_W_ABS = 0x20;
-const BPF_LD_B_ABS = 0x30;
-const BPF_AND_K = 0x54;
-const BPF_MOD_K = 0x94;
-const BPF_JEQ_K = 0x15;
-const BPF_RET_K = 0x06;
 /** The place at which a program reads a random number: `SKF_AD_OFF + SKF_AD_RANDOM`. */
 const RANDOM = 0xfffff038;
 /** The offset of the flags in a TCP header. */

@@ -1,11 +1,5 @@
-/** The option of a TCP socket that returns a `struct tcp_info`, and the parts of that structure. */
+/** The offsets of the fields of `struct tcp_info` (`linux/tcp.h`), which are the same on every processor. */
 
-/** The number of the option TCP_INFO. */
-export const TCP_INFO = 11;
-/** The state of a connection that neither side has ended. */
-export const TCP_ESTABLISHED = 1;
-
-// The offsets of the fields (`linux/tcp.h`), the same on every processor.
 export const INFO_STATE = 0;
 export const INFO_UNACKED = 24;
 export const INFO_LAST_DATA_SENT = 44;

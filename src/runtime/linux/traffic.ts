@@ -1,6 +1,6 @@
 /** The traffic on TCP connections, as the kernel counts it in `struct tcp_info`. */
+import { IPPROTO_TCP, TCP_ESTABLISHED, TCP_INFO } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { IPPROTO_TCP } from "./socket_options.ts";
 import {
   INFO_BYTES_RECEIVED,
   INFO_BYTES_RETRANS,
@@ -10,8 +10,6 @@ import {
   INFO_NOTSENT_BYTES,
   INFO_STATE,
   INFO_UNACKED,
-  TCP_ESTABLISHED,
-  TCP_INFO,
 } from "./tcp_info.ts";
 
 /** The number of bytes of `struct tcp_info` that are read. */

@@ -1,13 +1,9 @@
 /** Sends datagrams to a unix socket with the C library, because no runtime has an API for that. */
 import { printable } from "../../core/printable.ts";
 import { setTimeout as sleep } from "node:timers/promises";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "./headers.ts";
 import type { LibC } from "./libc.ts";
-import { AF_UNIX, PATH_SIZE, unixName } from "./sockaddr.ts";
-
-// The numbers of Linux.
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
+import { PATH_SIZE, unixName } from "./sockaddr.ts";
 
 /** The number of ms to wait for a receiver whose queue is full, as long as `systemd-notify` waits. */
 const PATIENCE = 5_000;
