@@ -83,6 +83,11 @@ export function isMissing(folder: string): boolean {
   }
 }
 
+/** Returns why no process can be started in a folder. The system says the same of its program, which is there. */
+export function missingFolder(folder: string): string {
+  return `the folder to start it in does not exist: ${printable(folder)}`;
+}
+
 function reportedCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if ("code" in error && typeof error.code === "string") return error.code;

@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import { UpgradeError } from "../core/errors.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { withArgumentsAsTheyAre } from "../runtime/host/program_path.ts";
-import { isMissing } from "../core/listen_error.ts";
+import { isMissing, missingFolder } from "../core/listen_error.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { HANDOVER, writeHandover } from "../listener/handover.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";
@@ -99,8 +99,9 @@ function spawnWith(
 }
 
 /**
- * The variables that are about this process alone: what it has inherited itself, and that it feeds systemd's watchdog,
- * which the successor does next.
+ * The variables that are about this process alone: what it has inherited itself, that it feeds systemd's watchdog,
+ * which the successor does next, and the channel to its parent. A successor on Node would take the pipe on which it says
+ * that it is ready for the channel, and end when it closes the pipe.
  */
 const OURS: readonly string[] = [
   HANDOVER,
@@ -108,6 +109,8 @@ const OURS: readonly string[] = [
   "LISTEN_PID",
   "LISTEN_FDNAMES",
   "WATCHDOG_PID",
+  "NODE_CHANNEL_FD",
+  "NODE_CHANNEL_SERIALIZATION_MODE",
 ];
 
 function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -166,12 +169,7 @@ function notStarted(
   cause: unknown,
 ): UpgradeError {
   if (cwd !== undefined && isMissing(cwd)) {
-    return new UpgradeError(
-      `Cannot start the new process, as the folder to start it in does not exist: ${
-        printable(cwd)
-      }`,
-      { cause },
-    );
+    return new UpgradeError(`Cannot start the new process, as ${missingFolder(cwd)}`, { cause });
   }
   return new UpgradeError(`Cannot start the new process with "${printable(command.join(" "))}"`, {
     cause,
