@@ -17,6 +17,12 @@ const READY_FD = 3;
 /** The first descriptor of the listeners. */
 const FIRST_LISTENER_FD = 4;
 
+/**
+ * How often a successor is started that a SIGHUP ends before it is ready. The signal has its default action until the
+ * runtime has loaded this module, and asks for the newest release, which the next start is of.
+ */
+const STARTS = 3;
+
 /** The options of starting a successor. */
 export interface SuccessorOptions {
   readonly command: readonly string[];
@@ -36,6 +42,22 @@ export interface SuccessorOptions {
  * @throws {UpgradeError} If the process cannot be started, ends before it is ready, or takes too long.
  */
 export async function startSuccessor(
+  listeners: readonly SharedListener[],
+  options: SuccessorOptions,
+): Promise<number> {
+  for (let starts = 1;; starts++) {
+    try {
+      return await startOnce(listeners, options);
+    } catch (error) {
+      if (!(error instanceof HungUpError) || starts === STARTS) throw error;
+    }
+  }
+}
+
+/** The error of a successor that a SIGHUP has ended before it was ready. */
+class HungUpError extends UpgradeError {}
+
+async function startOnce(
   listeners: readonly SharedListener[],
   options: SuccessorOptions,
 ): Promise<number> {
@@ -140,7 +162,8 @@ async function ready(
     const how = signalName === null ? `exited with code ${code}` : `was ended by ${signalName}`;
     // With exit code 0 the program itself has probably reported nothing.
     const hint = code === 0 ? ": it is ready when it reaches graceful()" : "";
-    reject(new UpgradeError(`The new process ${how} before it was ready${hint}`));
+    const Reason = signalName === "SIGHUP" ? HungUpError : UpgradeError;
+    reject(new Reason(`The new process ${how} before it was ready${hint}`));
   });
   onReadyLine(
     pipe,
