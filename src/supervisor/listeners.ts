@@ -1,29 +1,26 @@
 /** The listening sockets of a supervisor. The supervisor itself accepts no connection on them. */
-import { lstatSync, rmSync } from "node:fs";
-import net from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
+import { rmSync } from "node:fs";
 import type { Addr } from "../core/addr.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { InheritedSocket } from "../listener/handover.ts";
 import { claim, takeAll } from "../listener/inheritance.ts";
 import type { SupervisorSettings } from "./options.ts";
 import { BACKLOG, SocketPerWorker } from "./socket_per_worker.ts";
+import { idOfFile, whenFree } from "./when_free.ts";
 
-/**
- * The number of milliseconds to wait for an address that is in use. The workers of a supervisor that was killed
- * close their listeners within this time.
- */
-const OCCUPIED = 2_000;
-/** The number of milliseconds between two attempts to listen. */
-const INTERVAL = 20;
+/** A socket that all workers share. */
+interface SharedSocket extends InheritedSocket {
+  /** The identity of the file of a unix socket, which tells it from a later file at the same path. */
+  readonly file?: string | undefined;
+}
 
 /** The listening sockets that the workers inherit. */
 export class Listeners {
   /** An entry for each address: one socket that all workers share, or a socket for each worker. */
-  readonly #all: readonly (InheritedSocket | SocketPerWorker)[];
+  readonly #all: readonly (SharedSocket | SocketPerWorker)[];
   #isOpen = true;
 
-  private constructor(all: readonly (InheritedSocket | SocketPerWorker)[]) {
+  private constructor(all: readonly (SharedSocket | SocketPerWorker)[]) {
     this.#all = all;
   }
 
@@ -40,13 +37,13 @@ export class Listeners {
     { listen, reuseport, workers }: Pick<SupervisorSettings, "listen" | "reuseport" | "workers">,
     onOccupied: (addr: Addr) => void,
   ): Promise<Listeners> {
-    const opened: InheritedSocket[] = [];
+    const opened: SharedSocket[] = [];
     const perWorker: SocketPerWorker[] = [];
     try {
-      const listed: (InheritedSocket | SocketPerWorker)[] = [];
+      const listed: (SharedSocket | SocketPerWorker)[] = [];
       for (const addr of listen) {
         const known = claim(addr, undefined);
-        const socket = known ?? await openWhenFree(addr, onOccupied);
+        const socket = known ?? await whenFree(addr, () => openSocket(addr), onOccupied);
         if (known === undefined && reuseport && addr.transport === "tcp") {
           // This socket has shown that the address is free. A socket with SO_REUSEPORT would not show
           // that.
@@ -112,12 +109,15 @@ export class Listeners {
     }
   }
 
-  /** Removes the files of the unix sockets that were opened here. */
+  /**
+   * Removes the files of the unix sockets that were opened here. While the last workers drain, the next supervisor may
+   * have put a socket of its own in the place.
+   */
   removeFiles(): void {
     for (const one of this.#all) {
-      if ("unlink" in one && one.unlink && one.addr.transport === "unix") {
-        rmSync(one.addr.path, { force: true });
-      }
+      if (!("unlink" in one) || !one.unlink || one.addr.transport !== "unix") continue;
+      const { path } = one.addr;
+      if (idOfFile(path) === one.file) rmSync(path, { force: true });
     }
   }
 
@@ -126,56 +126,9 @@ export class Listeners {
   }
 }
 
-async function openWhenFree(
-  asked: Addr,
-  onOccupied: (addr: Addr) => void,
-): Promise<InheritedSocket> {
-  const end = performance.now() + OCCUPIED;
-  let isReported = false;
-  for (;;) {
-    try {
-      const socket = await sockets().open(asked, { backlog: BACKLOG, reusePort: false });
-      const unlink = asked.transport === "unix";
-      return { ...socket, asked, handoff: "inherit", unlink, kept: false };
-    } catch (error) {
-      if (!isInUse(error) || performance.now() >= end) throw error;
-      if (asked.transport === "unix" && await isLeftBehind(asked.path)) {
-        rmSync(asked.path, { force: true });
-        continue;
-      }
-    }
-    if (!isReported) onOccupied(asked);
-    isReported = true;
-    await sleep(INTERVAL);
-  }
-}
-
-function isInUse(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-}
-
-/**
- * Reports whether a file is a unix socket on which nobody listens. A process that was killed leaves such a
- * file behind.
- */
-async function isLeftBehind(path: string): Promise<boolean> {
-  try {
-    const before = lstatSync(path);
-    if (!before.isSocket() || !await isRefused(path)) return false;
-    // Another process may have created its own socket at the path in the meantime.
-    return lstatSync(path).ino === before.ino;
-  } catch {
-    return false;
-  }
-}
-
-function isRefused(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(path);
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
-    socket.once("connect", () => {
-      resolve(false);
-      socket.destroy();
-    });
-  });
+async function openSocket(asked: Addr): Promise<SharedSocket> {
+  const socket = await sockets().open(asked, { backlog: BACKLOG, reusePort: false });
+  const isUnix = asked.transport === "unix";
+  const file = isUnix ? idOfFile(asked.path) : undefined;
+  return { ...socket, asked, handoff: "inherit", unlink: isUnix, kept: false, file };
 }

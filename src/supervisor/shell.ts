@@ -64,9 +64,14 @@ export function shellCommand(
   numbers: readonly number[],
   first: number,
 ): [program: string, ...args: string[]] {
-  const moves = numbers.map((number, index) => `${first + index}<&${number} ${number}<&-`);
+  // One at a time: bash keeps copies of what a command closes from descriptor 10 on, until the command is over, and
+  // would close there what the command has moved.
+  const moves = numbers.flatMap((number, index) => [
+    `exec ${first + index}<&${number}`,
+    `exec ${number}<&-`,
+  ]);
   const script = [
-    ...(moves.length > 0 ? [`exec ${moves.join(" ")}`] : []),
+    ...moves,
     // The variable is for programs without this package, and has to hold the process id of the program
     // itself.
     '[ -z "$LISTEN_FDS" ] || export LISTEN_PID=$$',

@@ -2,12 +2,12 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import { reportError } from "../core/report_error.ts";
-import { shownAddr } from "../core/addr.ts";
+import { type Addr, shownAddr } from "../core/addr.ts";
 import { checkInteger } from "../options/checks.ts";
 import { realFolder, startFolder } from "../runtime/host/current_folder.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Server } from "../server/server.ts";
-import { draftPidFile, removePidFile } from "../upgrade/pid_file.ts";
+import { removePidFile, writePidFile } from "../upgrade/pid_file.ts";
 import { emitTo, type SupervisorEvent } from "./events.ts";
 import { Generation, type GenerationOwner } from "./generation.ts";
 import { serveHealth } from "./health.ts";
@@ -25,6 +25,7 @@ import { ServiceNotices } from "./service_notices.ts";
 import { findShell, type Shell } from "./shell.ts";
 import { SupervisorSignals } from "./signals.ts";
 import { statusOf, type SupervisorStatus } from "./status.ts";
+import { whenFree } from "./when_free.ts";
 import { environmentOf } from "./worker_environment.ts";
 
 /**
@@ -115,15 +116,16 @@ export async function supervise(options: SupervisorOptions): Promise<Supervisor>
   const emit = (event: SupervisorEvent) => {
     if (log !== false) emitTo(log, event);
   };
-  const listeners = await Listeners.open(settings, (addr) => emit({ type: "occupied", addr }));
+  const onOccupied = (addr: Addr) => emit({ type: "occupied", addr });
+  const listeners = await Listeners.open(settings, onOccupied);
   let supervisor: RunningSupervisor | undefined;
   let health: Server | undefined;
   try {
     if (settings.health !== undefined) {
-      health = await serveHealth(settings.health, () => supervisor!.status());
+      const serveStatus = () => serveHealth(settings.health!, () => supervisor!.status());
+      health = await whenFree(settings.health, serveStatus, onOccupied);
     }
-    const draft = pidFile === undefined ? undefined : draftPidFile(pidFile);
-    draft?.publish();
+    if (pidFile !== undefined) writePidFile(pidFile);
     supervisor = new RunningSupervisor(settings, listeners, health, emit);
     return supervisor;
   } finally {

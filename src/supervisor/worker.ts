@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import process from "node:process";
 import type { Readable } from "node:stream";
+import { isMissing, missingFolder } from "../runtime/host/missing_folder.ts";
 import { within } from "../core/within.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
@@ -120,7 +121,7 @@ export class Worker {
     ];
     const streams = [this.#child?.stdout, this.#child?.stderr];
     const written = plan.output?.copy(streams, `[${number}] `);
-    this.ended = endOf(this.#child, error).then(async (end) => {
+    this.ended = endOf(this.#child, error, plan.cwd).then(async (end) => {
       this.#onEnd(pipe);
       // A process that the worker has started may still keep the output open.
       if (written !== undefined) await within(written, OUTPUT_WAIT);
@@ -283,8 +284,16 @@ function start(plan: WorkerPlan, env: NodeJS.ProcessEnv): ChildProcess {
 }
 
 /** Resolves when the process has ended. A process that could not be started counts as ended. */
-async function endOf(child: ChildProcess | undefined, error: unknown): Promise<WorkerEnd> {
-  const notStarted = (error: unknown) => ({ code: NOT_FOUND, signal: null, error });
+async function endOf(
+  child: ChildProcess | undefined,
+  error: unknown,
+  cwd: string | undefined,
+): Promise<WorkerEnd> {
+  const notStarted = (cause: unknown) => ({
+    code: NOT_FOUND,
+    signal: null,
+    error: cwd !== undefined && isMissing(cwd) ? new Error(missingFolder(cwd), { cause }) : cause,
+  });
   if (child === undefined) return notStarted(error);
   return await new Promise((resolve) => {
     child.once("exit", (code, signal) => resolve({ code, signal }));

@@ -28,6 +28,16 @@ export function draftPidFile(path: string): { publish(): void; discard(): void }
   };
 }
 
+/** Writes the PID file of this process, and leaves nothing behind if it cannot be written. */
+export function writePidFile(path: string): void {
+  const draft = draftPidFile(path);
+  try {
+    draft.publish();
+  } finally {
+    draft.discard();
+  }
+}
+
 /** Removes the PID file, unless it holds the id of a successor, or is not a PID file. */
 export function removePidFile(path: string): void {
   try {

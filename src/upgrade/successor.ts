@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import { UpgradeError } from "../core/errors.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { withArgumentsAsTheyAre } from "../runtime/host/program_path.ts";
-import { isMissing } from "../runtime/host/listen_error.ts";
+import { isMissing, missingFolder } from "../runtime/host/missing_folder.ts";
 import { sockets } from "../runtime/sockets.ts";
 import { HANDOVER, writeHandover } from "../listener/handover.ts";
 import type { SharedListener } from "../listener/shared_listener.ts";
@@ -16,6 +16,12 @@ import { onReadyLine } from "./ready_line.ts";
 const READY_FD = 3;
 /** The first descriptor of the listeners. */
 const FIRST_LISTENER_FD = 4;
+
+/**
+ * How often a successor is started that a SIGHUP ends before it is ready. The signal has its default action until the
+ * runtime has loaded this module, and asks for the newest release, which the next start is of.
+ */
+const STARTS = 3;
 
 /** The options of starting a successor. */
 export interface SuccessorOptions {
@@ -36,6 +42,22 @@ export interface SuccessorOptions {
  * @throws {UpgradeError} If the process cannot be started, ends before it is ready, or takes too long.
  */
 export async function startSuccessor(
+  listeners: readonly SharedListener[],
+  options: SuccessorOptions,
+): Promise<number> {
+  for (let starts = 1;; starts++) {
+    try {
+      return await startOnce(listeners, options);
+    } catch (error) {
+      if (!(error instanceof HungUpError) || starts === STARTS) throw error;
+    }
+  }
+}
+
+/** The error of a successor that a SIGHUP has ended before it was ready. */
+class HungUpError extends UpgradeError {}
+
+async function startOnce(
   listeners: readonly SharedListener[],
   options: SuccessorOptions,
 ): Promise<number> {
@@ -99,8 +121,9 @@ function spawnWith(
 }
 
 /**
- * The variables that are meant only for this process: they describe what it has inherited, and that it has to feed
- * systemd's watchdog. The successor will feed the watchdog in its own right.
+ * The variables that are meant only for this process: they describe what it has inherited, that it has to feed
+ * systemd's watchdog, and the channel to its parent. The successor will feed the watchdog in its own right. Without the
+ * removal, a successor on Node would take the pipe of its readiness for the channel, and end when it closes the pipe.
  */
 const OURS: readonly string[] = [
   HANDOVER,
@@ -108,6 +131,8 @@ const OURS: readonly string[] = [
   "LISTEN_PID",
   "LISTEN_FDNAMES",
   "WATCHDOG_PID",
+  "NODE_CHANNEL_FD",
+  "NODE_CHANNEL_SERIALIZATION_MODE",
 ];
 
 function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -137,7 +162,8 @@ async function ready(
     const how = signalName === null ? `exited with code ${code}` : `was ended by ${signalName}`;
     // With exit code 0 the program itself has probably reported nothing.
     const hint = code === 0 ? ": it is ready when it reaches graceful()" : "";
-    reject(new UpgradeError(`The new process ${how} before it was ready${hint}`));
+    const Reason = signalName === "SIGHUP" ? HungUpError : UpgradeError;
+    reject(new Reason(`The new process ${how} before it was ready${hint}`));
   });
   onReadyLine(
     pipe,
@@ -166,12 +192,7 @@ function notStarted(
   cause: unknown,
 ): UpgradeError {
   if (cwd !== undefined && isMissing(cwd)) {
-    return new UpgradeError(
-      `Cannot start the new process, as the folder to start it in does not exist: ${
-        printable(cwd)
-      }`,
-      { cause },
-    );
+    return new UpgradeError(`Cannot start the new process, as ${missingFolder(cwd)}`, { cause });
   }
   return new UpgradeError(`Cannot start the new process with "${printable(command.join(" "))}"`, {
     cause,

@@ -288,6 +288,15 @@ for (const flags of [[], ["--prefix"]]) {
   );
 }
 
+testSideBySide(`[${runtime}] graceful run passes on more than a few listeners`, async () => {
+  const folder = temporaryFolder();
+  const more = Array.from({ length: 20 }, (_, index) => `--listen=${join(folder, String(index))}`);
+  const service = await SupervisedService.start({ args: ["--workers=2", ...more] });
+  await service.ask();
+  assert(!service.output.includes("Ignored "), service.output);
+  assertEquals(await service.end(), 0, service.output);
+});
+
 testSideBySide(`[${runtime}] graceful run answers for the health of the whole`, async () => {
   const service = await SupervisedService.launch({ args: ["--workers=2"] });
   await service.says(/^supervisor: listening on 127/m);

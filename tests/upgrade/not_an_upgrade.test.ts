@@ -96,4 +96,26 @@ if (isLinux) {
       );
     },
   );
+
+  test(
+    `[${runtime}] graceful() does not upgrade under a shell that is process 1 and ends with it${
+      isFirst ? "" : " (skipped: no namespaces)"
+    }`,
+    { skip: !isFirst },
+    async () => {
+      const record = new RecordedService();
+      const script = '"$@"; exit $?';
+      const command = ["sh", "-c", script, "sh", ...record.command, "itself"];
+      const child = record.start("unshare", ...namespace, ...command);
+      const end = performance.now() + SOON;
+      while (!/^\d+ (ignored|upgrade-started)/m.test(record.text) && performance.now() < end) {
+        await sleep(10);
+      }
+      child.kill("SIGKILL");
+      assertStringIncludes(
+        record.text,
+        "process 1 (sh) is the parent of this process, and the container may end with it",
+      );
+    },
+  );
 }

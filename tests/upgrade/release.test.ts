@@ -141,6 +141,23 @@ async function endOf(service: Program, release: number): Promise<void> {
   await service.says(new RegExp(`^release ${release} is down;`, "m"));
 }
 
+test(`[${runtime}] Upgrader restarts a service whose parent has opened a channel to it, as nodemon and tsx do`, async () => {
+  const folder = releases();
+  const [command = "", ...args] = commandOf(join(folder, "current", "main.mts"));
+  const service = new Program(spawn(command, args, { stdio: ["ignore", "pipe", "pipe", "ipc"] }));
+  const port = Number(await deadline(service.says(/^port (\d+) of release 1;/m), SOON));
+  deploy(folder);
+  service.signal("SIGHUP");
+  await deadline(service.says(/^release 1 is down;/m), SOON);
+  assertEquals(await ask(port), "release 2");
+  // The next one would inherit the variables as well.
+  const pid = Number([...service.output.matchAll(/^starts: (\d+);/gm)].at(-1)![1]);
+  process.kill(pid, "SIGHUP");
+  await deadline(service.says(/^release 2 is down;/m), SOON);
+  assertEquals(await ask(port), "release 2");
+  await endOf(service, 2);
+});
+
 test(`[${runtime}] Upgrader starts with the environment of the start, and a changed .env`, async () => {
   const folder = releases();
   const current = join(folder, "current");

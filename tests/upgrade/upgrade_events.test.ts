@@ -1,6 +1,6 @@
 /** An upgrade tells what it does: what is started, what it waits for, when the successor serves. */
 import { test } from "node:test";
-import { mkdirSync, rmdirSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -36,6 +36,35 @@ test(`[${runtime}] a SIGHUP does not end a successor that has not reached gracef
   process.kill(successor, "SIGHUP");
   await service.says(new RegExp(`^${pid} upgrade-ready ${successor}$`, "m"));
   await service.says(new RegExp(`^${pid} ended$`, "m"));
+  process.kill(successor, "SIGTERM");
+  await service.says(new RegExp(`^${successor} ended$`, "m"));
+});
+
+test(`[${runtime}] a SIGHUP that ends a successor before it has loaded the package has another one started`, async () => {
+  const service = new RecordedService();
+  service.start(service.command[0]!, ...service.command.slice(1));
+  const pid = await service.says(/^\d+ serves$/m);
+  const loaded = `${service.program}.service.mts`;
+  const marks = join(service.folder, "marks");
+  renameSync(service.program, loaded);
+  writeFileSync(
+    service.program,
+    `
+import { appendFileSync, readFileSync } from "node:fs";
+import process from "node:process";
+appendFileSync(${JSON.stringify(marks)}, "x");
+if (readFileSync(${JSON.stringify(marks)}, "utf8") === "x") {
+  process.kill(process.pid, "SIGHUP");
+  await new Promise(() => setInterval(() => {}, 60_000));
+}
+await import(${JSON.stringify(loaded)});
+`,
+  );
+  process.kill(pid, "SIGHUP");
+  await service.says(new RegExp(`^${pid} ended$`, "m"));
+  const successor = await service.says(new RegExp(`^(?!${pid} )\\d+ serves$`, "m"));
+  assert(!service.text.includes("failed"), service.text);
+  assertEquals(readFileSync(marks, "utf8"), "xx");
   process.kill(successor, "SIGTERM");
   await service.says(new RegExp(`^${successor} ended$`, "m"));
 });

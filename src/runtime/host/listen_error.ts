@@ -1,6 +1,6 @@
-import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Addr } from "../../core/addr.ts";
+import { isMissing } from "./missing_folder.ts";
 import { printable } from "../../core/printable.ts";
 
 /**
@@ -74,16 +74,6 @@ function isUnresolved(hostname: string, code: string | undefined, error: unknown
   if (IP_ADDRESS.test(hostname) || !(error instanceof Error)) return false;
   if (code !== undefined) return code === WRONG_CODE;
   return /^failed to (lookup address information|listen at )/i.test(error.message);
-}
-
-/** Reports whether nothing exists at a path. False if that cannot be found out. */
-export function isMissing(folder: string): boolean {
-  try {
-    statSync(folder);
-    return false;
-  } catch (error) {
-    return reportedCode(error) === "ENOENT";
-  }
 }
 
 function reportedCode(error: unknown): string | undefined {
