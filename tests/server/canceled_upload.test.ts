@@ -7,6 +7,7 @@ import { deadline } from "@std/async";
 import { type Engine, serve, type Server } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { engines, isOlderDeno, pem, runtime } from "../support/fixture.ts";
+import { run } from "../support/process.ts";
 
 /** In ms. */
 const SOON = 8_000;
@@ -70,6 +71,14 @@ for (const engine of engines) {
     const report = await deadline(server.shutdown({ timeout: SOON }), SOON);
     assert(report.duration < AT_MOST, `it took ${report.duration} ms`);
     session.destroy();
+  });
+
+  test(`[${runtime}, ${engine}] serve() survives handlers that stop reading uploads`, async () => {
+    const program = run("cancelled_uploads.ts", [engine]);
+    assertEquals([await deadline(program.exit, SOON), program.output], [
+      0,
+      "/limited: 413;\n/cancelled: 200;\nsurvived\n",
+    ]);
   });
 
   test(`[${runtime}, ${engine}] shutdown() lets a response send its upload back`, async () => {

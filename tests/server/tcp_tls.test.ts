@@ -132,6 +132,20 @@ test(`[${runtime}] serveTcp() over TLS outlives a client that speaks no TLS`, as
   await has({ connections: () => server.connections() });
 });
 
+const hellos = { "nothing": "", "half a hello": "\x16\x03\x01\x02\x00\x01" };
+for (const [what, hello] of Object.entries(hellos)) {
+  test(`[${runtime}] serveTcp() over TLS closes a connection whose client ends its side after ${what}`, async () => {
+    const { server, states } = await start();
+    // As the checks of load balancers do.
+    const client = await connect(server.addr);
+    await has({ connections: () => server.connections() }, "new");
+    client.socket.end(hello, "latin1");
+    await deadline(client.closed, SOON);
+    await deadline(has({ connections: () => server.connections() }), SOON);
+    assertEquals(states, ["new", "closed"]);
+  });
+}
+
 test(`[${runtime}] serveTcp() over TLS answers a client that has ended its side`, async () => {
   const { server } = await start();
   const { socket } = await connectTo(server);

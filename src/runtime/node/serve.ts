@@ -23,6 +23,7 @@ import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { NodeConn } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
+import { endAtCancel } from "./cancelled_body.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
 import { listen, peerAddr } from "./listen.ts";
 import { rememberingDescriptor } from "./listener_descriptors.ts";
@@ -139,6 +140,7 @@ function responder(
   function onRequest(req: Exchange["req"], res: Exchange["res"]): void {
     const conn = driver.begin(req, res);
     if (conn === undefined) return;
+    endAtCancel(req);
     let response: ReturnType<Handler>;
     try {
       // The cast: srvx declares its class as the ServerRequest that it extends with its own fields.

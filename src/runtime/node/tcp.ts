@@ -5,6 +5,7 @@
  */
 import type { Refable } from "../../server/native_server.ts";
 import net from "node:net";
+import process from "node:process";
 import type tls from "node:tls";
 import { refuse } from "../../options/checks.ts";
 import type { ConnState, RequestInFlight } from "../../core/conn.ts";
@@ -39,10 +40,12 @@ export async function startTcp(handler: TcpHandler, settings: TcpSettings): Prom
 async function createListener(
   tls: TcpSettings["tls"],
 ): Promise<{ listener: net.Server; certificates?: ServedCertificates }> {
-  const options = { allowHalfOpen: true, noDelay: true };
-  if (tls === undefined) return { listener: net.createServer(options) };
+  const noDelay = true;
+  if (tls === undefined) return { listener: net.createServer({ allowHalfOpen: true, noDelay }) };
   const { secureListener } = await import("./secure_servers.ts");
-  return secureListener(tls, options);
+  // On Node and Deno a connection would stay open whose client ends its side in the handshake. Bun closes it, and
+  // cannot change this later.
+  return secureListener(tls, { allowHalfOpen: "bun" in process.versions, noDelay });
 }
 
 /** The driver of a TCP server: tracks the connections of the server and ends them. */
@@ -119,6 +122,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
     this.#handshaking.delete(accepted);
     // The client is refused.
     if (socket.destroyed) return;
+    socket.allowHalfOpen = true;
     void conn.run(socket, this.#handler);
   }
 
