@@ -1,5 +1,5 @@
 import { reportError } from "./core/report_error.ts";
-import type { Addr } from "./core/addr.ts";
+import { type Addr, shownAddr } from "./core/addr.ts";
 import { DrainNotice } from "./core/drain_notice.ts";
 import type { ServerOptions } from "./options/server.ts";
 import type { TlsOptions, TlsSettings } from "./options/tls.ts";
@@ -9,7 +9,7 @@ import { DrivenServer } from "./server/driven_server.ts";
 import type { Server } from "./server/server.ts";
 import { channels } from "./runtime/channels.ts";
 import process from "node:process";
-import { predecessor } from "./listener/inheritance.ts";
+import { predecessor, supervisor, unclaimedAddresses } from "./listener/inheritance.ts";
 import { listenerFor } from "./listener/listen.ts";
 import type { SharedListener } from "./listener/shared_listener.ts";
 import { untilReleased } from "./runtime/linux/held_ports.ts";
@@ -82,22 +82,34 @@ async function start(
   } catch (error) {
     if (server === undefined) listener?.close();
     else await server.close();
-    throw withPredecessor(error);
+    throw withStarter(error);
   }
 }
 
 /**
- * Returns the error of a server that could not start. If the address is in use while the predecessor drains, the
- * error says that the predecessor may be listening there.
+ * Returns the error of a server that could not start. If the address is in use, and may be so by the process that has
+ * started this process, the error says what to do.
  */
-function withPredecessor(error: unknown): unknown {
+function withStarter(error: unknown): unknown {
   if (!(error instanceof Error && "code" in error) || error.code !== "EADDRINUSE") return error;
-  const handover = predecessor();
-  if (handover === undefined || process.ppid !== handover.pid) return error;
-  const message =
-    `${error.message}. The predecessor, process ${handover.pid}, may still listen there, and has ` +
-    "not handed over a listener for this address: start its server with 'handoff', and ask for the same address";
+  const hint = starterHint();
+  if (hint === undefined) return error;
+  const message = `${error.message}. ${hint}`;
   return Object.assign(new Error(message, { cause: error }), { code: error.code });
+}
+
+function starterHint(): string | undefined {
+  const handover = predecessor();
+  if (handover !== undefined && process.ppid === handover.pid) {
+    return `The predecessor, process ${handover.pid}, may still listen there, and has not handed over a listener for ` +
+      "this address: start its server with 'handoff', and ask for the same address";
+  }
+  const left = supervisor() === undefined ? [] : unclaimedAddresses();
+  return left.length === 0
+    ? undefined
+    : `The supervisor, process ${supervisor()!.pid}, listens at ${
+      left.map(shownAddr).join(", ")
+    }: ask for the same hostname and port`;
 }
 
 /** Closes the server when the signal aborts, or now if the signal has aborted while the server started. */

@@ -1,6 +1,7 @@
 import { nodeUtil } from "../core/builtins.ts";
 import { printable } from "../core/printable.ts";
 import { MAX_TIMER, refuse } from "../options/checks.ts";
+import { suggestion } from "../options/names.ts";
 import { parseAddress } from "../supervisor/listen_address.ts";
 import { MAX_WORKERS, type SupervisorOptions } from "../supervisor/options.ts";
 
@@ -22,21 +23,24 @@ export function parseArguments(args: readonly string[]): CommandRequest {
   const [own, command] = end < 0 ? [args, []] : [args.slice(0, end), args.slice(end + 1)];
   const [name, ...rest] = own;
   if (name === "--help" || name === "-h" || rest.includes("--help")) return { what: "help" };
-  if (name !== "run") refuse("read the command as its name", "run", name);
-  return { what: "run", options: runOptions(rest, end < 0, command) };
+  if (name !== "run") {
+    const given = name === undefined ? "nothing" : `"${printable(name)}"`;
+    throw new TypeError(`Cannot do ${given}: graceful has one command, as in "${EXAMPLE}"`);
+  }
+  if (command.length === 0) {
+    throw new TypeError(
+      `Cannot run without a command: put '--' before the command of the service, as in "${EXAMPLE}"`,
+    );
+  }
+  return { what: "run", options: runOptions(rest, command) };
 }
+
+const EXAMPLE = "graceful run --listen 9527 -- node main.ts";
 
 const as = (name: string) => `run as '--${name}'`;
 
-function runOptions(
-  args: readonly string[],
-  hasNoCommand: boolean,
-  command: readonly string[],
-): SupervisorOptions {
+function runOptions(args: readonly string[], command: readonly string[]): SupervisorOptions {
   const values = valuesOf(args);
-  if (hasNoCommand || command.length === 0) {
-    refuse("run as COMMAND", "given after '--'", command.join(" "));
-  }
   for (const text of values.listen ?? []) parseAddress(as("listen"), text);
   if (values.health !== undefined) parseAddress(as("health"), values.health);
   if (values["pid-file"] === "") refuse(as("pid-file"), "the path of a file", "");
@@ -53,21 +57,26 @@ function runOptions(
   };
 }
 
+const OPTIONS = {
+  "listen": { type: "string", multiple: true },
+  "reuseport": { type: "boolean" },
+  "workers": { type: "string" },
+  "pid-file": { type: "string" },
+  "ready-timeout": { type: "string" },
+  "min-uptime": { type: "string" },
+  "health": { type: "string" },
+  "prefix": { type: "boolean" },
+} as const;
+
 function valuesOf(args: readonly string[]) {
+  for (const argument of args) {
+    const [, name] = /^--([^=]+)/.exec(argument) ?? [];
+    if (name === undefined || Object.hasOwn(OPTIONS, name)) continue;
+    const advice = suggestion(name, Object.keys(OPTIONS), (known) => `'--${known}'`);
+    throw new TypeError(`Cannot run as '--${printable(name)}' is not an option: ${advice}`);
+  }
   try {
-    return nodeUtil.parseArgs({
-      args: [...args],
-      options: {
-        "listen": { type: "string", multiple: true },
-        "reuseport": { type: "boolean" },
-        "workers": { type: "string" },
-        "pid-file": { type: "string" },
-        "ready-timeout": { type: "string" },
-        "min-uptime": { type: "string" },
-        "health": { type: "string" },
-        "prefix": { type: "boolean" },
-      },
-    }).values;
+    return nodeUtil.parseArgs({ args: [...args], options: OPTIONS }).values;
   } catch (error) {
     const [reason = ""] = String(error instanceof Error ? error.message : error).split("\n");
     throw new TypeError(`Cannot run: ${printable(reason)}`);

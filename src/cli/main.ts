@@ -27,7 +27,7 @@ function requestOf(args: readonly string[]): CommandRequest {
   try {
     return parseArguments(args);
   } catch (error) {
-    console.error(`${messageOf(error)}\n\n${USAGE}`.trimEnd());
+    console.error(`${messageOf(error)}\nSee "graceful --help".`);
     process.exit(MISUSE);
   }
 }

@@ -170,8 +170,8 @@ function closed(servers: GracefulReport["servers"]): string | undefined {
  * background work".
  */
 function counted(listed: readonly ConnInfo[]): string {
-  const connections = listed.filter((info) => !isBackgroundWork(info));
-  const works = listed.length - connections.length;
+  const connections = listed.filter((info) => !isBackgroundWork(info) && info.state !== "closed");
+  const works = listed.filter(isBackgroundWork).length;
   const pieces = `${works} ${works === 1 ? "piece" : "pieces"} of background work`;
   if (works === 0) return countedByState(connections);
   return connections.length === 0 ? pieces : `${countedByState(connections)} and ${pieces}`;

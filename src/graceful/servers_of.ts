@@ -29,10 +29,11 @@ export function serversOf(
   // The cast: what a caller without a type checker passes can lack the property, or be no object.
   const { server } = Object(value) as { server?: unknown };
   if (isNativeServer(server)) return [server, ...furtherServersOf(value, server)];
+  const forgotten = value instanceof Promise ? " (did you forget 'await'?)" : "";
   refuse(
     "call graceful() as 'servers'",
     "a server of serve() or serveTcp(), a server that adopt() accepts, an app that listens with such a " +
-      "server, or an array of these",
+      `server, or an array of these${forgotten}`,
     value,
   );
 }

@@ -78,7 +78,10 @@ export class Succession {
     for (const { addr } of leftBySupervisor()) {
       if (servers.some((server) => listensAt(server, addr))) continue;
       console.warn(
-        `The socket ${shownAddr(addr)} of the supervisor was not asked for by this program`,
+        `The socket ${
+          shownAddr(addr)
+        } of the supervisor was not asked for by this program: its clients wait in vain, ` +
+          "unless other code accepts on it. Give serve() this hostname and port, or path",
       );
     }
   }

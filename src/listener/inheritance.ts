@@ -156,6 +156,11 @@ function absolute(addr: Addr): Addr {
   return addr.transport === "unix" ? { ...addr, path: resolve(addr.path) } : addr;
 }
 
+/** Returns the addresses of the inherited sockets that nothing has asked for yet. */
+export function unclaimedAddresses(): Addr[] {
+  return [...inherited().unclaimed].map(({ addr }) => addr);
+}
+
 /** Undoes a {@linkcode claim}. */
 export function unclaim(socket: InheritedSocket): void {
   inherited().unclaimed.add(socket);

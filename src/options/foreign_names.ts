@@ -76,6 +76,12 @@ const TLS_OF_NODE = [
 /** What to use instead of a name that `graceful` was given and that is not one of its options. */
 export const GRACEFUL_REPLACEMENTS: Replacements = {
   onShutdown: ON_SHUTDOWN,
+  ...Object.fromEntries(
+    ["command", "cwd", "env", "pidFile", "readyTimeout"].map((name) => [
+      name,
+      `it is an option of the Upgrader, as in { upgrader: new Upgrader({ ${name}: … }) }`,
+    ]),
+  ),
   ...of("serve()", [
     "cert",
     "handoff",
@@ -151,6 +157,7 @@ export const SERVE_REPLACEMENTS: Replacements = {
     "peerMaxConcurrentStreams",
     "rejectNonStandardBodyWrites",
     "remoteCustomSettings",
+    "requestTimeout",
     "requireHostHeader",
     "settings",
     "streamResetBurst",
@@ -159,7 +166,6 @@ export const SERVE_REPLACEMENTS: Replacements = {
     "uniqueHeaders",
   ]),
   ...inBlock("bun", ["maxRequestBodySize"], "use 'maxBodySize'"),
-  ...inBlock("node", ["requestTimeout"], "use 'headerTimeout' or 'idleTimeout'"),
   ...inBlock("node", ["headersTimeout"], "use 'headerTimeout'"),
   ...inBlock("node", ["keepAliveTimeout"], "use 'idleTimeout'"),
 };

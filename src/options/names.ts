@@ -45,11 +45,16 @@ function refuseName(what: string, name: string, advice: string): never {
   throw new TypeError(`Cannot ${what} as '${printable(name)}' is not an option: ${advice}`);
 }
 
-function suggestion(name: string, names: readonly string[]): string {
+/** Returns which of the names may have been meant, or else all of them. `shown` returns a name as it is written. */
+export function suggestion(
+  name: string,
+  names: readonly string[],
+  shown: (name: string) => string = (name) => `'${name}'`,
+): string {
   const distances = names.map((known) => distance(name.toLowerCase(), known.toLowerCase()));
   const least = Math.min(...distances);
   if (least <= name.length / 3) {
-    return `did you mean '${names[distances.indexOf(least)]}'?`;
+    return `did you mean ${shown(names[distances.indexOf(least)]!)}?`;
   }
   return names.length === 1
     ? `the only option is '${names[0]}'`

@@ -156,7 +156,7 @@ export function checkTls(
   }
   if (options.cert === undefined) {
     const without = OF_TLS.find((name) => options[name] !== undefined);
-    if (without !== undefined) refuseGiven(as(without), "absent where 'cert' is absent");
+    if (without !== undefined) refuseGiven(as(without), "given together with 'cert' and 'key'");
     return;
   }
   checkCertificates(as, options);

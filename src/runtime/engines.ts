@@ -130,7 +130,7 @@ function onlyEngine(
 function explainChoice(error: unknown, obstacle: string | undefined): void {
   if (obstacle === undefined || !(error instanceof Error) || error.name !== "NotCapable") return;
   error.message =
-    `Cannot serve as ${obstacle}, or else the engine is "node", which needs --allow-env: ${error.message}`;
+    `Cannot serve as ${obstacle}, or else the engine is "node", which needs --allow-env: allow either. ${error.message}`;
 }
 
 /** The engines that support the options of a runtime's own server. */
@@ -143,7 +143,7 @@ const BLOCKS = [{ runtime: "bun", engine: "bun" }, {
 function obstacleTo(engine: Engine, settings: ServeSettings): string | undefined {
   const { listen, onConnState, websocket, native, socket, limits, tls } = settings;
   if (websocket !== undefined && engine !== "bun") {
-    return `'websocket' must be absent on every engine but "bun"`;
+    return `'websocket' must be absent on every engine but "bun", whose own WebSockets it is for (see docs/websockets.md)`;
   }
   if (onConnState !== undefined && engine !== "node" && engine !== "deno") {
     return `'onConnState' must be absent with an engine that does not show its connections`;

@@ -65,11 +65,7 @@ const refused: [keyof typeof calls, object, string][] = [
     "use 'maxBodySize', as every engine has it, or else it belongs in 'bun'",
   ],
   ["serve()", { automaticCompression: true }, "it belongs in 'deno'"],
-  [
-    "serve()",
-    { requestTimeout: 1 },
-    "use 'headerTimeout' or 'idleTimeout', as every engine has it, or else it belongs in 'node'",
-  ],
+  ["serve()", { requestTimeout: 1 }, "it belongs in 'node', as in { node: { requestTimeout: … } }"],
   ["serve()", { headersTimeout: 1 }, "use 'headerTimeout', as every engine has it"],
   ["serve()", { keepAliveTimeout: 1 }, "use 'idleTimeout', as every engine has it"],
   ["serve()", { cid: 3 }, "use adopt() for a server on vsock"],

@@ -328,7 +328,7 @@ if (runtime === "deno") {
       () => http({ engine: "deno-serve", alpnProtocols: ["h2"] }),
       TypeError,
     );
-    assertStringIncludes(error.message, "'alpnProtocols' must be");
+    assertStringIncludes(error.message, "'alpnProtocols' must have both protocols");
   });
 }
 
@@ -376,9 +376,9 @@ const refused: [object, string[]][] = [
     { ...first, key: pemFile("first.traditional.key"), passphrase: "wrong" },
     ["'passphrase'", "does not decrypt it"],
   ],
-  [{ passphrase: "secret" }, ["'passphrase'", "absent where 'cert' is absent"]],
-  [{ requestCert: true }, ["'requestCert'", "absent where 'cert' is absent"]],
-  [{ minVersion: "TLSv1.3" }, ["'minVersion'", "absent where 'cert' is absent"]],
+  [{ passphrase: "secret" }, ["'passphrase'", "given together with 'cert' and 'key'"]],
+  [{ requestCert: true }, ["'requestCert'", "given together with 'cert' and 'key'"]],
+  [{ minVersion: "TLSv1.3" }, ["'minVersion'", "given together with 'cert' and 'key'"]],
   [{ ...first, minVersion: "TLSv1.1" }, ["'minVersion'", "TLSv1.2, TLSv1.3", '"TLSv1.1"']],
   [{ ...first, requestCert: 1 }, ["'requestCert'", "a boolean"]],
   [{ ...first, requestCert: true }, ["'ca'", "given together with 'requestCert'"]],

@@ -142,6 +142,12 @@ export class DeferredResponse implements Response {
     return this.#made.text();
   }
 
+  /** Removed below where Node does not have it. */
+  textStream(): ReadableStream<string> {
+    // The cast: not all types of `Response` have the method.
+    return (this.#made as Response & { textStream(): ReadableStream<string> }).textStream();
+  }
+
   clone(): Response {
     const { body } = this.#made.clone();
     return new NativeResponse(body, this.#init);
@@ -188,6 +194,9 @@ export class DeferredResponse implements Response {
 Object.setPrototypeOf(DeferredResponse, NativeResponse);
 Object.setPrototypeOf(DeferredResponse.prototype, NativeResponse.prototype);
 Object.defineProperty(DeferredResponse, "name", { value: "Response" });
+if (!("textStream" in NativeResponse.prototype)) {
+  Reflect.deleteProperty(DeferredResponse.prototype, "textStream");
+}
 
 /** Returns a body in a form that can be kept. Returns undefined for a body that the native class must handle. */
 function simplify(body: BodyInit | null | undefined): SimpleBody | undefined {

@@ -29,7 +29,8 @@ function read(socket: net.Socket): PeerCertificate | undefined {
     authorized: tlsSocket.authorized,
     subject: attributesOf(subject),
     issuer: attributesOf(issuer),
-    subjectAltName: certificate.subjectaltname,
+    // Deno reports a certificate without names as an empty text.
+    subjectAltName: certificate.subjectaltname || undefined,
     // Deno omits a leading zero.
     serialNumber: serialNumber.padStart(serialNumber.length + serialNumber.length % 2, "0"),
     fingerprint256,

@@ -50,6 +50,8 @@ const args: Record<string, () => unknown[]> = {
   "a number as init": () => ["hello", 1],
 };
 
+const isText = (key: string | symbol) => typeof key === "string";
+
 /** Everything that can be seen of a response, or the error of making it. */
 async function seen(make: () => Response): Promise<unknown> {
   let response: Response;
@@ -100,6 +102,14 @@ if (runtime === "node") {
     const response = new DeferredResponse(body);
     body.fill(0);
     assertEquals(await response.text(), "hello");
+  });
+
+  test("[node] DeferredResponse has the members of Response, and no others", async () => {
+    const members = (type: { prototype: object }) => Reflect.ownKeys(type.prototype).filter(isText);
+    assertEquals(members(DeferredResponse).sort(), members(NativeResponse).sort());
+    const texts = [];
+    for await (const text of new DeferredResponse("hello").textStream()) texts.push(text);
+    assertEquals(texts, ["hello"]);
   });
 
   test("[node] DeferredResponse keeps its Headers object", async () => {
