@@ -15,6 +15,15 @@ const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRY
 /** Matches each certificate in a PEM text. */
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g;
 
+/** Matches the first private key in a PEM text. */
+const PRIVATE_KEY = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^]*?-----END \1-----/;
+
+/** The least number of bits of an RSA key that the TLS of every runtime takes. */
+const MIN_RSA_BITS = 2_048;
+
+/** The curves of keys that the TLS of every runtime and its usual clients take. */
+const CURVES: readonly unknown[] = ["prime256v1", "secp384r1", "secp521r1"];
+
 /**
  * Returns the settings of TLS for checked options, with all defaults.
  *
@@ -61,7 +70,9 @@ function readCertificate(
   as: (name: string) => string,
   { cert, key, passphrase }: CertificateOptions,
 ): Certificate {
-  const [certPem, keyPem] = [textOf(cert), textOf(key)];
+  // A file may hold both, and other parts: not every runtime skips what it does not look for.
+  const certPem = textOf(cert).match(CERTIFICATE)?.join("\n") ?? textOf(cert);
+  const keyPem = PRIVATE_KEY.exec(textOf(key))?.[0] ?? textOf(key);
   const certificate = parse(
     as("cert"),
     "a certificate in PEM",
@@ -75,6 +86,7 @@ function readCertificate(
     () => createPrivateKey(keyPem),
     problemOf(keyPem),
   );
+  checkStrength(as("key"), privateKey);
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new TypeError(
       `Cannot ${
@@ -83,6 +95,19 @@ function readCertificate(
     );
   }
   return { cert: certPem, key: isEncrypted ? decrypted(privateKey) : keyPem };
+}
+
+/** Throws for a key that the TLS of a runtime refuses, some only at the first handshake. */
+function checkStrength(what: string, key: KeyObject): void {
+  const { modulusLength = MIN_RSA_BITS, namedCurve = CURVES[0] } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength >= MIN_RSA_BITS && CURVES.includes(namedCurve)) return;
+  const is = modulusLength < MIN_RSA_BITS
+    ? `has ${modulusLength} bits`
+    : `is of the curve ${namedCurve}`;
+  throw new TypeError(
+    `Cannot ${what} must be an RSA key of ${MIN_RSA_BITS} bits or more, or a key of the curves P-256, P-384, P-521 ` +
+      `or Ed25519: current value ${is}`,
+  );
 }
 
 function decrypt(

@@ -24,6 +24,7 @@ import {
   first,
   get,
   named,
+  pair,
   pemFile,
   second,
   see,
@@ -358,6 +359,12 @@ test(`[${runtime}] serveTcp() speaks TLS, with server names, client certificates
   await assertRejects(() => see(strict.addr, { maxVersion: "TLSv1.2", ...client }), Error);
 });
 
+test(`[${runtime}] serve() takes a file with a mark at its start, and with the certificate and the key in any order`, async () => {
+  const file = `\ufeff${first.key}${first.cert}`;
+  const server = await http({ cert: file, key: file });
+  assertEquals((await see(server.addr)).name, "first");
+});
+
 /** Options as a caller without a type checker may pass them, and what the message must say. */
 const refused: [object, string[]][] = [
   [{ cert: first.cert }, ["'key'", "PEM"]],
@@ -376,6 +383,11 @@ const refused: [object, string[]][] = [
     { ...first, key: pemFile("first.traditional.key"), passphrase: "wrong" },
     ["'passphrase'", "does not decrypt it"],
   ],
+  [pair("weak"), ["'key'", "2048 bits or more", "has 1024 bits"]],
+  [{ ...first, certificates: [{ serverName: "a.b", ...pair("weak") }] }, [
+    "'certificates[0].key'",
+    "has 1024 bits",
+  ]],
   [{ passphrase: "secret" }, ["'passphrase'", "given together with 'cert' and 'key'"]],
   [{ requestCert: true }, ["'requestCert'", "given together with 'cert' and 'key'"]],
   [{ minVersion: "TLSv1.3" }, ["'minVersion'", "given together with 'cert' and 'key'"]],

@@ -11,7 +11,8 @@ export function pemFile(name: string): string {
   return readFileSync(new URL(`./certificates/${name}`, import.meta.url), "utf8");
 }
 
-function pair(name: string): Pair {
+/** Returns the certificate and the key with a name. */
+export function pair(name: string): Pair {
   return { cert: pemFile(`${name}.pem`), key: pemFile(`${name}.key`) };
 }
 

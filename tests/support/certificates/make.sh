@@ -29,4 +29,6 @@ issue authority client '/O=Example, Inc/OU=a/OU=b/CN=client' DNS:client,URI:spif
 issue stranger_authority stranger /CN=stranger DNS:stranger
 openssl pkcs8 -topk8 -in first.key -out first.encrypted.key -passout pass:secret
 openssl ec -in first.key -aes256 -passout pass:secret -out first.traditional.key 2>/dev/null
+# Too short a key for some runtimes.
+openssl req -x509 -newkey rsa:1024 -nodes -days 36500 -subj /CN=localhost -keyout weak.key -out weak.pem 2>/dev/null
 rm -f ./*.csr ./*.ext ./*.srl authority.key stranger_authority.key stranger_authority.pem
