@@ -39,7 +39,10 @@ function lineOf(event: SupervisorEvent): [text: string, color: LogLine["color"]]
     case "reloading":
       return [`generation ${event.generation} starts`, "yellow"];
     case "queued":
-      return [`generation ${event.generation} will start after the current start`, "yellow"];
+      return [
+        `generation ${event.generation} will start when the one under way serves or has failed`,
+        "yellow",
+      ];
     case "failed":
       return [
         `generation ${event.generation} has failed: ${event.why}. Generation ${event.serving} keeps serving`,

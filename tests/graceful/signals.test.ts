@@ -171,8 +171,8 @@ async function inWorker(options: string): Promise<string> {
 test(`[${runtime}] graceful() needs 'signal' in a worker thread, which gets no signals`, async () => {
   assertEquals(
     await inWorker(""),
-    "TypeError: Cannot call graceful() as 'signal' must be given in a worker thread, which no signal of " +
-      "the process reaches: current value is undefined",
+    "TypeError: Cannot call graceful() as 'signal' must be given in a worker thread, because no signal of " +
+      "the process reaches a worker thread: current value is undefined",
   );
   assertEquals(await inWorker("signal: AbortSignal.abort()"), "aborted");
 });

@@ -486,7 +486,11 @@ const refused: [unknown, typeof TypeError | typeof RangeError, string][] = [
   [{ liveness: [() => true] }, TypeError, "'liveness' must be an object of checks by name"],
   [{ readiness: new Map() }, TypeError, "'readiness' must be an object of checks by name"],
   [{ readiness: null }, TypeError, "'readiness' must be an object of checks by name"],
-  [{ readiness: { "": () => {} } }, TypeError, "'readiness' must be of names on one line"],
+  [
+    { readiness: { "": () => {} } },
+    TypeError,
+    "'readiness' must be an object whose names are not empty and have no newline",
+  ],
   [{ readiness: { "a\n[+]b": () => {} } }, TypeError, 'current value is "a\\u000a[+]b"'],
   [{ readiness: { shutdown: () => {} } }, TypeError, "'readiness.shutdown' must be absent"],
   [{ readiness: { db: null } }, TypeError, "'readiness.db' must be a function, or an object"],

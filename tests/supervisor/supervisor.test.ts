@@ -96,7 +96,7 @@ testSideBySide(
     service.program.signal("SIGHUP");
     await service.says(/generation 2 starts/);
     service.program.signal("SIGHUP");
-    await service.says(/generation 3 follows/);
+    await service.says(/generation 3 will start when/);
     service.program.signal("SIGHUP");
     await service.says(/^supervisor: generation 3 serves/m);
     await service.gone([...service.pidsOf(1), ...service.pidsOf(2)]);
