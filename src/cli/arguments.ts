@@ -55,7 +55,7 @@ function runOptions(
 
 function valuesOf(args: readonly string[]) {
   try {
-    return nodeUtil.parseArgs({
+    return nodeUtil().parseArgs({
       args: [...args],
       options: {
         "listen": { type: "string", multiple: true },

@@ -6,7 +6,8 @@
  */
 import process from "node:process";
 
-export const nodeHttp: typeof import("node:http") = process.getBuiltinModule("node:http");
+/** The module is loaded at the first call. */
+export const nodeHttp = (): typeof import("node:http") => process.getBuiltinModule("node:http");
 
 /** The module is loaded at the first call: with it comes TLS, whose certificates Node reads in the background. */
 export const nodeHttps = (): typeof import("node:https") => process.getBuiltinModule("node:https");

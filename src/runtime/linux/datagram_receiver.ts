@@ -1,5 +1,5 @@
 /** Receives datagrams on a unix socket with the C library: no runtime has that itself. */
-import { randomUUID } from "node:crypto";
+import { nodeCrypto } from "../../core/builtins.ts";
 import type { LibC } from "./libc.ts";
 import { AF_UNIX, unixName } from "./sockaddr.ts";
 import { setIntOption, SOL_SOCKET } from "./socket_options.ts";
@@ -30,7 +30,7 @@ export interface Datagram {
  */
 export class DatagramReceiver {
   /** The address, as `NOTIFY_SOCKET` has it: `@` stands for the zero byte. */
-  readonly address: string = `@graceful-${randomUUID()}`;
+  readonly address: string = `@graceful-${nodeCrypto().randomUUID()}`;
   readonly #libc: LibC;
   readonly #fd: number;
   readonly #buffer = new Uint8Array(MAX_SIZE);

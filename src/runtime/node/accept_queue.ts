@@ -1,7 +1,7 @@
 /** The accept queue of a server of `node:net`, or of a server that is built on `node:net`. */
-import cluster from "node:cluster";
 import net from "node:net";
 import process from "node:process";
+import { nodeCluster } from "../../core/builtins.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
 import { type Handle, internals } from "./internals.ts";
@@ -66,7 +66,7 @@ function queueOf(accepting: Accepting): Queue {
     ? nodeQueue(handle, addr, accepting)
     : kernelQueue(handle?.fd ?? -1, server, addr);
   // Another process may accept on the same socket. Clients would then wait for no reason, so admit them.
-  return internals.boundKeyOf(server) !== undefined && !cluster.isWorker
+  return internals.boundKeyOf(server) !== undefined && !nodeCluster().isWorker
     ? queue
     : { waiting: queue.waiting };
 }
