@@ -26,6 +26,7 @@ import { findShell, type Shell } from "./shell.ts";
 import { SupervisorSignals } from "./signals.ts";
 import { statusOf, type SupervisorStatus } from "./status.ts";
 import { environmentOf } from "./worker_environment.ts";
+import { checkNodeVersion } from "../runtime/host/node_version.ts";
 
 /**
  * The number of milliseconds in which a worker takes in the connections that have begun before the kernel was told to
@@ -105,6 +106,7 @@ export interface Supervisor extends AsyncDisposable {
  * ```
  */
 export async function supervise(options: SupervisorOptions): Promise<Supervisor> {
+  checkNodeVersion();
   const settings = supervisorSettings(options);
   const { log = logToStderr, pidFile } = settings;
   const emit = (event: SupervisorEvent) => {
