@@ -56,7 +56,10 @@ await bundle({
   codeSplitting: {
     // The groups decide: a module that is loaded late stays out of what is loaded at once.
     includeDependenciesRecursively: false,
-    groups: [{ name: chunkNames(entries), debugName: "by entry points" }],
+    groups: [{
+      name: chunkNames(entries, join(root, "src/core/errors.ts")),
+      debugName: "by entry points",
+    }],
   },
 });
 await bundle({ plugins: [dts({ emitDtsOnly: true, oxc: true }), completeDeclarations()] }, {
