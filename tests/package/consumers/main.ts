@@ -272,6 +272,9 @@ try {
     );
     await step(`[${name}] require()`, () => requires(command, cwd));
   }
+  await step("[deno] check", () => {
+    execFileSync(programOf("deno"), ["check", "typed.ts", "native.ts"], { cwd, stdio: "pipe" });
+  });
   for (const version of TYPESCRIPTS) {
     for (const [name, types] of Object.entries(TYPES)) {
       const project = install(
