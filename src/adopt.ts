@@ -15,6 +15,7 @@ import { channels } from "./runtime/channels.ts";
 import { ServerClosedError } from "./core/errors.ts";
 import { DrivenServer } from "./server/driven_server.ts";
 import type { Server } from "./server/server.ts";
+import { checkNodeVersion } from "./runtime/host/node_version.ts";
 
 /** Options of {@linkcode adopt}. */
 export interface AdoptOptions {
@@ -77,6 +78,7 @@ const newAdopted = () => new WeakMap<NativeServer, Server>();
  * ```
  */
 export function adopt(native: NativeServer, options: AdoptOptions = {}): Server {
+  checkNodeVersion();
   checkNativeServer(native);
   checkNames("adopt", options, NAMES);
   checkType("adopt as 'onConnState'", options.onConnState, "function");

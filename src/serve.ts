@@ -9,6 +9,7 @@ import { startDriver } from "./runtime/engines.ts";
 import type { ServerOn } from "./server/server.ts";
 import { limitBodies } from "./server/body_limit.ts";
 import { readTls, startServer } from "./start_server.ts";
+import { checkNodeVersion } from "./runtime/host/node_version.ts";
 
 /**
  * Serves HTTP with a fetch handler, on the fastest engine of this runtime that can be shut down like Go's
@@ -39,6 +40,7 @@ export async function serve<On extends Engine = Engine, Data = unknown>(
   handler: Handler,
   options: ServeOptions<On, Data> = {},
 ): Promise<ServerOn<On>> {
+  checkNodeVersion();
   checkServe(handler, options);
   const tls = await readTls(options);
   const server = await startServer(options, async ({ backlog, socket, ...scope }) => {

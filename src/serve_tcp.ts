@@ -2,6 +2,7 @@ import { startTcpDriver } from "./runtime/engines.ts";
 import type { Server } from "./server/server.ts";
 import { readTls, startServer } from "./start_server.ts";
 import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./options/tcp.ts";
+import { checkNodeVersion } from "./runtime/host/node_version.ts";
 
 /**
  * Serves a custom protocol over TCP, TLS or a unix socket, with the shutdown of {@linkcode serve}. The handler
@@ -40,6 +41,7 @@ import { checkServeTcp, type TcpHandler, type TcpOptions, tcpSettings } from "./
  * ```
  */
 export async function serveTcp(handler: TcpHandler, options: TcpOptions = {}): Promise<Server> {
+  checkNodeVersion();
   checkServeTcp(handler, options);
   const tls = await readTls(options);
   return await startServer(options, async ({ backlog, drainNotice, socket }) => {

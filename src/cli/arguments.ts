@@ -76,7 +76,7 @@ function valuesOf(args: readonly string[]) {
     throw new TypeError(`Cannot run as '--${printable(name)}' is not an option: ${advice}`);
   }
   try {
-    return nodeUtil.parseArgs({ args: [...args], options: OPTIONS }).values;
+    return nodeUtil().parseArgs({ args: [...args], options: OPTIONS }).values;
   } catch (error) {
     const [reason = ""] = String(error instanceof Error ? error.message : error).split("\n");
     throw new TypeError(`Cannot run: ${printable(reason)}`);

@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { printable } from "../core/printable.ts";
+import { checkNodeVersion } from "../runtime/host/node_version.ts";
 import { supervise } from "../supervisor/mod.ts";
 import { type CommandRequest, parseArguments } from "./arguments.ts";
 import { hideExperimentalWarnings } from "./experimental_warnings.ts";
@@ -19,9 +20,19 @@ const MISUSE = 2;
  */
 const EXIT = 1_000;
 
+refuseOldNode();
 const request = requestOf(process.argv.slice(2));
 if (request.what === "help") process.stdout.write(USAGE);
 else await run(request);
+
+function refuseOldNode(): void {
+  try {
+    checkNodeVersion();
+  } catch (error) {
+    console.error(messageOf(error));
+    process.exit(1);
+  }
+}
 
 function requestOf(args: readonly string[]): CommandRequest {
   try {

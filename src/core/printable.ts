@@ -27,7 +27,7 @@ export function printableLines(text: string): string {
 
 /** Returns the text of an error or of another thrown value, with its stack, for a log or a terminal. */
 export function printableError(error: unknown): string {
-  return printableLines(typeof error === "string" ? error : nodeUtil.inspect(error));
+  return printableLines(typeof error === "string" ? error : nodeUtil().inspect(error));
 }
 
 /**
@@ -35,7 +35,7 @@ export function printableError(error: unknown): string {
  * better than text.
  */
 export function isPrintable(error: unknown): boolean {
-  const text = typeof error === "string" ? error : nodeUtil.inspect(error);
+  const text = typeof error === "string" ? error : nodeUtil().inspect(error);
   const message = error instanceof Error ? error.message : "";
   return !message.includes("\n") && text.split("\n").every((line) => printable(line) === line);
 }

@@ -1,6 +1,6 @@
-import { randomInt } from "node:crypto";
 import { linkSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { nodeCrypto } from "./builtins.ts";
 
 const DIGITS = 6;
 
@@ -12,7 +12,7 @@ export const SPARE_NAME_LENGTH: number = 1 + DIGITS;
  * kernel limits the length of a path.
  */
 export function sparePath(path: string): string {
-  const name = randomInt(36 ** DIGITS).toString(36).padStart(DIGITS, "0");
+  const name = nodeCrypto().randomInt(36 ** DIGITS).toString(36).padStart(DIGITS, "0");
   return join(dirname(path), `.${name}`);
 }
 

@@ -21,6 +21,7 @@ import { type AppWithServer, serversOf } from "./servers_of.ts";
 import { GracefulSignals } from "./signals.ts";
 import { Succession } from "./succession.ts";
 import { feedWatchdog } from "../systemd/watchdog.ts";
+import { checkNodeVersion } from "../runtime/host/node_version.ts";
 
 /**
  * Ends the process gracefully. Waits for SIGINT or SIGTERM, for `signal`, for a successor that has taken
@@ -80,6 +81,7 @@ export async function graceful(
     | readonly (Server | NativeServer | AppWithServer)[],
   options: GracefulOptions = {},
 ): Promise<GracefulReport> {
+  checkNodeVersion();
   const settings = gracefulSettings(options);
   const driven = [...new Set([servers].flat().flatMap(serversOf).map(asDriven))];
   const events = new EventSink(logOf(settings));

@@ -71,6 +71,6 @@ function written(line: LogLine, screen: Terminal | undefined, indent: number): s
   const shown = line.isPassing ? text.slice(0, Math.max(0, screen.columns - indent - 1)) : text;
   // `terminal` decides about colors, since Deno can tell there without a permission.
   return screen.hasColors
-    ? nodeUtil.styleText(line.color, shown, { validateStream: false })
+    ? nodeUtil().styleText(line.color, shown, { validateStream: false })
     : shown;
 }

@@ -1,6 +1,5 @@
 import { constants } from "node:os";
-import cluster from "node:cluster";
-import { isMainThread } from "node:worker_threads";
+import { nodeCluster, workerThreads } from "../core/builtins.ts";
 import { checkMilliseconds, checkSignal, checkText, refuse } from "../options/checks.ts";
 import { GRACEFUL_REPLACEMENTS } from "../options/foreign_names.ts";
 import { checkNames, type OptionNames } from "../options/names.ts";
@@ -239,14 +238,16 @@ export function gracefulSettings(options: GracefulOptions): GracefulSettings {
   if (log !== undefined && log !== false && typeof log !== "function") {
     refuse(as("log"), "false or a function", log);
   }
-  if (!isMainThread && options.signal === undefined) {
+  if (!workerThreads().isMainThread && options.signal === undefined) {
     refuse(
       as("signal"),
       "given in a worker thread, because no signal of the process reaches a worker thread",
       undefined,
     );
   }
-  const signals = isMainThread ? checkedSignals("signals", options.signals ?? DEFAULT_SIGNALS) : [];
+  const signals = workerThreads().isMainThread
+    ? checkedSignals("signals", options.signals ?? DEFAULT_SIGNALS)
+    : [];
   return {
     drainDelay: options.drainDelay ?? 0,
     timeout,
@@ -308,12 +309,12 @@ function checkedUpgradeSignal(
     refuse("call graceful() as 'upgrader'", "an Upgrader", upgrader);
   }
   if (upgradeOn === undefined) return undefined;
-  if (cluster.isWorker) {
+  if (nodeCluster().isWorker) {
     const rule =
       "absent in a worker of node:cluster, because its primary replaces the worker (docs/clusters.md)";
     refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);
   }
-  if (!isMainThread) {
+  if (!workerThreads().isMainThread) {
     const rule =
       "absent in a worker thread, because the main thread replaces the thread (docs/clusters.md)";
     refuse("call graceful() as 'upgradeOn'", rule, upgradeOn);

@@ -122,7 +122,7 @@ async function failureOf(check: Check, signal: AbortSignal): Promise<Error | und
     return await check(signal) === false ? new Error("returned false") : undefined;
   } catch (thrown) {
     if (thrown instanceof Error) return thrown;
-    const text = typeof thrown === "string" ? thrown : nodeUtil.inspect(thrown);
+    const text = typeof thrown === "string" ? thrown : nodeUtil().inspect(thrown);
     return new Error(text, { cause: thrown });
   }
 }

@@ -13,6 +13,7 @@ import { sockets } from "../runtime/sockets.ts";
 import type { Handoff, InheritedSocket } from "./handover.ts";
 import { claim } from "./inheritance.ts";
 import { SharedListener } from "./shared_listener.ts";
+import { checkNodeVersion } from "../runtime/host/node_version.ts";
 
 /**
  * Opens a listening socket, or takes over the socket that this process has inherited for the same address, from its
@@ -38,6 +39,7 @@ import { SharedListener } from "./shared_listener.ts";
  * ```
  */
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
+  checkNodeVersion();
   checkListen(options);
   const { fd, backlog, reusePort = false } = options;
   if (fd !== undefined) return new SharedListener(inheritedSocketOf(fd), true);

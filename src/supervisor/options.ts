@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { isMainThread } from "node:worker_threads";
+import { workerThreads } from "../core/builtins.ts";
 import { type Addr, sameAddr } from "../core/addr.ts";
 import {
   checkInteger,
@@ -171,7 +171,7 @@ export function supervisorSettings(options: SupervisorOptions): SupervisorSettin
   if (log !== undefined && log !== false && typeof log !== "function") {
     refuse(as("log"), "false or a function", log);
   }
-  if (!isMainThread) {
+  if (!workerThreads().isMainThread) {
     refuse(as("signals"), "used in the main thread, which signals reach", "a worker");
   }
   const listen = checkedListen(options.listen);

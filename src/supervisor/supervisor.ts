@@ -27,6 +27,7 @@ import { SupervisorSignals } from "./signals.ts";
 import { statusOf, type SupervisorStatus } from "./status.ts";
 import { whenFree } from "./when_free.ts";
 import { environmentOf } from "./worker_environment.ts";
+import { checkNodeVersion } from "../runtime/host/node_version.ts";
 
 /**
  * The number of milliseconds for which a worker keeps accepting after the kernel has stopped giving it new
@@ -111,6 +112,7 @@ export interface Supervisor extends AsyncDisposable {
  * ```
  */
 export async function supervise(options: SupervisorOptions): Promise<Supervisor> {
+  checkNodeVersion();
   const settings = supervisorSettings(options);
   const { log = logToStderr, pidFile } = settings;
   const emit = (event: SupervisorEvent) => {

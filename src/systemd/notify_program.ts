@@ -1,8 +1,8 @@
 /** The program `systemd-notify`, which sends messages where the runtime cannot call the C library. */
-import { type ChildProcess, execFile } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import process from "node:process";
 import { setTimeout } from "node:timers";
-import { nodeUtil } from "../core/builtins.ts";
+import { childProcess, nodeUtil } from "../core/builtins.ts";
 
 /** The number of milliseconds to wait for a service manager whose queue is full. */
 const PATIENCE = 5_000;
@@ -45,7 +45,7 @@ function reasonOf(error: unknown): string | undefined {
  * that reads nothing.
  */
 async function run(lines: readonly string[], keepsAlive: boolean): Promise<void> {
-  const running = nodeUtil.promisify(execFile)("systemd-notify", lines);
+  const running = nodeUtil().promisify(childProcess().execFile)("systemd-notify", lines);
   const kill = () => void running.child.kill();
   const timer = setTimeout(kill, PATIENCE);
   if (!keepsAlive) timer.unref();

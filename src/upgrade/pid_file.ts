@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -10,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import process from "node:process";
+import { nodeCrypto } from "../core/builtins.ts";
 
 /** Returns the content of the PID file of this process. */
 const text = () => `${process.pid}\n`;
@@ -20,7 +20,7 @@ const text = () => `${process.pid}\n`;
  * removes the new file if it was not published.
  */
 export function draftPidFile(path: string): { publish(): void; discard(): void } {
-  const draft = `${path}.${randomUUID()}`;
+  const draft = `${path}.${nodeCrypto().randomUUID()}`;
   writeFileSync(draft, text(), { flag: "wx", mode: 0o644 });
   return {
     publish: () => renameSync(draft, path),

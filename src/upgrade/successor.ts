@@ -1,8 +1,9 @@
 /** The start of a successor, and its life until it is ready. */
 import { printable } from "../core/printable.ts";
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import process from "node:process";
 import type { Readable } from "node:stream";
+import { childProcess } from "../core/builtins.ts";
 import { UpgradeError } from "../core/errors.ts";
 import { killMarked } from "../runtime/linux/processes.ts";
 import { withArgumentsAsTheyAre } from "../runtime/host/program_path.ts";
@@ -109,7 +110,7 @@ function spawnWith(
     return sockets().withPassable(
       listeners.map(({ inheritedSocket }) => inheritedSocket.fd),
       (fds) =>
-        spawn(withArgumentsAsTheyAre(program!), args, {
+        childProcess().spawn(withArgumentsAsTheyAre(program!), args, {
           cwd,
           env: { ...withoutOurs(env), ...(cwd === undefined ? {} : { PWD: cwd }), ...handover },
           stdio: ["inherit", "inherit", "inherit", "pipe", ...fds],

@@ -19,6 +19,7 @@ import { gone, isThere, sayReady } from "./predecessor.ts";
 import { startWaiting } from "../listener/readiness.ts";
 import { settled } from "./settling.ts";
 import { startSuccessor } from "./successor.ts";
+import { checkNodeVersion } from "../runtime/host/node_version.ts";
 
 /**
  * Does the work of `upgrader.ready()`, but does not wait until systemd was notified: a signal that ends the
@@ -108,6 +109,7 @@ export class Upgrader {
    * @throws {UpgradeError} If this process already has an Upgrader.
    */
   constructor(options: UpgraderOptions = {}) {
+    checkNodeVersion();
     checkUpgrader(options);
     if (slot().upgrader !== undefined) {
       throw new UpgradeError(

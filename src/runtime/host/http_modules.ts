@@ -6,7 +6,8 @@
  */
 import process from "node:process";
 
-export const nodeHttp: typeof import("node:http") = process.getBuiltinModule("node:http");
+/** The module is loaded at the first call. */
+export const nodeHttp = (): typeof import("node:http") => process.getBuiltinModule("node:http");
 
 /**
  * Returns `node:https`. The first call loads the module, and with it TLS, whose root certificates Node reads

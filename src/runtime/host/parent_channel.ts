@@ -1,6 +1,5 @@
-import cluster from "node:cluster";
 import process from "node:process";
-import { isMainThread } from "node:worker_threads";
+import { nodeCluster, workerThreads } from "../../core/builtins.ts";
 import { nodeHttp, nodeHttps } from "./http_modules.ts";
 
 /**
@@ -9,7 +8,7 @@ import { nodeHttp, nodeHttps } from "./http_modules.ts";
  */
 export function unrefParentChannel(): void {
   // In a worker thread the property may throw: on Deno always, and on Node where the process has a channel.
-  if (isMainThread) process.channel?.unref();
+  if (workerThreads().isMainThread) process.channel?.unref();
 }
 
 /**
@@ -17,7 +16,7 @@ export function unrefParentChannel(): void {
  * in a worker thread, which has no parent process.
  */
 export function tellParentReady(): void {
-  if (!isMainThread) return;
+  if (!workerThreads().isMainThread) return;
   // Without a callback, a parent that closes the channel meanwhile would be an uncaught exception.
   if (process.connected) process.send?.("ready", undefined, undefined, () => {});
 }
@@ -29,7 +28,7 @@ export function tellParentReady(): void {
  * call.
  */
 export function onPrimaryGone(call: () => void): () => void {
-  const { worker } = cluster;
+  const { worker } = nodeCluster();
   if (worker === undefined) return () => {};
   const onDisconnect = () => {
     // The runtime's own listener of the event ends the process unless this property is true.
@@ -70,7 +69,7 @@ export function onPrimaryGone(call: () => void): () => void {
  * later. A runtime without the method that this replaces does not close such connections in `close`.
  */
 function keepIdleConnections(): () => void {
-  const prototypes = [nodeHttp.Server.prototype, nodeHttps().Server.prototype]
+  const prototypes = [nodeHttp().Server.prototype, nodeHttps().Server.prototype]
     .filter((prototype) => Object.hasOwn(prototype, "closeIdleConnections"));
   const originals = prototypes.map(({ closeIdleConnections }) => closeIdleConnections);
   for (const prototype of prototypes) prototype.closeIdleConnections = () => {};

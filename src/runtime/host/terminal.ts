@@ -1,12 +1,12 @@
 /** The terminal that this process writes to. */
 import process from "node:process";
-import { isatty } from "node:tty";
+import { nodeTty } from "../../core/builtins.ts";
 import { deno } from "../api/deno.ts";
 import { readVariable } from "./variables.ts";
 
 /** Reports whether this process has a terminal. Once the terminal is closed, the process no longer has one. */
 export function hasTerminal(): boolean {
-  return [0, 1, 2].some((fd) => isatty(fd));
+  return [0, 1, 2].some((fd) => nodeTty().isatty(fd));
 }
 
 /** A terminal on which a line can be overwritten. */

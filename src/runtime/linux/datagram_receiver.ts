@@ -1,5 +1,5 @@
 /** Receives datagrams on a unix socket with the C library, because no runtime has an API for that. */
-import { randomUUID } from "node:crypto";
+import { nodeCrypto } from "../../core/builtins.ts";
 import {
   AF_UNIX,
   SO_PASSCRED,
@@ -35,7 +35,7 @@ export interface Datagram {
  */
 export class DatagramReceiver {
   /** The address, as `NOTIFY_SOCKET` has it: `@` stands for the zero byte. */
-  readonly address: string = `@graceful-${randomUUID()}`;
+  readonly address: string = `@graceful-${nodeCrypto().randomUUID()}`;
   readonly #libc: LibC;
   readonly #fd: number;
   readonly #buffer = new Uint8Array(MAX_SIZE);

@@ -1,7 +1,7 @@
 /** The accept queue of a server of `node:net`, or of a server that is built on `node:net`. */
-import cluster from "node:cluster";
 import net from "node:net";
 import process from "node:process";
+import { nodeCluster } from "../../core/builtins.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { AcceptQueue } from "../host/accept_queue.ts";
 import { type Handle, internals } from "./internals.ts";
@@ -74,7 +74,7 @@ function queueOf(accepting: Accepting): Queue {
 /** Returns whether another process accepts on the socket of a server, or may do so. */
 function isSharedSocket({ server, isShared }: Accepting): boolean {
   // A server that was given a descriptor has no key.
-  return cluster.isWorker || (isShared ?? internals.boundKeyOf(server) === undefined);
+  return nodeCluster().isWorker || (isShared ?? internals.boundKeyOf(server) === undefined);
 }
 
 /**

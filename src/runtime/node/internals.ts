@@ -389,7 +389,7 @@ export const internals: NodeInternals = {
   },
   canFindConnections(server) {
     const isOther = "deno" in process.versions || "bun" in process.versions;
-    return !isOther && "_getActiveHandles" in process && server instanceof nodeHttp.Server;
+    return !isOther && "_getActiveHandles" in process && server instanceof nodeHttp().Server;
   },
   sessionsOf: (server) => [...slot<Set<http2.ServerHttp2Session>>(server, "sessions") ?? []],
   streamsOf(session) {
@@ -419,7 +419,7 @@ export const internals: NodeInternals = {
     if (!("closeIdleConnections" in server)) return;
     // The owner may have made the server listen again by now, so hide its handle from `close`.
     const hidden = { emit: { value: () => false }, _handle: { value: null, writable: true } };
-    nodeHttp.Server.prototype.close.call(Object.create(server, hidden));
+    nodeHttp().Server.prototype.close.call(Object.create(server, hidden));
   },
   closeIfIdleOnBun(socket) {
     const handle = slot<{ closeIfIdle?(): unknown }>(socket, "handle");

@@ -1,7 +1,7 @@
 /** Functions that make a server of Node's modules listen, and that return the addresses of its sockets. */
-import cluster from "node:cluster";
 import type net from "node:net";
 import process from "node:process";
+import { nodeCluster } from "../../core/builtins.ts";
 import { type Addr, unmapped } from "../../core/addr.ts";
 import type { ServerSettings } from "../../options/server.ts";
 import { unnamedServeAddress } from "../host/serve_address.ts";
@@ -36,7 +36,7 @@ export function listening(
   backlog?: number,
 ): Promise<void> {
   const started = startListening(listener, where, backlog);
-  const asksPrimary = cluster.isWorker && where.fd === undefined && where.reusePort !== true;
+  const asksPrimary = nodeCluster().isWorker && where.fd === undefined && where.reusePort !== true;
   return asksPrimary ? unlessPrimaryGoes(started) : started;
 }
 

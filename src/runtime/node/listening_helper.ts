@@ -1,7 +1,7 @@
 /** Makes sockets listen on Node without accepting connections, which Node's own `listen` would do. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
+import { childProcess } from "../../core/builtins.ts";
 
 /** The first descriptor of the sockets in the helper, after stdin, stdout and stderr. */
 const FIRST_FD = 3;
@@ -41,7 +41,7 @@ export async function listenInHelper(
 ): Promise<Failure | undefined> {
   const { NODE_OPTIONS: _options, ...env } = process.env;
   const args = ["--eval", PROGRAM, String(fds.length), String(backlog)];
-  const helper = spawn(process.execPath, args, {
+  const helper = childProcess().spawn(process.execPath, args, {
     env,
     stdio: ["ignore", "pipe", "inherit", ...fds],
   });

@@ -1,10 +1,7 @@
 import { ofProcess } from "../../core/process_state.ts";
-import cluster from "node:cluster";
 import { closeSync, constants, fstatSync, type Stats, writeSync } from "node:fs";
-import { lookup } from "node:dns/promises";
 import process from "node:process";
-import { nodeUtil } from "../../core/builtins.ts";
-import { isMainThread, threadId } from "node:worker_threads";
+import { nodeCluster, nodeDns, nodeUtil, workerThreads } from "../../core/builtins.ts";
 import type { Addr } from "../../core/addr.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { addrOfTable, listeningRows, TCP_TABLES, UNIX_TABLE, unixRow } from "../linux/proc_net.ts";
@@ -54,9 +51,9 @@ export class NodeSockets implements Sockets {
   readonly #unserved = new Set<number>();
 
   async open(listen: Addr, { reusePort }: OpenOptions): Promise<ListeningSocket> {
-    if (cluster.isWorker) {
+    if (nodeCluster().isWorker) {
       throw new UpgradeError(
-        `Cannot hand over a listener from worker ${cluster.worker?.id} of node:cluster: the primary owns its ` +
+        `Cannot hand over a listener from worker ${nodeCluster().worker?.id} of node:cluster: the primary owns its ` +
           "sockets, and replaces its workers one by one (docs/clusters.md)",
       );
     }
@@ -113,9 +110,9 @@ export class NodeSockets implements Sockets {
    * closes its handles, even a handle whose descriptor a server has closed before.
    */
   lend(fd: number): number {
-    if (isMainThread || !freeHandles().has(fd)) return fd;
+    if (workerThreads().isMainThread || !freeHandles().has(fd)) return fd;
     throw new UpgradeError(
-      `Cannot give a descriptor to another server in the Worker ${threadId}: on Node a Worker closes its ` +
+      `Cannot give a descriptor to another server in the Worker ${workerThreads().threadId}: on Node a Worker closes its ` +
         "descriptors once more when it ends, so do that in the main thread, or use serve()",
     );
   }
@@ -154,7 +151,7 @@ export class NodeSockets implements Sockets {
 }
 
 async function bindTcp(hostname: string, port: number, flags: number): Promise<BoundHandle> {
-  const { address, family } = await lookup(hostname);
+  const { address, family } = await nodeDns().promises.lookup(hostname);
   return bind(address, port, family === 6 ? 6 : 4, flags);
 }
 
@@ -179,7 +176,7 @@ function nameOf(handle: BoundHandle): Addr {
 }
 
 function systemError(call: string, status: number): Error {
-  const code = nodeUtil.getSystemErrorName(status);
+  const code = nodeUtil().getSystemErrorName(status);
   return Object.assign(new Error(`${call} ${code}`), { code });
 }
 
