@@ -1,0 +1,471 @@
+/**
+ * A model of what a shutdown does to each connection: the contract as a state machine, without sockets, time or
+ * engines. Tests drive real servers through the same steps and compare.
+ *
+ * A connection of the model is in one of Go's states, which follows from what it has received and answered:
+ *
+ * - `new`: nothing was received. It is kept by a drain (for 5 s), and its request is served if it comes.
+ * - `active`: a request was received in part, or is not answered in full. It is answered in full. A response whose
+ *   head is written during the drain says `Connection: close`, and its connection closes behind it.
+ * - `idle`: neither. A poll closes it, unless an `idleGrace` spares it.
+ *
+ * Where the contract, the wire or an engine leaves open what happens, the model says so by a choice; each choice
+ * makes one more state that the server may be in. Exceptions of engines are in `exceptions.ts`.
+ */
+import { type Part, PARTS, type Plan, type PlanName, PLANS, type Step } from "./schedule.ts";
+import type { Exceptions } from "./exceptions.ts";
+
+/** A request, from the first byte that the client has sent of it to the last byte of its response. */
+interface Request {
+  readonly id: string;
+  readonly plan: PlanName;
+  sent: Part;
+  /** Whether its handler was called. */
+  isHandled: boolean;
+  /** Whether its response ends the connection, and says so. */
+  isLast: boolean;
+  /** The number of requests of the connection before it. */
+  readonly index: number;
+  /** What the head of the response says, once it is written. */
+  head?: "close" | "keep-alive";
+}
+
+/** A connection, as the server and its client see it. */
+interface Conn {
+  /** Whether the server has it. One that is closed stays, for what its client has seen. */
+  isOpen: boolean;
+  /** The requests that are not answered in full, the oldest first. The last one may not be sent in full. */
+  requests: Request[];
+  /** How many requests the client has begun. */
+  begun: number;
+  /** How many of its requests have a handler that may go on. */
+  released: number;
+  /** How the client has left. Its handlers may still be busy. */
+  left?: "end" | "reset";
+  /** The ids of the requests whose handlers were called. */
+  handled: string[];
+  /** What the client has received in full. */
+  responses: string[];
+  /** The part of a response that the client has received. */
+  partial?: string;
+  /** Whether a close may have met bytes of the client: the kernel then resets the connection. */
+  mayBeReset: boolean;
+}
+
+/** One call of `shutdown`. */
+interface Call {
+  readonly idleGrace: boolean;
+  result?: Report;
+}
+
+/** What a report says. */
+export interface Report {
+  readonly reason: "drained" | "timeout" | "aborted" | "closed";
+  readonly idle: number;
+  readonly drained: number;
+  readonly forced: number;
+  readonly connections: readonly Listed[];
+}
+
+/** A connection in a list of connections. */
+export interface Listed {
+  readonly client: number;
+  readonly state: "new" | "active" | "idle" | "hijacked";
+  readonly request?: string;
+}
+
+/** Everything that the model knows. */
+export interface State {
+  server: "serving" | "draining" | "closed";
+  /** Whether `close` was called. */
+  isClosed: boolean;
+  conns: (Conn | undefined)[];
+  calls: Call[];
+  /** How many attempts of each client to connect were refused. */
+  refused: number[];
+  /** Whether a call has ended at its deadline: the drain goes on without it, and spares nothing. */
+  drainsOn: boolean;
+  tally: { idle: number; drained: number; forced: number };
+}
+
+/** What can be seen of a server and its clients. */
+export interface View {
+  readonly server: State["server"];
+  readonly connections: readonly Listed[];
+  readonly clients: readonly (ClientView | null)[];
+  readonly refused: readonly number[];
+  readonly calls: readonly (Report | "pending")[];
+}
+
+export interface ClientView {
+  readonly responses: readonly string[];
+  readonly partial: string | null;
+  readonly handled: readonly string[];
+  readonly fate: "open" | "closed" | "reset" | "closed or reset" | "left";
+}
+
+/** Makes a decision that the contract leaves open: returns one of the values. */
+type Choose = <T>(...values: readonly T[]) => T;
+
+export function initial(clients: number): State {
+  return {
+    server: "serving",
+    isClosed: false,
+    conns: Array.from({ length: clients }, () => undefined),
+    calls: [],
+    refused: Array.from({ length: clients }, () => 0),
+    drainsOn: false,
+    tally: { idle: 0, drained: 0, forced: 0 },
+  };
+}
+
+/** Reports whether a step makes sense in a state. Others are left out of a schedule. */
+export function isPossible(state: State, step: Step): boolean {
+  switch (step.does) {
+    case "shutdown":
+      return state.calls.length < 4;
+    case "abort":
+      return state.calls.some(({ result }) => result === undefined);
+    case "close":
+      return true;
+  }
+  const conn = state.conns[step.client];
+  switch (step.does) {
+    case "connect":
+      return conn === undefined && state.refused[step.client]! < 2;
+    case "release":
+      return conn !== undefined && conn.released < conn.begun;
+    case "end":
+    case "reset":
+      return conn !== undefined && conn.isOpen && conn.left === undefined;
+    case "send": {
+      if (conn === undefined || !conn.isOpen || conn.left !== undefined) return false;
+      const last = conn.requests.at(-1);
+      if (last === undefined || last.sent === "all") {
+        return conn.requests.length < 2 && !isLastByItself(last);
+      }
+      return PARTS.indexOf(step.upTo) > PARTS.indexOf(last.sent);
+    }
+  }
+}
+
+/** Reports whether the client itself has said that a request is its last. */
+function isLastByItself(request: Request | undefined): boolean {
+  if (request === undefined) return false;
+  const { version, saysClose } = planOf(request);
+  return version === "1.0" || saysClose === true;
+}
+
+/** Returns every state that a server may be in after a step. */
+export function after(state: State, step: Step, exceptions: Exceptions): State[] {
+  return outcomes((choose) => {
+    const next = structuredClone(state);
+    take(next, step);
+    settle(next, exceptions, choose);
+    const call = endingCall(next, step);
+    if (call !== undefined) {
+      call.result = report(
+        next,
+        step.does === "abort" ? "aborted" : "timeout",
+        listed(next, exceptions),
+      );
+      next.drainsOn = true;
+      settle(next, exceptions, choose);
+    }
+    return next;
+  });
+}
+
+/** Returns the call of `shutdown` that a step ends before the drain is complete, which closes nothing. */
+function endingCall({ calls }: State, step: Step): Call | undefined {
+  const waiting = calls.filter(({ result }) => result === undefined);
+  if (step.does === "abort") return waiting[0];
+  if (step.does !== "shutdown" || step.until !== "timeout") return undefined;
+  return calls.at(-1)!.result === undefined ? calls.at(-1) : undefined;
+}
+
+/** Returns what a function returns for every sequence of choices. */
+function outcomes<T>(run: (choose: Choose) => T): T[] {
+  const results: T[] = [];
+  const pending: number[][] = [[]];
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    const taken = [...path];
+    let depth = 0;
+    results.push(run((...values) => {
+      const index = depth++;
+      if (index === taken.length) {
+        for (let other = 1; other < values.length; other++) pending.push([...taken, other]);
+        taken.push(0);
+      }
+      return values[taken[index]!]!;
+    }));
+  }
+  return results;
+}
+
+/** Changes the state as the step itself does, without what follows from it. */
+function take(state: State, step: Step): void {
+  switch (step.does) {
+    case "connect":
+      // A listener is closed from the start of the drain on.
+      if (state.server === "serving") state.conns[step.client] = newConn();
+      else state.refused[step.client]!++;
+      break;
+    case "send":
+      send(step.client, state.conns[step.client]!, step.request, step.upTo);
+      break;
+    case "end":
+    case "reset":
+      // The three runtimes take the end of the client's side for its end.
+      state.conns[step.client]!.left = step.does;
+      break;
+    case "release":
+      state.conns[step.client]!.released++;
+      break;
+    case "shutdown": {
+      const call: Call = { idleGrace: step.idleGrace };
+      state.calls.push(call);
+      if (state.isClosed) call.result = report(state, "closed");
+      if (state.server === "serving") endConnections(state);
+      if (state.server === "serving") state.server = "draining";
+      break;
+    }
+    case "abort":
+      break;
+    case "close":
+      for (const conn of state.conns) {
+        if (conn === undefined || !conn.isOpen) continue;
+        end(state, conn, "forced");
+        conn.mayBeReset = true;
+      }
+      state.isClosed = true;
+      state.server = "closed";
+      for (const call of state.calls) call.result ??= report(state, "closed");
+      break;
+  }
+}
+
+function newConn(): Conn {
+  return {
+    isOpen: true,
+    requests: [],
+    begun: 0,
+    released: 0,
+    handled: [],
+    responses: [],
+    mayBeReset: false,
+  };
+}
+
+/** The client sends the next part of a request. */
+function send(client: number, conn: Conn, plan: PlanName, upTo: Part): void {
+  let request = conn.requests.at(-1);
+  if (request === undefined || request.sent === "all") {
+    const index = conn.begun++;
+    request = {
+      id: `${client}.${index}`,
+      index,
+      plan,
+      sent: "half a head",
+      isHandled: false,
+      isLast: false,
+    };
+    conn.requests.push(request);
+  }
+  const isWhole = upTo !== "half a head" && planOf(request).body === undefined;
+  request.sent = isWhole ? "all" : upTo;
+}
+
+function planOf(request: Request): Plan {
+  return PLANS[request.plan];
+}
+
+/** Lets everything happen that follows from what was done. */
+function settle(state: State, exceptions: Exceptions, choose: Choose): void {
+  for (const conn of state.conns) {
+    if (conn === undefined || !conn.isOpen) continue;
+    if (conn.left === undefined) answerRequests(state, conn, exceptions);
+    else leave(state, conn, choose);
+  }
+  if (state.server === "serving") return;
+  poll(state, exceptions, choose);
+  if (state.conns.some((conn) => conn?.isOpen)) return;
+  state.server = "closed";
+  for (const call of state.calls) call.result ??= report(state, "drained");
+}
+
+/** Calls the handler of the oldest request, and sends its answer if there is one; then the next. */
+function answerRequests(state: State, conn: Conn, exceptions: Exceptions): void {
+  while (conn.isOpen) {
+    callHandlers(state, conn, exceptions.has("calls the handlers of a pipeline at once"));
+    const [request] = conn.requests;
+    if (!request?.isHandled || !isAnswered(conn, request)) return;
+    conn.requests.shift();
+    writeHead(request);
+    conn.responses.push(`${statusOf(request)} ${request.head} ${bodyOf(request)}`.trimEnd());
+    delete conn.partial;
+    startStream(conn);
+    if (request.head === "close") end(state, conn, "drained");
+  }
+}
+
+/** Calls the handlers of the requests whose heads have come: of the oldest one, or of all. */
+function callHandlers(state: State, conn: Conn, atOnce: boolean): void {
+  for (const request of conn.requests) {
+    if (request.sent === "half a head") return;
+    if (!request.isHandled) callHandler(state, conn, request);
+    // What comes behind the last request is no request. What comes behind a body has not come yet.
+    if (request.isLast || request.sent !== "all" || !atOnce) return;
+  }
+}
+
+function callHandler(state: State, conn: Conn, request: Request): void {
+  const { version, saysClose, expects } = planOf(request);
+  request.isHandled = true;
+  request.isLast = state.server !== "serving" || version === "1.0" || saysClose === true;
+  conn.handled.push(request.id);
+  if (expects) conn.responses.push("100");
+  startStream(conn);
+}
+
+/** Sends the first part of a stream, if it is its turn. */
+function startStream(conn: Conn): void {
+  const [request] = conn.requests;
+  if (!request?.isHandled || planOf(request).path !== "stream") return;
+  writeHead(request);
+  conn.partial = `200 ${request.head} first `;
+}
+
+/** Writes the head of a response, unless it is written: it cannot say close any more then. */
+function writeHead(request: Request): void {
+  request.head ??= request.isLast ? "close" : "keep-alive";
+}
+
+/** Has the newest of the responses in flight be the last of its connection, unless its head is written. */
+function endConnections(state: State): void {
+  for (const conn of state.conns) {
+    const newest = conn?.requests.findLast(({ isHandled }) => isHandled);
+    if (newest !== undefined && newest.head === undefined) newest.isLast = true;
+  }
+}
+
+/** Reports whether the handler has what it waits for. */
+function isAnswered({ released }: Conn, request: Request): boolean {
+  const isReleased = request.index < released;
+  switch (planOf(request).path) {
+    case "now":
+    case "throw":
+    case "empty":
+      return true;
+    case "wait":
+    case "stream":
+      return isReleased;
+    case "upload":
+      return request.sent === "all";
+    case "late-upload":
+      return request.sent === "all" && isReleased;
+  }
+}
+
+/** Reports whether the handler has all of the request, and waits to be told to go on. */
+function isWaiting({ released }: Conn, request: Request): boolean {
+  const waits = ["wait", "late-upload"].includes(planOf(request).path);
+  return waits && request.sent === "all" && request.index >= released;
+}
+
+function statusOf(request: Request): number {
+  return { throw: 500, empty: 204 }[planOf(request).path as string] ?? 200;
+}
+
+function bodyOf(request: Request): string {
+  const { method, path } = planOf(request);
+  if (method === "HEAD") return "";
+  switch (path) {
+    case "throw":
+      return "failed";
+    case "empty":
+      return "";
+    case "stream":
+      return "first last";
+    case "upload":
+    case "late-upload":
+      return "got 10";
+    default:
+      return path;
+  }
+}
+
+/** The client of a connection has left: nothing begins any more, and a handler that is busy is waited for. */
+function leave(state: State, conn: Conn, choose: Choose): void {
+  const last = conn.requests.at(-1);
+  // A request that ends in its middle is a bad one. A client that has ended its side alone can hear so.
+  if (conn.left === "end" && last !== undefined && last.sent !== "all") {
+    const refusal = choose(undefined, "400");
+    if (refusal !== undefined) conn.partial = refusal;
+  }
+  const isBusy = conn.requests.some((request) => request.isHandled && isWaiting(conn, request));
+  if (!isBusy) end(state, conn, "drained");
+}
+
+function end(state: State, conn: Conn, how: keyof State["tally"]): void {
+  conn.isOpen = false;
+  if (conn.requests.length > 0) conn.mayBeReset = true;
+  conn.requests = [];
+  if (state.server !== "serving" || how === "forced") state.tally[how]++;
+}
+
+/** Closes the connections that are idle, unless every call that waits spares them. */
+function poll(state: State, _exceptions: Exceptions, _choose: Choose): void {
+  const waiting = state.calls.filter(({ result }) => result === undefined);
+  const spares = !state.drainsOn && waiting.every(({ idleGrace }) => idleGrace);
+  for (const conn of state.conns) {
+    if (conn?.isOpen && stateOf(conn) === "idle" && !spares) end(state, conn, "idle");
+  }
+}
+
+function stateOf(conn: Conn): Listed["state"] {
+  if (conn.requests.length > 0) return "active";
+  return conn.begun === 0 ? "new" : "idle";
+}
+
+function report(
+  { tally }: State,
+  reason: Report["reason"],
+  connections: readonly Listed[] = [],
+): Report {
+  return { reason, ...tally, connections };
+}
+
+function listed(state: State, exceptions: Exceptions): Listed[] {
+  return state.conns.flatMap((conn, client) => {
+    if (!conn?.isOpen) return [];
+    const handled = conn.requests.filter(({ isHandled }) => isHandled);
+    const request = handled.at(exceptions.has("lists the newest request of a pipeline") ? -1 : 0);
+    const info = { client, state: stateOf(conn) };
+    if (request === undefined) return [info];
+    return [{ ...info, request: `${planOf(request).method} ${pathOf(request)}` }];
+  });
+}
+
+/** The path of a request, which tells its handler what to do. */
+function pathOf(request: Request): string {
+  return `/${planOf(request).path}/${request.id}`;
+}
+
+/** Returns what can be seen of a state. */
+export function view(state: State, exceptions: Exceptions): View {
+  return {
+    server: state.server,
+    connections: listed(state, exceptions),
+    clients: state.conns.map((conn) => conn === undefined ? null : seenBy(conn)),
+    refused: state.refused,
+    calls: state.calls.map(({ result }) => result ?? "pending"),
+  };
+}
+
+function seenBy(conn: Conn): ClientView {
+  const { responses, partial, handled, left, isOpen, mayBeReset } = conn;
+  const closed = mayBeReset ? "closed or reset" : "closed";
+  const fate = left !== undefined ? "left" : isOpen ? "open" : closed;
+  return { responses, partial: partial ?? null, handled, fate };
+}

@@ -1,0 +1,433 @@
+/** Drives a real server and real clients through a schedule, and compares what is seen with the model. */
+import process from "node:process";
+import { setImmediate } from "node:timers";
+import { connect, type RawClient, request as textOf } from "../../support/client.ts";
+import type { ConnInfo, ShutdownReport } from "../../mod.ts";
+import { type Exceptions, exceptionsOf, type Kind } from "./exceptions.ts";
+import {
+  after,
+  type ClientView,
+  initial,
+  isPossible,
+  type Listed,
+  type Report,
+  type State,
+  type View,
+  view,
+} from "./model.ts";
+import {
+  type Burst,
+  CLIENTS,
+  type Part,
+  PARTS,
+  type Plan,
+  type PlanName,
+  PLANS,
+  type Schedule,
+  type Step,
+} from "./schedule.ts";
+import { start, type Subject } from "./subject.ts";
+
+/** The number of milliseconds that a server has to do what the model says, which it does at once. */
+const PATIENCE = Number(process.env["MODEL_PATIENCE"] ?? 3_000);
+/** The `timeout` of a shutdown that is to end before the drain does, in ms. */
+const SHORT = 40;
+/** An `idleGrace` that does not end within a schedule, in ms. */
+const LONG = 600_000;
+
+/** A difference between a server and the model. */
+export class Difference extends Error {
+  override readonly name = "Difference";
+}
+
+/** A client of a schedule, and what it has seen. */
+class Client {
+  raw: RawClient | undefined;
+  refused = 0;
+  /** The number of requests whose handlers may go on. */
+  released = 0;
+  port: number | undefined;
+  /** The names of the requests that the client has begun. */
+  readonly begun: PlanName[] = [];
+  #last: { bytes: string[]; sent: number } | undefined;
+  #ended: "end" | "reset" | undefined;
+  #left = false;
+  readonly #index: number;
+  /** What the client does one after the other. */
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(index: number) {
+    this.#index = index;
+  }
+
+  /** Has the client do something when it has done everything before. */
+  soon(action: () => Promise<void> | void): Promise<void> {
+    return this.#queue = this.#queue.then(action);
+  }
+
+  async connect(subject: Subject, isSecure: boolean): Promise<void> {
+    try {
+      this.raw = await connect(subject.addr, isSecure ? { alpn: "http/1.1" } : {});
+      this.port = this.raw.socket.localPort;
+      this.raw.closed.then((how) => this.#ended = how);
+    } catch {
+      this.refused++;
+    }
+  }
+
+  send(plan: PlanName, upTo: Part): void {
+    if (this.#last === undefined || this.#last.sent === this.#last.bytes.length) {
+      const id = `${this.#index}.${this.begun.length}`;
+      this.begun.push(plan);
+      this.#last = { bytes: piecesOf(PLANS[plan], id), sent: 0 };
+    }
+    const { bytes, sent } = this.#last;
+    const end = Math.min(
+      bytes.length,
+      PARTS.indexOf(upTo) + 1,
+    );
+    this.raw?.write(bytes.slice(sent, end).join(""));
+    this.#last.sent = end;
+  }
+
+  leave(how: "end" | "reset"): void {
+    this.#left = true;
+    if (how === "reset") this.raw?.vanish();
+    else this.raw?.socket.end();
+  }
+
+  /** What the client has seen until now. */
+  seen(handled: readonly string[]): ClientView | null {
+    if (this.raw === undefined) return null;
+    const own = handled.filter((id) => id.startsWith(`${this.#index}.`));
+    const { responses, partial } = responsesIn(
+      this.raw.received,
+      this.begun.map((name) => PLANS[name]),
+    );
+    const fate = this.#left
+      ? "left"
+      : this.#ended === "reset"
+      ? "reset"
+      : this.#ended === "end" || this.raw.isOver
+      ? "closed"
+      : "open";
+    return { responses, partial, handled: own, fate };
+  }
+}
+
+/** The parts of a request, in the order of {@linkcode PARTS}; one without a body has two. */
+function piecesOf(plan: Plan, id: string): string[] {
+  const headers = [
+    ...(plan.body === "length" ? ["Content-Length: 10"] : []),
+    ...(plan.body === "chunked" ? ["Transfer-Encoding: chunked"] : []),
+    ...(plan.expects ? ["Expect: 100-continue"] : []),
+    ...(plan.saysClose ? ["Connection: close"] : []),
+  ];
+  const text = textOf(`${plan.method} /${plan.path}/${id}`, ...headers);
+  const head = plan.version === undefined ? text : text.replace("HTTP/1.1", "HTTP/1.0");
+  const half = head.indexOf("Ho") + 2;
+  const body = {
+    none: [],
+    length: ["12345", "67890"],
+    chunked: ["5\r\n12345\r\n", "5\r\n67890\r\n0\r\n\r\n"],
+  }[plan.body ?? "none"];
+  return [head.slice(0, half), head.slice(half), ...body];
+}
+
+/** Reads the responses to requests, as the model writes them. */
+function responsesIn(
+  received: string,
+  plans: readonly Plan[],
+): { responses: string[]; partial: string | null } {
+  const responses: string[] = [];
+  let rest = received;
+  for (const plan of plans) {
+    for (;;) {
+      const end = rest.indexOf("\r\n\r\n");
+      if (end < 0) return { responses, partial: rest === "" ? null : `half a head: ${rest}` };
+      const head = rest.slice(0, end).toLowerCase();
+      rest = rest.slice(end + 4);
+      const status = head.split(" ")[1]!;
+      if (status === "100") {
+        responses.push(status);
+        continue;
+      }
+      // The refusal of a request that was not sent in full.
+      if (status === "400") return { responses, partial: status };
+      const says = /\r\nconnection: *close/.test(head) ? "close" : "keep-alive";
+      const { body, size } = bodyOf(head, rest, plan.method === "HEAD" || status === "204");
+      const text = `${status} ${says} ${body}`;
+      if (size === undefined) return { responses, partial: text };
+      responses.push(text.trimEnd());
+      rest = rest.slice(size);
+      break;
+    }
+  }
+  return { responses, partial: rest === "" ? null : `unasked: ${rest}` };
+}
+
+/** Reads the body at the start of a text. The size is undefined while it is not complete. */
+function bodyOf(head: string, text: string, isEmpty: boolean): { body: string; size?: number } {
+  if (isEmpty) return { body: "", size: 0 };
+  const length = /\r\ncontent-length: *(\d+)/.exec(head)?.[1];
+  if (length !== undefined) {
+    const size = Number(length);
+    return text.length < size ? { body: text } : { body: text.slice(0, size), size };
+  }
+  if (!head.includes("\r\ntransfer-encoding: chunked")) return { body: text };
+  let body = "";
+  for (let at = 0;;) {
+    const line = /^([0-9a-f]+)\r\n/i.exec(text.slice(at));
+    if (line === null) return { body };
+    const size = parseInt(line[1]!, 16);
+    const next = at + line[0].length + size + 2;
+    if (text.length < next) return { body };
+    body += text.slice(at + line[0].length, next - 2);
+    if (size === 0) return { body, size: next };
+    at = next;
+  }
+}
+
+/** A call of `shutdown`, and its report once it has ended. */
+interface Call {
+  report: ShutdownReport | undefined;
+  readonly controller: AbortController;
+}
+
+/** One schedule on one server. */
+class Run {
+  readonly #kind: Kind;
+  readonly #subject: Subject;
+  readonly #clients = Array.from({ length: CLIENTS }, (_, index) => new Client(index));
+  readonly #calls: Call[] = [];
+  readonly #failures: unknown[] = [];
+  /** Every state that the server may be in. */
+  #states: State[] = [initial(CLIENTS)];
+  /** The steps that were taken, and not left out. */
+  readonly taken: Step[][] = [];
+
+  constructor(kind: Kind, subject: Subject) {
+    this.#kind = kind;
+    this.#subject = subject;
+  }
+
+  async burst(burst: Burst): Promise<void> {
+    const exceptions = exceptionsOf(this.#kind);
+    const steps = possibleSteps(this.#states, burst, exceptions);
+    if (steps.length === 0) return;
+    this.taken.push(steps);
+    this.#states = afterBurst(this.#states, steps, exceptions);
+    await Promise.all(steps.map((step) => this.#take(step)));
+    await this.#agree();
+  }
+
+  #take(step: Step): Promise<void> | void {
+    switch (step.does) {
+      case "shutdown":
+        return this.#shutDown(
+          step.idleGrace ? LONG : 0,
+          step.until === "timeout" ? SHORT : undefined,
+        );
+      case "abort":
+        return this.#calls.find(({ report, controller }) =>
+          report === undefined && !controller.signal.aborted
+        )?.controller.abort();
+      case "close":
+        this.#subject.close().catch((error) => this.#failures.push(error));
+        return;
+      case "release":
+        return this.#subject.release(`${step.client}.${this.#clients[step.client]!.released++}`);
+    }
+    const client = this.#clients[step.client]!;
+    return client.soon(() => {
+      switch (step.does) {
+        case "connect":
+          return client.connect(this.#subject, this.#kind.transport === "tls");
+        case "send":
+          return client.send(step.request, step.upTo);
+        default:
+          return client.leave(step.does);
+      }
+    });
+  }
+
+  #shutDown(idleGrace: number, timeout: number | undefined): void {
+    const controller = new AbortController();
+    const call: Call = { report: undefined, controller };
+    this.#calls.push(call);
+    this.#subject.shutdown({ idleGrace, signal: controller.signal, ...(timeout && { timeout }) })
+      .then((report) => call.report = report, (error) => this.#failures.push(error));
+  }
+
+  /** Waits until the server and its clients are what the model says. */
+  async #agree(): Promise<void> {
+    const exceptions = exceptionsOf(this.#kind);
+    const expected = this.#states.map((state) => view(state, exceptions));
+    const end = performance.now() + PATIENCE;
+    for (let seen = await this.#look();; seen = await this.#look()) {
+      if (this.#failures.length > 0) throw this.#failures[0];
+      const fitting = expected.map((view) => fits(view, seen));
+      if (fitting.includes(true)) {
+        this.#states = this.#states.filter((_, index) => fitting[index]);
+        return;
+      }
+      if (performance.now() < end) continue;
+      throw new Difference(describe(this.taken, expected, seen));
+    }
+  }
+
+  async #look(): Promise<View> {
+    await turns();
+    const connections = await this.#subject.connections();
+    return {
+      server: await this.#subject.state(),
+      connections: this.#listed(connections),
+      clients: this.#clients.map((client) => client.seen(this.#subject.handled)),
+      refused: this.#clients.map(({ refused }) => refused),
+      calls: this.#calls.map(({ report }) =>
+        report === undefined ? "pending" : this.#report(report)
+      ),
+    };
+  }
+
+  #report({ reason, idle, drained, forced, connections }: ShutdownReport): Report {
+    return { reason, idle, drained, forced, connections: this.#listed(connections) };
+  }
+
+  /** Connections as the model lists them. The addresses of unix sockets do not tell one client from another. */
+  #listed(connections: readonly ConnInfo[]): Listed[] {
+    const list = connections.map(({ state, method, path, remoteAddr }) => ({
+      client: this.#clients.findIndex(({ port }) =>
+        remoteAddr.transport === "tcp" && remoteAddr.port === port
+      ),
+      // The cast: no list has closed connections.
+      state: state as Listed["state"],
+      ...(path === undefined ? {} : { request: `${method} ${path}` }),
+    }));
+    return sorted(list);
+  }
+
+  dispose(): void {
+    for (const { raw } of this.#clients) raw?.socket.destroy();
+  }
+
+  /** Ends what the schedule has left, and sees that the drain ends then. */
+  async finish(): Promise<void> {
+    for (let client = 0; client < CLIENTS; client++) await this.burst([{ does: "end", client }]);
+    for (let client = 0; client < CLIENTS; client++) {
+      for (let request = 0; request < 3; request++) await this.burst([{ does: "release", client }]);
+    }
+    await this.burst([{ does: "shutdown", idleGrace: false, until: "end" }]);
+  }
+}
+
+function sorted(list: readonly Listed[]): Listed[] {
+  const key = ({ client, state, request = "" }: Listed) => `${client} ${state} ${request}`;
+  return [...list].sort((a, b) => key(a) < key(b) ? -1 : 1);
+}
+
+/** Lets the event loop turn a few times, in which bytes on loopback are read and answered. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 2; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Returns the steps of a burst that are possible one after the other in every state. */
+function possibleSteps(states: readonly State[], burst: Burst, exceptions: Exceptions): Step[] {
+  const possible: Step[] = [];
+  for (const step of burst) {
+    const reached = afterBurst(states, possible, exceptions);
+    if (reached.every((state) => isPossible(state, step))) possible.push(step);
+  }
+  return possible;
+}
+
+/** Returns the states after steps that are taken together: in any order, but for those of one client. */
+function afterBurst(
+  states: readonly State[],
+  steps: readonly Step[],
+  exceptions: Exceptions,
+): State[] {
+  const reached = new Map<string, State>();
+  for (const order of ordersOf(steps)) {
+    let current = [...states];
+    for (const step of order) current = current.flatMap((state) => after(state, step, exceptions));
+    for (const state of current) reached.set(JSON.stringify(state), state);
+  }
+  return [...reached.values()];
+}
+
+function ordersOf(steps: readonly Step[]): Step[][] {
+  if (steps.length === 0) return [[]];
+  return steps.flatMap((first, index) => {
+    const before = steps.slice(0, index);
+    if (before.some((step) => actorOf(step) === actorOf(first))) return [];
+    const others = steps.filter((_, other) => other !== index);
+    return ordersOf(others).map((rest) => [first, ...rest]);
+  });
+}
+
+function actorOf(step: Step): string {
+  return "upTo" in step || step.does === "connect" || step.does === "end" || step.does === "reset"
+    ? `client ${step.client}`
+    : "owner";
+}
+
+function fits(expected: View, seen: View): boolean {
+  const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  const { clients, ...rest } = expected;
+  const { clients: seenClients, ...seenRest } = seen;
+  if (!isSame(rest, seenRest)) return false;
+  return clients.every((client, index) => {
+    const seenClient = seenClients[index]!;
+    if (client === null || seenClient === null) return client === seenClient;
+    if (!isSame({ ...client, fate: "" }, { ...seenClient, fate: "" })) return false;
+    return client.fate === seenClient.fate || client.fate === "closed or reset" &&
+        (seenClient.fate === "closed" || seenClient.fate === "reset");
+  });
+}
+
+/** Says what differs from the nearest of the expected views. */
+function describe(taken: readonly Burst[], expected: readonly View[], seen: View): string {
+  const differences = expected.map((view) => differencesOf("", view, seen));
+  const nearest = differences.reduce((a, b) => a.length <= b.length ? a : b);
+  const others = expected.length > 1 ? `, nor any of ${expected.length - 1} other outcomes` : "";
+  return [
+    `The server is not what the model says${others}:`,
+    ...nearest.map((line) => `  ${line}`),
+    "after",
+    ...taken.map((steps, index) => `  ${index + 1}. ${steps.map(told).join(" | ")}`),
+  ].join("\n");
+}
+
+function told({ does, ...rest }: Step): string {
+  return [does, ...Object.entries(rest).map(([name, value]) => `${name}: ${value}`)].join(" ");
+}
+
+function differencesOf(where: string, expected: unknown, seen: unknown): string[] {
+  if (JSON.stringify(expected) === JSON.stringify(seen)) return [];
+  const isObject = (value: unknown): value is Record<string, unknown> =>
+    typeof value === "object" && value !== null;
+  if (!isObject(expected) || !isObject(seen)) {
+    return [`${where}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(seen)}`];
+  }
+  const names = new Set([...Object.keys(expected), ...Object.keys(seen)]);
+  return [...names].flatMap((name) =>
+    differencesOf(where === "" ? name : `${where}.${name}`, expected[name], seen[name])
+  );
+}
+
+/** Runs a schedule on a new server of a kind. Throws a {@linkcode Difference} if the model is not kept. */
+export async function runSchedule(kind: Kind, schedule: Schedule): Promise<void> {
+  const subject = await start(kind);
+  const run = new Run(kind, subject);
+  try {
+    for (const burst of schedule) await run.burst(burst);
+    await run.finish();
+  } finally {
+    run.dispose();
+    await subject.dispose();
+  }
+}
