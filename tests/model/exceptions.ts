@@ -13,7 +13,17 @@ export interface Kind {
 export type ExceptionName =
   | "lists active connections only"
   | "calls the handlers of a pipeline at once"
-  | "lists the newest request of a pipeline";
+  | "lists the newest request of a pipeline"
+  | "takes half a head behind an upload for silence"
+  | "does not see handlers whose client has left"
+  | "calls handlers behind the last response"
+  | "takes the first half a head for silence"
+  | "may take half a head for silence"
+  | "lists half a head as idle"
+  | "closes a connection whose next request comes early"
+  | "does not say close to a client that has said it"
+  | "may close behind an upload"
+  | "may answer a client that has ended its side";
 export type Exceptions = ReadonlySet<ExceptionName>;
 
 interface Exception {
@@ -35,6 +45,46 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
   "lists the newest request of a pipeline": {
     on: ({ engine }) => engine === "node",
     what: "Only the newest response of a connection is known, which is the last to end.",
+  },
+  "takes half a head behind an upload for silence": {
+    on: ({ engine }) => engine === "node",
+    what: "What node:http has read does not tell the end of a body from the start of a head.",
+  },
+  "does not see handlers whose client has left": {
+    on: ({ via }) => via === "adopt",
+    what: "The handlers belong to the owner of the server, who can give them to waitUntil.",
+  },
+  "calls handlers behind the last response": {
+    on: ({ via }) => via === "adopt",
+    what: "The owner's listener hears of each request. Its response is not sent.",
+  },
+  "takes the first half a head for silence": {
+    on: ({ engine }) => engine === "deno" || engine === "go",
+    what: "As in Go, a connection is new until it has received a head in full.",
+  },
+  "may take half a head for silence": {
+    on: ({ engine }) => engine === "deno",
+    what: "The clock of the kernel does not always tell half a head from the request before it.",
+  },
+  "lists half a head as idle": {
+    on: ({ engine }) => engine === "bun",
+    what: "Neither Bun nor the kernel tells half a head from silence. It is served all the same.",
+  },
+  "closes a connection whose next request comes early": {
+    on: ({ engine }) => engine === "bun",
+    what: "Bun closes a connection when a request comes before the one before it is answered.",
+  },
+  "does not say close to a client that has said it": {
+    on: ({ engine }) => engine === "bun",
+    what: "Bun closes the connection without a word, as its client expects.",
+  },
+  "may close behind an upload": {
+    on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",
+    what: "Deno ends the connection of an upload that came behind its head, and says so.",
+  },
+  "may answer a client that has ended its side": {
+    on: ({ runtime, engine }) => engine === "go" || runtime === "deno" && engine !== "node",
+    what: "Deno tells the handler that its client has left, and sends the answer all the same.",
   },
 };
 

@@ -23,9 +23,15 @@ interface Request {
   /** Whether its handler was called. */
   isHandled: boolean;
   /** Whether its response ends the connection, and says so. */
-  isLast: boolean;
+  isLast: false | "for the client" | "for the server";
   /** The number of requests of the connection before it. */
   readonly index: number;
+  /** Whether its handler has read the body. */
+  isRead?: true;
+  /** Whether a poll has told half of its head from silence. */
+  isNoticed?: boolean;
+  /** Whether the client was told to send the body. */
+  isContinued?: true;
   /** What the head of the response says, once it is written. */
   head?: "close" | "keep-alive";
 }
@@ -40,14 +46,18 @@ interface Conn {
   begun: number;
   /** How many of its requests have a handler that may go on. */
   released: number;
-  /** How the client has left. Its handlers may still be busy. */
-  left?: "end" | "reset";
+  /** How the client has left, or that the server has cut it off. Its handlers may still be busy. */
+  left?: "end" | "reset" | "cut";
+  /** Whether the server takes the end of the client's side for the end of the connection. */
+  isHeard?: boolean;
   /** The ids of the requests whose handlers were called. */
   handled: string[];
   /** What the client has received in full. */
   responses: string[];
   /** The part of a response that the client has received. */
   partial?: string;
+  /** Whether the last request that was answered had a body. */
+  isBehindBody: boolean;
   /** Whether a close may have met bytes of the client: the kernel then resets the connection. */
   mayBeReset: boolean;
 }
@@ -70,7 +80,8 @@ export interface Report {
 /** A connection in a list of connections. */
 export interface Listed {
   readonly client: number;
-  readonly state: "new" | "active" | "idle" | "hijacked";
+  /** The state. Some engines cannot tell one from the other at once. */
+  readonly state: "new" | "active" | "idle" | "hijacked" | "active or idle";
   readonly request?: string;
 }
 
@@ -253,6 +264,7 @@ function newConn(): Conn {
     released: 0,
     handled: [],
     responses: [],
+    isBehindBody: false,
     mayBeReset: false,
   };
 }
@@ -282,10 +294,12 @@ function planOf(request: Request): Plan {
 
 /** Lets everything happen that follows from what was done. */
 function settle(state: State, exceptions: Exceptions, choose: Choose): void {
+  const isCut = exceptions.has("closes a connection whose next request comes early");
   for (const conn of state.conns) {
     if (conn === undefined || !conn.isOpen) continue;
-    if (conn.left === undefined) answerRequests(state, conn, exceptions);
-    else leave(state, conn, choose);
+    if (isCut && conn.requests[1] && conn.requests[1].sent !== "half a head") conn.left ??= "cut";
+    if (conn.left === undefined) answerRequests(state, conn, exceptions, choose);
+    else leave(state, conn, exceptions, choose);
   }
   if (state.server === "serving") return;
   poll(state, exceptions, choose);
@@ -295,57 +309,98 @@ function settle(state: State, exceptions: Exceptions, choose: Choose): void {
 }
 
 /** Calls the handler of the oldest request, and sends its answer if there is one; then the next. */
-function answerRequests(state: State, conn: Conn, exceptions: Exceptions): void {
+function answerRequests(
+  state: State,
+  conn: Conn,
+  exceptions: Exceptions,
+  choose: Choose,
+): void {
   while (conn.isOpen) {
-    callHandlers(state, conn, exceptions.has("calls the handlers of a pipeline at once"));
+    callHandlers(state, conn, exceptions);
     const [request] = conn.requests;
+    if (request?.isHandled) readBody(conn, request);
     if (!request?.isHandled || !isAnswered(conn, request)) return;
     conn.requests.shift();
-    writeHead(request);
+    conn.isBehindBody = planOf(request).body !== undefined;
+    if (mayEndBehindBody(request, exceptions)) {
+      request.isLast = choose(request.isLast, "for the server");
+    }
+    writeHead(request, exceptions);
     conn.responses.push(`${statusOf(request)} ${request.head} ${bodyOf(request)}`.trimEnd());
     delete conn.partial;
-    startStream(conn);
-    if (request.head === "close") end(state, conn, "drained");
+    startResponse(conn, exceptions);
+    if (request.head === "close" || request.isLast === "for the client") {
+      end(state, conn, "drained");
+    }
   }
 }
 
 /** Calls the handlers of the requests whose heads have come: of the oldest one, or of all. */
-function callHandlers(state: State, conn: Conn, atOnce: boolean): void {
+function callHandlers(state: State, conn: Conn, exceptions: Exceptions): void {
+  const atOnce = exceptions.has("calls the handlers of a pipeline at once");
+  const evenBehindLast = exceptions.has("calls handlers behind the last response");
   for (const request of conn.requests) {
     if (request.sent === "half a head") return;
-    if (!request.isHandled) callHandler(state, conn, request);
+    if (!request.isHandled) callHandler(state, conn, request, exceptions);
     // What comes behind the last request is no request. What comes behind a body has not come yet.
-    if (request.isLast || request.sent !== "all" || !atOnce) return;
+    if (request.isLast && !evenBehindLast) return;
+    if (request.sent !== "all" || !atOnce) return;
   }
 }
 
-function callHandler(state: State, conn: Conn, request: Request): void {
-  const { version, saysClose, expects } = planOf(request);
+function callHandler(
+  state: State,
+  conn: Conn,
+  request: Request,
+  exceptions: Exceptions,
+): void {
+  const { version, saysClose } = planOf(request);
   request.isHandled = true;
-  request.isLast = state.server !== "serving" || version === "1.0" || saysClose === true;
+  if (version === "1.0" || saysClose) request.isLast = "for the client";
+  if (state.server !== "serving") request.isLast = "for the server";
   conn.handled.push(request.id);
-  if (expects) conn.responses.push("100");
-  startStream(conn);
+  startResponse(conn, exceptions);
 }
 
-/** Sends the first part of a stream, if it is its turn. */
-function startStream(conn: Conn): void {
+/** Sends what comes before the answer of the oldest request: 100, or the first part of a stream. */
+function startResponse(conn: Conn, exceptions: Exceptions): void {
   const [request] = conn.requests;
-  if (!request?.isHandled || planOf(request).path !== "stream") return;
-  writeHead(request);
+  if (!request?.isHandled) return;
+  const { path, expects } = planOf(request);
+  if (expects && !request.isContinued) {
+    request.isContinued = true;
+    conn.responses.push("100");
+  }
+  if (path !== "stream") return;
+  writeHead(request, exceptions);
   conn.partial = `200 ${request.head} first `;
 }
 
+/** The handler of a late upload tells when it has read the body. */
+function readBody(conn: Conn, request: Request): void {
+  if (planOf(request).path !== "late-upload" || request.sent !== "all" || request.isRead) return;
+  request.isRead = true;
+  conn.handled.push(`${request.id} read`);
+}
+
+/** Reports whether an engine may end the connection of an upload that came in pieces. */
+function mayEndBehindBody(request: Request, exceptions: Exceptions): boolean {
+  return planOf(request).body !== undefined && exceptions.has("may close behind an upload");
+}
+
 /** Writes the head of a response, unless it is written: it cannot say close any more then. */
-function writeHead(request: Request): void {
-  request.head ??= request.isLast ? "close" : "keep-alive";
+function writeHead(request: Request, exceptions: Exceptions): void {
+  // To say so to a client that has asked for it, or that knows nothing else, is a courtesy.
+  const isSaid = request.isLast === "for the server" || planOf(request).version === "1.0" ||
+    !exceptions.has("does not say close to a client that has said it");
+  request.head ??= request.isLast && isSaid ? "close" : "keep-alive";
 }
 
 /** Has the newest of the responses in flight be the last of its connection, unless its head is written. */
 function endConnections(state: State): void {
   for (const conn of state.conns) {
     const newest = conn?.requests.findLast(({ isHandled }) => isHandled);
-    if (newest !== undefined && newest.head === undefined) newest.isLast = true;
+    if (newest !== undefined && newest.head === undefined) newest.isLast = "for the server";
   }
 }
 
@@ -396,14 +451,16 @@ function bodyOf(request: Request): string {
 }
 
 /** The client of a connection has left: nothing begins any more, and a handler that is busy is waited for. */
-function leave(state: State, conn: Conn, choose: Choose): void {
-  const last = conn.requests.at(-1);
-  // A request that ends in its middle is a bad one. A client that has ended its side alone can hear so.
-  if (conn.left === "end" && last !== undefined && last.sent !== "all") {
-    const refusal = choose(undefined, "400");
-    if (refusal !== undefined) conn.partial = refusal;
+function leave(state: State, conn: Conn, exceptions: Exceptions, choose: Choose): void {
+  const mayAnswer = exceptions.has("may answer a client that has ended its side");
+  conn.isHeard ??= conn.left === "reset" || !mayAnswer || choose(true, false);
+  if (!conn.isHeard) {
+    answerRequests(state, conn, exceptions, choose);
+    if (conn.requests[0]?.isHandled && conn.requests[0].sent === "all") return;
   }
-  const isBusy = conn.requests.some((request) => request.isHandled && isWaiting(conn, request));
+  if (!conn.isOpen) return;
+  const isBusy = !exceptions.has("does not see handlers whose client has left") &&
+    conn.requests.some((request) => request.isHandled && isWaiting(conn, request));
   if (!isBusy) end(state, conn, "drained");
 }
 
@@ -415,17 +472,34 @@ function end(state: State, conn: Conn, how: keyof State["tally"]): void {
 }
 
 /** Closes the connections that are idle, unless every call that waits spares them. */
-function poll(state: State, _exceptions: Exceptions, _choose: Choose): void {
+function poll(state: State, exceptions: Exceptions, choose: Choose): void {
   const waiting = state.calls.filter(({ result }) => result === undefined);
-  const spares = !state.drainsOn && waiting.every(({ idleGrace }) => idleGrace);
+  if (!state.drainsOn && waiting.every(({ idleGrace }) => idleGrace)) return;
   for (const conn of state.conns) {
-    if (conn?.isOpen && stateOf(conn) === "idle" && !spares) end(state, conn, "idle");
+    if (!conn?.isOpen) continue;
+    const found = stateOf(conn, exceptions);
+    if (found === "active or idle") conn.requests[0]!.isNoticed ??= choose(true, false);
+    const isIdle = found === "idle" || found === "active or idle" && !conn.requests[0]!.isNoticed;
+    if (isIdle) end(state, conn, "idle");
   }
 }
 
-function stateOf(conn: Conn): Listed["state"] {
-  if (conn.requests.length > 0) return "active";
-  return conn.begun === 0 ? "new" : "idle";
+function stateOf(conn: Conn, exceptions: Exceptions): Listed["state"] {
+  const [request] = conn.requests;
+  if (request === undefined) return conn.begun === 0 ? "new" : "idle";
+  if (request.sent !== "half a head") return "active";
+  if (conn.begun === 1) {
+    return exceptions.has("takes the first half a head for silence") ? "new" : "active";
+  }
+  if (exceptions.has("may take half a head for silence")) return "active or idle";
+  const isHidden = exceptions.has("takes half a head behind an upload for silence");
+  return isHidden && conn.isBehindBody ? "idle" : "active";
+}
+
+function listedState(conn: Conn, exceptions: Exceptions): Listed["state"] {
+  const isHalfHead = conn.requests[0]?.sent === "half a head";
+  if (isHalfHead && exceptions.has("lists half a head as idle")) return "idle";
+  return stateOf(conn, exceptions);
 }
 
 function report(
@@ -441,7 +515,7 @@ function listed(state: State, exceptions: Exceptions): Listed[] {
     if (!conn?.isOpen) return [];
     const handled = conn.requests.filter(({ isHandled }) => isHandled);
     const request = handled.at(exceptions.has("lists the newest request of a pipeline") ? -1 : 0);
-    const info = { client, state: stateOf(conn) };
+    const info = { client, state: listedState(conn, exceptions) };
     if (request === undefined) return [info];
     return [{ ...info, request: `${planOf(request).method} ${pathOf(request)}` }];
   });
@@ -466,6 +540,12 @@ export function view(state: State, exceptions: Exceptions): View {
 function seenBy(conn: Conn): ClientView {
   const { responses, partial, handled, left, isOpen, mayBeReset } = conn;
   const closed = mayBeReset ? "closed or reset" : "closed";
-  const fate = left !== undefined ? "left" : isOpen ? "open" : closed;
+  const fate = left === "cut"
+    ? "closed or reset"
+    : left !== undefined
+    ? "left"
+    : isOpen
+    ? "open"
+    : closed;
   return { responses, partial: partial ?? null, handled, fate };
 }

@@ -52,10 +52,10 @@ class Script {
   readonly #gates = new Map<string, PromiseWithResolvers<void>>();
 
   /** Records a call of a handler. Returns what the path says: what is to be done, and a promise to wait for. */
-  called(path: string): { what: string; gate: Promise<void> } {
+  called(path: string): { id: string; what: string; gate: Promise<void> } {
     const [, what = "", id = ""] = path.split("/");
     this.handled.push(id);
-    return { what, gate: this.#gateOf(id).promise };
+    return { id, what, gate: this.#gateOf(id).promise };
   }
 
   release(id: string): void {
@@ -70,7 +70,7 @@ class Script {
 }
 
 async function respond(script: Script, request: Request): Promise<Response> {
-  const { what, gate } = script.called(new URL(request.url, "http://test").pathname);
+  const { id, what, gate } = script.called(new URL(request.url, "http://test").pathname);
   switch (what) {
     case "wait":
       await gate;
@@ -79,6 +79,7 @@ async function respond(script: Script, request: Request): Promise<Response> {
       return new Response(`got ${(await request.text()).length}`);
     case "late-upload": {
       const { length } = await request.text();
+      script.handled.push(`${id} read`);
       await gate;
       return new Response(`got ${length}`);
     }
@@ -112,7 +113,7 @@ async function respondInNode(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { what, gate } = script.called(request.url!);
+  const { id, what, gate } = script.called(request.url!);
   switch (what) {
     case "wait":
       await gate;
@@ -121,6 +122,7 @@ async function respondInNode(
       return void response.end(`got ${await lengthOf(request)}`);
     case "late-upload": {
       const length = await lengthOf(request);
+      script.handled.push(`${id} read`);
       await gate;
       return void response.end(`got ${length}`);
     }
