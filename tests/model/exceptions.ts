@@ -11,7 +11,7 @@ export interface Kind {
 
 /** The name of an exception, which says what the engine does. */
 export type ExceptionName =
-  | "lists active connections only"
+  | "shows connections with a request only"
   | "calls the handlers of a pipeline at once"
   | "lists the newest request of a pipeline"
   | "takes half a head behind an upload for silence"
@@ -22,6 +22,8 @@ export type ExceptionName =
   | "lists half a head as idle"
   | "closes a connection whose next request comes early"
   | "does not say close to a client that has said it"
+  | "counts open connections only"
+  | "tells late that it has stopped"
   | "may close behind an upload"
   | "may answer a client that has ended its side";
 export type Exceptions = ReadonlySet<ExceptionName>;
@@ -34,9 +36,9 @@ interface Exception {
 }
 
 const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
-  "lists active connections only": {
+  "shows connections with a request only": {
     on: ({ engine }) => engine === "deno-serve",
-    what: "Deno.serve shows no connection without a request.",
+    what: "Deno.serve shows no connection without a request, and closes those when it stops.",
   },
   "calls the handlers of a pipeline at once": {
     on: ({ engine }) => engine === "node",
@@ -77,6 +79,14 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
   "does not say close to a client that has said it": {
     on: ({ engine }) => engine === "bun",
     what: "Bun closes the connection without a word, as its client expects.",
+  },
+  "counts open connections only": {
+    on: ({ engine }) => engine === "bun",
+    what: "A handler whose client had left before the drain is waited for, and not counted.",
+  },
+  "tells late that it has stopped": {
+    on: ({ engine }) => engine === "deno-serve",
+    what: "The promise of Deno's stop takes some 20 ms, which a short deadline may not have.",
   },
   "may close behind an upload": {
     on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",

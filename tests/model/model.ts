@@ -56,6 +56,8 @@ interface Conn {
   responses: string[];
   /** The part of a response that the client has received. */
   partial?: string;
+  /** Whether it was gone before the drain began, and only a handler is left. */
+  isUncounted?: true;
   /** Whether the last request that was answered had a body. */
   isBehindBody: boolean;
   /** Whether a close may have met bytes of the client: the kernel then resets the connection. */
@@ -70,7 +72,7 @@ interface Call {
 
 /** What a report says. */
 export interface Report {
-  readonly reason: "drained" | "timeout" | "aborted" | "closed";
+  readonly reason: "drained" | "timeout" | "aborted" | "closed" | "drained or timeout";
   readonly idle: number;
   readonly drained: number;
   readonly forced: number;
@@ -82,7 +84,8 @@ export interface Listed {
   readonly client: number;
   /** The state. Some engines cannot tell one from the other at once. */
   readonly state: "new" | "active" | "idle" | "hijacked" | "active or idle";
-  readonly request?: string;
+  /** The method and the path of the request in flight, or nothing. */
+  readonly request: string;
 }
 
 /** Everything that the model knows. */
@@ -171,7 +174,7 @@ function isLastByItself(request: Request | undefined): boolean {
 export function after(state: State, step: Step, exceptions: Exceptions): State[] {
   return outcomes((choose) => {
     const next = structuredClone(state);
-    take(next, step);
+    take(next, step, exceptions);
     settle(next, exceptions, choose);
     const call = endingCall(next, step);
     if (call !== undefined) {
@@ -183,8 +186,18 @@ export function after(state: State, step: Step, exceptions: Exceptions): State[]
       next.drainsOn = true;
       settle(next, exceptions, choose);
     }
+    if (step.does === "shutdown" && step.until === "timeout") endLate(next, exceptions);
     return next;
   });
+}
+
+/** The deadline of a call may pass before an engine has told that nothing is left. */
+function endLate({ calls }: State, exceptions: Exceptions): void {
+  const call = calls.at(-1)!;
+  if (call.result?.reason !== "drained" || !exceptions.has("tells late that it has stopped")) {
+    return;
+  }
+  call.result = { ...call.result, reason: "drained or timeout" };
 }
 
 /** Returns the call of `shutdown` that a step ends before the drain is complete, which closes nothing. */
@@ -215,7 +228,7 @@ function outcomes<T>(run: (choose: Choose) => T): T[] {
 }
 
 /** Changes the state as the step itself does, without what follows from it. */
-function take(state: State, step: Step): void {
+function take(state: State, step: Step, exceptions: Exceptions): void {
   switch (step.does) {
     case "connect":
       // A listener is closed from the start of the drain on.
@@ -246,7 +259,7 @@ function take(state: State, step: Step): void {
     case "close":
       for (const conn of state.conns) {
         if (conn === undefined || !conn.isOpen) continue;
-        end(state, conn, "forced");
+        end(state, conn, "forced", exceptions);
         conn.mayBeReset = true;
       }
       state.isClosed = true;
@@ -318,9 +331,7 @@ function answerRequests(
   while (conn.isOpen) {
     callHandlers(state, conn, exceptions);
     const [request] = conn.requests;
-    if (request?.isHandled) readBody(conn, request);
     if (!request?.isHandled || !isAnswered(conn, request)) return;
-    conn.requests.shift();
     conn.isBehindBody = planOf(request).body !== undefined;
     if (mayEndBehindBody(request, exceptions)) {
       request.isLast = choose(request.isLast, "for the server");
@@ -328,10 +339,14 @@ function answerRequests(
     writeHead(request, exceptions);
     conn.responses.push(`${statusOf(request)} ${request.head} ${bodyOf(request)}`.trimEnd());
     delete conn.partial;
-    startResponse(conn, exceptions);
     if (request.head === "close" || request.isLast === "for the client") {
-      end(state, conn, "drained");
+      const isFollowed = conn.requests.length > 1;
+      end(state, conn, "drained", exceptions);
+      conn.mayBeReset = isFollowed;
+      return;
     }
+    conn.requests.shift();
+    startResponse(conn, exceptions);
   }
 }
 
@@ -342,6 +357,7 @@ function callHandlers(state: State, conn: Conn, exceptions: Exceptions): void {
   for (const request of conn.requests) {
     if (request.sent === "half a head") return;
     if (!request.isHandled) callHandler(state, conn, request, exceptions);
+    readBody(conn, request);
     // What comes behind the last request is no request. What comes behind a body has not come yet.
     if (request.isLast && !evenBehindLast) return;
     if (request.sent !== "all" || !atOnce) return;
@@ -459,20 +475,35 @@ function leave(state: State, conn: Conn, exceptions: Exceptions, choose: Choose)
     if (conn.requests[0]?.isHandled && conn.requests[0].sent === "all") return;
   }
   if (!conn.isOpen) return;
+  if (state.server === "serving" && exceptions.has("counts open connections only")) {
+    conn.isUncounted = true;
+  }
   const isBusy = !exceptions.has("does not see handlers whose client has left") &&
     conn.requests.some((request) => request.isHandled && isWaiting(conn, request));
-  if (!isBusy) end(state, conn, "drained");
+  if (!isBusy) end(state, conn, "drained", exceptions);
 }
 
-function end(state: State, conn: Conn, how: keyof State["tally"]): void {
+/** Ends a connection, and counts it. */
+function end(
+  state: State,
+  conn: Conn,
+  how: keyof State["tally"],
+  exceptions: Exceptions,
+): void {
+  const isSeen = conn.requests.some(({ isHandled }) => isHandled) ||
+    !exceptions.has("shows connections with a request only");
   conn.isOpen = false;
   if (conn.requests.length > 0) conn.mayBeReset = true;
   conn.requests = [];
-  if (state.server !== "serving" || how === "forced") state.tally[how]++;
+  const isCounted = how === "forced" || state.server !== "serving" && !conn.isUncounted;
+  if (isSeen && isCounted) state.tally[how]++;
 }
 
 /** Closes the connections that are idle, unless every call that waits spares them. */
 function poll(state: State, exceptions: Exceptions, choose: Choose): void {
+  if (exceptions.has("shows connections with a request only")) {
+    return closeSilent(state, exceptions);
+  }
   const waiting = state.calls.filter(({ result }) => result === undefined);
   if (!state.drainsOn && waiting.every(({ idleGrace }) => idleGrace)) return;
   for (const conn of state.conns) {
@@ -480,7 +511,16 @@ function poll(state: State, exceptions: Exceptions, choose: Choose): void {
     const found = stateOf(conn, exceptions);
     if (found === "active or idle") conn.requests[0]!.isNoticed ??= choose(true, false);
     const isIdle = found === "idle" || found === "active or idle" && !conn.requests[0]!.isNoticed;
-    if (isIdle) end(state, conn, "idle");
+    if (isIdle) end(state, conn, "idle", exceptions);
+  }
+}
+
+/** Closes the connections without a request, of which nobody knows. */
+function closeSilent(state: State, exceptions: Exceptions): void {
+  for (const conn of state.conns) {
+    if (conn?.isOpen && !conn.requests.some(({ isHandled }) => isHandled)) {
+      end(state, conn, "idle", exceptions);
+    }
   }
 }
 
@@ -494,6 +534,19 @@ function stateOf(conn: Conn, exceptions: Exceptions): Listed["state"] {
   if (exceptions.has("may take half a head for silence")) return "active or idle";
   const isHidden = exceptions.has("takes half a head behind an upload for silence");
   return isHidden && conn.isBehindBody ? "idle" : "active";
+}
+
+/** Returns the request that a list names. */
+function requestInFlight(
+  conn: Conn,
+  handled: readonly Request[],
+  exceptions: Exceptions,
+): Request | undefined {
+  if (!exceptions.has("lists the newest request of a pipeline")) return handled[0];
+  const newest = handled.at(-1);
+  // Of a client that has left, the newest response may be over before the others.
+  const isOver = conn.left !== undefined && newest !== undefined && !isWaiting(conn, newest);
+  return isOver ? undefined : newest;
 }
 
 function listedState(conn: Conn, exceptions: Exceptions): Listed["state"] {
@@ -514,7 +567,46 @@ function listed(state: State, exceptions: Exceptions): Listed[] {
   return state.conns.flatMap((conn, client) => {
     if (!conn?.isOpen) return [];
     const handled = conn.requests.filter(({ isHandled }) => isHandled);
-    const request = handled.at(exceptions.has("lists the newest request of a pipeline") ? -1 : 0);
+    if (handled.length === 0 && exceptions.has("shows connections with a request only")) return [];
+    const request = requestInFlight(conn, handled, exceptions);
+    return [{ client, state: listedState(conn, exceptions), request }];
+  });
+}
+
+/** Returns the method and the path that a list has for a connection. */
+function requestInFlight(
+  conn: Conn,
+  handled: readonly Request[],
+  exceptions: Exceptions,
+): string {
+  const isNewest = exceptions.has("lists the newest request of a pipeline");
+  const request = handled.at(isNewest ? -1 : 0);
+  if (request === undefined) return "";
+  const text = `${planOf(request).method} ${pathOf(request)}`;
+  // Of a client that has left, the newest response may be over before the others.
+  return isNewest && conn.left !== undefined && !isWaiting(conn, request) ? `${text} or ` : text;
+}
+
+function listedState(conn: Conn, exceptions: Exceptions): Listed["state"] {
+  const isHalfHead = conn.requests[0]?.sent === "half a head";
+  if (isHalfHead && exceptions.has("lists half a head as idle")) return "idle";
+  return stateOf(conn, exceptions);
+}
+
+function report(
+  { tally }: State,
+  reason: Report["reason"],
+  connections: readonly Listed[] = [],
+): Report {
+  return { reason, ...tally, connections };
+}
+
+function listed(state: State, exceptions: Exceptions): Listed[] {
+  return state.conns.flatMap((conn, client) => {
+    if (!conn?.isOpen) return [];
+    const handled = conn.requests.filter(({ isHandled }) => isHandled);
+    if (handled.length === 0 && exceptions.has("shows connections with a request only")) return [];
+    const request = requestInFlight(conn, handled, exceptions);
     const info = { client, state: listedState(conn, exceptions) };
     if (request === undefined) return [info];
     return [{ ...info, request: `${planOf(request).method} ${pathOf(request)}` }];

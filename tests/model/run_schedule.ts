@@ -33,7 +33,7 @@ const PATIENCE = Number(process.env["MODEL_PATIENCE"] ?? 3_000);
 /** The number of milliseconds for which one of several outcomes has to last. */
 const SETTLING = 15;
 /** The `timeout` of a shutdown that is to end before the drain does, in ms. */
-const SHORT = 40;
+const SHORT = 80;
 /** An `idleGrace` that does not end within a schedule, in ms. */
 const LONG = 600_000;
 
@@ -340,7 +340,7 @@ class Run {
       ),
       // The cast: no list has closed connections.
       state: state as Listed["state"],
-      ...(path === undefined ? {} : { request: `${method} ${path}` }),
+      request: path === undefined ? "" : `${method} ${path}`,
     }));
     return sorted(list);
   }
@@ -360,7 +360,7 @@ class Run {
 }
 
 function sorted(list: readonly Listed[]): Listed[] {
-  const key = ({ client, state, request = "" }: Listed) => `${client} ${state} ${request}`;
+  const key = ({ client, state, request }: Listed) => `${client} ${state} ${request}`;
   return [...list].sort((a, b) => key(a) < key(b) ? -1 : 1);
 }
 
