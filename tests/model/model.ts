@@ -536,19 +536,6 @@ function stateOf(conn: Conn, exceptions: Exceptions): Listed["state"] {
   return isHidden && conn.isBehindBody ? "idle" : "active";
 }
 
-/** Returns the request that a list names. */
-function requestInFlight(
-  conn: Conn,
-  handled: readonly Request[],
-  exceptions: Exceptions,
-): Request | undefined {
-  if (!exceptions.has("lists the newest request of a pipeline")) return handled[0];
-  const newest = handled.at(-1);
-  // Of a client that has left, the newest response may be over before the others.
-  const isOver = conn.left !== undefined && newest !== undefined && !isWaiting(conn, newest);
-  return isOver ? undefined : newest;
-}
-
 function listedState(conn: Conn, exceptions: Exceptions): Listed["state"] {
   const isHalfHead = conn.requests[0]?.sent === "half a head";
   if (isHalfHead && exceptions.has("lists half a head as idle")) return "idle";
@@ -585,32 +572,6 @@ function requestInFlight(
   const text = `${planOf(request).method} ${pathOf(request)}`;
   // Of a client that has left, the newest response may be over before the others.
   return isNewest && conn.left !== undefined && !isWaiting(conn, request) ? `${text} or ` : text;
-}
-
-function listedState(conn: Conn, exceptions: Exceptions): Listed["state"] {
-  const isHalfHead = conn.requests[0]?.sent === "half a head";
-  if (isHalfHead && exceptions.has("lists half a head as idle")) return "idle";
-  return stateOf(conn, exceptions);
-}
-
-function report(
-  { tally }: State,
-  reason: Report["reason"],
-  connections: readonly Listed[] = [],
-): Report {
-  return { reason, ...tally, connections };
-}
-
-function listed(state: State, exceptions: Exceptions): Listed[] {
-  return state.conns.flatMap((conn, client) => {
-    if (!conn?.isOpen) return [];
-    const handled = conn.requests.filter(({ isHandled }) => isHandled);
-    if (handled.length === 0 && exceptions.has("shows connections with a request only")) return [];
-    const request = requestInFlight(conn, handled, exceptions);
-    const info = { client, state: listedState(conn, exceptions) };
-    if (request === undefined) return [info];
-    return [{ ...info, request: `${planOf(request).method} ${pathOf(request)}` }];
-  });
 }
 
 /** The path of a request, which tells its handler what to do. */

@@ -1,6 +1,5 @@
 /** The servers that schedules are tried on: the handlers of the model's paths, on each kind of server. */
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { tmpdir } from "node:os";
@@ -36,7 +35,6 @@ export interface Subject {
   connections(): Promise<readonly ConnInfo[]> | readonly ConnInfo[];
   /** The ids of the requests that have reached their handlers, in that order. */
   readonly handled: readonly string[];
-  isListening(): boolean;
   /** Lets the handler of a request go on. */
   release(id: string): void;
   /** Resolves with the report, whether the drain is complete or not. */
@@ -159,7 +157,6 @@ export async function start(kind: Kind): Promise<Subject> {
     handled: script.handled,
     state: () => server.state,
     connections: () => server.connections(),
-    isListening: () => isListening(addr),
     release: (id) => script.release(id),
     shutdown: (options) => reportOf(server.shutdown(options)),
     close: () => server.close(),
@@ -200,11 +197,4 @@ async function reportOf(shutdown: Promise<ShutdownReport>): Promise<ShutdownRepo
     if (error instanceof ShutdownIncompleteError) return error.report;
     throw error;
   }
-}
-
-/** Reports whether the kernel has a listening socket at an address, without a connection to it. */
-export function isListening(addr: Addr): boolean {
-  if (addr.transport === "unix") return existsSync(addr.path);
-  const port = addr.port.toString(16).toUpperCase().padStart(4, "0");
-  return readFileSync("/proc/self/net/tcp", "utf8").includes(`:${port} 00000000:0000 0A`);
 }
