@@ -24,6 +24,8 @@ export type ExceptionName =
   | "does not say close to a client that has said it"
   | "counts open connections only"
   | "tells late that it has stopped"
+  | "polls only while a call waits"
+  | "knows no idleGrace"
   | "may close behind an upload"
   | "may answer a client that has ended its side";
 export type Exceptions = ReadonlySet<ExceptionName>;
@@ -49,7 +51,7 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
     what: "Only the newest response of a connection is known, which is the last to end.",
   },
   "takes half a head behind an upload for silence": {
-    on: ({ engine }) => engine === "node",
+    on: ({ engine, via }) => engine === "node" && via === "serve",
     what: "What node:http has read does not tell the end of a body from the start of a head.",
   },
   "does not see handlers whose client has left": {
@@ -87,6 +89,14 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
   "tells late that it has stopped": {
     on: ({ engine }) => engine === "deno-serve",
     what: "The promise of Deno's stop takes some 20 ms, which a short deadline may not have.",
+  },
+  "polls only while a call waits": {
+    on: ({ engine }) => engine === "go",
+    what: "In Go a Shutdown that has failed is over. Here the drain goes on.",
+  },
+  "knows no idleGrace": {
+    on: ({ engine }) => engine === "go",
+    what: "Go closes idle connections at the first poll.",
   },
   "may close behind an upload": {
     on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",

@@ -505,7 +505,9 @@ function poll(state: State, exceptions: Exceptions, choose: Choose): void {
     return closeSilent(state, exceptions);
   }
   const waiting = state.calls.filter(({ result }) => result === undefined);
-  if (!state.drainsOn && waiting.every(({ idleGrace }) => idleGrace)) return;
+  if (waiting.length === 0 && exceptions.has("polls only while a call waits")) return;
+  const spares = !state.drainsOn && waiting.every(({ idleGrace }) => idleGrace);
+  if (spares && !exceptions.has("knows no idleGrace")) return;
   for (const conn of state.conns) {
     if (!conn?.isOpen) continue;
     const found = stateOf(conn, exceptions);
@@ -567,7 +569,9 @@ function requestInFlight(
   exceptions: Exceptions,
 ): string {
   const isNewest = exceptions.has("lists the newest request of a pipeline");
-  const request = handled.at(isNewest ? -1 : 0);
+  // What comes behind the last request is none.
+  const end = handled.findIndex(({ isLast }) => isLast) + 1;
+  const request = handled.slice(0, end || undefined).at(isNewest ? -1 : 0);
   if (request === undefined) return "";
   const text = `${planOf(request).method} ${pathOf(request)}`;
   // Of a client that has left, the newest response may be over before the others.

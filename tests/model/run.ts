@@ -9,7 +9,7 @@ import { orderly, racing, type Schedule } from "./schedule.ts";
 
 const USAGE = `node|deno run -A|bun tests/model/run.ts [options]
 
---engine NAME   the engine; the default is the first of the runtime
+--engine NAME   the engine; the default is the first of the runtime; go is the oracle
 --runs N        the number of schedules (default 100)
 --seed N        the seed (default: the time)
 --jobs N        how many schedules run at the same time (default 4)
@@ -34,7 +34,7 @@ const { values } = parseArgs({
 });
 
 const kind: Kind = {
-  runtime: currentRuntime,
+  runtime: values.engine === "go" ? "go" : currentRuntime,
   // The cast: `serve` refuses an engine that there is not.
   engine: (values.engine ?? (values.adopt ? "node" : currentRuntime)) as Kind["engine"],
   via: values.adopt ? "adopt" : "serve",

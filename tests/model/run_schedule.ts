@@ -26,6 +26,7 @@ import {
   type Schedule,
   type Step,
 } from "./schedule.ts";
+import { startGo } from "./go_subject.ts";
 import { start, type Subject } from "./subject.ts";
 
 /** The number of milliseconds that a server has to do what the model says, which it does at once. */
@@ -300,18 +301,10 @@ class Run {
     }
   }
 
-  /** What of a view can be seen: the addresses of unix sockets do not tell one client from another. */
+  /** What of a view can be seen on this kind of server. */
   #visible(view: View): View {
-    if (this.#kind.transport !== "unix") return view;
-    const nameless = (list: readonly Listed[]) =>
-      sorted(list.map((listed) => ({ ...listed, client: -1 })));
-    return {
-      ...view,
-      connections: nameless(view.connections),
-      calls: view.calls.map((call) =>
-        call === "pending" ? call : { ...call, connections: nameless(call.connections) }
-      ),
-    };
+    if (this.#kind.engine === "go") return asGoShows(view);
+    return this.#kind.transport === "unix" ? withoutClients(view) : view;
   }
 
   async #look(): Promise<View> {
@@ -357,6 +350,40 @@ class Run {
     }
     await this.burst([{ does: "shutdown", idleGrace: false, until: "end" }]);
   }
+}
+
+/** The addresses of unix sockets do not tell one client from another. */
+function withoutClients(view: View): View {
+  const nameless = (list: readonly Listed[]) =>
+    sorted(list.map((listed) => ({ ...listed, client: -1 })));
+  return withLists(view, nameless, (report) => report);
+}
+
+/** Go has no reports and knows no requests. What its Shutdown tells after Close is that nothing is left. */
+function asGoShows(view: View): View {
+  const nameless = (list: readonly Listed[]) => list.map((listed) => ({ ...listed, request: "" }));
+  const shown = withLists(view, nameless, (report) => ({
+    ...report,
+    reason: report.reason === "closed" ? "drained" : report.reason,
+    idle: 0,
+    drained: 0,
+    forced: 0,
+  }));
+  return { ...shown, server: view.server === "serving" ? "serving" : "draining" };
+}
+
+function withLists(
+  view: View,
+  change: (list: readonly Listed[]) => Listed[],
+  changeReport: (report: Report) => Report,
+): View {
+  return {
+    ...view,
+    connections: change(view.connections),
+    calls: view.calls.map((call) =>
+      call === "pending" ? call : changeReport({ ...call, connections: change(call.connections) })
+    ),
+  };
 }
 
 function sorted(list: readonly Listed[]): Listed[] {
@@ -472,7 +499,7 @@ function differencesOf(where: string, expected: unknown, seen: unknown): string[
 
 /** Runs a schedule on a new server of a kind. Throws a {@linkcode Difference} if the model is not kept. */
 export async function runSchedule(kind: Kind, schedule: Schedule): Promise<void> {
-  const subject = await start(kind);
+  const subject = await (kind.engine === "go" ? startGo() : start(kind));
   const run = new Run(kind, subject);
   try {
     for (const burst of schedule) await run.burst(burst);
