@@ -26,6 +26,7 @@ export type ExceptionName =
   | "tells late that it has stopped"
   | "polls only while a call waits"
   | "knows no idleGrace"
+  | "takes the next half a head for silence"
   | "may close behind an upload"
   | "may answer a client that has ended its side";
 export type Exceptions = ReadonlySet<ExceptionName>;
@@ -97,6 +98,10 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
   "knows no idleGrace": {
     on: ({ engine }) => engine === "go",
     what: "Go closes idle connections at the first poll.",
+  },
+  "takes the next half a head for silence": {
+    on: ({ engine }) => engine === "go",
+    what: "In Go a connection is idle until it has received the head of the next request in full.",
   },
   "may close behind an upload": {
     on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",

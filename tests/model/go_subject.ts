@@ -43,6 +43,7 @@ class GoSubject implements Subject {
   readonly #calls: ((told: Told) => void)[] = [];
   #addr: Subject["addr"] | undefined;
   #isDraining = false;
+  #isClosed = false;
   readonly #started: Promise<void>;
 
   constructor() {
@@ -79,6 +80,8 @@ class GoSubject implements Subject {
   }
 
   connections(): Promise<readonly ConnInfo[]> {
+    // The handlers that Close leaves behind stay active in Go.
+    if (this.#isClosed) return Promise.resolve([]);
     const { promise, resolve } = Promise.withResolvers<readonly ConnInfo[]>();
     this.#lists.push(resolve);
     this.#tell({ does: "list" });
@@ -106,7 +109,7 @@ class GoSubject implements Subject {
 
   // deno-lint-ignore require-await -- what is written to a process in time is done in time
   async close(): Promise<void> {
-    this.#isDraining = true;
+    this.#isDraining = this.#isClosed = true;
     this.#tell({ does: "close" });
   }
 

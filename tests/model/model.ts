@@ -67,6 +67,8 @@ interface Conn {
 /** One call of `shutdown`. */
 interface Call {
   readonly idleGrace: boolean;
+  /** Whether its deadline is about to pass. */
+  isTimed: boolean;
   result?: Report;
 }
 
@@ -174,38 +176,49 @@ function isLastByItself(request: Request | undefined): boolean {
 export function after(state: State, step: Step, exceptions: Exceptions): State[] {
   return outcomes((choose) => {
     const next = structuredClone(state);
+    // An abort ends the oldest call that waits.
+    const aborted = step.does === "abort" ? waitingCalls(next)[0] : undefined;
     take(next, step, exceptions);
     settle(next, exceptions, choose);
-    const call = endingCall(next, step);
-    if (call !== undefined) {
-      call.result = report(
-        next,
-        step.does === "abort" ? "aborted" : "timeout",
-        listed(next, exceptions),
-      );
-      next.drainsOn = true;
-      settle(next, exceptions, choose);
-    }
-    if (step.does === "shutdown" && step.until === "timeout") endLate(next, exceptions);
+    if (aborted !== undefined) endEarly(next, aborted, "aborted", exceptions, choose);
     return next;
   });
 }
 
-/** The deadline of a call may pass before an engine has told that nothing is left. */
-function endLate({ calls }: State, exceptions: Exceptions): void {
-  const call = calls.at(-1)!;
-  if (call.result?.reason !== "drained" || !exceptions.has("tells late that it has stopped")) {
-    return;
-  }
-  call.result = { ...call.result, reason: "drained or timeout" };
+/** Returns every state that a server may be in when the deadlines have passed of the calls that have one. */
+export function afterDeadlines(state: State, exceptions: Exceptions): State[] {
+  return outcomes((choose) => {
+    const next = structuredClone(state);
+    for (const call of next.calls.filter(({ isTimed }) => isTimed)) {
+      call.isTimed = false;
+      if (call.result === undefined) endEarly(next, call, "timeout", exceptions, choose);
+      // The deadline may pass before an engine has told that nothing is left.
+      else if (
+        call.result.reason === "drained" && exceptions.has("tells late that it has stopped")
+      ) {
+        call.result = { ...call.result, reason: "drained or timeout" };
+      }
+    }
+    return next;
+  });
 }
 
-/** Returns the call of `shutdown` that a step ends before the drain is complete, which closes nothing. */
-function endingCall({ calls }: State, step: Step): Call | undefined {
-  const waiting = calls.filter(({ result }) => result === undefined);
-  if (step.does === "abort") return waiting[0];
-  if (step.does !== "shutdown" || step.until !== "timeout") return undefined;
-  return calls.at(-1)!.result === undefined ? calls.at(-1) : undefined;
+function waitingCalls({ calls }: State): Call[] {
+  return calls.filter(({ result }) => result === undefined);
+}
+
+/** Ends a call of `shutdown` before the drain is complete, which closes nothing by itself. */
+function endEarly(
+  state: State,
+  call: Call,
+  reason: "timeout" | "aborted",
+  exceptions: Exceptions,
+  choose: Choose,
+): void {
+  if (call.result !== undefined) return;
+  call.result = report(state, reason, listed(state, exceptions));
+  state.drainsOn = true;
+  settle(state, exceptions, choose);
 }
 
 /** Returns what a function returns for every sequence of choices. */
@@ -247,7 +260,7 @@ function take(state: State, step: Step, exceptions: Exceptions): void {
       state.conns[step.client]!.released++;
       break;
     case "shutdown": {
-      const call: Call = { idleGrace: step.idleGrace };
+      const call: Call = { idleGrace: step.idleGrace, isTimed: step.until === "timeout" };
       state.calls.push(call);
       if (state.isClosed) call.result = report(state, "closed");
       if (state.server === "serving") endConnections(state);
@@ -504,7 +517,7 @@ function poll(state: State, exceptions: Exceptions, choose: Choose): void {
   if (exceptions.has("shows connections with a request only")) {
     return closeSilent(state, exceptions);
   }
-  const waiting = state.calls.filter(({ result }) => result === undefined);
+  const waiting = waitingCalls(state);
   if (waiting.length === 0 && exceptions.has("polls only while a call waits")) return;
   const spares = !state.drainsOn && waiting.every(({ idleGrace }) => idleGrace);
   if (spares && !exceptions.has("knows no idleGrace")) return;
@@ -533,6 +546,7 @@ function stateOf(conn: Conn, exceptions: Exceptions): Listed["state"] {
   if (conn.begun === 1) {
     return exceptions.has("takes the first half a head for silence") ? "new" : "active";
   }
+  if (exceptions.has("takes the next half a head for silence")) return "idle";
   if (exceptions.has("may take half a head for silence")) return "active or idle";
   const isHidden = exceptions.has("takes half a head behind an upload for silence");
   return isHidden && conn.isBehindBody ? "idle" : "active";
