@@ -27,6 +27,7 @@ export type ExceptionName =
   | "polls only while a call waits"
   | "knows no idleGrace"
   | "takes the next half a head for silence"
+  | "may count open connections only"
   | "may close behind an upload"
   | "may answer a client that has ended its side";
 export type Exceptions = ReadonlySet<ExceptionName>;
@@ -85,7 +86,7 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
   },
   "counts open connections only": {
     on: ({ engine }) => engine === "bun",
-    what: "A handler whose client had left before the drain is waited for, and not counted.",
+    what: "A connection is counted when it is gone, though its handler is waited for and listed.",
   },
   "tells late that it has stopped": {
     on: ({ engine }) => engine === "deno-serve",
@@ -102,6 +103,11 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
   "takes the next half a head for silence": {
     on: ({ engine }) => engine === "go",
     what: "In Go a connection is idle until it has received the head of the next request in full.",
+  },
+  "may count open connections only": {
+    on: ({ engine }) => engine === "deno",
+    what:
+      "With the kernel's help a connection may be counted when it is gone, before its handler ends.",
   },
   "may close behind an upload": {
     on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",

@@ -57,7 +57,9 @@ interface Conn {
   /** The part of a response that the client has received. */
   partial?: string;
   /** Whether it was gone before the drain began, and only a handler is left. */
-  isUncounted?: true;
+  isUncounted?: boolean;
+  /** Whether a stream goes on although its client has ended its side. */
+  isStreamLeft?: true;
   /** Whether the last request that was answered had a body. */
   isBehindBody: boolean;
   /** Whether a close may have met bytes of the client: the kernel then resets the connection. */
@@ -83,7 +85,8 @@ export interface Report {
 
 /** A connection in a list of connections. */
 export interface Listed {
-  readonly client: number;
+  /** The client; also -1 for one whose address may not be known. */
+  readonly client: number | `${number} or -1`;
   /** The state. Some engines cannot tell one from the other at once. */
   readonly state: "new" | "active" | "idle" | "hijacked" | "active or idle";
   /** The method and the path of the request in flight, or nothing. */
@@ -482,18 +485,37 @@ function bodyOf(request: Request): string {
 /** The client of a connection has left: nothing begins any more, and a handler that is busy is waited for. */
 function leave(state: State, conn: Conn, exceptions: Exceptions, choose: Choose): void {
   const mayAnswer = exceptions.has("may answer a client that has ended its side");
-  conn.isHeard ??= conn.left === "reset" || !mayAnswer || choose(true, false);
+  if (conn.isHeard === undefined) countLeft(state, conn, exceptions, choose);
+  conn.isHeard ??= conn.left !== "end" || !mayAnswer || choose(true, false);
   if (!conn.isHeard) {
+    dropStream(conn, choose);
     answerRequests(state, conn, exceptions, choose);
     if (conn.requests[0]?.isHandled && conn.requests[0].sent === "all") return;
   }
   if (!conn.isOpen) return;
-  if (state.server === "serving" && exceptions.has("counts open connections only")) {
-    conn.isUncounted = true;
-  }
   const isBusy = !exceptions.has("does not see handlers whose client has left") &&
     conn.requests.some((request) => request.isHandled && isWaiting(conn, request));
   if (!isBusy) end(state, conn, "drained", exceptions);
+}
+
+/** Some engines count connections that have gone and not the handlers that are left of them. */
+function countLeft(state: State, conn: Conn, exceptions: Exceptions, choose: Choose): void {
+  const isDraining = state.server !== "serving";
+  if (exceptions.has("counts open connections only")) {
+    if (isDraining) state.tally.drained++;
+    conn.isUncounted = true;
+  } else if (exceptions.has("may count open connections only") && choose(true, false)) {
+    if (isDraining) state.tally.drained++;
+    conn.isUncounted = true;
+  }
+}
+
+/** The stream of a client that has left may end, and the request behind it begin. */
+function dropStream(conn: Conn, choose: Choose): void {
+  const [request] = conn.requests;
+  if (!request?.isHandled || planOf(request).path !== "stream" || conn.isStreamLeft) return;
+  if (choose(false, true)) conn.requests.shift();
+  else conn.isStreamLeft = true;
 }
 
 /** Ends a connection, and counts it. */
@@ -572,7 +594,12 @@ function listed(state: State, exceptions: Exceptions): Listed[] {
     const handled = conn.requests.filter(({ isHandled }) => isHandled);
     if (handled.length === 0 && exceptions.has("shows connections with a request only")) return [];
     const request = requestInFlight(conn, handled, exceptions);
-    return [{ client, state: listedState(conn, exceptions), request }];
+    const isKnown = conn.left !== "cut";
+    return [{
+      client: isKnown ? client : `${client} or -1`,
+      state: listedState(conn, exceptions),
+      request,
+    }];
   });
 }
 

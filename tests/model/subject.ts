@@ -170,7 +170,7 @@ export async function start(kind: Kind): Promise<Subject> {
 async function startServed(kind: Kind, script: Script, path?: string): Promise<Server> {
   return await serve((request) => respond(script, request), {
     ...(path === undefined ? { port: 0, hostname: "127.0.0.1" } : { path }),
-    ...(kind.transport === "tls" ? { ...pem, alpnProtocols: ["http/1.1"] } : {}),
+    ...(kind.transport === "tls" ? pem : {}),
     // The cast: the command line may name an engine that the runtime does not have, which `serve` refuses.
     engine: kind.engine as "node",
     onError: () => new Response("failed", { status: 500 }),
