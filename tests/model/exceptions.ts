@@ -28,6 +28,9 @@ export type ExceptionName =
   | "knows no idleGrace"
   | "takes the next half a head for silence"
   | "may count open connections only"
+  | "may say 100 behind the last response"
+  | "refuses what comes behind a request that says close"
+  | "may answer 503 at a close"
   | "may close behind an upload"
   | "may answer a client that has ended its side";
 export type Exceptions = ReadonlySet<ExceptionName>;
@@ -108,6 +111,19 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
     on: ({ engine }) => engine === "deno",
     what:
       "With the kernel's help a connection may be counted when it is gone, before its handler ends.",
+  },
+  "may say 100 behind the last response": {
+    on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",
+    what:
+      "What comes behind the last response is read, which is when Deno says 100. It is not processed.",
+  },
+  "refuses what comes behind a request that says close": {
+    on: ({ engine }) => engine === "node",
+    what: "node:http answers 400 and ends the connection. The response in flight is lost.",
+  },
+  "may answer 503 at a close": {
+    on: ({ engine }) => engine === "deno-serve",
+    what: "Deno.serve cuts no connection off whose handler has not answered, so it is answered.",
   },
   "may close behind an upload": {
     on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",

@@ -161,7 +161,7 @@ export function isPossible(state: State, step: Step): boolean {
       if (conn === undefined || !conn.isOpen || conn.left !== undefined) return false;
       const last = conn.requests.at(-1);
       if (last === undefined || last.sent === "all") {
-        return conn.requests.length < 2 && !isLastByItself(last);
+        return conn.requests.length < 2;
       }
       return PARTS.indexOf(step.upTo) > PARTS.indexOf(last.sent);
     }
@@ -275,6 +275,10 @@ function take(state: State, step: Step, exceptions: Exceptions): void {
     case "close":
       for (const conn of state.conns) {
         if (conn === undefined || !conn.isOpen) continue;
+        const isHandled = conn.requests[0]?.isHandled && conn.partial === undefined;
+        if (isHandled && exceptions.has("may answer 503 at a close")) {
+          conn.partial = "refused or null";
+        }
         end(state, conn, "forced", exceptions);
         conn.mayBeReset = true;
       }
@@ -323,10 +327,9 @@ function planOf(request: Request): Plan {
 
 /** Lets everything happen that follows from what was done. */
 function settle(state: State, exceptions: Exceptions, choose: Choose): void {
-  const isCut = exceptions.has("closes a connection whose next request comes early");
   for (const conn of state.conns) {
     if (conn === undefined || !conn.isOpen) continue;
-    if (isCut && conn.requests[1] && conn.requests[1].sent !== "half a head") conn.left ??= "cut";
+    cut(conn, exceptions);
     if (conn.left === undefined) answerRequests(state, conn, exceptions, choose);
     else leave(state, conn, exceptions, choose);
   }
@@ -335,6 +338,20 @@ function settle(state: State, exceptions: Exceptions, choose: Choose): void {
   if (state.conns.some((conn) => conn?.isOpen)) return;
   state.server = "closed";
   for (const call of state.calls) call.result ??= report(state, "drained");
+}
+
+/** Some engines cut a connection off for what comes behind a request that is not answered. */
+function cut(conn: Conn, exceptions: Exceptions): void {
+  const [request, next] = conn.requests;
+  if (next === undefined || conn.left !== undefined) return;
+  if (isLastByItself(request)) {
+    if (!exceptions.has("refuses what comes behind a request that says close")) return;
+    conn.left = "cut";
+    conn.partial = "refused";
+  } else if (
+    next.sent !== "half a head" &&
+    exceptions.has("closes a connection whose next request comes early")
+  ) conn.left = "cut";
 }
 
 /** Calls the handler of the oldest request, and sends its answer if there is one; then the next. */
@@ -356,7 +373,13 @@ function answerRequests(
     conn.responses.push(`${statusOf(request)} ${request.head} ${bodyOf(request)}`.trimEnd());
     delete conn.partial;
     if (request.head === "close" || request.isLast === "for the client") {
-      const isFollowed = conn.requests.length > 1;
+      const [, next] = conn.requests;
+      const isFollowed = next !== undefined;
+      if (
+        isFollowed && planOf(next).expects && exceptions.has("may say 100 behind the last response")
+      ) {
+        if (choose(false, true)) conn.responses.push("100");
+      }
       end(state, conn, "drained", exceptions);
       conn.mayBeReset = isFollowed;
       return;

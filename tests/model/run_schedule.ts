@@ -35,7 +35,7 @@ const PATIENCE = Number(process.env["MODEL_PATIENCE"] ?? 3_000);
 /** The number of milliseconds for which one of several outcomes has to last. */
 const SETTLING = 15;
 /** The `timeout` of a shutdown that is to end before the drain does, in ms. */
-const SHORT = 80;
+const SHORT = 150;
 /** An `idleGrace` that does not end within a schedule, in ms. */
 const LONG = 600_000;
 
