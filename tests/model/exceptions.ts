@@ -1,4 +1,4 @@
-/** What single engines do otherwise than the model: data, which `docs/engines.md` promises in the same words. */
+/** What single engines do otherwise than the model: data, which `docs/engines.md` lists in the same words. */
 import type { Runtime } from "../../support/runtimes.ts";
 
 /** A kind of server that schedules are tried on. */
@@ -36,6 +36,8 @@ export type ExceptionName =
 export type Exceptions = ReadonlySet<ExceptionName>;
 
 interface Exception {
+  /** The name of the engine, or of several, as the page has it. */
+  readonly who: string;
   /** Where it holds. */
   readonly on: (kind: Kind) => boolean;
   /** What is different, and why. */
@@ -44,92 +46,114 @@ interface Exception {
 
 const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
   "shows connections with a request only": {
+    who: "`deno-serve`",
     on: ({ engine }) => engine === "deno-serve",
     what: "Deno.serve shows no connection without a request, and closes those when it stops.",
   },
   "calls the handlers of a pipeline at once": {
+    who: "`node`",
     on: ({ engine }) => engine === "node",
     what: "node:http reads on while a response is in flight. It answers in order.",
   },
   "lists the newest request of a pipeline": {
+    who: "`node`",
     on: ({ engine }) => engine === "node",
     what: "Only the newest response of a connection is known, which is the last to end.",
   },
   "takes half a head behind an upload for silence": {
+    who: "`node`",
     on: ({ engine, via }) => engine === "node" && via === "serve",
     what: "What node:http has read does not tell the end of a body from the start of a head.",
   },
   "does not see handlers whose client has left": {
+    who: "`adopt`",
     on: ({ via }) => via === "adopt",
     what: "The handlers belong to the owner of the server, who can give them to waitUntil.",
   },
   "calls handlers behind the last response": {
+    who: "`adopt`",
     on: ({ via }) => via === "adopt",
     what: "The owner's listener hears of each request. Its response is not sent.",
   },
   "takes the first half a head for silence": {
+    who: "`deno`",
     on: ({ engine }) => engine === "deno" || engine === "go",
     what: "As in Go, a connection is new until it has received a head in full.",
   },
   "may take half a head for silence": {
+    who: "`deno`",
     on: ({ engine }) => engine === "deno",
     what: "The clock of the kernel does not always tell half a head from the request before it.",
   },
   "lists half a head as idle": {
+    who: "`bun`",
     on: ({ engine }) => engine === "bun",
     what: "Neither Bun nor the kernel tells half a head from silence. It is served all the same.",
   },
   "closes a connection whose next request comes early": {
+    who: "`bun`",
     on: ({ engine }) => engine === "bun",
     what: "Bun closes a connection when a request comes before the one before it is answered.",
   },
   "does not say close to a client that has said it": {
+    who: "`bun`",
     on: ({ engine }) => engine === "bun",
     what: "Bun closes the connection without a word, as its client expects.",
   },
   "counts open connections only": {
+    who: "`bun`",
     on: ({ engine }) => engine === "bun",
     what: "A connection is counted when it is gone, though its handler is waited for and listed.",
   },
   "tells late that it has stopped": {
+    who: "`deno-serve`",
     on: ({ engine }) => engine === "deno-serve",
     what: "The promise of Deno's stop takes some 20 ms, which a short deadline may not have.",
   },
   "polls only while a call waits": {
+    who: "Go",
     on: ({ engine }) => engine === "go",
     what: "In Go a Shutdown that has failed is over. Here the drain goes on.",
   },
   "knows no idleGrace": {
+    who: "Go",
     on: ({ engine }) => engine === "go",
     what: "Go closes idle connections at the first poll.",
   },
   "takes the next half a head for silence": {
+    who: "Go",
     on: ({ engine }) => engine === "go",
     what: "In Go a connection is idle until it has received the head of the next request in full.",
   },
   "may count open connections only": {
+    who: "`deno`",
     on: ({ engine }) => engine === "deno",
     what:
       "With the kernel's help a connection may be counted when it is gone, before its handler ends.",
   },
   "may say 100 behind the last response": {
+    who: "`deno`, `deno-serve`",
     on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",
     what:
       "What comes behind the last response is read, which is when Deno says 100. It is not processed.",
   },
   "refuses what comes behind a request that says close": {
+    who: "`node`",
     on: ({ engine }) => engine === "node",
     what: "node:http answers 400 and ends the connection. The response in flight is lost.",
   },
   "may answer 503 at a close": {
+    who: "`deno-serve`",
     on: ({ engine }) => engine === "deno-serve",
     what: "Deno.serve cuts no connection off whose handler has not answered, so it is answered.",
   },
   "may close behind an upload": {
+    who: "`deno`, `deno-serve`",
     on: ({ runtime, engine }) => runtime === "deno" && engine !== "node",
     what: "Deno ends the connection of an upload that came behind its head, and says so.",
   },
   "may answer a client that has ended its side": {
+    who: "`deno`, `deno-serve`",
     on: ({ runtime, engine }) => engine === "go" || runtime === "deno" && engine !== "node",
     what: "Deno tells the handler that its client has left, and sends the answer all the same.",
   },
@@ -140,4 +164,10 @@ export function exceptionsOf(kind: Kind): Exceptions {
   // The cast: the keys of an object are its keys.
   const names = Object.keys(EXCEPTIONS) as ExceptionName[];
   return new Set(names.filter((name) => EXCEPTIONS[name].on(kind)));
+}
+
+/** The exceptions as `docs/engines.md` lists them: those of Go are not ours. */
+export function listOfExceptions(): string[] {
+  return Object.entries(EXCEPTIONS).filter(([, { who }]) => who !== "Go")
+    .map(([name, { who, what }]) => `${who} ${name}. ${what}`).sort();
 }
