@@ -31,6 +31,11 @@ export type ExceptionName =
   | "may say 100 behind the last response"
   | "refuses what comes behind a request that says close"
   | "may answer 503 at a close"
+  | "has no WebSockets"
+  | "tells the owner of upgrades that are refused"
+  | "ends a WebSocket behind its close frame"
+  | "counts requests"
+  | "may not notice half a head that came with a request"
   | "may close behind an upload"
   | "may answer a client that has ended its side";
 export type Exceptions = ReadonlySet<ExceptionName>;
@@ -146,6 +151,32 @@ const EXCEPTIONS: Readonly<Record<ExceptionName, Exception>> = {
     who: "`deno-serve`",
     on: ({ engine }) => engine === "deno-serve",
     what: "Deno.serve cuts no connection off whose handler has not answered, so it is answered.",
+  },
+  "has no WebSockets": {
+    who: "`node`",
+    on: ({ engine, via }) => engine === "go" || engine === "node" && via === "serve",
+    what: "A request cannot be upgraded on this engine. Adopted servers can, with the package ws.",
+  },
+  "tells the owner of upgrades that are refused": {
+    who: "`adopt`",
+    on: ({ via }) => via === "adopt",
+    what: "The owner's listener gets a socket that has ended.",
+  },
+  "ends a WebSocket behind its close frame": {
+    who: "`bun`",
+    on: ({ engine }) => engine === "bun",
+    what: "Bun does not wait for the close frame of the client.",
+  },
+  "counts requests": {
+    who: "`deno-serve`",
+    on: ({ engine }) => engine === "deno-serve",
+    what: "Deno.serve does not tell which connection a request has come on.",
+  },
+  "may not notice half a head that came with a request": {
+    who: "`node`",
+    on: ({ engine }) => engine === "node",
+    what:
+      "What node:http has read does not tell whose bytes came in one packet. It then counts as idle.",
   },
   "may close behind an upload": {
     who: "`deno`, `deno-serve`",

@@ -20,6 +20,8 @@ interface Request {
   readonly id: string;
   readonly plan: PlanName;
   sent: Part;
+  /** Whether it came together with the request before it. */
+  isTogether: boolean;
   /** Whether its handler was called. */
   isHandled: boolean;
   /** Whether its response ends the connection, and says so. */
@@ -40,6 +42,8 @@ interface Request {
 interface Conn {
   /** Whether the server has it. One that is closed stays, for what its client has seen. */
   isOpen: boolean;
+  /** Whether it is a WebSocket. */
+  isHijacked?: true;
   /** The requests that are not answered in full, the oldest first. The last one may not be sent in full. */
   requests: Request[];
   /** How many requests the client has begun. */
@@ -139,7 +143,7 @@ export function initial(clients: number): State {
 }
 
 /** Reports whether a step makes sense in a state. Others are left out of a schedule. */
-export function isPossible(state: State, step: Step): boolean {
+export function isPossible(state: State, step: Step, exceptions: Exceptions): boolean {
   switch (step.does) {
     case "shutdown":
       return state.calls.length < 4;
@@ -157,11 +161,19 @@ export function isPossible(state: State, step: Step): boolean {
     case "end":
     case "reset":
       return conn !== undefined && conn.isOpen && conn.left === undefined;
+    case "answer":
+      return conn?.isHijacked === true && conn.isOpen && conn.left === undefined &&
+        state.server !== "serving";
     case "send": {
       if (conn === undefined || !conn.isOpen || conn.left !== undefined) return false;
+      if (conn.isHijacked) return false;
       const last = conn.requests.at(-1);
       if (last === undefined || last.sent === "all") {
-        return conn.requests.length < 2;
+        // An upgrade has its connection for itself.
+        if (step.request === "WebSocket") {
+          return last === undefined && !exceptions.has("has no WebSockets");
+        }
+        return conn.requests.length < 2 && last?.plan !== "WebSocket";
       }
       return PARTS.indexOf(step.upTo) > PARTS.indexOf(last.sent);
     }
@@ -245,6 +257,8 @@ function outcomes<T>(run: (choose: Choose) => T): T[] {
 
 /** Changes the state as the step itself does, without what follows from it. */
 function take(state: State, step: Step, exceptions: Exceptions): void {
+  // A client that was refused a moment before does nothing.
+  if ("client" in step && step.does !== "connect" && !state.conns[step.client]) return;
   switch (step.does) {
     case "connect":
       // A listener is closed from the start of the drain on.
@@ -252,12 +266,15 @@ function take(state: State, step: Step, exceptions: Exceptions): void {
       else state.refused[step.client]!++;
       break;
     case "send":
-      send(step.client, state.conns[step.client]!, step.request, step.upTo);
+      send(step.client, state.conns[step.client]!, step);
       break;
     case "end":
     case "reset":
       // The three runtimes take the end of the client's side for its end.
       state.conns[step.client]!.left = step.does;
+      break;
+    case "answer":
+      end(state, state.conns[step.client]!, "drained", exceptions);
       break;
     case "release":
       state.conns[step.client]!.released++;
@@ -267,7 +284,7 @@ function take(state: State, step: Step, exceptions: Exceptions): void {
       state.calls.push(call);
       if (state.isClosed) call.result = report(state, "closed");
       if (state.server === "serving") endConnections(state);
-      if (state.server === "serving") state.server = "draining";
+      if (state.server === "serving") closeWebSockets(state, exceptions);
       break;
     }
     case "abort":
@@ -302,8 +319,10 @@ function newConn(): Conn {
   };
 }
 
+type Sending = Extract<Step, { does: "send" }>;
+
 /** The client sends the next part of a request. */
-function send(client: number, conn: Conn, plan: PlanName, upTo: Part): void {
+function send(client: number, conn: Conn, { request: plan, upTo, isTogether }: Sending): void {
   let request = conn.requests.at(-1);
   if (request === undefined || request.sent === "all") {
     const index = conn.begun++;
@@ -314,11 +333,13 @@ function send(client: number, conn: Conn, plan: PlanName, upTo: Part): void {
       sent: "half a head",
       isHandled: false,
       isLast: false,
+      isTogether: false,
     };
     conn.requests.push(request);
   }
   const isWhole = upTo !== "half a head" && planOf(request).body === undefined;
   request.sent = isWhole ? "all" : upTo;
+  request.isTogether = isTogether === true;
 }
 
 function planOf(request: Request): Plan {
@@ -329,7 +350,7 @@ function planOf(request: Request): Plan {
 function settle(state: State, exceptions: Exceptions, choose: Choose): void {
   for (const conn of state.conns) {
     if (conn === undefined || !conn.isOpen) continue;
-    cut(conn, exceptions);
+    cut(conn, exceptions, choose);
     if (conn.left === undefined) answerRequests(state, conn, exceptions, choose);
     else leave(state, conn, exceptions, choose);
   }
@@ -341,11 +362,13 @@ function settle(state: State, exceptions: Exceptions, choose: Choose): void {
 }
 
 /** Some engines cut a connection off for what comes behind a request that is not answered. */
-function cut(conn: Conn, exceptions: Exceptions): void {
+function cut(conn: Conn, exceptions: Exceptions, choose: Choose): void {
   const [request, next] = conn.requests;
   if (next === undefined || conn.left !== undefined) return;
   if (isLastByItself(request)) {
     if (!exceptions.has("refuses what comes behind a request that says close")) return;
+    // The answer may be on its way.
+    if (choose(false, true)) return;
     conn.left = "cut";
     conn.partial = "refused";
   } else if (
@@ -365,6 +388,7 @@ function answerRequests(
     callHandlers(state, conn, exceptions);
     const [request] = conn.requests;
     if (!request?.isHandled || !isAnswered(conn, request)) return;
+    if (planOf(request).path === "ws") return upgrade(state, conn, exceptions);
     conn.isBehindBody = planOf(request).body !== undefined;
     if (mayEndBehindBody(request, exceptions)) {
       request.isLast = choose(request.isLast, "for the server");
@@ -384,8 +408,32 @@ function answerRequests(
       conn.mayBeReset = isFollowed;
       return;
     }
+    if (state.server !== "serving" && exceptions.has("counts requests")) state.tally.drained++;
     conn.requests.shift();
     startResponse(conn, exceptions);
+  }
+}
+
+/** Makes a connection a WebSocket. An upgrade that comes during a drain is refused. */
+function upgrade(state: State, conn: Conn, exceptions: Exceptions): void {
+  if (state.server !== "serving") {
+    conn.partial = "refused";
+    return end(state, conn, "drained", exceptions);
+  }
+  conn.responses.push("101");
+  conn.requests = [];
+  conn.isHijacked = true;
+}
+
+/** Tells WebSockets that the drain has started, which waits for their answer. */
+function closeWebSockets(state: State, exceptions: Exceptions): void {
+  state.server = "draining";
+  for (const conn of state.conns) {
+    if (!conn?.isOpen || !conn.isHijacked || conn.left !== undefined) continue;
+    conn.partial = "close 1001";
+    if (exceptions.has("ends a WebSocket behind its close frame")) {
+      end(state, conn, "drained", exceptions);
+    }
   }
 }
 
@@ -411,9 +459,11 @@ function callHandler(
 ): void {
   const { version, saysClose } = planOf(request);
   request.isHandled = true;
+  const isRefused = planOf(request).path === "ws" && state.server !== "serving";
   if (version === "1.0" || saysClose) request.isLast = "for the client";
   if (state.server !== "serving") request.isLast = "for the server";
-  conn.handled.push(request.id);
+  const isTold = !isRefused || exceptions.has("tells the owner of upgrades that are refused");
+  if (isTold) conn.handled.push(request.id);
   startResponse(conn, exceptions);
 }
 
@@ -466,6 +516,7 @@ function isAnswered({ released }: Conn, request: Request): boolean {
     case "now":
     case "throw":
     case "empty":
+    case "ws":
       return true;
     case "wait":
     case "stream":
@@ -548,12 +599,12 @@ function end(
   how: keyof State["tally"],
   exceptions: Exceptions,
 ): void {
-  const isSeen = conn.requests.some(({ isHandled }) => isHandled) ||
+  const isSeen = conn.isHijacked || conn.requests.some(({ isHandled }) => isHandled) ||
     !exceptions.has("shows connections with a request only");
   conn.isOpen = false;
   if (conn.requests.length > 0) conn.mayBeReset = true;
   conn.requests = [];
-  const isCounted = how === "forced" || state.server !== "serving" && !conn.isUncounted;
+  const isCounted = !conn.isUncounted && (how === "forced" || state.server !== "serving");
   if (isSeen && isCounted) state.tally[how]++;
 }
 
@@ -575,8 +626,9 @@ function poll(state: State, exceptions: Exceptions, choose: Choose): void {
   }
 }
 
-/** Closes the connections without a request, of which nobody knows. */
+/** Closes the connections without a request, of which nobody knows, when no WebSocket is left. */
 function closeSilent(state: State, exceptions: Exceptions): void {
+  if (state.conns.some((conn) => conn?.isOpen && conn.isHijacked)) return;
   for (const conn of state.conns) {
     if (conn?.isOpen && !conn.requests.some(({ isHandled }) => isHandled)) {
       end(state, conn, "idle", exceptions);
@@ -585,6 +637,7 @@ function closeSilent(state: State, exceptions: Exceptions): void {
 }
 
 function stateOf(conn: Conn, exceptions: Exceptions): Listed["state"] {
+  if (conn.isHijacked) return "hijacked";
   const [request] = conn.requests;
   if (request === undefined) return conn.begun === 0 ? "new" : "idle";
   if (request.sent !== "half a head") return "active";
@@ -593,6 +646,9 @@ function stateOf(conn: Conn, exceptions: Exceptions): Listed["state"] {
   }
   if (exceptions.has("takes the next half a head for silence")) return "idle";
   if (exceptions.has("may take half a head for silence")) return "active or idle";
+  if (request.isTogether && exceptions.has("may not notice half a head that came with a request")) {
+    return "active or idle";
+  }
   const isHidden = exceptions.has("takes half a head behind an upload for silence");
   return isHidden && conn.isBehindBody ? "idle" : "active";
 }
@@ -615,7 +671,8 @@ function listed(state: State, exceptions: Exceptions): Listed[] {
   return state.conns.flatMap((conn, client) => {
     if (!conn?.isOpen) return [];
     const handled = conn.requests.filter(({ isHandled }) => isHandled);
-    if (handled.length === 0 && exceptions.has("shows connections with a request only")) return [];
+    const isBusy = handled.length > 0 || conn.isHijacked;
+    if (!isBusy && exceptions.has("shows connections with a request only")) return [];
     const request = requestInFlight(conn, handled, exceptions);
     const isKnown = conn.left !== "cut";
     return [{

@@ -80,6 +80,7 @@ class Client {
   }
 
   send(plan: PlanName, upTo: Part): void {
+    if (this.raw === undefined) return;
     if (this.#last === undefined || this.#last.sent === this.#last.bytes.length) {
       const id = `${this.#index}.${this.begun.length}`;
       this.begun.push(plan);
@@ -90,8 +91,13 @@ class Client {
       bytes.length,
       PARTS.indexOf(upTo) + 1,
     );
-    this.raw?.write(bytes.slice(sent, end).join(""));
+    this.raw.write(bytes.slice(sent, end).join(""));
     this.#last.sent = end;
+  }
+
+  /** Answers the close frame of a WebSocket. */
+  answer(): void {
+    this.raw?.socket.write(new Uint8Array([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]));
   }
 
   leave(how: "end" | "reset"): void {
@@ -122,6 +128,13 @@ class Client {
   }
 }
 
+const UPGRADE = [
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
 /** The parts of a request, in the order of {@linkcode PARTS}; one without a body has two. */
 function piecesOf(plan: Plan, id: string): string[] {
   const headers = [
@@ -129,6 +142,7 @@ function piecesOf(plan: Plan, id: string): string[] {
     ...(plan.body === "chunked" ? ["Transfer-Encoding: chunked"] : []),
     ...(plan.expects ? ["Expect: 100-continue"] : []),
     ...(plan.saysClose ? ["Connection: close"] : []),
+    ...(plan.path === "ws" ? UPGRADE : []),
   ];
   const text = textOf(`${plan.method} /${plan.path}/${id}`, ...headers);
   const head = plan.version === undefined ? text : text.replace("HTTP/1.1", "HTTP/1.0");
@@ -160,6 +174,7 @@ function responsesIn(
         responses.push(status);
         continue;
       }
+      if (status === "101") return { responses: [...responses, status], partial: frameIn(rest) };
       // The refusal of a request that was not sent in full.
       if (status === "400" || status === "503") return { responses, partial: "refused" };
       const isOld = plan.version === "1.0" && !head.includes("\r\nconnection: keep-alive");
@@ -174,6 +189,13 @@ function responsesIn(
     }
   }
   return { responses, partial: rest === "" ? null : `unasked: ${rest}` };
+}
+
+/** Reads the frame at the start of what a WebSocket has received. */
+function frameIn(text: string): string | null {
+  if (text === "") return null;
+  if (text.charCodeAt(0) !== 0x88 || text.length < 4) return `a frame of ${text.length} bytes`;
+  return `close ${text.charCodeAt(2) * 256 + text.charCodeAt(3)}`;
 }
 
 /** Reads the body at the start of a text. The size is undefined while it is not complete. */
@@ -252,8 +274,6 @@ class Run {
       case "close":
         this.#subject.close().catch((error) => this.#failures.push(error));
         return;
-      case "release":
-        return this.#subject.release(`${step.client}.${this.#clients[step.client]!.released++}`);
     }
     const client = this.#clients[step.client]!;
     return client.soon(() => {
@@ -262,6 +282,11 @@ class Run {
           return client.connect(this.#subject, this.#kind.transport === "tls");
         case "send":
           return client.send(step.request, step.upTo);
+        case "answer":
+          return client.answer();
+        case "release":
+          if (client.raw === undefined) return;
+          return this.#subject.release(`${step.client}.${client.released++}`);
         default:
           return client.leave(step.does);
       }
@@ -410,7 +435,10 @@ function possibleSteps(states: readonly State[], burst: Burst, exceptions: Excep
     const isSecond = !("client" in step) && possible.some((other) => !("client" in other));
     if (isSecond) continue;
     const reached = afterBurst(states, possible, exceptions);
-    if (reached.every((state) => isPossible(state, step))) possible.push(step);
+    if (!reached.every((state) => isPossible(state, step, exceptions))) continue;
+    const isTogether = step.does === "send" &&
+      possible.some((other) => other.does === "send" && other.client === step.client);
+    possible.push(isTogether ? { ...step, isTogether } : step);
   }
   return possible;
 }

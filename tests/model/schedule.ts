@@ -4,7 +4,7 @@ import fc from "fast-check";
 /** A kind of request. What the handler does with it is told by the first part of its path. */
 export interface Plan {
   readonly method: "GET" | "HEAD" | "POST";
-  readonly path: "now" | "wait" | "upload" | "late-upload" | "stream" | "throw" | "empty";
+  readonly path: "now" | "wait" | "upload" | "late-upload" | "stream" | "throw" | "empty" | "ws";
   readonly version?: "1.0";
   readonly body?: "length" | "chunked";
   /** Whether the client waits for `100 Continue` before it sends the body. */
@@ -26,7 +26,8 @@ export type PlanName =
   | "throw"
   | "empty"
   | "HTTP/1.0"
-  | "last";
+  | "last"
+  | "WebSocket";
 
 /** The kinds of requests, by the names that schedules have for them. */
 export const PLANS: Readonly<Record<PlanName, Plan>> = {
@@ -42,6 +43,7 @@ export const PLANS: Readonly<Record<PlanName, Plan>> = {
   "empty": { method: "GET", path: "empty" },
   "HTTP/1.0": { method: "GET", path: "wait", version: "1.0" },
   "last": { method: "GET", path: "wait", saysClose: true },
+  "WebSocket": { method: "GET", path: "ws" },
 };
 
 /** How much of a request has been sent, in the order in which it is sent. */
@@ -51,12 +53,16 @@ export type Part = "half a head" | "head" | "half a body" | "all";
 /** What one client does. */
 export type ClientStep =
   | { readonly client: number; readonly does: "connect" | "end" | "reset" }
+  /** Answers the close frame of a WebSocket. */
+  | { readonly client: number; readonly does: "answer" }
   | {
     readonly client: number;
     readonly does: "send";
     /** Begins this request, unless one that the client has begun is not sent to its end: that goes on. */
     readonly request: PlanName;
     readonly upTo: Part;
+    /** Whether it follows what the client has sent just before: a burst says so by itself. */
+    readonly isTogether?: boolean;
   };
 
 /** What the owner of the server does. */
@@ -92,8 +98,11 @@ const clientStep: fc.Arbitrary<ClientStep> = fc.oneof(
     }),
   },
   {
-    weight: 1,
-    arbitrary: fc.record({ client, does: fc.constantFrom("reset" as const, "end" as const) }),
+    weight: 2,
+    arbitrary: fc.record({
+      client,
+      does: fc.constantFrom("reset" as const, "end" as const, "answer" as const),
+    }),
   },
 );
 

@@ -5,11 +5,13 @@ import { createServer as createSecureServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
+import { WebSocketServer } from "ws";
 import {
   type Addr,
   adopt,
   type ConnInfo,
   serve,
+  type ServeInfo,
   type Server,
   ShutdownIncompleteError,
   type ShutdownReport,
@@ -67,7 +69,30 @@ class Script {
   }
 }
 
-async function respond(script: Script, request: Request): Promise<Response> {
+/** The part of Deno's namespace that upgrades. */
+interface DenoNamespace {
+  upgradeWebSocket(request: Request): { response: Response };
+}
+
+/** The part of a server of Bun that upgrades. */
+interface BunNamespace {
+  upgrade(request: Request): boolean;
+}
+
+/** Makes the connection of a request a WebSocket, on the engines that can. Bun then wants no response. */
+function upgrade(request: Request, { native }: ServeInfo): Response | undefined {
+  // The casts: the types of other runtimes know neither.
+  const { Deno } = globalThis as unknown as { Deno?: DenoNamespace };
+  if (Deno !== undefined) return Deno.upgradeWebSocket(request).response;
+  if ((native as BunNamespace).upgrade(request)) return undefined;
+  return new Response("not upgraded", { status: 400 });
+}
+
+async function respond(
+  script: Script,
+  request: Request,
+  info: ServeInfo,
+): Promise<Response | undefined> {
   const { id, what, gate } = script.called(new URL(request.url, "http://test").pathname);
   switch (what) {
     case "wait":
@@ -85,6 +110,8 @@ async function respond(script: Script, request: Request): Promise<Response> {
       return new Response(streamOf(gate));
     case "throw":
       throw new Error("thrown by a handler of the model");
+    case "ws":
+      return upgrade(request, info);
     case "empty":
       return new Response(null, { status: 204 });
     default:
@@ -168,9 +195,10 @@ export async function start(kind: Kind): Promise<Subject> {
 }
 
 async function startServed(kind: Kind, script: Script, path?: string): Promise<Server> {
-  return await serve((request) => respond(script, request), {
+  return await serve((request, info) => respond(script, request, info), {
     ...(path === undefined ? { port: 0, hostname: "127.0.0.1" } : { path }),
     ...(kind.transport === "tls" ? pem : {}),
+    ...(kind.engine === "bun" ? { websocket: {} } : {}),
     // The cast: the command line may name an engine that the runtime does not have, which `serve` refuses.
     engine: kind.engine as "node",
     onError: () => new Response("failed", { status: 500 }),
@@ -183,6 +211,11 @@ async function startAdopted(kind: Kind, script: Script, path?: string): Promise<
   const native = kind.transport === "tls"
     ? createSecureServer(pem, listener)
     : createServer(listener);
+  const webSockets = new WebSocketServer({ noServer: true });
+  native.on("upgrade", (request, socket, head) => {
+    script.called(request.url!);
+    webSockets.handleUpgrade(request, socket, head, () => {});
+  });
   if (path === undefined) native.listen(0, "127.0.0.1");
   else native.listen(path);
   await once(native, "listening");
