@@ -725,5 +725,11 @@ function seenBy(conn: Conn): ClientView {
     : isOpen
     ? "open"
     : closed;
-  return { responses, partial: partial ?? null, handled, fate };
+  return { responses, partial: partial ?? null, handled: callsFirst(handled), fate };
+}
+
+/** Puts the calls of handlers before what they have read: the order of the two is a matter of chance. */
+export function callsFirst(handled: readonly string[]): string[] {
+  const isRead = (text: string) => text.endsWith(" read");
+  return [...handled.filter((text) => !isRead(text)), ...handled.filter(isRead)];
 }

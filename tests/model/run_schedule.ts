@@ -7,6 +7,7 @@ import { type Exceptions, exceptionsOf, type Kind } from "./exceptions.ts";
 import {
   after,
   afterDeadlines,
+  callsFirst,
   type ClientView,
   initial,
   isPossible,
@@ -124,7 +125,7 @@ class Client {
       : this.#ended === "end" || this.raw.isOver
       ? "closed"
       : "open";
-    return { responses, partial, handled: own, fate };
+    return { responses, partial, handled: callsFirst(own), fate };
   }
 }
 
