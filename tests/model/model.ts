@@ -296,6 +296,8 @@ function take(state: State, step: Step, exceptions: Exceptions): void {
         if (isHandled && exceptions.has("may answer 503 at a close")) {
           conn.partial = "refused or null";
         }
+        // A WebSocket may still be told.
+        if (conn.isHijacked) conn.partial ??= "close 1001 or null";
         end(state, conn, "forced", exceptions);
         conn.mayBeReset = true;
       }
