@@ -1,8 +1,8 @@
 /** How the engine "node" frames responses: by `Content-Length` where the length of the body is known. */
 import { once } from "node:events";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { deadline } from "@std/async";
+import { deadline, delay } from "@std/async";
 import { type Handler, serve } from "../../mod.ts";
 import { connect, request } from "../../support/client.ts";
 import { runtime } from "../support/fixture.ts";
@@ -174,3 +174,23 @@ if (runtime === "node") {
     }
   });
 }
+
+test(`[${runtime}, node] serve() says 100 Continue before the head of a response that waits in a pipeline`, async () => {
+  const gate = Promise.withResolvers<void>();
+  const server = await serve(async (request) => {
+    if (request.method === "POST") return new Response(`got ${(await request.text()).length}`);
+    await gate.promise;
+    return new Response("waited");
+  }, { port: 0, hostname: "127.0.0.1", engine: "node" });
+  after(() => server.close());
+  const client = await connect(server.addr);
+  client.write(request("/") + request("POST /", "Content-Length: 5", "Expect: 100-continue"));
+  client.write("12345");
+  while (server.connections()[0]?.method !== "POST") await delay(1);
+  // The handler of the upload has answered, and its response waits.
+  await delay(20);
+  gate.resolve();
+  assertEquals((await deadline(client.response(), SOON)).body, "waited");
+  assertEquals((await deadline(client.head(), SOON)).status, 100);
+  assertEquals((await deadline(client.response(), SOON)).body, "got 5");
+});

@@ -39,12 +39,14 @@ const KEPT_ALIVE = /^(?:connection|keep-alive):.*\r\n/gim;
  */
 export function sayCloseInHeldHead(res: http.ServerResponse): boolean {
   const held = internals.heldResponse(res);
-  const [first] = held?.outputData ?? [];
-  const head = typeof first?.data === "string" ? HEAD.exec(first.data)?.[0] : undefined;
-  if (held === undefined || first === undefined || head === undefined) return false;
+  // A `100 Continue` may wait before the head.
+  const first = held?.outputData.find(({ data }) => typeof data === "string" && HEAD.test(data));
+  if (held === undefined || first === undefined) return false;
+  // The cast: a head was found in the data, so the data is a string.
+  const data = first.data as string;
+  const [head = ""] = HEAD.exec(data) ?? [];
   const last = head.replace(KEPT_ALIVE, "").replace("\r\n", "\r\nConnection: close\r\n");
-  // The cast: `head` was matched in the data, so the data is a string.
-  first.data = last + (first.data as string).slice(head.length);
+  first.data = last + data.slice(head.length);
   held.outputSize += last.length - head.length;
   // With these fields Node closes the connection after the response.
   held.shouldKeepAlive = false;

@@ -95,7 +95,13 @@ function addLength(headers: string[], length: number): void {
 function writeHead(res: Exchange["res"], { status, statusText, headers }: Message): void {
   // The casts: both kinds of response accept an array, but the types of HTTP/2 do not say so.
   if (res.req.httpVersionMajor === 2) (res as Http2Response).writeHead(status, headers as never);
-  else (res as http.ServerResponse).writeHead(status, statusText, headers);
+  else {
+    const response = res as http.ServerResponse;
+    response.writeHead(status, statusText, headers);
+    // Of a response that waits for another one of its pipeline, Node would put the head before a
+    // `100 Continue` that waits as well, if the body is of bytes (OutgoingMessage._send).
+    if (response.socket === null) response.flushHeaders();
+  }
 }
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;

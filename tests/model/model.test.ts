@@ -1,0 +1,52 @@
+/**
+ * Random schedules on every kind of server of this runtime, against the model. `MODEL_SEED` sets the seed, and
+ * `run.ts` tries as many as one likes.
+ */
+import { test } from "node:test";
+import { execFileSync } from "node:child_process";
+import process from "node:process";
+import { assertEquals } from "@std/assert";
+import { engines, runtime } from "../support/fixture.ts";
+import { check } from "./check.ts";
+import type { Kind } from "./exceptions.ts";
+
+const SEED = Number(process.env["MODEL_SEED"] ?? 1);
+/** The number of schedules of a kind of server, and of those whose steps race each other. */
+const RUNS = 15;
+/** The number of milliseconds that the schedules of a kind may take. */
+const LIMIT = 2_000;
+
+/** Deno has no TLS on unix sockets, and no other engine is tried with it either. */
+const TRANSPORTS = ["tcp", "tls", "unix"] as const;
+
+const kinds: Kind[] = [
+  ...engines.flatMap((engine) =>
+    TRANSPORTS.map((transport): Kind => ({ runtime, engine, via: "serve", transport }))
+  ),
+  { runtime, engine: "node", via: "adopt", transport: "tcp" },
+];
+if (runtime === "node" && hasGo()) {
+  kinds.push({ runtime: "go", engine: "go", via: "serve", transport: "tcp" });
+}
+
+function hasGo(): boolean {
+  try {
+    execFileSync("go", ["version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+for (const kind of kinds) {
+  const { runtime, engine, via, transport } = kind;
+  for (const races of [false, true]) {
+    const which = races ? "with races" : "step by step";
+    test(`[${runtime}, ${engine}, ${via}, ${transport}] a server does what the model says, ${which}`, async () => {
+      const jobs = [SEED, SEED + 1, SEED + 2].map((seed) =>
+        check(kind, { seed, runs: RUNS, races, limit: LIMIT })
+      );
+      for (const { difference } of await Promise.all(jobs)) assertEquals(difference, undefined);
+    });
+  }
+}
