@@ -6,6 +6,7 @@ import { channel } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
+import process from "node:process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -21,6 +22,8 @@ import {
   serveTcp,
 } from "../../mod.ts";
 import { internals as deno } from "../../src/runtime/deno/internals.ts";
+import { activeResources } from "../../src/runtime/host/active_resources.ts";
+import { hostInternals } from "../../src/runtime/host/internals.ts";
 import { mayBeFreshSession } from "../../src/runtime/deno/protocol.ts";
 import { internals as node, type NodeInternals } from "../../src/runtime/node/internals.ts";
 import type { DenoInfo } from "../../src/runtime/api/deno.ts";
@@ -453,3 +456,31 @@ async function seenOn(): Promise<string[]> {
   native.close();
   return [...seen].sort();
 }
+
+test(`[${runtime}] activeResources() names what is active where the streams of the process cannot be told apart`, async () => {
+  const timer = setTimeout(() => {}, 60_000);
+  await without(hostInternals, "resourceBehind", () => undefined, () => {
+    assert(activeResources().includes("Timeout"), String(activeResources()));
+    return Promise.resolve();
+  });
+  clearTimeout(timer);
+});
+
+test(`[${runtime}] aroundDisconnect() calls around the message of a primary, and of no other`, () => {
+  const calls: string[] = [];
+  const runtimes = () => calls.push("runtime");
+  process.on("internalMessage", runtimes);
+  const leave = hostInternals.aroundDisconnect(
+    () => calls.push("before"),
+    () => calls.push("after"),
+  );
+  // The cast: the types of `process` lack its own events.
+  const emit = (message: unknown) => process.emit("internalMessage" as "message", message, null);
+  emit({ cmd: "NODE_CLUSTER", act: "disconnect" });
+  emit({ cmd: "NODE_CLUSTER", act: "newconn" });
+  emit(undefined);
+  leave();
+  emit({ cmd: "NODE_CLUSTER", act: "disconnect" });
+  process.off("internalMessage", runtimes);
+  assertEquals(calls.join(" "), "before runtime after runtime runtime runtime");
+});

@@ -74,10 +74,10 @@ for (const engine of engines) {
   });
 
   test(`[${runtime}, ${engine}] serve() survives handlers that stop reading uploads`, async () => {
-    const program = run("cancelled_uploads.ts", [engine]);
+    const program = run("canceled_uploads.ts", [engine]);
     assertEquals([await deadline(program.exit, SOON), program.output], [
       0,
-      "/limited: 413;\n/cancelled: 200;\nsurvived\n",
+      "/limited: 413;\n/canceled: 200;\nsurvived\n",
     ]);
   });
 

@@ -1,5 +1,6 @@
 /** The resources that keep a process alive, as far as a runtime reports them. */
 import process from "node:process";
+import { hostInternals } from "./internals.ts";
 
 /** The part of Bun's heap statistics that counts, by type, the objects that must not be garbage-collected. */
 interface HeapStats {
@@ -14,23 +15,15 @@ export function activeResources(): string[] {
   if ("bun" in process.versions) return countedByBun();
   const names = process.getActiveResourcesInfo();
   // Node lists stdout and stderr too, which keep no process alive.
-  for (const stream of [process.stdout, process.stderr]) forget(names, handleOf(stream));
+  for (const stream of [process.stdout, process.stderr]) {
+    forget(names, hostInternals.resourceBehind(stream));
+  }
   return names;
 }
 
 function forget(names: string[], name: string | undefined): void {
   const index = names.findIndex((other) => other === name);
   if (index >= 0) names.splice(index, 1);
-}
-
-/**
- * Returns the name of the resource behind a stream in the list of Node. `_handle` is not part of Node's API.
- * Without it: undefined, and the streams remain in the list.
- */
-function handleOf(stream: object): string | undefined {
-  // The cast: `_handle` is not in the types, and absent if the stream writes to a file.
-  const { _handle: handle } = stream as { _handle?: object };
-  return handle && `${handle.constructor.name}Wrap`;
 }
 
 function countedByBun(): string[] {

@@ -1,6 +1,7 @@
 import process from "node:process";
 import { nodeCluster, workerThreads } from "../../core/builtins.ts";
 import { nodeHttp, nodeHttps } from "./http_modules.ts";
+import { hostInternals } from "./internals.ts";
 
 /**
  * Makes the channel to the parent process no longer keep this process alive. A process that was started with
@@ -36,16 +37,15 @@ export function onPrimaryGone(call: () => void): () => void {
     call();
   };
   // A worker that is told to disconnect closes its servers, and closes its channel when their last connection
-  // has ended. If the runtime does not emit this message, the function is called only then.
-  // https://github.com/nodejs/node/blob/v26.x/lib/internal/cluster/child.js (`onmessage`)
+  // has ended, which is too late to drain.
   let letClose = () => {};
-  const beforeRuntime = (message: unknown) => {
-    if (isDisconnect(message)) letClose = keepIdleConnections();
-  };
-  const afterRuntime = (message: unknown) => {
-    letClose();
-    if (isDisconnect(message)) call();
-  };
+  const leave = hostInternals.aroundDisconnect(
+    () => letClose = keepIdleConnections(),
+    () => {
+      letClose();
+      call();
+    },
+  );
   const onError = (error: unknown) => {
     // Without a listener of its own, the program would see any other error as an uncaught exception.
     const isHandled = isOfLostChannel(error) || worker.listenerCount("error") > 1;
@@ -53,13 +53,10 @@ export function onPrimaryGone(call: () => void): () => void {
   };
   worker.on("error", onError);
   process.prependListener("disconnect", onDisconnect);
-  process.prependListener("internalMessage", beforeRuntime);
-  process.on("internalMessage", afterRuntime);
   return () => {
+    leave();
     worker.off("error", onError);
     process.off("disconnect", onDisconnect);
-    process.off("internalMessage", beforeRuntime);
-    process.off("internalMessage", afterRuntime);
   };
 }
 
@@ -87,9 +84,4 @@ function keepIdleConnections(): () => void {
 function isOfLostChannel(error: unknown): boolean {
   return error instanceof Error && "code" in error &&
     ["EPIPE", "ECONNRESET", "ERR_IPC_CHANNEL_CLOSED"].includes(String(error.code));
-}
-
-function isDisconnect(message: unknown): boolean {
-  return typeof message === "object" && message !== null && "cmd" in message &&
-    message.cmd === "NODE_CLUSTER" && "act" in message && message.act === "disconnect";
 }

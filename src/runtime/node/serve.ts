@@ -23,7 +23,7 @@ import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { NodeConn } from "./conn.ts";
 import type { Exchange } from "./protocol.ts";
-import { endAtCancel } from "./cancelled_body.ts";
+import { endAtCancel } from "./canceled_body.ts";
 import { NodeDriver, type NodeServer } from "./driver.ts";
 import { listen, peerAddr } from "./listen.ts";
 import { rememberingDescriptor } from "./listener_descriptors.ts";

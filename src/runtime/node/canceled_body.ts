@@ -4,7 +4,7 @@ import type { Exchange } from "./protocol.ts";
 
 /**
  * Makes the body of a request end where its handler cancels it. Deno's `Readable.toWeb` passes on what a request emits
- * after its stream was cancelled, as it does if the body had been asked for just before. The closed stream throws then,
+ * after its stream was canceled, as it does if the body had been asked for just before. The closed stream throws then,
  * outside of every handler, which would end the process.
  */
 export function endAtCancel(req: Exchange["req"]): void {

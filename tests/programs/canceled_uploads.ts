@@ -23,7 +23,7 @@ const server = await serve(async (request) => {
   engine: process.argv[2] as Engine,
 });
 
-for (const [path, size] of [["/limited", LIMIT + 1], ["/cancelled", LIMIT]] as const) {
+for (const [path, size] of [["/limited", LIMIT + 1], ["/canceled", LIMIT]] as const) {
   const client = await connect(server.addr);
   client.write(request(`POST ${path}`, `Content-Length: ${size}`) + "x".repeat(size));
   console.log(`${path}: ${(await client.response()).status};`);
