@@ -1,6 +1,7 @@
 /**
  * Random schedules on every kind of server of this runtime, against the model. `MODEL_SEED` sets the seed, and
- * `run.ts` tries as many as one likes.
+ * `run.ts` tries as many as one likes. Each step waits until the server has seen the one before. Schedules whose steps
+ * race each other are for `run.ts --races` alone: in about one of a thousand the model forbids what may happen.
  */
 import { test } from "node:test";
 import { execFileSync } from "node:child_process";
@@ -11,7 +12,7 @@ import { check } from "./check.ts";
 import type { Kind } from "./exceptions.ts";
 
 const SEED = Number(process.env["MODEL_SEED"] ?? 1);
-/** The number of schedules of a kind of server, and of those whose steps race each other. */
+/** The number of schedules of a kind of server, for each of three seeds. */
 const RUNS = 15;
 /** The number of milliseconds that the schedules of a kind may take. */
 const LIMIT = 2_000;
@@ -40,13 +41,10 @@ function hasGo(): boolean {
 
 for (const kind of kinds) {
   const { runtime, engine, via, transport } = kind;
-  for (const races of [false, true]) {
-    const which = races ? "with races" : "step by step";
-    test(`[${runtime}, ${engine}, ${via}, ${transport}] a server does what the model says, ${which}`, async () => {
-      const jobs = [SEED, SEED + 1, SEED + 2].map((seed) =>
-        check(kind, { seed, runs: RUNS, races, limit: LIMIT })
-      );
-      for (const { difference } of await Promise.all(jobs)) assertEquals(difference, undefined);
-    });
-  }
+  test(`[${runtime}, ${engine}, ${via}, ${transport}] a server does what the model says`, async () => {
+    const jobs = [SEED, SEED + 1, SEED + 2].map((seed) =>
+      check(kind, { seed, runs: RUNS, races: false, limit: LIMIT })
+    );
+    for (const { difference } of await Promise.all(jobs)) assertEquals(difference, undefined);
+  });
 }
