@@ -24,8 +24,12 @@ export function parseArguments(args: readonly string[]): CommandRequest {
   const [name, ...rest] = own;
   if (name === "--help" || name === "-h" || rest.includes("--help")) return { what: "help" };
   if (name !== "run") {
-    const given = name === undefined ? "nothing" : `"${printable(name)}"`;
-    throw new TypeError(`Cannot do ${given}: graceful has one command, as in "${EXAMPLE}"`);
+    const problem = name === undefined
+      ? "the command is missing"
+      : `"${printable(name)}" is not a command`;
+    throw new TypeError(
+      `Cannot run graceful: ${problem}. Its one command is run, as in "${EXAMPLE}"`,
+    );
   }
   if (command.length === 0) {
     throw new TypeError(

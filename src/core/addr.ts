@@ -1,6 +1,9 @@
 import { printable } from "./printable.ts";
 
-/** An address, in the form of `Deno.Addr`. The client of a unix socket has no name, so its path is empty. */
+/**
+ * An address of a socket: a TCP address, or the path of a unix socket. The client of a unix socket has no name, so its
+ * path is empty.
+ */
 export type Addr =
   | {
     /** TCP, over IPv4 or IPv6. */

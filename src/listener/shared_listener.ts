@@ -13,7 +13,7 @@ import { cancel, isPending, whenReady } from "./readiness.ts";
 /** The listeners of this process. */
 const listeners = () => ofProcess(newListeners);
 const newListeners = () => ({
-  /** The open listeners, which a successor inherits. */
+  /** Listeners that are open. A successor inherits them. */
   open: new Set<SharedListener>(),
   /** Whether a successor has taken over. The files of unix sockets then belong to the successor. */
   succeeded: false,

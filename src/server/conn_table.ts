@@ -66,7 +66,7 @@ export class ConnTable<C extends Conn> {
   readonly #open = new Map<C, "serving" | "idle" | "forced">();
   /** The connections that the next poll has to look at. */
   readonly #changed = new Set<C>();
-  /** The connections that were hijacked when they were last examined. */
+  /** The connections that were hijacked when a poll last examined them. */
   readonly #hijacked = new Set<C>();
   /** The connections whose `state` has thrown. The first such error of each was reported. */
   readonly #faulty = new WeakSet<C>();
@@ -130,7 +130,7 @@ export class ConnTable<C extends Conn> {
     return this.#open.size === (policy.ignoreHijacked ? this.#hijacked.size : 0);
   }
 
-  /** The open connections that were hijacked when they were last examined. */
+  /** The connections that were hijacked when a poll last examined them. */
   get hijacked(): Iterable<C> {
     return this.#hijacked;
   }

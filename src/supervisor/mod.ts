@@ -7,7 +7,8 @@
  *
  * @module
  */
-export { supervise, type Supervisor, type SupervisorReport } from "./supervisor.ts";
+export { supervise } from "./supervise.ts";
+export type { Supervisor, SupervisorReport } from "./supervisor.ts";
 export type { SupervisorOptions } from "./options.ts";
 export type { SupervisorStatus, WorkerStatus } from "./status.ts";
 export type { SupervisorEvent, WorkerName } from "./events.ts";

@@ -19,8 +19,9 @@ const READY_FD = 3;
 const FIRST_LISTENER_FD = 4;
 
 /**
- * How often a successor is started that a SIGHUP ends before it is ready. The signal has its default action until the
- * runtime has loaded this module, and asks for the newest release, which the next start is of.
+ * The number of attempts to start a successor, if a SIGHUP ends each before it is ready. Until the successor has loaded
+ * this package, the default action of SIGHUP ends it. The signal asks for the newest release, so another attempt is
+ * made.
  */
 const STARTS = 3;
 

@@ -9,8 +9,8 @@ import { runtime } from "../support/fixture.ts";
 import { commandOf } from "../support/process.ts";
 
 const refused: readonly (readonly [args: string, message: string])[] = [
-  ["", 'Cannot do nothing: graceful has one command, as in "graceful run'],
-  ["walk -- x", 'Cannot do "walk": graceful has one command, as in "graceful run'],
+  ["", "Cannot run graceful: the command is missing. Its one command is run, as in"],
+  ["walk -- x", 'Cannot run graceful: "walk" is not a command. Its one command is run'],
   ["run", "Cannot run without a command: put '--' before the command of the service"],
   ["run --", "Cannot run without a command: put '--' before the command of the service"],
   ["run node main.ts", "Cannot run without a command: put '--' before the command of the service"],

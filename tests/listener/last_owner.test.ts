@@ -54,7 +54,10 @@ async function endUnderLoad(command: (port: number) => readonly string[]): Promi
   return Number(await clients.says(/lost: (\d+);/));
 }
 
-for (const engine of engines) {
+/** On Bun a server of `node:http` cannot listen on a descriptor. */
+const kinds = runtime === "bun" ? engines : [...engines, "adopt"];
+
+for (const engine of kinds) {
   const service = (port: number) => [...commandOf(SERVICE, PERMISSIONS), `${port}`, engine];
 
   test(`[${runtime}, ${engine}] shutdown() of a listener that could be handed over resets no connection`, async () => {

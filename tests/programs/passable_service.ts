@@ -1,10 +1,26 @@
-/** A service whose listener can be handed over. Arguments: port, engine. It ends with its signals as services do. */
+/**
+ * A service whose listener can be handed over. Arguments: port, and an engine, or "adopt" for a server of `node:http` that
+ * accepts on the descriptor of `listen`. It ends with its signals as services do.
+ */
+import { createServer } from "node:http";
 import process from "node:process";
-import { type Engine, graceful, serve } from "../../mod.ts";
+import { adopt, type Engine, graceful, listen, serve, type Server } from "../../mod.ts";
 
-const [port, engine] = process.argv.slice(2);
-// The cast: the tests pass the name of an engine.
-const options = { port: Number(port), hostname: "127.0.0.1", engine: engine as Engine };
-const server = await serve(() => new Response("hello"), { ...options, handoff: "inherit" });
+const [port, kind] = process.argv.slice(2);
+const where = { port: Number(port), hostname: "127.0.0.1" };
+const server = kind === "adopt" ? await startAdopted() : await serve(() => new Response("hello"), {
+  ...where,
+  // The cast: the tests pass the name of an engine.
+  engine: kind as Engine,
+  handoff: "inherit",
+});
+
+async function startAdopted(): Promise<Server> {
+  const native = createServer((_request, response) => response.end("hello"));
+  const { fd } = await listen(where);
+  await new Promise<void>((resolve) => native.listen({ fd }, resolve));
+  return adopt(native);
+}
+
 console.log(`serves: ${process.pid};`);
 await graceful(server, { idleGrace: 0, log: false });

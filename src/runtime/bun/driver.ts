@@ -8,19 +8,18 @@ import type { PollPolicy } from "../../server/conn_table.ts";
 import {
   type Answer,
   type Handler,
-  HTTP_PROTOCOLS,
   refuseUnsendable,
   type ServeSettings,
 } from "../../options/serve.ts";
 import type { ClosingHandshake } from "../../options/hijacked.ts";
-import type { TlsSettings } from "../../options/tls.ts";
 import { BunExpiry } from "./expiry.ts";
 import type { LimitSettings } from "../../options/limits.ts";
 import { BunFlight, Flights, peerOf } from "./flights.ts";
 import { BunServeDriver } from "./serve_driver.ts";
+import { refusedOption, serveOptions } from "./serve_options.ts";
 import { bun, type BunServer } from "../api/bun.ts";
 import { type BunHandler, ServedContent } from "./served_content.ts";
-import { UnreadUploads } from "./uploads.ts";
+import { afterUpload, UnreadUploads } from "./uploads.ts";
 import { BunWebSockets } from "./web_sockets.ts";
 import type { Driver } from "../../server/driver.ts";
 import { originalOf } from "../../server/body_limit.ts";
@@ -30,7 +29,6 @@ import { LINGER } from "../../server/linger.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { WebSocketLife } from "../../server/web_socket_life.ts";
 import { listenError } from "../host/listen_error.ts";
-import { printable } from "../../core/printable.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 import { LONGEST_WITHHELD } from "../linux/withheld_conns.ts";
 import { PlaceholderListener, soleListenerAt } from "../linux/placeholder_listener.ts";
@@ -234,7 +232,11 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   #serve(settings: ServeSettings): BunServer {
     const answering = (handle: BunHandler) => (request: Request, server: BunServer) =>
       this.#handle(handle, new BunFlight(request, server, this.addr, settings));
-    const options = this.#optionsOfBun(settings);
+    const { onError, websocket } = settings;
+    const options = serveOptions(settings, {
+      error: async (error) => this.#lastIfEnding(await onError(error)),
+      websocket: websocket && this.#webSockets.handlers(websocket),
+    });
     const content = () => this.#content.options(answering, this.#endsConnections);
     try {
       const server = bun().serve({ ...options, ...content() });
@@ -242,27 +244,12 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
       this.#update = () => void reload({ ...options, ...content() });
       return server;
     } catch (error) {
-      throw isRefusedOption(error) ? refusedOption(error) : listenError(settings.listen, error);
+      throw refusedOption(error) ?? listenError(settings.listen, error);
     }
   }
 
-  /** Returns the options of `Bun.serve`, except for the handler and the routes. */
-  #optionsOfBun({ listen, tls, reusePort, websocket, native }: ServeSettings): object {
-    const last = (response: Response) => this.#endsConnections ? sayingClose(response) : response;
-    return {
-      ...(listen.transport === "unix"
-        ? { unix: listen.path }
-        : { hostname: listen.hostname, port: listen.port, reusePort }),
-      ...(tls === undefined ? {} : tlsOptions(tls)),
-      ...(websocket === undefined ? {} : { websocket: this.#webSockets.handlers(websocket) }),
-      error: async (error: unknown) => last(await this.#onError(error)),
-      // By default Bun cuts off a handler that takes longer than 10 s.
-      idleTimeout: 0,
-      // By default Bun refuses a body of more than 128 MiB before the handler sees the request.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      development: false,
-      ...native.bun,
-    };
+  #lastIfEnding(response: Response): Response {
+    return this.#endsConnections ? sayingClose(response) : response;
   }
 
   #handle(handle: BunHandler, info: BunFlight): Answer | Promise<Answer> {
@@ -406,63 +393,8 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   }
 }
 
-/** Reports whether an error says that Bun refuses the value of an option. Mostly that is an option in `bun`. */
-function isRefusedOption(error: unknown): error is TypeError {
-  return error instanceof TypeError && "code" in error && error.code === "ERR_INVALID_ARG_TYPE";
-}
-
-function refusedOption(error: TypeError): TypeError {
-  const why = printable(error.message);
-  return new TypeError(`Cannot serve as Bun refuses an option: ${why}`, { cause: error });
-}
-
-/** The version number of TLS 1.3 in the protocol. */
-const TLS_1_3 = 0x0304;
-
-function tlsOptions(
-  { certificates: { standard, named }, minVersion, alpnProtocols = HTTP_PROTOCOLS }: TlsSettings,
-): Record<string, unknown> {
-  const version = minVersion === "TLSv1.3" ? { minVersion: TLS_1_3 } : {};
-  return {
-    tls: [
-      { ...standard, ...version },
-      ...[...named].map(([serverName, certificate]) => ({
-        serverName,
-        ...certificate,
-        ...version,
-      })),
-    ],
-    http2: alpnProtocols.includes("h2"),
-    http1: alpnProtocols.includes("http/1.1"),
-  };
-}
-
 function addrOf({ address }: BunServer, asked: Addr): Addr {
   return typeof address === "string"
     ? asked
     : { transport: "tcp", hostname: address.address, port: address.port };
-}
-
-/**
- * Returns the last response of a connection once an unread upload has been received and discarded, for at
- * most {@linkcode LINGER} ms. Bun closes a connection right after its last response. If the client is
- * still sending at that moment, its connection is reset and it can lose the response.
- */
-function afterUpload(request: Request, response: Response): Response | Promise<Response> {
-  if (request.body === null || request.bodyUsed) return response;
-  // The upload is being read, or is itself the body of the response.
-  if (request.body.locked || response.body === request.body) return response;
-  return discard(request.body).then(() => response);
-}
-
-async function discard(body: ReadableStream): Promise<void> {
-  const reader = body.getReader();
-  const timer = setTimeout(() => reader.cancel(), LINGER);
-  try {
-    while (!(await reader.read()).done);
-  } catch {
-    // The client is gone and needs no response.
-  } finally {
-    clearTimeout(timer);
-  }
 }

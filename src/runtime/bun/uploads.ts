@@ -1,5 +1,6 @@
 import type { BunFlight } from "./flights.ts";
 import type { KernelConn } from "../linux/kernel_conn.ts";
+import { LINGER } from "../../server/linger.ts";
 import { ConnMarks } from "./conn_marks.ts";
 
 /** The methods of a request that read its body to the end. */
@@ -94,4 +95,28 @@ function watchLoops(stream: ReadableStream, onEnd: () => void): void {
 async function* toItsEnd<T>(chunks: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
   yield* chunks;
   onEnd();
+}
+
+/**
+ * Returns the last response of a connection once an unread upload has been received and discarded, for at
+ * most {@linkcode LINGER} ms. Bun closes a connection right after its last response. If the client is
+ * still sending at that moment, its connection is reset and it can lose the response.
+ */
+export function afterUpload(request: Request, response: Response): Response | Promise<Response> {
+  if (request.body === null || request.bodyUsed) return response;
+  // The upload is being read, or is itself the body of the response.
+  if (request.body.locked || response.body === request.body) return response;
+  return discard(request.body).then(() => response);
+}
+
+async function discard(body: ReadableStream): Promise<void> {
+  const reader = body.getReader();
+  const timer = setTimeout(() => reader.cancel(), LINGER);
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The client is gone and needs no response.
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -11,7 +11,7 @@ import type { Traffic } from "../linux/traffic.ts";
  */
 export class ClientConns {
   readonly #listeners: () => readonly Addr[];
-  /** The open connections by their clients, as found by the last search in this turn of the event loop. */
+  /** The connections that the last search in this turn of the event loop has found open, by their clients. */
   #found: Map<string, KernelConn> | undefined;
 
   /** Creates the connections of a server. `listeners` returns the addresses of the server's listeners. */

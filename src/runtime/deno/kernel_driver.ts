@@ -11,7 +11,6 @@ import { badRequest } from "../../server/last_response.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { TableDriver } from "../../server/table_driver.ts";
-import { WebSocketLife } from "../../server/web_socket_life.ts";
 import {
   type Answer,
   type Engine,
@@ -22,22 +21,17 @@ import {
 import { addrOf, type DenoInfo } from "../api/deno.ts";
 import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
 import { streamLargeBody } from "./body.ts";
-import type { Client } from "./clients.ts";
 import { internals } from "./internals.ts";
 import { KernelAcceptor, type KernelServing } from "./kernel_acceptor.ts";
 import type { KernelConnection } from "./kernel_connection.ts";
 import { KernelExchange } from "./kernel_exchange.ts";
+import { IdleEnds } from "./idle_ends.ts";
 import { KernelExpiry } from "./kernel_expiry.ts";
+import { followWebSocket } from "./kernel_web_socket.ts";
 import { KnownConnections } from "./known_connections.ts";
 import { lastOf } from "./last_response.ts";
 import { Looks } from "./looks.ts";
 import { isReceivable, isUnread } from "./upload.ts";
-
-/**
- * The number of ms after which a WebSocket that has not opened is given up. Its client has left, which Deno
- * does not report.
- */
-const OPENING = 1_000;
 
 /**
  * The driver of a server whose connections the kernel shows. The driver knows the connections, and the connection of
@@ -53,11 +47,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   readonly #acceptor: KernelAcceptor;
   readonly #known: KnownConnections;
   #isListenerClosed = false;
-  /** The clients whose connections have to be found and ended, see `#endLater`. */
-  readonly #toEnd = new Set<Client<KernelConnection>>();
+  readonly #idleEnds: IdleEnds;
   /** Whether the HTTP/2 sessions can end now. The value is kept only until the caller yields to the event loop. */
   #canEndSessions: boolean | undefined;
-  #isFinding = false;
   #isOver = false;
   readonly #looks = new Looks<KernelConnection>({
     all: () => [...this.conns],
@@ -83,6 +75,7 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
       },
       onForgotten: (conn) => this.#looks.forget(conn),
     });
+    this.#idleEnds = new IdleEnds(this.#known, this.#looks);
     this.#acceptor = new KernelAcceptor(serving, {
       onRequest: this.#onRequest,
       onError: settings.onError,
@@ -260,34 +253,9 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   #endAfter(exchange: KernelExchange): void {
     if (exchange.protocol !== "http1") return;
     const conn = connAfter(exchange);
-    if (conn === undefined) this.#endLater(this.#known.clients.of(exchange.remoteAddr));
+    if (conn === undefined) this.#idleEnds.add(this.#known.clients.of(exchange.remoteAddr));
     else if (exchange.isUnread) conn.linger();
     else conn.end("active");
-  }
-
-  /**
-   * Ends the connections of a client when they become idle. Connections are looked up for all such clients
-   * together, and not too often, because the time of a lookup grows with the number of connections. The polls of a
-   * drain cannot do this, because they may spare idle connections.
-   */
-  #endLater(client: Client<KernelConnection>): void {
-    this.#toEnd.add(client);
-    if (this.#isFinding) return;
-    this.#isFinding = true;
-    this.#looks.repeat(() => {
-      this.#known.refresh();
-      for (const client of this.#toEnd) this.#endIdle(client);
-      this.#known.forget();
-      this.#isFinding = this.#toEnd.size > 0;
-      return this.#isFinding;
-    });
-  }
-
-  #endIdle(client: Client<KernelConnection>): void {
-    for (const conn of client.conns) if (conn.state() === "idle") conn.closeIdle();
-    if (client.conns.every((conn) => conn.isEnding || conn.client.isUnread)) {
-      this.#toEnd.delete(client);
-    }
   }
 
   #hijack(exchange: KernelExchange, response: Response): Response {
@@ -298,25 +266,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
       return response;
     }
     this.#known.unlink(exchange);
-    const client = this.#known.clients.of(exchange.remoteAddr);
-    client.webSockets.add(socket);
-    const life = new WebSocketLife();
-    exchange.webSocketLife = life;
-    this.#known.prune();
-    socket.addEventListener("open", () => {
-      for (const conn of client.conns) this.closeIfWebSocket(conn);
+    followWebSocket(socket, exchange, this.#known.clients.of(exchange.remoteAddr), {
+      onOpen: (conn) => this.closeIfWebSocket(conn),
+      onGone: (conn) => this.#looks.watchEnd(conn),
     });
-    const onGone = () => {
-      client.webSockets.delete(socket);
-      life.end();
-      for (const conn of client.conns) this.#looks.watchEnd(conn);
-    };
-    socket.addEventListener("close", onGone);
-    const giveUp = () => {
-      if (socket.readyState === WebSocket.CONNECTING) onGone();
-    };
-    const onDelivered = () => void setTimeout(giveUp, OPENING).unref();
-    exchange.native.completed.then(onDelivered, giveUp);
+    this.#known.prune();
     return response;
   }
 

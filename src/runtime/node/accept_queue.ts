@@ -84,13 +84,16 @@ function isSharedSocket({ server, isShared }: Accepting): boolean {
 function nodeQueue(
   handle: Handle | undefined,
   addr: TcpAddr,
-  { backlog = DEFAULT_BACKLOG, isWithinReach }: Accepting,
+  { backlog = DEFAULT_BACKLOG, isWithinReach, isShared }: Accepting,
 ): Queue {
   const inode = handle?.fd === undefined ? undefined : inodeOf(handle.fd);
   if (inode === undefined) return UNKNOWN;
   const waiting = () => queueLength(inode);
   const holdBack = () => void handle?.listen?.(0);
-  const letIn = isWithinReach ? () => void handle?.listen?.(backlog) : undefined;
+  // Where it is known that nobody goes on accepting, other processes that end hold connections back on the same socket.
+  const letIn = isWithinReach && isShared === undefined
+    ? () => void handle?.listen?.(backlog)
+    : undefined;
   if (handle === undefined || !sharesAddress(inode)) {
     const takeLastPlace = async () => await connects(addr) || waiting() === 0;
     return { waiting, holdBack, takeLastPlace, letIn };
