@@ -8,15 +8,29 @@ import { adopt, type Engine, graceful, listen, serve, type Server } from "../../
 
 const [port, kind] = process.argv.slice(2);
 const where = { port: Number(port), hostname: "127.0.0.1" };
-const server = kind === "adopt" ? await startAdopted() : await serve(() => new Response("hello"), {
+/** Keeps the process busy for a while, so that connections wait in the accept queue when the end begins. */
+function work(): void {
+  const end = performance.now() + 2;
+  while (performance.now() < end);
+}
+
+const server = kind === "adopt" ? await startAdopted() : await serve(answer, {
   ...where,
   // The cast: the tests pass the name of an engine.
   engine: kind as Engine,
   handoff: "inherit",
 });
 
+function answer(): Response {
+  work();
+  return new Response("hello");
+}
+
 async function startAdopted(): Promise<Server> {
-  const native = createServer((_request, response) => response.end("hello"));
+  const native = createServer((_request, response) => {
+    work();
+    response.end("hello");
+  });
   const { fd } = await listen(where);
   await new Promise<void>((resolve) => native.listen({ fd }, resolve));
   return adopt(native);

@@ -28,6 +28,7 @@ import { isUpgrade, unavailable } from "../../server/refused_upgrade.ts";
 import { LINGER } from "../../server/linger.ts";
 import { UpgradeError } from "../../core/errors.ts";
 import { WebSocketLife } from "../../server/web_socket_life.ts";
+import { ShortTurns } from "../host/short_turns.ts";
 import { listenError } from "../host/listen_error.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 import { LONGEST_WITHHELD } from "../linux/withheld_conns.ts";
@@ -64,6 +65,7 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
   readonly #placeholder: PlaceholderListener<BunServer> | undefined;
   readonly #flights = new Flights();
   readonly #unread = new UnreadUploads();
+  readonly #turns = new ShortTurns();
   /** The timer that ends the time in which clients may keep sending unread uploads. */
   #linger: ReturnType<typeof setTimeout> | undefined;
   #isLingerOver = false;
@@ -259,13 +261,20 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
     try {
       const isRefused = this.drainStart !== undefined && isUpgrade(request.headers.get("upgrade"));
       // An upgrade can be refused while the accept queue is emptied, before other responses end connections.
-      const response = isRefused ? sayingClose(unavailable()) : handle(request, info);
+      const response = isRefused ? sayingClose(unavailable()) : this.#inShortTurn(handle, info);
       return response instanceof Promise
         ? this.#answerLater(response, info)
         : this.#answer(response, info);
     } catch (error) {
       return this.#answerError(error, info);
     }
+  }
+
+  #inShortTurn(handle: BunHandler, info: BunFlight): Answer | Promise<Answer> {
+    const wait = this.#turns.wait();
+    return wait === undefined
+      ? handle(info.request, info)
+      : wait.then(() => handle(info.request, info));
   }
 
   #answer(response: Answer, info: BunFlight): Answer | Promise<Answer> {

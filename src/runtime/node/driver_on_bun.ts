@@ -6,6 +6,7 @@ import type net from "node:net";
 import process from "node:process";
 import type { ConnInfo } from "../../core/conn.ts";
 import { NEW_CONN_LIFETIME, type PollPolicy } from "../../server/conn_table.ts";
+import { ShortTurns } from "../host/short_turns.ts";
 import { takeInAcceptQueue, UNKNOWN_QUEUE } from "../host/accept_queue.ts";
 import { reportError } from "../../core/report_error.ts";
 import type { ClosingListener } from "../linux/closing_listener.ts";
@@ -13,6 +14,7 @@ import type { KernelConn } from "../linux/kernel_conn.ts";
 import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 import { keyOf } from "../../core/addr.ts";
 import { NodeDriver, type NodeServerTraits } from "./driver.ts";
+import type { Exchange } from "./protocol.ts";
 import { ServerSockets } from "../linux/server_sockets.ts";
 
 /**
@@ -46,6 +48,25 @@ export class BunNodeDriver extends NodeDriver {
     };
     if (server.listening) onListening();
     this.hooks.on("listening", onListening);
+    this.#keepTurnsShort();
+  }
+
+  /** Makes requests wait for the next turn of the event loop if this turn takes too long. */
+  #keepTurnsShort(): void {
+    const turns = new ShortTurns();
+    const server = this.#server;
+    const emit = server.emit.bind(server);
+    server.emit = (event: string | symbol, ...args: unknown[]) => {
+      const wait = event === "request" ? turns.wait() : undefined;
+      if (wait === undefined) return emit(event, ...args);
+      // The cast: Bun emits "request" with these arguments.
+      const [req, res] = args as [Exchange["req"], Exchange["res"]];
+      // The request is in flight from now on.
+      if (this.begin(req, res) === undefined) return true;
+      // An error of a listener is an uncaught exception, and no rejection.
+      wait.then(() => queueMicrotask(() => emit(event, ...args)));
+      return true;
+    };
   }
 
   override startLameDuck(): void {
