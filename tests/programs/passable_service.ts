@@ -5,15 +5,13 @@
 import { createServer } from "node:http";
 import process from "node:process";
 import { adopt, type Engine, graceful, listen, serve, type Server } from "../../mod.ts";
+import { keepBusy } from "../support/keep_busy.ts";
+
+/** The time in ms for which a request keeps the process busy, so that connections wait in the accept queue at the end. */
+const BUSY = 2;
 
 const [port, kind] = process.argv.slice(2);
 const where = { port: Number(port), hostname: "127.0.0.1" };
-/** Keeps the process busy for a while, so that connections wait in the accept queue when the end begins. */
-function work(): void {
-  const end = performance.now() + 2;
-  while (performance.now() < end);
-}
-
 const server = kind === "adopt" ? await startAdopted() : await serve(answer, {
   ...where,
   // The cast: the tests pass the name of an engine.
@@ -22,13 +20,13 @@ const server = kind === "adopt" ? await startAdopted() : await serve(answer, {
 });
 
 function answer(): Response {
-  work();
+  keepBusy(BUSY);
   return new Response("hello");
 }
 
 async function startAdopted(): Promise<Server> {
   const native = createServer((_request, response) => {
-    work();
+    keepBusy(BUSY);
     response.end("hello");
   });
   const { fd } = await listen(where);

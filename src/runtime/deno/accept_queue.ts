@@ -5,6 +5,7 @@ import {
   type ListeningSocket,
   openKernelSockets,
 } from "../linux/kernel_sockets.ts";
+import { unfinishedHandshakes } from "../linux/unfinished_handshakes.ts";
 
 /** The accept queue of a listener that is about to close. */
 export interface ClosingQueue extends AcceptQueue {
@@ -31,8 +32,8 @@ export interface KnownSocket {
  * the C library, on a unix socket, and if several listeners of the process have the address and it is unknown which
  * of them is meant.
  *
- * If the length is known and no other process may share the socket, the kernel ignores new handshakes from now
- * on, so that no connection joins the queue.
+ * If the length is known and no other process may share the socket, the kernel refuses or ignores new handshakes from
+ * now on, so that only the handshakes that have begun join the queue.
  */
 export function closingQueue(
   addr: Addr,
@@ -46,8 +47,11 @@ export function closingQueue(
   }
   const waiting = () => kernel.waitingToBeAccepted(listener);
   if (isShared) return { waiting, accepted };
-  if (!kernel.migratesQueue(listener)) kernel.holdBackHandshakes(listener);
-  return { waiting, accepted, close: () => void kernel.closingUnnoticed(listener)() };
+  const close = () => void kernel.closingUnnoticed(listener)();
+  if (kernel.migratesQueue(listener)) return { waiting, accepted, close };
+  kernel.turnAwayHandshakes(listener);
+  const hasUnfinishedHandshakes = unfinishedHandshakes(kernel, listener);
+  return { waiting, accepted, hasUnfinishedHandshakes, close };
 }
 
 function ownListener(

@@ -11,7 +11,7 @@ import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { PollPolicy } from "../../server/conn_table.ts";
 import type { Engine, Handler, ServeSettings } from "../../options/serve.ts";
-import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import { connectionsToCome, takeInAcceptQueue } from "../host/accept_queue.ts";
 import { type ClosingQueue, closingQueue } from "./accept_queue.ts";
 import { Acceptor } from "./acceptor.ts";
 import { ClientConns } from "./client_conns.ts";
@@ -203,7 +203,7 @@ class DenoDriver extends TableDriver<DenoConnection> implements Driver {
         ? []
         : [closingQueue(addrOf(duplicate.listener.addr), () => duplicate.accepted)]),
     ];
-    const waiting = this.#queues.map((queue) => queue.waiting());
+    const waiting = this.#queues.map(connectionsToCome);
     if (waiting.includes(undefined)) return undefined;
     return waiting.reduce<number>((sum, count) => sum + count!, 0);
   }

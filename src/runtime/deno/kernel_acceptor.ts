@@ -5,9 +5,10 @@
 import { reportError } from "../../core/report_error.ts";
 import type { Refable } from "../../server/native_server.ts";
 import { addrOf, type DenoHttpServer, type DenoInfo, type DenoListener } from "../api/deno.ts";
-import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import type { AcceptQueue } from "../host/accept_queue.ts";
 import type { AcceptedSockets } from "../linux/accepted_sockets.ts";
 import type { KernelSockets } from "../linux/kernel_sockets.ts";
+import { unfinishedHandshakes } from "../linux/unfinished_handshakes.ts";
 import { AcceptErrors, FIRST_PAUSE, LONGEST_PAUSE } from "./accept_errors.ts";
 import { type ConnectionServing, internals } from "./internals.ts";
 
@@ -58,6 +59,7 @@ export class KernelAcceptor implements Refable {
   /** The timer that keeps the process alive while connections are open and the listener no longer does so. */
   #holding: ReturnType<typeof setInterval> | undefined;
   #closeUnnoticed = (): boolean => false;
+  #hasUnfinishedHandshakes = (): boolean => false;
 
   constructor(serving: KernelServing, handlers: AcceptorHandlers) {
     const { kernel, fd, listener, accepted } = serving;
@@ -135,20 +137,24 @@ export class KernelAcceptor implements Refable {
     return this.#serving.kernel.waitingToBeAccepted(this.#isOpen ? this.#fd : this.#spare);
   }
 
-  emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    const waiting = () => this.waiting;
-    // No connection joins the queue, so the queue shrinks by one for each connection that Deno accepts.
-    return takeInAcceptQueue({ waiting, accepted: () => -(waiting() ?? 0) }, force);
+  /** The accept queue of the listener. */
+  get queue(): AcceptQueue {
+    return {
+      waiting: () => this.waiting,
+      // Few connections join the queue, so the queue shrinks by one for each connection that Deno accepts.
+      accepted: () => -(this.waiting ?? 0),
+      hasUnfinishedHandshakes: this.#hasUnfinishedHandshakes,
+    };
   }
 
   /**
-   * Prepares to close the listener. From now on the kernel ignores new handshakes: a connection that came between the
-   * last look at the accept queue and the close would be reset, while a client whose first segment is ignored sends it
-   * again and is then refused.
+   * Prepares to close the listener. From now on the kernel refuses or ignores new handshakes: a connection that came
+   * between the last look at the accept queue and the close would be reset.
    */
   startDrain(): void {
     const { kernel } = this.#serving;
-    kernel.holdBackHandshakes(this.#spare);
+    kernel.turnAwayHandshakes(this.#spare);
+    this.#hasUnfinishedHandshakes = unfinishedHandshakes(kernel, this.#spare);
     this.#closeUnnoticed = kernel.closingUnnoticed(this.#fd);
   }
 

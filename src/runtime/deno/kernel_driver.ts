@@ -19,6 +19,7 @@ import {
   type ServeSettings,
 } from "../../options/serve.ts";
 import { addrOf, type DenoInfo } from "../api/deno.ts";
+import { connectionsToCome, takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { AcceptedSocket } from "../linux/accepted_sockets.ts";
 import { streamLargeBody } from "./body.ts";
 import { internals } from "./internals.ts";
@@ -293,11 +294,11 @@ export class KernelDriver extends TableDriver<KernelConnection> implements Drive
   }
 
   waitingToBeAccepted(): number | undefined {
-    return this.#acceptor.waiting;
+    return connectionsToCome(this.#acceptor.queue);
   }
 
   emptyAcceptQueue(force: AbortSignal): Promise<void> {
-    return this.#acceptor.emptyAcceptQueue(force);
+    return takeInAcceptQueue(this.#acceptor.queue, force);
   }
 
   closeListeners(): void {

@@ -3,6 +3,7 @@
  * Closing the listener would reset these connections, so the runtime accepts them first.
  */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
 
 /** The access of a driver to the accept queue of its listener. */
@@ -11,6 +12,11 @@ export interface AcceptQueue {
   waiting(): number | undefined;
   /** Returns how many connections the runtime has accepted so far. */
   accepted(): number;
+  /**
+   * Returns whether a handshake with the listener has begun and may still finish, which takes a round trip to the
+   * client. Absent if that is not known.
+   */
+  hasUnfinishedHandshakes?(): boolean;
   /**
    * Makes the kernel keep new connections out of the queue while the queue is emptied: their clients try
    * again later, and are refused by the closed listener instead of being reset. May return a function that
@@ -27,6 +33,17 @@ export interface AcceptQueue {
   release?(): void;
 }
 
+/**
+ * Returns how many connections a queue will bring, as far as they are known. Returns undefined if the length of the
+ * queue is not known.
+ */
+export function connectionsToCome(queue: AcceptQueue): number | undefined {
+  // A handshake that finishes in between must be found in the queue.
+  const unfinished = queue.hasUnfinishedHandshakes?.() === true ? 1 : 0;
+  const waiting = queue.waiting();
+  return waiting === undefined ? undefined : waiting + unfinished;
+}
+
 /** An accept queue of which nothing is known. */
 export const UNKNOWN_QUEUE: AcceptQueue = { waiting: () => undefined, accepted: () => 0 };
 
@@ -35,6 +52,8 @@ export const UNKNOWN_QUEUE: AcceptQueue = { waiting: () => undefined, accepted: 
  * {@linkcode takeInAcceptQueue}.
  */
 const LONGEST = 1_000;
+/** The number of ms between two looks at a queue that is empty while handshakes are unfinished. */
+const PAUSE = 5;
 /**
  * The number of turns of the event loop without a new connection after which a queue of unknown length
  * counts as empty.
@@ -54,15 +73,20 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
   const known = queue.waiting() ?? 0;
   const progress = new Progress(queue.accepted(), known);
   while (!force.aborted) {
+    const isUnfinished = queue.hasUnfinishedHandshakes?.() === true;
     const waiting = queue.waiting();
-    if (waiting === undefined && progress.quietTurns >= QUIET_TURNS) break;
-    if (waiting === 0 && await (queue.takeLastPlace?.() ?? true)) break;
+    const isQuiet = waiting === undefined ? progress.quietTurns >= QUIET_TURNS : waiting === 0;
+    if (isQuiet && !isUnfinished && (waiting === undefined || await takeLastPlace(queue))) break;
     if (progress.isTooLong()) break;
-    await turnOfLoop();
+    await (isQuiet && isUnfinished ? sleep(PAUSE) : turnOfLoop());
     progress.turn(queue.accepted());
   }
   queue.release?.();
   letIn?.();
+}
+
+function takeLastPlace(queue: AcceptQueue): Promise<boolean> {
+  return queue.takeLastPlace?.() ?? Promise.resolve(true);
 }
 
 /**

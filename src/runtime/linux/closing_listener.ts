@@ -42,7 +42,8 @@ export class ClosingListener {
    * their clients try again a second later. Nothing is refused or ignored if the kernel moves the accept queue to
    * another listener of the port, or with `isShared`, because another process accepts on the socket too.
    *
-   * `mayWithhold` says that the kernel may still withhold connections, although it withholds no new ones. `close`
+   * `mayWithhold` says that the kernel may still withhold connections, although it withholds no new ones. Handshakes
+   * that take a round trip to finish are treated like withheld connections. `close`
    * closes the listener, and returns whether that worked. `emptyQueue` resolves in the turn in which the accept
    * queue has been emptied.
    */
@@ -66,8 +67,8 @@ export class ClosingListener {
       // A unix socket has no handshakes.
       this.refuses = addr.transport === "tcp" && kernel.refuseHandshakes(fd);
       this.#letIn = kernel.holdBackHandshakes(fd);
+      this.#withheld = this.#findWithheld(mayWithhold);
     }
-    this.#withheld = mayWithhold ? this.#findWithheld() : undefined;
   }
 
   /** The connections that the kernel withheld at the last check. */
@@ -80,11 +81,13 @@ export class ClosingListener {
     return this.#stays;
   }
 
-  #findWithheld(): WithheldConns | undefined {
+  #findWithheld(mayWithhold: boolean): WithheldConns | undefined {
     const addr = this.#addr;
     if (addr.transport === "unix") return undefined;
+    const begun = this.#kernel.handshakesAt(addr);
+    if (begun === undefined && !mayWithhold) return undefined;
     const found = new WithheldConns({
-      all: () => this.#kernel.handshakesAt(addr),
+      all: () => begun,
       again: (handshakes) => this.#kernel.lookAgain(addr, handshakes),
     });
     return found.isEmpty ? undefined : found;

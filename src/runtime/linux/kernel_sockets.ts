@@ -227,6 +227,15 @@ export class KernelSockets {
   }
 
   /**
+   * Makes the kernel refuse new handshakes with a listener permanently, and ignore the handshakes that it cannot
+   * refuse: those of a port that several listeners share (SO_REUSEPORT), or all of them before Linux 5.7.
+   */
+  turnAwayHandshakes(listener: number): void {
+    this.refuseHandshakes(listener);
+    this.holdBackHandshakes(listener);
+  }
+
+  /**
    * Returns the unfinished handshakes with the listeners at a TCP address, or undefined if the kernel does not
    * report them.
    */

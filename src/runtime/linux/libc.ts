@@ -115,7 +115,7 @@ interface NodeFFI {
 /**
  * Returns the C library. The library is opened only once, because each opening costs milliseconds and memory
  * that is never freed. Returns undefined if the library cannot be called: on other systems and processors, without
- * the permission, or on Node before 26.1. Node 26.1 and later writes once to stderr that its FFI is experimental.
+ * the permission, or on Node before 26.1.
  */
 export function openLibC(): LibC | undefined {
   return libraries.open();
@@ -133,9 +133,25 @@ function open(): LibC | undefined {
 function openLibrary(): LibC | undefined {
   if ("bun" in process.versions) return firstOf(LIBRARIES, openOnBun);
   if ("deno" in process.versions) return mayUseFFI() ? firstOf(LIBRARIES, openOnDeno) : undefined;
-  // The cast: the types lack `node:ffi`, and older versions of Node lack the module.
-  const ffi = process.getBuiltinModule("node:ffi" as "fs") as unknown as NodeFFI | undefined;
+  const ffi = nodeFFI();
   return ffi && firstOf(LIBRARIES, (library) => openOnNode(ffi, library));
+}
+
+/**
+ * Returns `node:ffi`; undefined if Node does not have it, or its permission model forbids it. Node warns that the module
+ * is experimental. Users of this package can do nothing about that, so the warning is left out.
+ */
+function nodeFFI(): NodeFFI | undefined {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    // The cast: the types lack `node:ffi`, and older versions of Node lack the module.
+    return process.getBuiltinModule("node:ffi" as "fs") as unknown as NodeFFI | undefined;
+  } catch {
+    return undefined;
+  } finally {
+    process.emitWarning = emitWarning;
+  }
 }
 
 /**

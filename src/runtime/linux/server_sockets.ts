@@ -132,7 +132,7 @@ export class ServerSockets {
       fd: listener,
       addr: this.#addr,
       isShared,
-      mayWithhold: mayWithhold && !isShared,
+      mayWithhold,
       emptyQueue: (force) => this.emptyAcceptQueue(force),
       close: () => {
         const isClosed = close(this.listener === listener);

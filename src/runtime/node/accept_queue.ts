@@ -8,8 +8,9 @@ import { type Handle, internals } from "./internals.ts";
 import { listeningRows, MIGRATION, TCP_TABLES } from "../linux/proc_net.ts";
 import { inodeOf, linesOf, textOf } from "./proc_files.ts";
 import { descriptorOf } from "./listener_descriptors.ts";
+import { unfinishedHandshakes } from "../linux/unfinished_handshakes.ts";
 import { connects, OwnPlace } from "./own_place.ts";
-import { openKernelSockets } from "../linux/kernel_sockets.ts";
+import { type KernelSockets, openKernelSockets } from "../linux/kernel_sockets.ts";
 
 /** The backlog that Node uses if none is given. */
 const DEFAULT_BACKLOG = 511;
@@ -63,37 +64,45 @@ function queueOf(accepting: Accepting): Queue {
   // The kernel does not report the queue length of a unix socket, and clients kept out of it would fail.
   if (addr.transport === "unix") return UNKNOWN;
   const handle = internals.handleOf(server);
+  const sockets = openKernelSockets();
+  if (sockets !== undefined) return kernelQueue(sockets, handle?.fd ?? -1, accepting);
   const isNode = !("bun" in process.versions) && !("deno" in process.versions);
-  const queue = isNode
-    ? nodeQueue(handle, addr, accepting)
-    : kernelQueue(handle?.fd ?? -1, server, addr);
-  // Clients would wait for no reason where another process accepts on the socket, so admit them.
-  return isSharedSocket(accepting) ? { waiting: queue.waiting } : queue;
+  return isNode ? nodeQueue(handle, addr, accepting) : UNKNOWN;
 }
 
-/** Returns whether another process accepts on the socket of a server, or may do so. */
+/**
+ * Returns whether another process accepts on the socket of a server, or may do so. Then new connections are not kept
+ * out of the queue: their clients would wait for no reason.
+ */
 function isSharedSocket({ server, isShared }: Accepting): boolean {
   // A server that was given a descriptor has no key.
   return nodeCluster().isWorker || (isShared ?? internals.boundKeyOf(server) === undefined);
 }
 
 /**
- * Returns the accept queue of a server on Node, where the socket table of the kernel shows its length. A
+ * Returns whether the socket of a server may be open in another process. Where it is known that nobody goes on
+ * accepting, other processes that end hold connections back on the same socket.
+ */
+function mayBeShared({ isWithinReach, isShared }: Accepting): boolean {
+  return isWithinReach && isShared === undefined;
+}
+
+/**
+ * Returns the accept queue of a server on Node without the C library, where the socket table of the kernel shows its length. A
  * backlog of 0 leaves one place in the queue; the kernel ignores handshakes when that place is taken.
  */
 function nodeQueue(
   handle: Handle | undefined,
   addr: TcpAddr,
-  { backlog = DEFAULT_BACKLOG, isWithinReach, isShared }: Accepting,
+  accepting: Accepting,
 ): Queue {
+  const { backlog = DEFAULT_BACKLOG } = accepting;
   const inode = handle?.fd === undefined ? undefined : inodeOf(handle.fd);
   if (inode === undefined) return UNKNOWN;
   const waiting = () => queueLength(inode);
+  if (isSharedSocket(accepting)) return { waiting };
   const holdBack = () => void handle?.listen?.(0);
-  // Where it is known that nobody goes on accepting, other processes that end hold connections back on the same socket.
-  const letIn = isWithinReach && isShared === undefined
-    ? () => void handle?.listen?.(backlog)
-    : undefined;
+  const letIn = mayBeShared(accepting) ? () => void handle?.listen?.(backlog) : undefined;
   if (handle === undefined || !sharesAddress(inode)) {
     const takeLastPlace = async () => await connects(addr) || waiting() === 0;
     return { waiting, holdBack, takeLastPlace, letIn };
@@ -112,18 +121,18 @@ function sharesAddress(inode: string): boolean {
   return rows.some((row) => row.local === local && row.inode !== inode);
 }
 
-/** Returns the accept queue of a server on Deno or Bun, whose length comes from the C library. */
-function kernelQueue(shown: number, server: net.Server, addr: Addr): Queue {
-  const sockets = openKernelSockets();
-  if (sockets === undefined) return UNKNOWN;
-  const fd = shown >= 0 ? shown : descriptorOf(server);
-  const own = fd === undefined ? sockets.listeningAt(addr) : [fd];
+/** Returns the accept queue of a server whose length comes from the C library. */
+function kernelQueue(sockets: KernelSockets, shown: number, accepting: Accepting): Queue {
+  const fd = shown >= 0 ? shown : descriptorOf(accepting.server);
+  const own = fd === undefined ? sockets.listeningAt(accepting.addr()) : [fd];
   const [listener] = own;
   // If several sockets listen at the address, it is unknown which of them is the server's.
   if (listener === undefined || own.length > 1) return UNKNOWN;
   const waiting = () => sockets.waitingToBeAccepted(listener);
-  if (sockets.migratesQueue(listener)) return { waiting };
-  return { waiting, holdBack: () => void sockets.holdBackHandshakes(listener) };
+  if (isSharedSocket(accepting) || sockets.migratesQueue(listener)) return { waiting };
+  const letIn = mayBeShared(accepting) ? sockets.holdBackHandshakes(listener) : undefined;
+  if (letIn === undefined) sockets.turnAwayHandshakes(listener);
+  return { waiting, letIn, hasUnfinishedHandshakes: unfinishedHandshakes(sockets, listener) };
 }
 
 /** Returns the length of the accept queue of the TCP socket with this inode. */

@@ -8,7 +8,7 @@ import type tls from "node:tls";
 import { attempt } from "../../core/attempt.ts";
 import type { Addr } from "../../core/addr.ts";
 import type { Engine, ServeSettings } from "../../options/serve.ts";
-import { takeInAcceptQueue } from "../host/accept_queue.ts";
+import { connectionsToCome, takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import { endAndLinger } from "./linger.ts";
@@ -272,7 +272,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
       isWithinReach: this.#isAdopted,
       isShared: this.isShared,
     });
-    return this.#queue.waiting();
+    return connectionsToCome(this.#queue);
   }
 
   async emptyAcceptQueue(force: AbortSignal): Promise<void> {

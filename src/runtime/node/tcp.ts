@@ -12,7 +12,7 @@ import type { ConnState, RequestInFlight } from "../../core/conn.ts";
 import { type Addr, sameAddr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
-import { type AcceptQueue, takeInAcceptQueue } from "../host/accept_queue.ts";
+import { type AcceptQueue, connectionsToCome, takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { Engine } from "../../options/serve.ts";
@@ -145,7 +145,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
       isWithinReach: false,
       isShared: this.isShared,
     });
-    return this.#queue.waiting();
+    return connectionsToCome(this.#queue);
   }
 
   async emptyAcceptQueue(force: AbortSignal): Promise<void> {
