@@ -25,6 +25,11 @@ export interface KnownSocket {
   readonly given?: number | undefined;
   /** Whether another process accepts on the socket too. */
   readonly isShared: boolean;
+  /**
+   * Whether new handshakes are refused from now on, and not only ignored until the listener closes. Must be false for
+   * `Deno.serve`, which still serves a while: a client that is refused takes the server's end for begun.
+   */
+  readonly refuses: boolean;
 }
 
 /**
@@ -38,7 +43,7 @@ export interface KnownSocket {
 export function closingQueue(
   addr: Addr,
   accepted: () => number,
-  { own, given, isShared }: KnownSocket = { isShared: false },
+  { own, given, isShared, refuses }: KnownSocket = { isShared: false, refuses: false },
 ): ClosingQueue {
   const kernel = openKernelSockets();
   const listener = given ?? (kernel && ownListener(kernel, addr, own));
@@ -49,7 +54,8 @@ export function closingQueue(
   if (isShared) return { waiting, accepted };
   const close = () => void kernel.closingUnnoticed(listener)();
   if (kernel.migratesQueue(listener)) return { waiting, accepted, close };
-  kernel.turnAwayHandshakes(listener);
+  if (refuses) kernel.turnAwayHandshakes(listener);
+  else kernel.holdBackHandshakes(listener);
   const hasUnfinishedHandshakes = unfinishedHandshakes(kernel, listener);
   return { waiting, accepted, hasUnfinishedHandshakes, close };
 }

@@ -238,6 +238,7 @@ class DenoServeDriver implements ReplaceableDriver {
       own: this.#own,
       given: this.#fd,
       isShared: this.#isShared,
+      refuses: false,
     });
     return this.#queue.waiting() || undefined;
   }

@@ -99,7 +99,11 @@ export class ServerListener implements Refable {
   closingQueue(isShared: boolean): ClosingQueue {
     this.#isClosing = true;
     const known = this.#isGiven ? { given: this.#fd } : { own: this.#ownSocket() };
-    return closingQueue(this.addr, () => this.#acceptor.accepted, { ...known, isShared });
+    return closingQueue(this.addr, () => this.#acceptor.accepted, {
+      ...known,
+      isShared,
+      refuses: true,
+    });
   }
 
   /** Returns the socket that was opened here, of which another listener may have another descriptor by now. */

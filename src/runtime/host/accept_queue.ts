@@ -75,18 +75,14 @@ export async function takeInAcceptQueue(queue: AcceptQueue, force: AbortSignal):
   while (!force.aborted) {
     const isUnfinished = queue.hasUnfinishedHandshakes?.() === true;
     const waiting = queue.waiting();
-    const isQuiet = waiting === undefined ? progress.quietTurns >= QUIET_TURNS : waiting === 0;
-    if (isQuiet && !isUnfinished && (waiting === undefined || await takeLastPlace(queue))) break;
+    if (waiting === undefined && progress.quietTurns >= QUIET_TURNS) break;
+    if (waiting === 0 && !isUnfinished && await (queue.takeLastPlace?.() ?? true)) break;
     if (progress.isTooLong()) break;
-    await (isQuiet && isUnfinished ? sleep(PAUSE) : turnOfLoop());
-    progress.turn(queue.accepted());
+    await (isUnfinished && !waiting ? sleep(PAUSE) : turnOfLoop());
+    progress.turn(queue.accepted(), isUnfinished);
   }
   queue.release?.();
   letIn?.();
-}
-
-function takeLastPlace(queue: AcceptQueue): Promise<boolean> {
-  return queue.takeLastPlace?.() ?? Promise.resolve(true);
 }
 
 /**
@@ -99,7 +95,7 @@ const turnOfLoop: () => Promise<void> = "deno" in process.versions
 
 /** The progress of emptying the queue. */
 class Progress {
-  /** The number of turns in a row that have brought no connection. */
+  /** The number of turns in a row that have brought no connection, while no handshake was unfinished. */
   quietTurns = 0;
   readonly #start = performance.now();
   /** The number of accepted connections at which all connections that waited at the beginning are in. */
@@ -112,10 +108,13 @@ class Progress {
     this.#goal = accepted + known;
   }
 
-  /** Records a turn of the event loop, and the number of connections that were accepted so far. */
-  turn(accepted: number): void {
+  /**
+   * Records a turn of the event loop, the number of connections that were accepted so far, and whether handshakes are
+   * unfinished.
+   */
+  turn(accepted: number, isUnfinished: boolean): void {
     if (accepted === this.#accepted) {
-      this.quietTurns++;
+      this.quietTurns = isUnfinished ? 0 : this.quietTurns + 1;
       return;
     }
     this.#accepted = accepted;
