@@ -9,7 +9,6 @@ import { printable } from "../core/printable.ts";
 import { checkNodeVersion } from "../runtime/host/node_version.ts";
 import { supervise } from "../supervisor/mod.ts";
 import { type CommandRequest, parseArguments } from "./arguments.ts";
-import { hideExperimentalWarnings } from "./experimental_warnings.ts";
 import { USAGE } from "./usage.ts";
 
 /** The exit code of a command with wrong arguments. */
@@ -44,7 +43,6 @@ function requestOf(args: readonly string[]): CommandRequest {
 }
 
 async function run({ options }: CommandRequest & { what: "run" }): Promise<void> {
-  hideExperimentalWarnings();
   try {
     const supervisor = await supervise(options);
     // A signal that arrives after the end of the service must not change the exit code.

@@ -10,7 +10,7 @@ import { serviceManager } from "./service_manager.ts";
  * stays set for the programs that this process starts.
  *
  * Where the runtime can call the C library, this process sends the message itself: on Bun, on Deno with
- * `--allow-ffi`, and on Node 26.1 and later (which writes once to stderr that its FFI is experimental). The unit then
+ * `--allow-ffi`, and on Node 26.1 and later. The unit then
  * needs no more than `NotifyAccess=main`, which every `Type=notify` has. Elsewhere the program `systemd-notify` sends
  * the message, and the call waits until the manager has read it. As root the program sends in the name of this
  * process; for any other user the unit needs `NotifyAccess=all`.

@@ -5,8 +5,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { connect, request } from "../../support/client.ts";
 import { UpgradeError } from "../../mod.ts";
-import { libraries } from "../../src/runtime/linux/libc.ts";
 import { KernelSockets } from "../../src/runtime/linux/kernel_sockets.ts";
+import { withoutFFI } from "../support/without_ffi.ts";
 import { engines, hasKernelHelp, runtime, start } from "../support/fixture.ts";
 
 /** In ms: far above what anything here takes, far below the limits of the runners. */
@@ -97,15 +97,4 @@ if (runtime === "bun" && process.platform === "linux") {
       await assertRejects(() => start("bun", { backlog: 16 }), TypeError, "'backlog'");
     });
   });
-}
-
-/** Runs without the C library. */
-async function withoutFFI(fn: () => Promise<void>): Promise<void> {
-  const { open } = libraries;
-  libraries.open = () => undefined;
-  try {
-    await fn();
-  } finally {
-    libraries.open = open;
-  }
 }

@@ -13,6 +13,7 @@ import { type AcceptQueue, takeInAcceptQueue } from "../../src/runtime/host/acce
 import { connect } from "../../support/client.ts";
 import { engines, pem, runtime, temporaryFolder } from "../support/fixture.ts";
 import { run } from "../support/process.ts";
+import { withoutFFI } from "../support/without_ffi.ts";
 
 /** How many connections wait when the shutdown starts. */
 const WAITING = 30;
@@ -79,6 +80,24 @@ for (const name of ["http", "https", "net"] as const) {
       assertEquals(await answeredAtShutdown(adopt(native), kind), WAITING);
     });
   }
+}
+
+if (runtime === "node") {
+  for (const kind of ["tcp", "tls"] as const) {
+    test(`[node, without FFI] shutdown() serves the ${kind} connections that wait in the accept queue`, () =>
+      withoutFFI(async () => {
+        const server = await serve(() => new Response("hello"), kinds[kind]());
+        assertEquals(await answeredAtShutdown(server, kind), WAITING);
+      }));
+  }
+
+  test("[node, without FFI] shutdown() of an adopted node:http serves the connections that wait", () =>
+    withoutFFI(async () => {
+      const native = natives.http();
+      native.listen({ port: 0, host: "127.0.0.1" });
+      await once(native, "listening");
+      assertEquals(await answeredAtShutdown(adopt(native), "tcp"), WAITING);
+    }));
 }
 
 for (const kind of ["tcp", "unix"] as const) {

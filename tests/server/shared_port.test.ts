@@ -3,16 +3,21 @@ import { test } from "node:test";
 import { spawn, spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { freePort } from "../../support/ports.ts";
 import { engines, runtime } from "../support/fixture.ts";
 import { commandOf, Program } from "../support/process.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../programs/${name}.ts`, import.meta.url));
 
+const SERVICE = commandOf(file("shared_port_service"), ["--allow-all", "--unstable-net"]);
+
 /** Replaces the processes of a port one by one, and returns what the clients have seen. */
-async function replaceAll(engine: string, inNamespace: boolean): Promise<string> {
-  const service = commandOf(file("shared_port_service"), ["--allow-all", "--unstable-net"]);
+async function replaceAll(
+  engine: string,
+  inNamespace: boolean,
+  service: readonly string[] = SERVICE,
+): Promise<string> {
   const port = await freePort();
   const command = [...commandOf(file("shared_port")), `${port}`, engine, ...service];
   const migrating = "ip link set lo up && echo 1 > /proc/sys/net/ipv4/tcp_migrate_req";
@@ -42,6 +47,19 @@ for (const engine of engines) {
     },
     async () => {
       assertEquals((await replaceAll(engine, false)).replace(/, slow \d+/, ""), "failed 0");
+    },
+  );
+}
+
+if (runtime === "node") {
+  test(
+    `[node, without FFI] shutdown() of a shared port loses a connection now and then, an exception${reason}`,
+    { skip: !isLinux },
+    async () => {
+      const [node, ...program] = SERVICE;
+      const counts = await replaceAll("node", false, [node, "--no-experimental-ffi", ...program]);
+      // Without any measure, each of the six stops loses 3 to 14 connections.
+      assert(Number(/failed (\d+)/.exec(counts)![1]) <= 2, counts);
     },
   );
 }
