@@ -46,7 +46,7 @@ function anchorsOf(page: string): string[] {
 }
 
 for (const page of pages) {
-  test(`[${runtime}] the links of ${page} lead to files and headings that exist`, () => {
+  test(`[${runtime}] ${page} links only to files and headings that exist`, () => {
     for (const link of relativeLinks(page)) {
       const [path = "", anchor] = link.split("#");
       const target = path === "" ? page : posix.join(posix.dirname(page), path);
@@ -56,7 +56,7 @@ for (const page of pages) {
     }
   });
 
-  test(`[${runtime}] the files that ${page} names exist`, () => {
+  test(`[${runtime}] ${page} names only files that exist`, () => {
     const named = textOf(page).matchAll(
       /(?<![\w./-])(?:bench|examples|src|tests)\/[\w./-]+\.ts\b/g,
     );

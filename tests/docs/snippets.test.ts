@@ -55,7 +55,7 @@ const folder = new URL(`../programs/snippets-${runtime}-${process.pid}/`, import
 for (const file of [...pages(), "mod.ts", ...sources("src/")]) {
   for (const [index, code] of snippetsOf(file).entries()) {
     if (!isForThisRuntime(code)) continue;
-    test(`[${runtime}] snippet ${index + 1} of ${file}`, async () => {
+    test(`[${runtime}] ${file} has a snippet ${index + 1} that runs`, async () => {
       assert(code.includes('from "@x/graceful'), "a reader can paste it");
       mkdirSync(folder, { recursive: true });
       try {
@@ -80,7 +80,7 @@ function unrunSnippetsOf(page: string): string[] {
 if (runtime === "node") {
   for (const page of pages()) {
     for (const [index, code] of unrunSnippetsOf(page).entries()) {
-      test(`[node] snippet ${index + 1} of ${page} that is not run parses, and imports what exists`, async () => {
+      test(`[node] ${page} has a snippet ${index + 1} that is not run, but parses, and imports what exists`, async () => {
         const { stripTypeScriptTypes } = await import("node:module");
         stripTypeScriptTypes(code);
         const [, names] = /^import \{ (.+) \} from "@x\/graceful";$/m.exec(code) ?? [];

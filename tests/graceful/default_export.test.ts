@@ -31,7 +31,7 @@ test(`[${runtime}] serve() of the default export of another module is the only s
 });
 
 if (runtime === "bun") {
-  test("[bun] a module with a default export is served by Bun when graceful() has drained", async () => {
+  test("[bun] graceful() leaves a module with a default export to Bun, which serves it when the drain is over", async () => {
     const program = run("default_export/both.ts", []);
     assertEquals(await askAndEnd(program), 0, program.output);
     assertMatch(program.output, /drained, exit code 0\n[^]*Started development server/);
@@ -40,7 +40,7 @@ if (runtime === "bun") {
 }
 
 if (runtime === "deno") {
-  test("[deno] a module with a default export is served by `deno serve` when graceful() has drained", async () => {
+  test("[deno] graceful() leaves a module with a default export to deno serve, which serves it when the drain is over", async () => {
     const file = fileURLToPath(new URL("../programs/default_export/both.ts", import.meta.url));
     const flags = ["serve", "--no-check", "--allow-all", "--host", "127.0.0.1", "--port", "0"];
     const program = new Program(
@@ -51,7 +51,7 @@ if (runtime === "deno") {
     assertMatch(program.output, /keeps the process alive/);
   });
 
-  test("[deno] `deno run` serves no default export, and says so", async () => {
+  test("[deno] deno run serves no default export, and says so", async () => {
     const program = run("default_export/both.ts", []);
     assertEquals(await askAndEnd(program), 0, program.output);
     assert(!SERVES.test(program.output), program.output);

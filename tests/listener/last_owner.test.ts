@@ -65,7 +65,7 @@ for (const engine of kinds) {
     assert(lost <= lostAtMost(engine), `${lost} connections were lost`);
   });
 
-  test(`[${runtime}, ${engine}] the end of all workers resets no connection`, async () => {
+  test(`[${runtime}, ${engine}] graceful run ends all workers and resets no connection`, async () => {
     const supervised = (port: number) => [
       ...commandOf(CLI, PERMISSIONS),
       "run",

@@ -41,7 +41,7 @@ function hasGo(): boolean {
 
 for (const kind of kinds) {
   const { runtime, engine, via, transport } = kind;
-  test(`[${runtime}, ${engine}, ${via}, ${transport}] a server does what the model says`, async () => {
+  test(`[${runtime}, ${engine}, ${via}, ${transport}] shutdown() and close() do what the model says`, async () => {
     const jobs = [SEED, SEED + 1, SEED + 2].map((seed) =>
       check(kind, { seed, runs: RUNS, races: false, limit: LIMIT })
     );

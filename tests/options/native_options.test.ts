@@ -72,7 +72,7 @@ if (runtime === "node") {
     }
   });
 
-  test("[node] an undefined option in 'node' leaves the default", async () => {
+  test("[node] serve() takes an undefined option in 'node' for the default", async () => {
     const { server } = await start("node", { node: { keepAliveTimeout: undefined } });
     const client = await connect(server.addr);
     client.write(request("/hello"));
@@ -211,7 +211,7 @@ if (runtime === "bun") {
     assertEquals((await stopped).drained, 1);
   });
 
-  test("[bun] static routes say close once a drain has begun", async () => {
+  test("[bun] shutdown() has the responses of static routes say close", async () => {
     for (const path of ["/static", "/file", "/methods"]) {
       const { server } = await withRoutes();
       const client = await connect(server.addr);
@@ -235,7 +235,7 @@ if (runtime === "bun") {
     await server.shutdown();
   });
 
-  test("[bun] an undefined option in 'bun' leaves the default", async () => {
+  test("[bun] serve() takes an undefined option in 'bun' for the default", async () => {
     const { server } = await start("bun", { bun: { maxRequestBodySize: undefined } });
     const body = new Uint8Array(129 * 1024 * 1024);
     assertEquals(await text(server, "/upload", { method: "POST", body }), `got ${body.length}`);

@@ -164,7 +164,7 @@ if (runtime === "bun") {
   });
 
   // Bun has no call that sends the GOAWAY of HTTP/3, or that refuses new connections of it alone.
-  test("[bun] HTTP/3 takes new connections and requests until 'idleGrace' is over, an exception", async () => {
+  test("[bun] shutdown() takes new connections and requests of HTTP/3 until 'idleGrace' is over, an exception", async () => {
     const fixture = await start("bun", { ...pem, bun: { http3: true } });
     const waiting = fetch(`${fixture.server.url}wait`, HTTP_3);
     await fixture.arrived("/wait");
@@ -178,7 +178,7 @@ if (runtime === "bun") {
   });
 }
 
-test(`[${runtime}] every option of Bun that goes to the server has its proof`, () => {
+test(`[${runtime}] docs/options.md lists as options in 'bun' those that have a proof`, () => {
   const page = readFileSync(new URL("../../docs/options.md", import.meta.url), "utf8");
   const [, rows] = /### `Bun\.serve`(.*?)###/s.exec(page)!;
   const names = [...rows!.matchAll(/^\| `(\w+)` +\| .*\bin `bun`/gm)].map(([, name]) => name!);

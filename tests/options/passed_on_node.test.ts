@@ -263,7 +263,7 @@ for (const [name, proof] of Object.entries(proofs)) {
   });
 }
 
-test(`[${runtime}] every option of node:http that goes to the server has its proof`, () => {
+test(`[${runtime}] docs/options.md lists as options in 'node' those that have a proof`, () => {
   const page = readFileSync(new URL("../../docs/options.md", import.meta.url), "utf8");
   const rows = page.slice(page.indexOf("### `http.createServer`")).matchAll(
     /^\| `(\w+)` +\| in `node`/gm,
@@ -271,7 +271,7 @@ test(`[${runtime}] every option of node:http that goes to the server has its pro
   assertEquals([...rows].map(([, name]) => name).sort(), Object.keys(proofs).sort());
 });
 
-test(`[${runtime}] the page of options names what a runtime's node:http does not do`, () => {
+test(`[${runtime}] docs/options.md names what a runtime's node:http does not do`, () => {
   const page = readFileSync(new URL("../../docs/options.md", import.meta.url), "utf8");
   const [, deno, bun] = /On Deno 2\.9 these do nothing:(.*?)On Bun 1\.4 these:(.*?)\.\n/s.exec(
     page,

@@ -135,7 +135,7 @@ for (const [name, proof] of Object.entries(proofs)) {
   });
 }
 
-test(`[${runtime}] the page of options names what Deno's TLS does not do`, () => {
+test(`[${runtime}] docs/options.md names what Deno's TLS does not do`, () => {
   const page = readFileSync(new URL("../../docs/options.md", import.meta.url), "utf8");
   const [, names] = /On Deno 2\.9 these do nothing with TLS:(.*?)\./s.exec(page)!;
   const listed = [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name).sort();

@@ -24,14 +24,14 @@ before(() => {
 const built = (name: string) => import(pathToFileURL(join(folder, `${name}.js`)).href);
 const textOf = (name: string) => readFileSync(join(folder, name), "utf8");
 
-test(`[${runtime}] build each entry point exports what its source exports`, async () => {
+test(`[${runtime}] npm run build has each entry point export what its source exports`, async () => {
   for (const { name, source } of importable) {
     const original = await import(pathToFileURL(join(root, source)).href);
     assertEquals(Object.keys(await built(name)).sort(), Object.keys(original).sort(), name);
   }
 });
 
-test(`[${runtime}] build the entry points share their state`, async () => {
+test(`[${runtime}] npm run build has the entry points share their state`, async () => {
   const main = await built("index");
   for (const [name, shared] of [["upgrade", "listen"], ["supervisor", "UpgradeError"]] as const) {
     assert((await built(name))[shared] === main[shared], name);
@@ -41,7 +41,7 @@ test(`[${runtime}] build the entry points share their state`, async () => {
   assertEquals(withState.length, 1, withState.join());
 });
 
-test(`[${runtime}] build a server serves and shuts down`, async () => {
+test(`[${runtime}] npm run build makes a package whose server serves and shuts down`, async () => {
   const { serve } = await built("index");
   const server = await serve(() => new Response("hello"), { port: 0, hostname: "127.0.0.1" });
   assertEquals(await (await fetch(server.url)).text(), "hello");
@@ -49,7 +49,7 @@ test(`[${runtime}] build a server serves and shuts down`, async () => {
   await assertRejects(() => fetch(server.url), Error);
 });
 
-test(`[${runtime}] build an import loads few files, and no module that is expensive`, () => {
+test(`[${runtime}] npm run build makes a package whose import loads few files, and no module that is expensive`, () => {
   const loaded = new Set<string>();
   const external = new Set<string>();
   const visit = (file: string) => {
@@ -66,7 +66,7 @@ test(`[${runtime}] build an import loads few files, and no module that is expens
   assertEquals([...external].sort(), cheap.map((name) => `node:${name}`));
 });
 
-test(`[${runtime}] build the declarations import nothing that has to be installed`, () => {
+test(`[${runtime}] npm run build writes declarations that import nothing that has to be installed`, () => {
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".d.ts"))) {
     const text = textOf(file);
     for (const [line, name] of text.matchAll(/^import .* from "([^"]+)";$/gm)) {
@@ -76,7 +76,7 @@ test(`[${runtime}] build the declarations import nothing that has to be installe
   }
 });
 
-test(`[${runtime}] build require() loads the package`, {
+test(`[${runtime}] npm run build makes a package that require() loads`, {
   skip: runtime === "deno" && "Deno loads CommonJS from files that end in .cjs",
 }, () => {
   const code = `console.log(typeof require(${JSON.stringify(join(folder, "index.js"))}).serve)`;

@@ -18,7 +18,7 @@ test(`[${runtime}] package.json and deno.json say the same`, () => {
   assertEquals(jsr.imports["srvx/node"], `npm:srvx@${npm.dependencies.srvx}/node`);
 });
 
-test(`[${runtime}] the published package.json has the entry points of the repository's`, () => {
+test(`[${runtime}] manifest() publishes the entry points of package.json`, () => {
   const published = manifest(npm);
   assertEquals(published.version, npm.version);
   assertEquals(Object.keys(published.exports as object), [
@@ -32,7 +32,7 @@ test(`[${runtime}] the published package.json has the entry points of the reposi
   });
 });
 
-test(`[${runtime}] a Node below the version of 'engines' is refused with one line`, () => {
+test(`[${runtime}] checkNodeVersion() refuses a Node below the version of 'engines' with one line`, () => {
   const [minimum, major, minor] = /(\d+)\.(\d+)$/.exec(npm.engines.node)!;
   // Only Node has a version to check.
   if (runtime !== "node") return checkNodeVersion("18.0.0");

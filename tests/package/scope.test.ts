@@ -25,7 +25,7 @@ function setScope(folder: string, ...args: string[]) {
   return spawnSync(programOf("node"), [script, ...args], { cwd: folder, encoding: "utf8" });
 }
 
-test(`[${runtime}] scope the name of the package is replaced everywhere, as often as one likes`, () => {
+test(`[${runtime}] npm run scope replaces the name of the package everywhere, a second time too`, () => {
   const folder = repository();
   try {
     for (const scope of ["@first-one", "@ab"]) {
@@ -42,7 +42,7 @@ test(`[${runtime}] scope the name of the package is replaced everywhere, as ofte
   }
 });
 
-test(`[${runtime}] scope a name that JSR would refuse is refused, and nothing is changed`, () => {
+test(`[${runtime}] npm run scope refuses a name that JSR would refuse, and changes nothing`, () => {
   const folder = repository();
   try {
     for (

@@ -124,7 +124,7 @@ async function reportsOf(script: (DenoConn | Error)[]): Promise<unknown[]> {
   return reports;
 }
 
-test(`[${runtime}] acceptor goes through a thousand resets in a row at once`, async () => {
+test(`[${runtime}] Acceptor goes through a thousand resets in a row at once`, async () => {
   const start = performance.now();
   const codes = ["ENOTCONN", "ECONNABORTED", "ECONNRESET", "EPROTO"];
   const script = Array.from({ length: 1_000 }, (_, i) => failure(codes[i % codes.length]));
@@ -133,14 +133,14 @@ test(`[${runtime}] acceptor goes through a thousand resets in a row at once`, as
 });
 
 for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", undefined]) {
-  test(`[${runtime}] acceptor reports ${code ?? "an error without a code"} once in a row`, async () => {
+  test(`[${runtime}] Acceptor reports ${code ?? "an error without a code"} once in a row`, async () => {
     const reports = await reportsOf(Array.from({ length: 4 }, () => failure(code)));
     assertEquals(reports.length, 1);
     assertMatch(String(reports[0]), /fails with/);
   });
 }
 
-test(`[${runtime}] acceptor does not wait for a pause to end when it closes`, async () => {
+test(`[${runtime}] Acceptor does not wait for a pause to end when it closes`, async () => {
   const reported = Promise.withResolvers<void>();
   const acceptor = new Acceptor(new ScriptedListener(Array(20).fill(failure("EMFILE"))), {
     onConn: () => {},

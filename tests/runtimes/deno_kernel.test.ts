@@ -147,7 +147,7 @@ for (const [way, starting] of runtime === "deno" ? Object.entries(ways) : []) {
     await deadline(Promise.all(clients.map(({ closed }) => closed)), SOON);
   });
 
-  test(`${on} a handler can shut its server down, and is answered`, async () => {
+  test(`${on} shutdown() can be called by a handler, whose response is sent`, async () => {
     for (const isLate of [false, true]) {
       let done: Promise<unknown> | undefined;
       const { open } = libraries;
@@ -377,7 +377,7 @@ if (runtime === "deno" && hasKernelHelp) {
     await deadline(done, SOON);
   });
 
-  test(`${on} graceful's lame duck ends connections one by one, and none of which a head has begun`, async () => {
+  test(`${on} startLameDuck() ends connections one by one, and answers a head that has begun`, async () => {
     const fixture = await start("deno");
     const [kept, half] = [await keptAlive(fixture), await keptAlive(fixture)];
     // The cast: startLameDuck is internal, graceful() calls it.

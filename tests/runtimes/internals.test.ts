@@ -294,7 +294,7 @@ if (runtime === "deno") {
     await fixture.close();
   });
 
-  test("[deno] an HTTP/2 session begins with the frames by which it is recognized", async () => {
+  test("[deno] mayBeFreshSession() recognizes an HTTP/2 session by the frames with which it begins", async () => {
     const written: number[] = [];
     const { Deno } = globalThis as unknown as {
       Deno: {

@@ -180,7 +180,7 @@ const { devDependencies } = JSON.parse(
 const isPinned = process.versions[runtime] === devDependencies[runtime];
 
 for (const [row, observe] of Object.entries(rows)) {
-  const name = `[${runtime}] its own stop: ${row}`;
+  const name = `[${runtime}] docs/engines.md says what the runtime's own stop does: ${row}`;
   if (!isPinned) {
     test(`${name} (pinned for ${devDependencies[runtime]}, this is ${process.versions[runtime]})`, {
       skip: true,

@@ -179,7 +179,7 @@ for (const engine of engines) {
 }
 
 for (const engine of engines) {
-  test(`[${runtime}, ${engine}] a request with a limited body has the signal of its client`, async () => {
+  test(`[${runtime}, ${engine}] maxBodySize lets the signal of a request abort when its client leaves`, async () => {
     const left = Promise.withResolvers<void>();
     await using server = await serve(async (request) => {
       request.signal.addEventListener("abort", () => left.resolve());

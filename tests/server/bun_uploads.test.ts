@@ -153,5 +153,5 @@ if (runtime === "bun" && hasKernelHelp) {
     assertEquals((await deadline(done, SOON)).reason, "drained");
   });
 } else {
-  test(`[${runtime}] there is no server of Bun here`, () => {});
+  test(`[${runtime}] serve() has no server of Bun here`, () => {});
 }

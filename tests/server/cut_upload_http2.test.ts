@@ -34,8 +34,8 @@ for (const engine of engines) {
   for (const [reader, read] of Object.entries(readers)) {
     for (const [name, code] of Object.entries(CODES)) {
       const isException = EXCEPTIONS.has(`${runtime} ${engine} ${reader} ${name}`);
-      const outcomeOfRule = isException ? "reads as a shorter one (exception)" : "fails";
-      test(`[${runtime}, ${engine}] an upload that is reset with ${name} ${outcomeOfRule} where ${reader} reads it`, async () => {
+      const outcomeOfRule = isException ? "pass for a shorter one (exception)" : "fail";
+      test(`[${runtime}, ${engine}] serve() lets an upload that is reset with ${name} ${outcomeOfRule} where ${reader} reads it`, async () => {
         const began = Promise.withResolvers<void>();
         const outcome = Promise.withResolvers<string>();
         const errors: unknown[] = [];

@@ -350,7 +350,7 @@ if (runtime === "bun" && hasKernelHelp) {
     assertEquals([report.idle, report.drained, report.forced], [1, 2, 0]);
   });
 
-  test("[bun] a response says Connection: close although the accept queue is not empty yet", async () => {
+  test("[bun] shutdown() has responses say close although the accept queue is not empty yet", async () => {
     const fixture = await start("bun");
     const { server } = fixture;
     const busy = await connect(server.addr);
@@ -386,7 +386,7 @@ if (runtime === "bun" && hasKernelHelp) {
     assert(duration < 2_000, `it took ${duration} ms`);
   });
 
-  test("[bun] a WebSocket is told at once that the server goes away, although a connection is withheld", async () => {
+  test("[bun] shutdown() tells a WebSocket at once that the server goes away, although a connection is withheld", async () => {
     const server = await serve((req, info) => {
       // The cast: with this engine `native` is the server of Bun.
       const { upgrade } = info.native as { upgrade(request: Request): boolean };
@@ -424,7 +424,7 @@ if (runtime === "bun" && hasKernelHelp) {
     await other.close();
   });
 
-  test("[bun] a connection is withheld at most until the lame duck, and is then served", async () => {
+  test("[bun] startLameDuck() has the kernel withhold no more connections, and a withheld connection is served", async () => {
     const { server } = await start("bun");
     assert(server instanceof DrivenServer);
     const client = await connect(server.addr);
@@ -515,7 +515,7 @@ if (runtime === "bun" && hasKernelHelp) {
     ],
   ];
   for (const [kind, longest, begin] of loads) {
-    test(`[bun, ${kind}] 20 shutdowns lose none of 50 clients with a connection for each request, sent within ${longest} ms`, async () => {
+    test(`[bun, ${kind}] shutdown() called 20 times loses none of 50 clients with a connection for each request, sent within ${longest} ms`, async () => {
       let server = await begin(0);
       assert(server.addr.transport === "tcp");
       const { port } = server.addr;
@@ -535,5 +535,5 @@ if (runtime === "bun" && hasKernelHelp) {
     });
   }
 } else {
-  test(`[${runtime}] the kernel withholds no connection here`, () => {});
+  test(`[${runtime}] shutdown() takes in no withheld connections here`, () => {});
 }

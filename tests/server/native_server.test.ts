@@ -78,7 +78,7 @@ for (const engine of engines) {
   });
 }
 
-test(`[${runtime}] the type of native is known with the engine`, async () => {
+test(`[${runtime}] native has a type that is known with the engine`, async () => {
   const server = await serve(() => new Response("hello"), { port: 0, engine: "node" });
   assert(server.native instanceof http.Server);
   const { server: other } = await start("auto" as Engine);

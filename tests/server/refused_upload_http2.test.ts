@@ -15,7 +15,7 @@ const SIZE = 8_000_000;
 
 for (const hasLength of [false, true]) {
   const kind = hasLength ? "with" : "without";
-  test(`[${runtime}, node] uploads beyond maxBodySize ${kind} Content-Length end, and the session goes on`, async () => {
+  test(`[${runtime}, node] maxBodySize ends larger uploads ${kind} Content-Length, and the session goes on`, async () => {
     const server = await serve(async (request) => new Response(await request.text()), {
       ...pem,
       port: 0,
@@ -35,7 +35,7 @@ for (const hasLength of [false, true]) {
   });
 }
 
-test(`[${runtime}, node] an upload that its handler has left unread ends some seconds after the response`, async () => {
+test(`[${runtime}, node] serve() ends what a handler has left unread of an upload some seconds after the response`, async () => {
   const server = await serve(async ({ body }) => {
     await body!.getReader().read();
     return new Response("enough");
@@ -51,7 +51,7 @@ test(`[${runtime}, node] an upload that its handler has left unread ends some se
   await server.shutdown({ timeout: SOON });
 });
 
-test(`[${runtime}, node] a handler may read the upload on after its response`, async () => {
+test(`[${runtime}, node] serve() lets a handler go on reading an upload after the response`, async () => {
   const read = Promise.withResolvers<number>();
   const server = await serve((request, { waitUntil }) => {
     waitUntil(

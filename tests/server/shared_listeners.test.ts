@@ -15,7 +15,7 @@ for (const engine of engines) {
   // Elsewhere the kernel does not spread connections over the sockets of a port. Node shows each of its sockets.
   const skip = !isLinux || runtime === "node";
   test(
-    `[${runtime}, ${engine}] servers of one process on a shared port stop one by one and lose no connection`,
+    `[${runtime}, ${engine}] shutdown() loses no connection when servers of one process that share a port stop one by one`,
     {
       skip,
     },

@@ -41,7 +41,7 @@ const canMigrate = isLinux && spawnSync("unshare", [
 
 for (const engine of engines) {
   test(
-    `[${runtime}, ${engine}] processes of a shared port that stop one by one lose no connection${reason}`,
+    `[${runtime}, ${engine}] graceful() loses no connection when processes that share a port stop one by one${reason}`,
     {
       skip: !isLinux,
     },
@@ -65,7 +65,7 @@ if (runtime === "node") {
 }
 
 test(
-  `[${runtime}] processes of a shared port hold nobody back where the kernel moves the accept queue${
+  `[${runtime}] graceful() holds nobody back when processes share a port and the kernel moves the accept queue${
     canMigrate ? "" : " (skipped: no namespaces)"
   }`,
   { skip: !canMigrate },

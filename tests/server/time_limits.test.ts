@@ -160,7 +160,7 @@ for (const engine of limited) {
     assert(time >= LIMIT - 50, String(time));
   });
 
-  test(`${on} the time limits cut no request that came while the event loop was held up`, async () => {
+  test(`${on} idleTimeout and headerTimeout cut no request that came while the event loop was held up`, async () => {
     const server = await start(engine, { idleTimeout: LIMIT, headerTimeout: LIMIT });
     assert(server.addr.transport === "tcp");
     // The clients are another process, which sends while this one does nothing.

@@ -28,7 +28,7 @@ const servers: Record<string, () => Promise<Server>> = {
 };
 
 for (const [kind, start] of Object.entries(servers)) {
-  test(`[${runtime}, ${kind}] a client without ALPN is refused, and its connection closes`, async () => {
+  test(`[${runtime}, ${kind}] connections() forgets a client without ALPN, which is refused`, async () => {
     const server = await start();
     const clients = await Promise.all([1, 2].map(() => connect(server.addr, { tls: {} })));
     for (const client of clients) client.write(request("/"));

@@ -36,7 +36,7 @@ for (const engine of engines) {
 
 for (const [kind, begin] of Object.entries(starts)) {
   for (const what of ["goes on", "stops", "leaves"]) {
-    test(`[${runtime}, ${kind}] shutdown() after an unread upload, with a client that ${what}`, async () => {
+    test(`[${runtime}, ${kind}] shutdown() waits half a second at most for an unread upload whose client ${what}`, async () => {
       const server = await begin();
       const client = await connect(server.addr);
       const upload = request("POST /ignore-upload", "Content-Length: 100000000");

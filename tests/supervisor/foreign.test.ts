@@ -91,7 +91,7 @@ testSideBySide(
 
 testWith(
   "setpriv",
-  "a program of any kind gets SIGTERM when its supervisor is killed",
+  "graceful run has a program of any kind get SIGTERM when the supervisor is killed",
   async () => {
     const service = await SupervisedService.start({ command: [...program, "notify"] });
     service.program.signal("SIGKILL");

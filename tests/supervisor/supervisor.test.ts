@@ -333,7 +333,7 @@ testSideBySide(`[${runtime}] graceful run answers for the health of the whole`, 
 });
 
 testSideBySide(
-  `[${runtime}] a worker drains and ends when its supervisor is killed, and another supervisor takes over`,
+  `[${runtime}] graceful() drains and ends a worker whose supervisor is killed, and another supervisor takes over`,
   async () => {
     const service = await SupervisedService.start({
       args: ["--workers=2"],

@@ -76,7 +76,7 @@ for (
   });
 }
 
-test(`[${runtime}] import reads, prints and opens nothing`, async () => {
+test(`[${runtime}] mod.ts reads, prints and opens nothing when it is imported`, async () => {
   const program = run("hostile.ts", ["import"], undefined, {
     GRACEFUL_UPGRADE: "yes",
     LISTEN_FDS: "20000000",

@@ -54,7 +54,7 @@ if (hasScript) {
     });
   }
 } else {
-  test(`[${runtime}] graceful() and a terminal that goes away (skipped: no script(1))`, {
+  test(`[${runtime}] graceful() tells a hangup from an upgrade (skipped: no script(1))`, {
     skip: true,
   });
 }

@@ -17,7 +17,7 @@ const SOON = 20_000;
 
 for (const engine of engines) {
   for (const handoff of runtime === "node" ? ["inherit"] : ["inherit", "reuseport"]) {
-    test(`[${runtime}, ${engine}, ${handoff}] a service whose certificate was renewed restarts, and the other way round`, async () => {
+    test(`[${runtime}, ${engine}, ${handoff}] Upgrader restarts a service whose certificate was renewed, and the successor renews it again`, async () => {
       const folder = temporaryFolder();
       const put = ({ cert, key }: { cert: string; key: string }) => {
         writeFileSync(join(folder, "cert.pem"), cert);

@@ -27,7 +27,7 @@ test(`[${runtime}] graceful() tells of an upgrade: started, ready with the succe
   await service.says(new RegExp(`^${successor} ended$`, "m"));
 });
 
-test(`[${runtime}] a SIGHUP does not end a successor that has not reached graceful()`, async () => {
+test(`[${runtime}] Upgrader lets no SIGHUP end a successor that has not reached graceful()`, async () => {
   const service = new RecordedService();
   service.start(service.command[0]!, ...service.command.slice(1), "slow");
   const pid = await service.says(/^\d+ serves$/m);
@@ -40,7 +40,7 @@ test(`[${runtime}] a SIGHUP does not end a successor that has not reached gracef
   await service.says(new RegExp(`^${successor} ended$`, "m"));
 });
 
-test(`[${runtime}] a SIGHUP that ends a successor before it has loaded the package has another one started`, async () => {
+test(`[${runtime}] Upgrader starts another successor if a SIGHUP has ended the first before it loaded the package`, async () => {
   const service = new RecordedService();
   service.start(service.command[0]!, ...service.command.slice(1));
   const pid = await service.says(/^\d+ serves$/m);
@@ -69,7 +69,7 @@ await import(${JSON.stringify(loaded)});
   await service.says(new RegExp(`^${successor} ended$`, "m"));
 });
 
-test(`[${runtime}] an upgrade says that the folder of the start is gone`, async () => {
+test(`[${runtime}] Upgrader says that the folder of the start is gone`, async () => {
   const service = new RecordedService();
   const folder = join(service.folder, "release");
   mkdirSync(folder);
@@ -86,7 +86,7 @@ test(`[${runtime}] an upgrade says that the folder of the start is gone`, async 
   await once(child, "exit");
 });
 
-test(`[${runtime}] the log has a line for each step of an upgrade`, async () => {
+test(`[${runtime}] graceful() writes a line for each step of an upgrade`, async () => {
   const service = new RecordedService();
   const child = service.start(service.command[0]!, ...service.command.slice(1), "default-log");
   const output = text(child.stderr!);
