@@ -1,5 +1,5 @@
 /**
- * What the runtimes do by themselves, for the table of the README: their own server, their own
+ * What the runtimes do by themselves, for the table of docs/engines.md: their own server, their own
  * graceful stop. It pins the versions that package.json does, and says so where it runs on others.
  */
 import { test } from "node:test";
@@ -100,7 +100,7 @@ async function settled({ addr }: Native): Promise<void> {
   }
 }
 
-/** What becomes of each kind of connection; the names are the rows of the README's table. */
+/** What becomes of each kind of connection; the names are the rows of that table. */
 const rows: Record<string, (native: Native, client: RawClient) => Promise<unknown>> = {
   "idle closes": async (native, client) => {
     client.write(request("/"));
