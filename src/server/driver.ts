@@ -25,8 +25,8 @@ export interface Driver {
   /** The numbers of connections that have ended since {@linkcode Driver.startDrain}, by how they ended. */
   readonly tally: Tally;
   /**
-   * Whether new clients are refused since {@linkcode Driver.startDrain}, although the listeners are still open. Absent
-   * if they are refused only when the listeners close.
+   * Whether new clients are refused since {@linkcode Driver.startDrain}, although the listeners may stay open for long.
+   * Absent if the listeners close soon.
    */
   readonly refusesNewConns?: boolean;
   /** The certificates of the server. Undefined if the server has no TLS, or its owner has set TLS up. */
@@ -51,9 +51,8 @@ export interface Driver {
   startDrain(onChange: () => void, isShared?: boolean): void;
 
   /**
-   * Returns the number of connections that wait in the accept queues of the listeners: connections that
-   * the kernel has accepted and the runtime has not. Returns undefined if the number is not known. Never
-   * throws.
+   * Returns the number of connections that the accept queues of the listeners hold or are about to get, and the runtime
+   * has not accepted: 0 if there is none, and undefined if that is not known. Never throws.
    */
   waitingToBeAccepted(): number | undefined;
 

@@ -48,7 +48,7 @@ async function isRefused({ server }: Fixture): Promise<boolean> {
 
 for (const engine of engines) {
   const on = `[${runtime}, ${engine}]`;
-  /** What `Deno.serve` does otherwise: see the table of the README. */
+  /** What `Deno.serve` does otherwise: see the table of docs/engines.md. */
   const closesNew = engine === "deno-serve";
   const dropsUploads = engine === "deno-serve" && !isOlderDeno;
 
