@@ -12,13 +12,15 @@ const file = (name: string) => fileURLToPath(new URL(`../programs/${name}.ts`, i
 
 /** The time in ms for which each request keeps the process busy: longer than a client takes to connect again. */
 const BUSY = 2;
+/** The same on a machine on which clients have to wait for a processor. */
+const VERY_BUSY = 50;
 /** The time in ms for which the process is busy before its end. */
 const SERVED = 500;
 /** The time in ms after which a process has not heard a signal. */
 const UNHEARD = 2_000;
 
 /** Keeps a service busy, and ends it. Returns its exit code, or "runs on" and then ends the clients first. */
-async function endOfBusy(kind: string): Promise<number | string> {
+async function endOfBusy(kind: string, busy: number): Promise<number | string> {
   const port = `${await freePort()}`;
   const service = [
     ...commandOf(file("kinds_of_service"), ["--allow-all"]),
@@ -26,7 +28,7 @@ async function endOfBusy(kind: string): Promise<number | string> {
     port,
     kind,
   ];
-  const server = start([...service, `${BUSY}`]);
+  const server = start([...service, `${busy}`]);
   await server.says(/serves/);
   const clients = start([...commandOf(file("hasty_clients")), port, "8", "0"]);
   await clients.says(/asking/);
@@ -47,12 +49,12 @@ const adopted = runtime === "deno" ? ["adopt", "adopt-native"] : ["adopt"];
 
 for (const kind of [...engines, ...adopted]) {
   test(`[${runtime}, ${kind}] graceful() hears a signal although the accept queue is never empty`, async () => {
-    assertEquals(await endOfBusy(kind), 0);
+    assertEquals(await endOfBusy(kind, BUSY), 0);
   });
 }
 
 if (runtime === "bun") {
   test(`[bun, adopt-native] graceful() hears no signal while the accept queue is not empty, an exception`, async () => {
-    assertEquals(await endOfBusy("adopt-native"), "runs on");
+    assertEquals(await endOfBusy("adopt-native", VERY_BUSY), "runs on");
   });
 }
