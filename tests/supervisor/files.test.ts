@@ -1,15 +1,21 @@
-/** The files of a supervisor: what it finds in their place, and what it leaves behind. */
+/** The files of a supervisor: what it finds in their place, and what it leaves behind; the environment of its workers. */
 import { test } from "node:test";
 import { existsSync, linkSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import net from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
+import process from "node:process";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { supervise, type SupervisorEvent } from "../../src/supervisor/mod.ts";
+import { freePort } from "../../support/ports.ts";
+import { commandOf } from "../../support/runtimes.ts";
+import { until } from "../../support/until.ts";
+import type { Plan } from "../programs/supervised.ts";
 import { runtime, temporaryFolder } from "../support/fixture.ts";
 import { SOON } from "../support/supervised.ts";
 
+const WORKER = new URL("../programs/supervised.ts", import.meta.url);
 const common = { command: ["sleep", "60"], log: false, signals: false } as const;
 
 /** Leaves the file of a unix socket at a path, on which nobody listens: as a process does that was killed. */
@@ -62,4 +68,33 @@ test(`[${runtime}] supervise() says that the folder of a generation is gone`, as
   const { error } = await deadline(promise, SOON);
   await supervisor.stop();
   assertStringIncludes(String(error), `the folder to start it in does not exist: ${cwd}`);
+});
+
+test(`[${runtime}] supervise() starts a generation with the environment of that time, changed by 'env'`, async () => {
+  const port = await freePort();
+  const plan: Plan = { servers: [{ port, hostname: "127.0.0.1" }], graceful: { idleGrace: 0 } };
+  const worker = [...commandOf(runtime, WORKER), JSON.stringify(plan)];
+  process.env["LEFT_OUT"] = process.env["OF_TIME"] = "1";
+  const supervisor = await supervise({
+    ...common,
+    command: ["sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh", ...worker],
+    env: { ADDED: "1", LEFT_OUT: undefined },
+    listen: `127.0.0.1:${port}`,
+    minUptime: 0,
+  });
+  const variables = async () => {
+    const headers = { connection: "close" };
+    const { ADDED, LEFT_OUT, OF_TIME }: NodeJS.ProcessEnv =
+      await (await fetch(`http://127.0.0.1:${port}/env`, { headers })).json();
+    return [ADDED, LEFT_OUT, OF_TIME];
+  };
+  assertEquals(await variables(), ["1", undefined, "1"]);
+  process.env["OF_TIME"] = "2";
+  const [before] = supervisor.status().workers;
+  assert(await deadline(supervisor.reload(), SOON));
+  const isGone = () => !supervisor.status().workers.some(({ pid }) => pid === before!.pid);
+  await until(() => "a worker has not ended", () => isGone() || undefined);
+  assertEquals(await variables(), ["1", undefined, "2"]);
+  await deadline(supervisor.stop(), SOON);
+  for (const name of ["LEFT_OUT", "OF_TIME"]) delete process.env[name];
 });

@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { join } from "node:path";
 import { writeFileSync } from "node:fs";
+import process from "node:process";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { installed } from "../../support/installed.ts";
@@ -77,7 +78,25 @@ testSideBySide(`[${runtime}] graceful run says which program it cannot find`, as
 });
 
 testSideBySide(
-  `[${runtime}] graceful run starts programs that listen on nothing, and says why a second one fails`,
+  `[${runtime}] graceful run without --listen runs a program that opens a port, and says why a second one fails`,
+  async () => {
+    const service = await SupervisedService.start({ listens: false });
+    const [pid] = service.pids;
+    assertEquals(await service.ask(), String(pid));
+    service.program.signal("SIGHUP");
+    await service.says(
+      /generation 2 has failed: worker 2 ended with code \d+ before it was ready; there is no listener to pass on \('listen'\), and a program that opens a port itself cannot run twice\. Generation 1 keeps serving$/m,
+    );
+    assertEquals(await service.ask(), String(pid));
+    process.kill(pid!, "SIGKILL");
+    await service.says(/worker 3 \(process \d+\) is ready/);
+    assertEquals(await service.ask(), String(service.pids.at(-1)));
+    assertEquals(await service.end(), 0, service.output);
+  },
+);
+
+testSideBySide(
+  `[${runtime}] graceful run passes arguments on as they are, to a program that listens on nothing`,
   async () => {
     const script = 'echo "here: $1"; exec sleep 60';
     const service = await SupervisedService.start({

@@ -201,6 +201,8 @@ const removeFolders = () => {
 after(removeFolders);
 // Bun runs the hook after the first of the files alone that use this one.
 process.on("exit", removeFolders);
+// Deno runs neither with `--filter`, which leaves the hook out. Node has no such function.
+globalThis.addEventListener?.("unload", removeFolders);
 
 /** A new folder, removed when the file's tests are done. */
 export function temporaryFolder(): string {

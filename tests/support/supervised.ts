@@ -27,6 +27,8 @@ const WORKER = new URL("../programs/supervised.ts", import.meta.url);
 export interface ServiceOptions {
   /** Options of `graceful run`, besides those that are always given. */
   readonly args?: readonly string[];
+  /** Whether the supervisor listens at the port: true by default. */
+  readonly listens?: boolean;
   /** The runtime of the workers: that of the tests by default. */
   readonly worker?: Runtime;
   readonly graceful?: Plan["graceful"];
@@ -70,7 +72,7 @@ export class SupervisedService {
       ...(options.wrapper ?? []),
       ...commandOf(CLI, ["--allow-all", "--unstable-net"]),
       "run",
-      `--listen=127.0.0.1:${port}`,
+      ...(options.listens ?? true ? [`--listen=127.0.0.1:${port}`] : []),
       `--health=127.0.0.1:${healthPort}`,
       ...(options.args ?? ["--min-uptime=0.2"]),
       "--",

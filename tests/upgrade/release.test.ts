@@ -110,9 +110,29 @@ for (const [how, { command, cd }] of Object.entries(starts)) {
     await deadline(service.says(/^release 1 is down;/m), SOON);
     assertEquals(await ask(port), "release 2");
     assertEquals(argumentsOf(service, 2), argumentsOf(service, 1));
-    await endOf(service, 2);
+    await endOf(service);
   });
 }
+
+test(`[${runtime}] Upgrader starts the same release in a folder that PWD does not name, and says in which`, async () => {
+  const folder = releases();
+  const { PWD: _, ...env } = process.env;
+  const [command = "", ...args] = commandOf("main.mts");
+  const service = new Program(
+    spawn(command, args, {
+      cwd: join(folder, "current"),
+      stdio: ["ignore", "pipe", "pipe"],
+      env,
+    }),
+  );
+  const port = Number(await deadline(service.says(/^port (\d+) of release 1;/m), SOON));
+  deploy(folder);
+  service.signal("SIGHUP");
+  await deadline(service.says(/^graceful: upgrading: starting .* in \/.*\/release-1$/m), SOON);
+  await deadline(service.says(/^release 1 is down;/m), SOON);
+  assertEquals(await ask(port), "release 1");
+  await endOf(service);
+});
 
 /** Starts a command in a folder. The shell tells of the path by which it came to the folder. */
 function startIn(
@@ -133,12 +153,12 @@ function argumentsOf({ output }: Program, release: number): string {
   return new RegExp(`^arguments of release ${release}: (.*);$`, "m").exec(output)![1]!;
 }
 
-/** Ends the process that has been started last, which is of this release. */
-async function endOf(service: Program, release: number): Promise<void> {
+/** Ends the process that has been started last. */
+async function endOf(service: Program): Promise<void> {
   const pid = Number([...service.output.matchAll(/^starts: (\d+);/gm)].at(-1)![1]);
   process.kill(pid, "SIGTERM");
   await deadline(service.exit, SOON);
-  await service.says(new RegExp(`^release ${release} is down;`, "m"));
+  await service.says(new RegExp(`^${pid} is down;`, "m"));
 }
 
 test(`[${runtime}] Upgrader restarts a service whose parent has opened a channel to it, as nodemon and tsx do`, async () => {
@@ -155,7 +175,7 @@ test(`[${runtime}] Upgrader restarts a service whose parent has opened a channel
   process.kill(pid, "SIGHUP");
   await deadline(service.says(/^release 2 is down;/m), SOON);
   assertEquals(await ask(port), "release 2");
-  await endOf(service, 2);
+  await endOf(service);
 });
 
 test(`[${runtime}] Upgrader starts with the environment of the start, and a changed .env`, async () => {
@@ -176,7 +196,7 @@ test(`[${runtime}] Upgrader starts with the environment of the start, and a chan
   service.signal("SIGHUP");
   await deadline(service.says(/^release 1 is down;/m), SOON);
   await service.says(/^FROM_FILE of release 2: 2, kept;/m);
-  await endOf(service, 2);
+  await endOf(service);
 });
 
 if (runtime === "node") {
@@ -204,7 +224,7 @@ if (runtime === "node") {
     }
     const given = [...service.output.matchAll(/^arguments of release 1: (.*);$/gm)];
     assertEquals(given.map(([, args]) => args), ['["one"]', '["one"]', '["one"]']);
-    await endOf(service, 1);
+    await endOf(service);
   });
 }
 
@@ -239,7 +259,7 @@ if (runtime === "bun") {
         await deadline(service.says(new RegExp(`^${pid} is down;`, "m")), SOON);
       }
       assertEquals(argumentsOf(service, 2), '["one"]');
-      await endOf(service, 2);
+      await endOf(service);
     });
   }
 }

@@ -221,3 +221,21 @@ test(`[${runtime}] Upgrader starts the same command, with the same arguments and
   assertEquals(names(await service.ask("/env")), names(env));
   assertEquals(await service.end(), 0);
 });
+
+test(`[${runtime}] Upgrader starts with the variables of 'env', and no others`, async () => {
+  // The cast: all values of the environment of a process are strings.
+  const env = { ...process.env, ADDED: "1" } as Record<string, string>;
+  process.env["LEFT_OUT"] = "1";
+  const service = await Service.start({
+    servers: [{ ...local, handoff: "auto" }],
+    upgrader: { env },
+  });
+  delete process.env["LEFT_OUT"];
+  const variables = async () =>
+    (JSON.parse(await service.ask("/env")) as string[])
+      .filter((name) => name === "ADDED" || name === "LEFT_OUT");
+  assertEquals(await variables(), ["LEFT_OUT"]);
+  await service.restart();
+  assertEquals(await variables(), ["ADDED"]);
+  assertEquals(await service.end(), 0);
+});
