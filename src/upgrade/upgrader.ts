@@ -16,7 +16,7 @@ import { leaveToSuccessor, openListeners, SharedListener } from "../listener/sha
 import { checkUpgrader, type UpgraderOptions } from "./options.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
 import { gone, isThere, sayReady } from "./predecessor.ts";
-import { startWaiting } from "../listener/readiness.ts";
+import { startWaiting, takenOver } from "../listener/readiness.ts";
 import { settled } from "./settling.ts";
 import { startSuccessor } from "./successor.ts";
 import { checkNodeVersion } from "../runtime/host/node_version.ts";
@@ -196,6 +196,7 @@ export class Upgrader {
   /** Takes over from the predecessor. */
   async #succeed(handover: Pick<Handover, "pid" | "ready">): Promise<void> {
     await sayReady(handover, "predecessor");
+    takenOver();
     this.predecessorGone.then(() => {
       for (const listener of openListeners()) listener.stopSteering();
     });

@@ -68,6 +68,17 @@ for (const [mishap, message] of Object.entries(mishaps)) {
   });
 }
 
+for (const engine of engines) {
+  test(`[${runtime}, ${engine}] Upgrader keeps serving when a successor shuts down before it is ready`, async () => {
+    const service = await Service.start({ servers: [{ ...servers[0], engine }] });
+    await service.ask();
+    service.nextMishap = "shuts down and exits";
+    await failToRestart(service, /UpgradeError: The new process exited with code 1/);
+    assertEquals(await service.end(), 0);
+    await service.gone();
+  });
+}
+
 test(`[${runtime}] serve() in a successor says that the predecessor has the address`, async () => {
   const alone = { port: await freePort(), hostname: "127.0.0.1", engine: engines[0]! };
   const service = await Service.start({ servers: [...servers, alone], apart: true });
