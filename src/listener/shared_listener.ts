@@ -16,6 +16,8 @@ const listeners = () => ofProcess(newListeners);
 const newListeners = () => ({
   /** Listeners that are open. A successor inherits them. */
   open: new Set<SharedListener>(),
+  /** Whether a successor is starting, which has the sockets of the listeners. */
+  isSuccessorStarting: false,
   /** Whether a successor has taken over. The files of unix sockets then belong to the successor. */
   succeeded: false,
 });
@@ -72,11 +74,12 @@ export class SharedListener implements Listener {
   }
 
   /**
-   * Whether the socket stays open without this process: for a successor, for a predecessor that keeps serving, for the
-   * other workers of a supervisor that goes on, or for whoever gets it from systemd next.
+   * Whether the socket stays open without this process: for a successor, which may still be starting, for a predecessor
+   * that keeps serving, for the other workers of a supervisor that goes on, or for whoever gets it from systemd next.
    */
   get isHeldElsewhere(): boolean {
-    return this.isTakenOver || this.#socket.kept !== false || isHeldBySupervisor(this.#fd) ||
+    return this.isTakenOver || listeners().isSuccessorStarting || this.#socket.kept !== false ||
+      isHeldBySupervisor(this.#fd) ||
       (this.inherited && isHeldByPredecessor());
   }
 
@@ -163,6 +166,11 @@ export function openListeners(): readonly SharedListener[] {
 export function isHeldElsewhere(at: Addr): boolean | undefined {
   const found = openListeners().find(({ addr }) => sameAddr(addr, at));
   return found && (found.isHeldElsewhere || found.isPassedOn);
+}
+
+/** Records whether a successor is starting. It does not count from the moment at which it has to end. */
+export function successorStarts(isStarting: boolean): void {
+  listeners().isSuccessorStarting = isStarting;
 }
 
 /** Marks the listeners as taken over by a successor, which then owns the files of unix sockets. */
