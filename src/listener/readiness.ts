@@ -10,7 +10,12 @@ import { predecessor, supervisor } from "./inheritance.ts";
  * for that.
  */
 const readiness = () => ofProcess(newReadiness);
-const newReadiness = () => ({ isReady: false, waiting: new Set<() => Promise<void>>() });
+const newReadiness = () => ({
+  isReady: false,
+  waiting: new Set<() => Promise<void>>(),
+  /** Whether the predecessor was told that this process is ready. */
+  hasTakenOver: false,
+});
 
 /** Reports whether this process has a predecessor or a supervisor, and is not ready yet. */
 export function isPending(): boolean {
@@ -36,4 +41,17 @@ export async function startWaiting(): Promise<void> {
     waiting.delete(start);
     await start();
   }
+}
+
+/** Records that the predecessor was told that this process is ready. */
+export function takenOver(): void {
+  readiness().hasTakenOver = true;
+}
+
+/**
+ * Reports whether a predecessor has the inherited sockets and may keep serving, because it was not told yet that this
+ * process is ready.
+ */
+export function isHeldByPredecessor(): boolean {
+  return !readiness().hasTakenOver && predecessor() !== undefined;
 }

@@ -4,17 +4,20 @@ import { type Addr, sameAddr } from "../core/addr.ts";
 import { UpgradeError } from "../core/errors.ts";
 import type { OpenOptions } from "../core/sockets.ts";
 import type { Listener } from "../options/listen.ts";
+import { isOpenInDescendant } from "../runtime/linux/processes.ts";
 import { sockets } from "../runtime/sockets.ts";
 import type { Driver } from "../server/driver.ts";
 import type { Handoff, InheritedSocket } from "./handover.ts";
 import { isHeldBySupervisor, unclaim } from "./inheritance.ts";
-import { cancel, isPending, whenReady } from "./readiness.ts";
+import { cancel, isHeldByPredecessor, isPending, whenReady } from "./readiness.ts";
 
 /** The listeners of this process. */
 const listeners = () => ofProcess(newListeners);
 const newListeners = () => ({
   /** Listeners that are open. A successor inherits them. */
   open: new Set<SharedListener>(),
+  /** Whether a successor is starting, which has the sockets of the listeners. */
+  isSuccessorStarting: false,
   /** Whether a successor has taken over. The files of unix sockets then belong to the successor. */
   succeeded: false,
 });
@@ -71,11 +74,18 @@ export class SharedListener implements Listener {
   }
 
   /**
-   * Whether the socket stays open without this process: for a successor, for the other workers of a supervisor that goes
-   * on, or for whoever gets it from systemd next.
+   * Whether the socket stays open without this process: for a successor, which may still be starting, for a predecessor
+   * that keeps serving, for the other workers of a supervisor that goes on, or for whoever gets it from systemd next.
    */
   get isHeldElsewhere(): boolean {
-    return this.isTakenOver || this.#socket.kept !== false || isHeldBySupervisor(this.#fd);
+    return this.isTakenOver || listeners().isSuccessorStarting || this.#socket.kept !== false ||
+      isHeldBySupervisor(this.#fd) ||
+      (this.inherited && isHeldByPredecessor());
+  }
+
+  /** Whether a process that this process has started has the socket open, and may accept on it. */
+  get isPassedOn(): boolean {
+    return isOpenInDescendant(this.#fd);
   }
 
   /** Whether no server has the listener yet. */
@@ -151,10 +161,17 @@ export function openListeners(): readonly SharedListener[] {
 
 /**
  * Returns whether the listener at an address stays open without this process, for an adopted server that accepts on its
- * descriptor. Returns undefined if no listener of this process is there.
+ * descriptor. The program has the descriptor, and may have passed it on to a process that it has started. Returns
+ * undefined if no listener of this process is there.
  */
 export function isHeldElsewhere(at: Addr): boolean | undefined {
-  return openListeners().find(({ addr }) => sameAddr(addr, at))?.isHeldElsewhere;
+  const found = openListeners().find(({ addr }) => sameAddr(addr, at));
+  return found && (found.isHeldElsewhere || found.isPassedOn);
+}
+
+/** Records whether a successor is starting. It does not count from the moment at which it has to end. */
+export function successorStarts(isStarting: boolean): void {
+  listeners().isSuccessorStarting = isStarting;
 }
 
 /** Marks the listeners as taken over by a successor, which then owns the files of unix sockets. */

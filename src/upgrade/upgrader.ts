@@ -12,11 +12,16 @@ import { tellParentReady } from "../runtime/host/parent_channel.ts";
 import type { Handover, InheritedSocket } from "../listener/handover.ts";
 import { releaseHangups } from "../listener/hangups.ts";
 import { predecessor, supervisor, takeUnclaimed } from "../listener/inheritance.ts";
-import { leaveToSuccessor, openListeners, SharedListener } from "../listener/shared_listener.ts";
+import {
+  leaveToSuccessor,
+  openListeners,
+  SharedListener,
+  successorStarts,
+} from "../listener/shared_listener.ts";
 import { checkUpgrader, type UpgraderOptions } from "./options.ts";
 import { draftPidFile, removePidFile } from "./pid_file.ts";
 import { gone, isThere, sayReady } from "./predecessor.ts";
-import { startWaiting } from "../listener/readiness.ts";
+import { startWaiting, takenOver } from "../listener/readiness.ts";
 import { settled } from "./settling.ts";
 import { startSuccessor } from "./successor.ts";
 import { checkNodeVersion } from "../runtime/host/node_version.ts";
@@ -196,6 +201,7 @@ export class Upgrader {
   /** Takes over from the predecessor. */
   async #succeed(handover: Pick<Handover, "pid" | "ready">): Promise<void> {
     await sayReady(handover, "predecessor");
+    takenOver();
     this.predecessorGone.then(() => {
       for (const listener of openListeners()) listener.stopSteering();
     });
@@ -227,6 +233,7 @@ export class Upgrader {
       const command = this.#options.command ?? inFolder(commandLine(), this.#folder);
       const folder = this.#options.cwd ?? this.#folder;
       onStart({ command, folder });
+      successorStarts(true);
       const pid = await startSuccessor(listeners, {
         command,
         env: this.#options.env ?? startEnvironment(),
@@ -244,6 +251,8 @@ export class Upgrader {
       this.#state = "ready";
       this.#notify(() => notifyUnlessEnding({ READY: 1 }));
       throw error;
+    } finally {
+      successorStarts(false);
     }
   }
 
@@ -254,6 +263,7 @@ export class Upgrader {
   stop(): void {
     if (this.hasSuccessor) return;
     this.#stopped.abort();
+    successorStarts(false);
     if (this.#options.pidFile !== undefined) removePidFile(this.#options.pidFile);
   }
 

@@ -65,6 +65,10 @@ if (mishap === "closes and exits") {
   for (const server of servers) await server.close();
   process.exit(1);
 }
+if (mishap === "shuts down and exits") {
+  for (const server of servers) await server.shutdown();
+  process.exit(1);
+}
 if (plan.title !== undefined) process.title = plan.title;
 const ending = graceful(plan.apart ? servers[0]! : servers, {
   upgradeOn: "SIGHUP",

@@ -1,11 +1,15 @@
 /** The end of a process whose accept queue is never empty, because its clients connect again for each request. */
 import { test } from "node:test";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { assertEquals } from "@std/assert";
+import { type Addr, serve } from "../../mod.ts";
 import { freePort } from "../../support/ports.ts";
 import { engines, runtime } from "../support/fixture.ts";
+import { keepBusy } from "../support/keep_busy.ts";
 import { commandOf, Program } from "../support/process.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../programs/${name}.ts`, import.meta.url));
@@ -14,6 +18,8 @@ const file = (name: string) => fileURLToPath(new URL(`../programs/${name}.ts`, i
 const BUSY = 2;
 /** The same on a machine on which clients have to wait for a processor. */
 const VERY_BUSY = 50;
+/** The time in ms for which a request keeps the process busy, so that a few requests make a turn too long. */
+const LONG = 10;
 /** The time in ms for which the process is busy before its end. */
 const SERVED = 500;
 /** The time in ms after which a process has not heard a signal. */
@@ -54,6 +60,32 @@ for (const kind of [...engines, ...adopted]) {
 }
 
 if (runtime === "bun") {
+  test("[bun, bun] remoteAddr of a client that has left is known after its request has waited for a turn", async () => {
+    const addresses: string[] = [];
+    const clients: Socket[] = [];
+    const hostname = "127.0.0.1";
+    const server = await serve((_request, { remoteAddr }) => {
+      keepBusy(LONG);
+      if (remoteAddr.transport === "tcp") addresses.push(remoteAddr.hostname);
+      // The first turn was too long, and the other requests wait.
+      if (addresses.length === 20) {
+        for (const client of clients) client.resetAndDestroy();
+      }
+      return new Response("hello");
+    }, { port: 0, hostname, engine: "bun" });
+    // The cast: the server listens on TCP.
+    const { port } = server.addr as Addr & { transport: "tcp" };
+    for (let i = 0; i < 40; i++) {
+      const client = connect(port, hostname);
+      await once(client, "connect");
+      clients.push(client);
+    }
+    for (const client of clients) client.write("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    await Promise.all(clients.map((client) => once(client, "close")));
+    await server.shutdown();
+    assertEquals(addresses, Array(40).fill(hostname));
+  });
+
   test(`[bun, adopt-native] graceful() hears no signal while the accept queue is not empty, an exception`, async () => {
     assertEquals(await endOfBusy("adopt-native", VERY_BUSY), "runs on");
   });

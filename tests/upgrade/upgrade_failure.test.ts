@@ -12,7 +12,7 @@ import { deadline } from "@std/async";
 import { freePort } from "../../support/ports.ts";
 import { engines, runtime, temporaryFolder } from "../support/fixture.ts";
 import { Service, SOON } from "../support/generations.ts";
-import { commandOf, isRunning, stateOf } from "../support/process.ts";
+import { commandOf, isRunning, run, stateOf } from "../support/process.ts";
 
 const servers = [{ port: 0, hostname: "127.0.0.1", engine: engines[0]!, handoff: "auto" }] as const;
 const hasProc = process.platform === "linux";
@@ -65,6 +65,38 @@ for (const [mishap, message] of Object.entries(mishaps)) {
     assertEquals(await service.ask(), String(service.pid));
     assertEquals(await service.end(), 0);
     await service.gone();
+  });
+}
+
+for (const engine of engines) {
+  test(`[${runtime}, ${engine}] Upgrader keeps serving when a successor shuts down before it is ready`, async () => {
+    const service = await Service.start({ servers: [{ ...servers[0], engine }] });
+    await service.ask();
+    service.nextMishap = "shuts down and exits";
+    await failToRestart(service, /UpgradeError: The new process exited with code 1/);
+    assertEquals(await service.end(), 0);
+    await service.gone();
+  });
+}
+
+for (const engine of engines) {
+  test(`[${runtime}, ${engine}] Upgrader passes a socket on whose server shuts down while the successor starts`, async () => {
+    const program = run("closed_in_upgrade.ts", [engine]);
+    const says = (pattern: RegExp) => deadline(program.says(pattern), SOON);
+    const pid = Number(await says(/predecessor: (\d+);/));
+    const url = await says(/second: (.*);/);
+    process.kill(pid, "SIGHUP");
+    const successor = Number(await says(/waits: (\d+);/));
+    process.kill(pid, "SIGUSR2");
+    await says(/shut down: \d+;/);
+    process.kill(successor, "SIGUSR2");
+    await says(/successor: \d+;/);
+    while (isRunning(pid)) await sleep(20);
+    const answer = await fetch(url).then((response) => response.text(), String);
+    process.kill(successor, "SIGTERM");
+    // The successor has the output of the program.
+    assertEquals(await deadline(program.exit, SOON), 0);
+    assertEquals(answer, String(successor));
   });
 }
 

@@ -272,9 +272,10 @@ class BunDriver extends BunServeDriver implements ReplaceableDriver {
 
   #inShortTurn(handle: BunHandler, info: BunFlight): Answer | Promise<Answer> {
     const wait = this.#turns.wait();
-    return wait === undefined
-      ? handle(info.request, info)
-      : wait.then(() => handle(info.request, info));
+    if (wait === undefined) return handle(info.request, info);
+    // The getter keeps the address of a client that leaves meanwhile.
+    void info.remoteAddr;
+    return wait.then(() => handle(info.request, info));
   }
 
   #answer(response: Answer, info: BunFlight): Answer | Promise<Answer> {

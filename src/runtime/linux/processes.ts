@@ -96,6 +96,18 @@ export function hasSocket(pid: number, fd: number): boolean | undefined {
 }
 
 /**
+ * Returns whether a process that this process has started, or a process that descends from such a process, has the socket
+ * behind a descriptor open. Returns false where that cannot be found out.
+ */
+export function isOpenInDescendant(fd: number): boolean {
+  const proc = openProc();
+  const own = proc && processOf(proc, "self");
+  if (own === undefined) return false;
+  const descendants = withDescendants(new Set([own.pid]), othersSince(proc!, own));
+  return [...descendants].some((pid) => pid !== own.pid && hasSocket(pid, fd) === true);
+}
+
+/**
  * Reaps the children of this process that have ended, except for processes for which `spared` returns true: the
  * runtime reaps these itself. The kernel makes process 1 the parent of orphaned processes. Does nothing without the
  * C library.
@@ -143,18 +155,28 @@ function markedProcesses(proc: Proc, marks: readonly string[]): number[] {
   const own = processOf(proc, "self");
   if (own === undefined) return [];
   const namespace = attempted(() => proc.targetOf("/proc/self/ns/pid"));
-  const candidates = proc.namesIn("/proc").flatMap((name) => {
-    const found = /^\d+$/.test(name) ? processOf(proc, name) : undefined;
-    return found === undefined || found.pid === own.pid || found.start < own.start ? [] : [found];
-  });
+  const candidates = othersSince(proc, own);
   const chosen = new Set(
     candidates.map(({ pid }) => pid).filter((pid) => isMarked(proc, pid, marks, namespace)),
   );
+  return [...withDescendants(chosen, candidates)];
+}
+
+/** Returns the other processes that did not start before a process. */
+function othersSince(proc: Proc, { pid, start }: Process): Process[] {
+  return proc.namesIn("/proc").flatMap((name) => {
+    const found = /^\d+$/.test(name) ? processOf(proc, name) : undefined;
+    return found === undefined || found.pid === pid || found.start < start ? [] : [found];
+  });
+}
+
+/** Adds those candidates to a set of process ids that descend from a process in the set. Returns the set. */
+function withDescendants(chosen: Set<number>, candidates: readonly Process[]): Set<number> {
   for (let count = 0; count < chosen.size;) {
     count = chosen.size;
     for (const { pid, parent } of candidates) if (chosen.has(parent)) chosen.add(pid);
   }
-  return [...chosen];
+  return chosen;
 }
 
 function isMarked(

@@ -63,7 +63,6 @@ export interface NodeServerTraits {
 export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly engine: Engine = "node";
   readonly scheme: "http" | "https";
-  readonly native: unknown;
   readonly certificates: ServedCertificates | undefined;
   /** The event listeners of the driver on its server. Listeners for requests are added by the caller. */
   readonly hooks: ServerHooks;
@@ -71,7 +70,9 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   readonly #onConnState: ServeSettings["onConnState"];
   readonly #backlog: number | undefined;
   readonly #seesStreams: boolean;
-  readonly #isAdopted: boolean;
+  readonly #native: unknown;
+  /** Whether code outside this package has the server, and may have shared its socket with another process. */
+  #isWithinReach: boolean;
   readonly #addr: RememberedAddr;
   #isEnding = false;
   /** Whether {@linkcode NodeDriver.closeAll} was called, which no longer waits for handlers. */
@@ -88,14 +89,14 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
   constructor(listener: net.Server, traits: NodeServerTraits) {
     super();
     this.#listener = listener;
-    this.native = traits.native;
+    this.#native = traits.native;
     this.hooks = new ServerHooks(listener);
     this.scheme = traits.secure ? "https" : "http";
     this.certificates = traits.certificates;
     this.#onConnState = traits.onConnState;
     this.#backlog = traits.backlog;
     this.#seesStreams = traits.seesStreams;
-    this.#isAdopted = traits.isAdopted;
+    this.#isWithinReach = traits.isAdopted;
     const { addr } = traits;
     this.#addr = new RememberedAddr(listener, addr, (learn) => this.hooks.on("listening", learn));
     // These hooks run before the server's own listeners, which announce an HTTP/2 session in the same turn.
@@ -128,6 +129,11 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
 
   get addr(): Addr {
     return this.#addr.value;
+  }
+
+  get native(): unknown {
+    this.#isWithinReach = true;
+    return this.#native;
   }
 
   /** Closes connections that exceed the time limits from now on. */
@@ -269,7 +275,7 @@ export class NodeDriver extends TableDriver<NodeConn> implements Driver {
       addr: () => this.addr,
       backlog: this.#backlog,
       accepted: () => this.#accepted,
-      isWithinReach: this.#isAdopted,
+      isWithinReach: this.#isWithinReach,
       isShared: this.isShared,
     });
     return connectionsToCome(this.#queue);

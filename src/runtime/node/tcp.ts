@@ -12,12 +12,12 @@ import type { ConnState, RequestInFlight } from "../../core/conn.ts";
 import { type Addr, sameAddr } from "../../core/addr.ts";
 import type { Conn } from "../../server/conn_table.ts";
 import type { TcpConn, TcpHandler, TcpSettings } from "../../options/tcp.ts";
-import { type AcceptQueue, connectionsToCome, takeInAcceptQueue } from "../host/accept_queue.ts";
+import { connectionsToCome, takeInAcceptQueue } from "../host/accept_queue.ts";
 import type { Driver } from "../../server/driver.ts";
 import type { ServedCertificates } from "../../server/served_certificates.ts";
 import type { Engine } from "../../options/serve.ts";
 import { endAndLinger } from "./linger.ts";
-import { nodeAcceptQueue } from "./accept_queue.ts";
+import { type ClosingQueue, nodeAcceptQueue } from "./accept_queue.ts";
 import { internals } from "./internals.ts";
 import { acceptOn, listen, listenerClosed, peerAddr, RememberedAddr } from "./listen.ts";
 import { rememberingDescriptor } from "./listener_descriptors.ts";
@@ -62,7 +62,9 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   /** The number of connections that the listener has accepted. */
   #accepted = 0;
   /** The accept queue of the listener; undefined until the listener is about to close. */
-  #queue: AcceptQueue | undefined;
+  #queue: ClosingQueue | undefined;
+  /** Whether code outside this package has the listener, and may have shared its socket with another process. */
+  #isWithinReach = false;
 
   constructor(
     listener: net.Server,
@@ -87,6 +89,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
   }
 
   get native(): unknown {
+    this.#isWithinReach = true;
     return this.#listener;
   }
 
@@ -142,7 +145,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
       addr: () => this.addr,
       backlog: this.#settings.backlog,
       accepted: () => this.#accepted,
-      isWithinReach: false,
+      isWithinReach: this.#isWithinReach,
       isShared: this.isShared,
     });
     return connectionsToCome(this.#queue);
@@ -154,6 +157,7 @@ class TcpDriver extends TableDriver<TcpConnection> implements Driver {
 
   closeListeners(): Promise<void> {
     return listenerClosed((done) => {
+      if (this.#listener.listening) this.#queue?.letIn?.();
       this.#listener.close((error?: NodeJS.ErrnoException) => {
         // A listener that is not running is already closed.
         done(error?.code === "ERR_SERVER_NOT_RUNNING" ? undefined : error);
