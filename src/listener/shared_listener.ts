@@ -18,6 +18,8 @@ const newListeners = () => ({
   open: new Set<SharedListener>(),
   /** Whether a successor is starting, which has the sockets of the listeners. */
   isSuccessorStarting: false,
+  /** The paths of unix sockets that were closed while a successor was starting, which may need the files. */
+  leftFiles: new Set<string>(),
   /** Whether a successor has taken over. The files of unix sockets then belong to the successor. */
   succeeded: false,
 });
@@ -148,9 +150,7 @@ export class SharedListener implements Listener {
     if (wasOpen && this.inherited && isPending()) return unclaim(this.#socket);
     if (wasOpen) sockets().close(this.#fd);
     const { addr, unlink } = this.#socket;
-    if (unlink && !listeners().succeeded && addr.transport === "unix") {
-      rmSync(addr.path, { force: true });
-    }
+    if (unlink && addr.transport === "unix") leaveFile(addr.path);
   }
 }
 
@@ -171,7 +171,19 @@ export function isHeldElsewhere(at: Addr): boolean | undefined {
 
 /** Records whether a successor is starting. It does not count from the moment at which it has to end. */
 export function successorStarts(isStarting: boolean): void {
+  const { leftFiles } = listeners();
   listeners().isSuccessorStarting = isStarting;
+  if (isStarting) return;
+  for (const path of leftFiles) leaveFile(path);
+  leftFiles.clear();
+}
+
+/** Removes the file of a unix socket that was closed, unless a successor has the socket or may get it. */
+function leaveFile(path: string): void {
+  const { succeeded, isSuccessorStarting, leftFiles } = listeners();
+  if (succeeded) return;
+  if (isSuccessorStarting) leftFiles.add(path);
+  else rmSync(path, { force: true });
 }
 
 /** Marks the listeners as taken over by a successor, which then owns the files of unix sockets. */

@@ -1,6 +1,7 @@
 /**
  * A service with two servers, of which `graceful` has the first. SIGHUP restarts the service, and SIGUSR2 shuts the second
- * server down. A successor takes over at SIGUSR2. Argument: an engine.
+ * server down. A successor takes over at SIGUSR2. Arguments: an engine, and a path if the second server listens on a unix
+ * socket.
  */
 import { once } from "node:events";
 import process from "node:process";
@@ -9,16 +10,14 @@ import { type Engine, graceful, serve } from "../../mod.ts";
 const { pid } = process;
 const isSuccessor = process.env["GRACEFUL_UPGRADE"] !== undefined;
 const released = once(process, "SIGUSR2");
+const [name, path] = process.argv.slice(2);
 // The cast: the test passes the name of an engine.
-const engine = process.argv[2] as Engine;
-const start = (port: number) =>
-  serve(() => new Response(String(pid)), {
-    port,
-    hostname: "127.0.0.1",
-    engine,
-    handoff: "inherit",
-  });
-const [first, second] = [await start(0), await start(0)];
+const engine = name as Engine;
+const local = { port: 0, hostname: "127.0.0.1" };
+const start = (where: { port: number; hostname: string } | { path: string }) =>
+  serve(() => new Response(String(pid)), { ...where, engine, handoff: "inherit" });
+const first = await start(local);
+const second = await start(path === undefined ? local : { path });
 if (isSuccessor) {
   console.log(`waits: ${pid};`);
   // A listener of a signal does not keep a process alive.
@@ -26,7 +25,8 @@ if (isSuccessor) {
   await released;
   clearInterval(alive);
 } else {
-  console.log(`second: ${second.url};`);
+  const { addr } = second;
+  console.log(`second: ${addr.transport === "tcp" ? addr.port : addr.path};`);
   released.then(() => second.shutdown()).then(() => console.log(`shut down: ${pid};`));
 }
 const ending = graceful(first, { upgradeOn: "SIGHUP" });

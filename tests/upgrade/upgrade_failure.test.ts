@@ -4,6 +4,7 @@
  */
 import { test } from "node:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -79,25 +80,40 @@ for (const engine of engines) {
   });
 }
 
-for (const engine of engines) {
-  test(`[${runtime}, ${engine}] Upgrader passes a socket on whose server shuts down while the successor starts`, async () => {
-    const program = run("closed_in_upgrade.ts", [engine]);
-    const says = (pattern: RegExp) => deadline(program.says(pattern), SOON);
-    const pid = Number(await says(/predecessor: (\d+);/));
-    const url = await says(/second: (.*);/);
-    process.kill(pid, "SIGHUP");
-    const successor = Number(await says(/waits: (\d+);/));
-    process.kill(pid, "SIGUSR2");
-    await says(/shut down: \d+;/);
-    process.kill(successor, "SIGUSR2");
-    await says(/successor: \d+;/);
-    while (isRunning(pid)) await sleep(20);
-    const answer = await fetch(url).then((response) => response.text(), String);
-    process.kill(successor, "SIGTERM");
-    // The successor has the output of the program.
-    assertEquals(await deadline(program.exit, SOON), 0);
-    assertEquals(answer, String(successor));
+/** Asks the server on a port or at a path, and returns its answer or the error. */
+function ask(where: string): Promise<string> {
+  const target = where.startsWith("/") ? { socketPath: where } : { port: where };
+  return new Promise((resolve) => {
+    const request = http.get({ ...target, host: "127.0.0.1", agent: false }, (response) => {
+      response.setEncoding("utf8").once("data", resolve);
+    });
+    request.on("error", (error) => resolve(String(error)));
   });
+}
+
+for (const engine of engines) {
+  for (const kind of ["tcp", "unix"]) {
+    test(`[${runtime}, ${engine}, ${kind}] Upgrader passes a socket on whose server shuts down while the successor starts`, async () => {
+      const path = join(temporaryFolder(), "socket");
+      const program = run("closed_in_upgrade.ts", [engine, ...(kind === "unix" ? [path] : [])]);
+      const says = (pattern: RegExp) => deadline(program.says(pattern), SOON);
+      const pid = Number(await says(/predecessor: (\d+);/));
+      const where = await says(/second: (.*);/);
+      process.kill(pid, "SIGHUP");
+      const successor = Number(await says(/waits: (\d+);/));
+      process.kill(pid, "SIGUSR2");
+      await says(/shut down: \d+;/);
+      process.kill(successor, "SIGUSR2");
+      await says(/successor: \d+;/);
+      while (isRunning(pid)) await sleep(20);
+      const answer = await ask(where);
+      process.kill(successor, "SIGTERM");
+      // The successor has the output of the program.
+      assertEquals(await deadline(program.exit, SOON), 0);
+      assertEquals(answer, String(successor));
+      assert(!existsSync(path));
+    });
+  }
 }
 
 test(`[${runtime}] serve() in a successor says that the predecessor has the address`, async () => {
