@@ -105,11 +105,20 @@ interface BunFFI {
 
 /** The functions of `node:ffi` that this package calls. */
 interface NodeFFI {
-  dlopen(
-    library: string,
-    symbols: Record<string, { arguments: readonly string[]; return: "i32" }>,
-  ): { functions: Symbols };
+  dlopen(library: string, symbols: Record<string, never>): { lib: NodeLibrary };
   getRawPointer(buffer: Uint8Array): bigint;
+}
+
+/** A library that `node:ffi` has opened. */
+interface NodeLibrary {
+  getSymbol(name: string): bigint;
+  getFunction(name: string, signature: NodeSignature): Symbols[string];
+}
+
+/** The signature of a function in the form of `node:ffi`. */
+interface NodeSignature {
+  readonly arguments: readonly string[];
+  readonly return: "i32";
 }
 
 /**
@@ -222,17 +231,33 @@ function openOnDeno(library: string): LibC {
 }
 
 function openOnNode(ffi: NodeFFI, library: string): LibC {
-  const signatures = Object.fromEntries(
-    signaturesOf(library).map(([name, args]) => [
-      name,
-      { arguments: args.map((arg) => arg === "ptr" ? "pointer" : arg), return: "i32" as const },
-    ]),
-  );
-  const functions = functionsOf(library, ffi.dlopen(library, signatures).functions);
+  const { lib } = ffi.dlopen(library, {});
+  // The cast: the functions follow.
+  const libc = { pointer: (buffer: Uint8Array) => ffi.getRawPointer(buffer) } as LibC;
+  for (const [name, args] of Object.entries(SIGNATURES)) {
+    const symbol = symbolOf(library, name);
+    // Throws if the library lacks the function.
+    lib.getSymbol(symbol);
+    const signature = {
+      arguments: args.map((arg) => arg === "ptr" ? "pointer" : arg),
+      return: "i32" as const,
+    };
+    defineAtFirstUse(libc, name, () => lib.getFunction(symbol, signature));
+  }
   // The experimental module may change. A version that reads the signatures differently throws here, and
   // `firstOf` catches the error.
-  functions.close(-1);
-  return { ...functions, pointer: (buffer) => ffi.getRawPointer(buffer) };
+  libc.close(-1);
+  return libc;
+}
+
+/** Defines a property whose value is made at its first use. Node takes up to a millisecond to make a function. */
+function defineAtFirstUse(object: object, name: string, make: () => unknown): void {
+  const get = () => {
+    const value = make();
+    Object.defineProperty(object, name, { value });
+    return value;
+  };
+  Object.defineProperty(object, name, { get, configurable: true, enumerable: true });
 }
 
 /** Reports whether FFI is permitted, without asking the user, whose answer would come too late. */
