@@ -74,7 +74,7 @@ const checks: Record<string, string[][]> = {
 /** Where Node keeps compiled modules: the tests start hundreds of programs, and each would compile all of `src` again. */
 const compileCache = fileURLToPath(new URL("../node_modules/.cache/node-compile", import.meta.url));
 /** The number of files that run at the same time: more than there are processors, as they wait more than they work. */
-const concurrency = availableParallelism() + 2;
+const concurrency = availableParallelism() + 1;
 /** The number of files that one process of Deno or Bun runs. With more, the last process would run alone for long. */
 const FILES_PER_PROCESS = 6;
 /** The commands of each runtime. Node itself runs each file in a process of its own. */
